@@ -1,0 +1,49 @@
+// Writes every page that follows from the source. With --check it writes nothing and names the pages that are stale.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { programs } from "../cmd/programs.ts";
+import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
+import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
+
+const root = join(import.meta.dir, "..");
+
+/** Reads a file of the repository, with the line ends that Git may have changed undone; undefined when it is missing. */
+function read(path: string): string | undefined {
+  const full = join(root, path);
+  return existsSync(full) ? readFileSync(full, "utf8").replaceAll("\r\n", "\n") : undefined;
+}
+
+/** Every page as it should be, by its path in the repository. */
+export function pages(): Map<string, string> {
+  const found = new Map([
+    ["doc/configuration.md", configurationPage(programs)],
+    ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", programs)],
+  ]);
+  for (const program of programs) {
+    found.set(`examples/config/${program.configFile}`, sampleYaml(program));
+    found.set(`examples/config/${program.configFile.replace(/\.yaml$/, ".env")}`, sampleEnv(program));
+  }
+  const readme = read("README.md");
+  if (readme !== undefined) found.set("README.md", fillOptionTables(readme, programs));
+  return found;
+}
+
+/** The pages on disk that are not as they should be. */
+export function stalePages(): string[] {
+  return [...pages()].filter(([path, text]) => read(path) !== text).map(([path]) => path);
+}
+
+if (import.meta.main) {
+  const stale = stalePages();
+  if (process.argv.includes("--check")) {
+    for (const path of stale) console.error(`${path} is stale; run npm run docs`);
+    process.exitCode = stale.length > 0 ? 1 : 0;
+  } else {
+    const fresh = pages();
+    for (const path of stale) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), fresh.get(path) ?? "");
+      console.log(`wrote ${path}`);
+    }
+  }
+}

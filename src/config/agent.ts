@@ -1,0 +1,90 @@
+import { options } from "./group.ts";
+import { option } from "./option.ts";
+
+const DAY = 24 * 3_600_000;
+
+/** The address an agent of a module dials: WebSocket schemes, and the module's path when none is given. */
+export function serverUrl(module: string, written: string): string {
+  const url = new URL(written);
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  if (url.pathname === "/" || url.pathname === "") url.pathname = `/api/${module}/connect`;
+  url.hash = "";
+  return url.href;
+}
+
+/** What the agent of every module can be told. */
+export function agentOptions(module: string) {
+  return options("Agent", {
+    serverUrl: option.url({
+      env: "SERVER_URL",
+      schemes: ["ws", "wss", "http", "https"],
+      default: `ws://localhost:8080/api/${module}/connect`,
+      rewrite: written => serverUrl(module, written),
+      help: `Address of the broker; http(s):// is turned into ws(s)://, and /api/${module}/connect is added when there is no path.`,
+    }),
+    clientKey: option.secret({ env: "CLIENT_KEY", default: undefined, help: "CLIENT_KEY of the broker." }),
+    clientId: option.text({
+      env: "CLIENT_ID",
+      default: undefined,
+      defaultNote: module === "mcp" ? "assigned by the broker" : "random",
+      help: "Id of this agent at the broker.",
+    }),
+    clientName: option.text({
+      env: "CLIENT_NAME",
+      default: undefined,
+      defaultNote: "the host name",
+      help: "Name of this agent for people.",
+    }),
+    tlsCaFile: option.text({
+      env: "TLS_CA_FILE",
+      default: undefined,
+      help: "PEM file with a further authority to trust for the broker's certificate.",
+    }),
+    metricsAddress: option.address({
+      env: "METRICS_PORT",
+      yaml: "metrics_addr",
+      default: undefined,
+      defaultNote: "off",
+      help: "Port or address of /metrics.",
+    }),
+    requestTimeoutMs: option.seconds({
+      env: "REQUEST_TIMEOUT",
+      default: "300",
+      min: 1_000,
+      max: DAY,
+      help: "A request whose backend is silent this long fails, in seconds.",
+    }),
+    reconnect: option.bool({
+      env: "RECONNECT",
+      short: "r",
+      default: false,
+      help: "Connects again and again while the broker or the backend is away, instead of exiting.",
+    }),
+  });
+}
+
+/** What the agent of a worker module (llm, asr, docling) can be told besides. */
+export const workerOptions = options("Worker", {
+  maxConcurrency: option.int({
+    env: "MAX_CONCURRENCY",
+    default: 2,
+    min: 1,
+    max: 10_000,
+    help: "Requests it takes at once.",
+  }),
+  statusAddress: option.address({
+    env: "STATUS_ADDR",
+    bareHost: "127.0.0.1",
+    default: undefined,
+    defaultNote: "off",
+    help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1.",
+  }),
+  drainTimeoutMs: option.duration({
+    env: "DRAIN_TIMEOUT",
+    default: "1m",
+    max: DAY,
+    allowForever: true,
+    help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+  }),
+});

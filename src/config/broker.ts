@@ -1,0 +1,155 @@
+import { type Objection, options } from "./group.ts";
+import { option } from "./option.ts";
+import { network, origin, text } from "./values.ts";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const GIB = 1024 ** 3;
+
+/** Networks whose `X-User-Roles` and `X-Forwarded-*` count: this machine and private ones. */
+const PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+
+const REDIS = /^(?:(?:rediss?|redis-sentinel|rediss-sentinel):\/\/\S+|[^\s,:/]+:\d+(?:,[^\s,:/]+:\d+)*)$/;
+
+const listening = {
+  port: option.port({ env: "PORT", default: 8080, help: "Port of the public address." }),
+  host: option.text({
+    env: "HOST",
+    default: "",
+    defaultNote: "all interfaces",
+    help: "Address of the interface to listen on.",
+  }),
+  metricsAddress: option.address({
+    env: "METRICS_PORT",
+    yaml: "metrics_addr",
+    default: undefined,
+    defaultNote: "the public port",
+    help: "Port or address of /metrics, which is then no longer on the public one.",
+  }),
+  tlsCertFile: option.text({
+    env: "TLS_CERT_FILE",
+    default: undefined,
+    help: "PEM file with the certificate, for TLS on the public address. Goes with TLS_KEY_FILE.",
+  }),
+  tlsKeyFile: option.text({
+    env: "TLS_KEY_FILE",
+    default: undefined,
+    help: "PEM file with the private key. Goes with TLS_CERT_FILE.",
+  }),
+};
+
+const doors = {
+  apiKey: option.secret({ env: "API_KEY", default: undefined, help: "Key that callers of the API must bring." }),
+  clientKey: option.secret({ env: "CLIENT_KEY", default: undefined, help: "Key that agents must bring." }),
+  adminKey: option.secret({ env: "ADMIN_KEY", default: undefined, help: "Key for administration." }),
+  apiHttpRoles: option.list({
+    env: "API_HTTP_ROLES",
+    of: text(),
+    default: [],
+    help: "Roles in X-User-Roles, set by a trusted proxy, that open the API without a key.",
+  }),
+  clientHttpRoles: option.list({
+    env: "CLIENT_HTTP_ROLES",
+    of: text(),
+    default: [],
+    help: "Roles in X-User-Roles, set by a trusted proxy, that let agents in without a key.",
+  }),
+  trustedProxies: option.list({
+    env: "TRUSTED_PROXIES",
+    of: network,
+    expects: "a list of networks such as 10.0.0.0/8, or none",
+    emptyWord: "none",
+    default: PRIVATE_NETWORKS,
+    help: "Networks of the proxies whose X-User-Roles counts; none trusts nobody.",
+  }),
+  allowedOrigins: option.list({
+    env: "ALLOWED_ORIGINS",
+    of: origin,
+    expects: "a list of origins such as https://app.example, or *",
+    default: [],
+    defaultNote: "unset, which denies",
+    help: "Origins whose pages may call the API (CORS); * allows all.",
+  }),
+};
+
+const limits = {
+  requestTimeoutMs: option.seconds({
+    env: "REQUEST_TIMEOUT",
+    default: "120",
+    min: 1_000,
+    max: DAY,
+    help: "How long a request may go without a byte from its worker, in seconds.",
+  }),
+  drainTimeoutMs: option.duration({
+    env: "DRAIN_TIMEOUT",
+    default: "5m",
+    max: DAY,
+    allowForever: true,
+    help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+  }),
+  maxBodyBytes: option.bytes({
+    env: "MAX_BODY_BYTES",
+    default: 104_857_600,
+    min: 1024,
+    max: 4 * GIB,
+    help: "Largest JSON request body; a larger one is answered with 413.",
+  }),
+  maxBufferedBytes: option.bytes({
+    env: "MAX_BUFFERED_BYTES",
+    default: 1_073_741_824,
+    min: 1024,
+    max: 1024 * GIB,
+    help: "Bytes of request bodies held in memory at once, all requests together.",
+  }),
+  maxWorkers: option.int({
+    env: "MAX_WORKERS",
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    help: "Agents connected at once.",
+  }),
+};
+
+const jobs = {
+  jobsSseCloseDelayMs: option.duration({
+    env: "JOBS_SSE_CLOSE_DELAY",
+    default: "5s",
+    max: HOUR,
+    help: "How long the events of a job stay open after its last status.",
+  }),
+  jobsClientTtlMs: option.duration({
+    env: "JOBS_CLIENT_TTL",
+    default: "30s",
+    max: DAY,
+    help: "A job whose client neither listens nor asks for this long is cancelled; 0 turns that off.",
+  }),
+};
+
+const system = {
+  redisAddr: option.secret({
+    env: "REDIS_ADDR",
+    default: undefined,
+    pattern: REDIS,
+    expects: "host:port, or a URL that begins with redis://, rediss://, redis-sentinel:// or rediss-sentinel://",
+    help: "Redis to share state with other brokers: host:port, redis://, rediss://, redis-sentinel://h1,h2/master?db= or rediss-sentinel://; several hosts are a cluster. Never shown, as it may hold a password.",
+  }),
+  plugins: option.list({
+    env: "PLUGINS",
+    of: text(),
+    default: ["*"],
+    help: "Modules to serve: llm, asr, docling, mcp, or * for all of them; also paths of plugin files.",
+  }),
+};
+
+/** What the broker as a whole can be told; each module adds its own. */
+export const brokerOptions = options("Broker", { ...listening, ...doors, ...limits, ...jobs, ...system }, values => {
+  const objections: Objection[] = [];
+  if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {
+    objections.push({ keys: ["tlsCertFile", "tlsKeyFile"], problem: "TLS needs both of them, or neither" });
+  }
+  if (values.maxBufferedBytes < values.maxBodyBytes) {
+    const problem = "one request body must fit into what all of them may take together";
+    objections.push({ keys: ["maxBodyBytes", "maxBufferedBytes"], problem });
+  }
+  return objections;
+});

@@ -1,0 +1,18 @@
+import { options } from "./group.ts";
+import { option } from "./option.ts";
+
+/** What every program can be told. */
+export const commonOptions = options("Log", {
+  logLevel: option.choice({
+    env: "LOG_LEVEL",
+    values: ["all", "debug", "info", "warn", "error", "fatal", "none"],
+    default: "info",
+    help: "Least serious level that is logged: all, debug, info, warn, error, fatal or none.",
+  }),
+  logFormat: option.choice({
+    env: "LOG_FORMAT",
+    values: ["auto", "pretty", "json"],
+    default: "auto",
+    help: "Form of the log on standard error: pretty or json; auto is pretty on a terminal and JSON elsewhere.",
+  }),
+});

@@ -1,0 +1,34 @@
+const UNIT_MS = new Map([
+  ["ms", 1],
+  ["s", 1_000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+]);
+
+/** The longest duration an option may take: a JavaScript timer overflows at 2^31 ms and then fires at once. */
+export const LONGEST_MS = 24 * 24 * 3_600_000;
+
+/** Reads `5m`, `1m30s`, `250ms`, `1.5s` or `0` as milliseconds; undefined when it is none of these. */
+export function parseDuration(text: string): number | undefined {
+  if (text === "0") return 0;
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
+    total += Number(amount) * (UNIT_MS.get(unit ?? "") ?? Number.NaN);
+  }
+  // Up, because a tiny positive duration must not become 0, which often means "off".
+  return Math.ceil(total);
+}
+
+/** Writes milliseconds the way `parseDuration` reads them. */
+export function formatDuration(ms: number): string {
+  if (ms === 0) return "0";
+  let left = ms;
+  let text = "";
+  for (const [unit, size] of [...UNIT_MS].reverse()) {
+    const amount = Math.floor(left / size);
+    left -= amount * size;
+    if (amount > 0) text += `${amount}${unit}`;
+  }
+  return text;
+}

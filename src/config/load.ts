@@ -1,0 +1,114 @@
+import { readFileSync } from "node:fs";
+import { badValue, ConfigError, describeSource, type Mistake, type Source } from "./error.ts";
+import { readFlags } from "./flags.ts";
+import type { OptionGroup } from "./group.ts";
+import { helpText, pluginHelpText, versionLine } from "./help.ts";
+import type { Option } from "./option.ts";
+import { defaultConfigFile } from "./paths.ts";
+import { catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
+import { type Host, readConfigFile, readEnvironment } from "./sources.ts";
+
+export type { Host };
+
+export type Loaded<G extends Groups, C extends string> =
+  | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
+  | {
+      readonly kind: "run";
+      readonly values: GroupValues<G>;
+      /** Where each value comes from, by environment variable; for the log, it holds no values. */
+      readonly sources: ReadonlyMap<string, Source>;
+      /** The file that was read, or that would have been had it been there. */
+      readonly configFile: { readonly path: string; readonly found: boolean };
+      readonly command: C | undefined;
+    };
+
+interface Given {
+  readonly value: unknown;
+  readonly source: Source;
+}
+
+type Answers = ReadonlyMap<Option<unknown>, Given>;
+
+/** The process this runs in. */
+export function processHost(): Host {
+  return {
+    argv: process.argv.slice(2),
+    env: process.env,
+    platform: process.platform,
+    readFile: path => readFileSync(path, "utf8"),
+  };
+}
+
+/**
+ * Takes a program's options from default, file, environment and command line, the later one winning. Throws one
+ * ConfigError with everything that is wrong, also with values that a later one would have replaced.
+ */
+export function load<G extends Groups, C extends string>(program: Program<G, C>, host = processHost()): Loaded<G, C> {
+  const catalog = catalogOf(program);
+  const line = readFlags(host.argv, catalog, program);
+  if (line.print === "help") return print(helpText(program, host));
+  if (line.print === "help-plugins") return print(pluginHelpText(program));
+  if (line.print === "version") return print(versionLine(program));
+
+  const file = readConfigFile(catalog, host, line.config, defaultConfigFile(host, program.configFile));
+  const answers = new Map<Option<unknown>, Given>();
+  const mistakes: Mistake[] = [...file.mistakes, ...line.mistakes];
+  const settings = [file, readEnvironment(catalog, host), line].flatMap(told => told.settings);
+  for (const { option, raw, source } of settings) {
+    const parsed = option.parse(raw);
+    if (parsed.ok) answers.set(option, { value: parsed.value, source });
+    else mistakes.push(badValue(option, raw, source));
+  }
+  const wrong = new Set(mistakes.map(mistake => mistake.option));
+  const values: Record<string, unknown> = {};
+  for (const [name, group] of Object.entries(program.groups)) {
+    const finished = finishGroup(group, answers, host, wrong);
+    values[name] = finished.values;
+    mistakes.push(...finished.mistakes);
+  }
+  if (mistakes.length > 0) throw new ConfigError(program.name, mistakes);
+  if (!isComplete(values, program.groups)) throw new Error(`${program.name}: a group of options is missing`);
+  return {
+    kind: "run",
+    values,
+    sources: new Map(catalog.options.map(option => [option.env, sourceOf(option, answers)])),
+    configFile: { path: file.path, found: file.found },
+    command: commandOf(program.commands, line.command),
+  };
+}
+
+function sourceOf(option: Option<unknown>, answers: Answers): Source {
+  return answers.get(option)?.source ?? { from: "default" };
+}
+
+/** The values of a group, and what is wrong with them together, unless one of them is wrong already. */
+function finishGroup(group: OptionGroup, answers: Answers, host: Host, wrong: ReadonlySet<string | undefined>) {
+  const found: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(group.shape)) {
+    const given = answers.get(option);
+    found[name] = given === undefined ? option.initial(host) : given.value;
+  }
+  const { values, objections } = group.finish(found);
+  const mistakes = objections.flatMap(({ keys, problem }): Mistake[] => {
+    const concerned = keys.flatMap(name => group.shape[name] ?? []);
+    const [first] = concerned;
+    if (first === undefined || concerned.some(option => wrong.has(option.env))) return [];
+    const named = concerned.map(option => `${option.env} (${describeSource(sourceOf(option, answers))})`);
+    const text = `${named.join(", ")}: ${problem}`;
+    return [{ option: first.env, value: undefined, source: sourceOf(first, answers), text }];
+  });
+  return { values, mistakes };
+}
+
+function print(text: string) {
+  return { kind: "print", text, exitCode: 0 } as const;
+}
+
+function isComplete<G extends Groups>(values: unknown, groups: G): values is GroupValues<G> {
+  return typeof values === "object" && values !== null && Object.keys(groups).every(name => name in values);
+}
+
+function commandOf<C extends string>(commands: Readonly<Record<C, string>> | undefined, word: string | undefined) {
+  for (const command in commands) if (command === word) return command;
+  return undefined;
+}

@@ -1,0 +1,34 @@
+/** How many characters must change to make one text of the other. */
+function distance(from: string, to: string): number {
+  let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (const [row, letter] of [...from].entries()) {
+    const current = [row + 1];
+    for (const [column, other] of [...to].entries()) {
+      const replaced = (previous[column] ?? 0) + (letter === other ? 0 : 1);
+      current.push(Math.min(replaced, (previous[column + 1] ?? 0) + 1, (current[column] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous.at(-1) ?? 0;
+}
+
+const plain = (name: string) => name.toLowerCase().replace(/[_.]/g, "-");
+
+/** The name that was probably meant, or undefined when none is close. */
+export function nearest(name: string, names: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of names) {
+    const apart = distance(plain(name), plain(candidate));
+    if (apart >= least) continue;
+    least = apart;
+    best = candidate;
+  }
+  return best;
+}
+
+/** `; did you mean port?`, or nothing. */
+export function suggestion(name: string, names: Iterable<string>): string {
+  const found = nearest(name, names);
+  return found === undefined ? "" : `; did you mean ${found}?`;
+}

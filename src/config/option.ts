@@ -1,0 +1,208 @@
+// The constructors of options. An option is declared once, here; environment variable, flag, YAML key, --help, the
+// tables of the documentation and the sample files follow from it.
+import type { z } from "zod";
+import type { Kind, Machine, Option, Raw } from "./declared.ts";
+import { formatDuration, LONGEST_MS } from "./duration.ts";
+import type { Range } from "./values.ts";
+import * as values from "./values.ts";
+
+export type { Machine, Option, Raw };
+
+/** What every declaration says. */
+interface Spec<D> {
+  readonly env: string;
+  readonly help: string;
+  readonly default: D;
+  readonly yaml?: string | readonly string[];
+  readonly flag?: string;
+  readonly short?: string;
+  readonly aliases?: readonly string[];
+  readonly defaultNote?: string;
+}
+
+interface Reading<T> {
+  readonly schema: z.ZodType<T>;
+  readonly expects: string;
+  readonly raw?: Raw | undefined;
+  readonly range?: Range;
+  readonly secret?: boolean;
+  readonly defaultOn?: ((machine: Machine) => T) | undefined;
+}
+
+function declare<T>(kind: Kind, spec: Spec<unknown>, initial: T, reading: Reading<T>): Option<T> {
+  const lower = spec.env.toLowerCase();
+  return {
+    env: spec.env,
+    aliases: spec.aliases ?? [],
+    yaml: typeof spec.yaml === "string" ? [spec.yaml] : (spec.yaml ?? [lower]),
+    flag: spec.flag ?? lower.replaceAll("_", "-"),
+    short: spec.short,
+    help: spec.help,
+    kind,
+    expects: reading.expects,
+    secret: reading.secret ?? false,
+    range: reading.range,
+    defaultRaw: reading.raw,
+    defaultNote: spec.defaultNote,
+    initial: machine => reading.defaultOn?.(machine) ?? initial,
+    parse: raw => {
+      const parsed = reading.schema.safeParse(raw);
+      return parsed.success ? { ok: true, value: parsed.data } : { ok: false };
+    },
+  };
+}
+
+type Unset = undefined;
+const written = (value: string | number | boolean | Unset) => (value === undefined ? undefined : String(value));
+const between = ({ min, max }: Range) => `from ${min} to ${max}`;
+
+interface TextSpec<D> extends Spec<D> {
+  readonly pattern?: RegExp;
+  /** What a value must be, to follow "is not …". */
+  readonly expects?: string;
+}
+
+/** Any text, or one that fits `pattern`. */
+function text<D extends string | Unset>(
+  spec: TextSpec<D> & { readonly defaultOn?: (machine: Machine) => string | D },
+): Option<string | D> {
+  const { expects = "a text", defaultOn } = spec;
+  const schema = values.text(spec.pattern);
+  return declare<string | D>("text", spec, spec.default, { schema, expects, raw: written(spec.default), defaultOn });
+}
+
+/** A text that is never shown. */
+function secret<D extends Unset>(spec: TextSpec<D>): Option<string | D> {
+  const { expects = "printable ASCII, which is all that an HTTP header carries" } = spec;
+  const schema = spec.pattern === undefined ? values.key : values.text(spec.pattern);
+  return declare<string | D>("secret", spec, spec.default, { schema, expects, secret: true });
+}
+
+function int<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
+  const [schema, expects] = [values.whole(spec), `a whole number ${between(spec)}`];
+  return declare<number | D>("int", spec, spec.default, { schema, expects, raw: written(spec.default), range: spec });
+}
+
+function number<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
+  const [schema, expects] = [values.decimal(spec), `a number ${between(spec)}`];
+  return declare<number | D>("number", spec, spec.default, {
+    schema,
+    expects,
+    raw: written(spec.default),
+    range: spec,
+  });
+}
+
+/** A TCP port; 0 lets the system choose one. */
+function port<D extends number | Unset>(spec: Spec<D>): Option<number | D> {
+  const range = { min: 0, max: 65_535 };
+  const [schema, expects] = [values.whole(range), `a port ${between(range)}`];
+  return declare<number | D>("port", spec, spec.default, { schema, expects, raw: written(spec.default) });
+}
+
+function bytes<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
+  const expects = `a size in bytes ${between(spec)}, such as 1048576 or 1MiB`;
+  const [schema, raw] = [values.bytes(spec), written(spec.default)];
+  return declare<number | D>("bytes", spec, spec.default, { schema, expects, raw, range: spec });
+}
+
+/** Yes or no. As a flag it needs no value, and `--no-<flag>` says no. */
+function bool(spec: Spec<boolean>): Option<boolean> {
+  const [schema, raw] = [values.truth, written(spec.default)];
+  return declare<boolean>("bool", spec, spec.default, { schema, expects: "true or false", raw });
+}
+
+interface DurationSpec extends Spec<string> {
+  /** In milliseconds; 0 unless said otherwise. */
+  readonly min?: number;
+  /** In milliseconds; 24 days, the longest a timer can wait, unless said otherwise. */
+  readonly max?: number;
+  /** `-1` is allowed and yields Infinity. Never hand that to a timer. */
+  readonly allowForever?: boolean;
+}
+
+function time(kind: "seconds" | "duration", spec: DurationSpec): Option<number> {
+  const range = { min: spec.min ?? 0, max: spec.max ?? LONGEST_MS };
+  const forever = spec.allowForever ?? false;
+  const schema = values.duration(range, { forever, plainSeconds: kind === "seconds" });
+  const bounds = `from ${formatDuration(range.min)} to ${formatDuration(range.max)}`;
+  const plain = kind === "seconds" ? ", or a number of seconds" : "";
+  const expects = `a duration ${bounds} such as 30s or 1m30s${plain}${forever ? ", or -1 for ever" : ""}`;
+  return declare(kind, spec, schema.parse(spec.default), { schema, expects, raw: spec.default, range });
+}
+
+/** A duration; its value is in milliseconds. */
+const duration = (spec: DurationSpec): Option<number> => time("duration", spec);
+
+/** A duration of which a plain number means seconds; its value is in milliseconds. */
+const seconds = (spec: DurationSpec): Option<number> => time("seconds", spec);
+
+interface UrlSpec<D> extends Spec<D> {
+  /** `http` and `https` unless said otherwise. */
+  readonly schemes?: readonly string[];
+  /** Changes what was given into what is used; the default is taken as it stands. */
+  readonly rewrite?: (url: string) => string;
+}
+
+function url<D extends string | Unset>(spec: UrlSpec<D>): Option<string | D> {
+  const schemes = spec.schemes ?? ["http", "https"];
+  const schema = values.url(schemes).transform(spec.rewrite ?? (given => given));
+  const expects = `a URL that begins with ${schemes.map(scheme => `${scheme}://`).join(" or ")}`;
+  return declare<string | D>("url", spec, spec.default, { schema, expects, raw: written(spec.default) });
+}
+
+function choice<const C extends string>(spec: Spec<NoInfer<C>> & { readonly values: readonly C[] }): Option<C> {
+  const [schema, expects] = [values.choice(spec.values), `one of ${spec.values.join(", ")}`];
+  return declare<C>("choice", spec, spec.default, { schema, expects, raw: written(spec.default) });
+}
+
+interface ListSpec<E> extends Spec<readonly NoInfer<E>[]> {
+  /** What each item is. */
+  readonly of: z.ZodType<E>;
+  readonly expects?: string;
+  /** This word alone means the empty list. */
+  readonly emptyWord?: string;
+  /** Its items are shown nowhere. */
+  readonly secret?: boolean;
+}
+
+/** A list: a YAML list, or one text with commas; a text that begins with `[` is a JSON list. */
+function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
+  const { expects = "a list with commas", secret: hidden = false, default: items } = spec;
+  const schema = values.list(spec.of, spec.emptyWord);
+  return declare<readonly E[]>("list", spec, items, {
+    schema,
+    expects,
+    secret: hidden,
+    raw: items.length > 0 ? items : undefined,
+  });
+}
+
+/** Names with values: a YAML map, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
+function pairs(spec: Spec<Readonly<Record<string, string>>>): Option<Readonly<Record<string, string>>> {
+  const expects = "a map, or a list of NAME=value";
+  return declare("pairs", spec, spec.default, { schema: values.pairs, expects, secret: true });
+}
+
+/** An address or a port to listen on; a port alone listens on `bareHost`, every interface unless said otherwise. */
+function address(spec: Spec<Unset> & { readonly bareHost?: string }): Option<values.Address | Unset> {
+  const [schema, expects] = [values.address(spec.bareHost ?? ""), "a port or an address such as 127.0.0.1:9090"];
+  return declare<values.Address | Unset>("address", spec, undefined, { schema, expects });
+}
+
+export const option = {
+  text,
+  secret,
+  int,
+  number,
+  port,
+  bytes,
+  bool,
+  duration,
+  seconds,
+  url,
+  choice,
+  list,
+  pairs,
+  address,
+};

@@ -1,0 +1,35 @@
+import { posix, win32 } from "node:path";
+import type { Machine } from "./option.ts";
+
+const programData = ({ env }: Machine) => env["ProgramData"] || env["PROGRAMDATA"] || "C:\\ProgramData";
+
+/** The directory of the configuration files, for the documentation of every platform. */
+export const CONFIG_DIRS = {
+  linux: "/etc/nfrx",
+  darwin: "~/Library/Application Support/nfrx",
+  win32: "%ProgramData%\\nfrx",
+} as const;
+
+/** Where a configuration file is looked for when nobody names one. */
+export function defaultConfigFile(machine: Machine, file: string): string {
+  switch (machine.platform) {
+    case "win32":
+      return win32.join(programData(machine), "nfrx", file);
+    case "darwin":
+      return posix.join(machine.env["HOME"] || "/var/root", "Library", "Application Support", "nfrx", file);
+    default:
+      return posix.join(CONFIG_DIRS.linux, file);
+  }
+}
+
+/** Where an agent writes its log files when nobody says; undefined where the service manager keeps the logs. */
+export function defaultLogDir(machine: Machine): string | undefined {
+  switch (machine.platform) {
+    case "win32":
+      return win32.join(programData(machine), "nfrx", "Logs");
+    case "darwin":
+      return posix.join(machine.env["HOME"] || "/var/root", "Library", "Logs", "nfrx");
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,60 @@
+import type { OptionGroup, Values } from "./group.ts";
+import type { Option } from "./option.ts";
+
+export type Groups = Readonly<Record<string, OptionGroup>>;
+
+/** The values of all groups of a program, by the names of the groups. */
+export type GroupValues<G extends Groups> = { readonly [K in keyof G]: Values<G[K]> };
+
+/** A binary: what it is called, what it can be told. */
+export interface Program<G extends Groups = Groups, C extends string = string> {
+  readonly name: string;
+  readonly summary: string;
+  /** Name of its file in the configuration directory. */
+  readonly configFile: string;
+  readonly groups: G;
+  /** Groups that `--help-plugins` lists; without any there is no such flag. */
+  readonly plugins?: readonly (keyof G & string)[];
+  /** Words the first argument may be, and what they do. */
+  readonly commands?: Readonly<Record<C, string>>;
+  readonly build: { readonly version: string; readonly sha: string; readonly date: string };
+}
+
+/** Flags that every program has besides its options. */
+export const BUILT_IN_FLAGS = ["config", "help", "version", "help-plugins"] as const;
+
+/** Every option of a program, by each of its names. */
+export interface Catalog {
+  readonly options: readonly Option<unknown>[];
+  readonly flags: ReadonlyMap<string, Option<unknown>>;
+  readonly shorts: ReadonlyMap<string, Option<unknown>>;
+  readonly keys: ReadonlyMap<string, Option<unknown>>;
+}
+
+/** Declares a program. Throws when two of its options share a name, which is a mistake in the source. */
+export function program<const G extends Groups, const C extends string = never>(spec: Program<G, C>): Program<G, C> {
+  catalogOf(spec);
+  return spec;
+}
+
+/** Lists every option of a program by each of its names. */
+export function catalogOf({ name, groups }: Pick<Program, "name" | "groups">): Catalog {
+  const options = Object.values(groups).flatMap(group => Object.values(group.shape));
+  const index = (kind: string, namesOf: (option: Option<unknown>) => readonly string[]) => {
+    const found = new Map<string, Option<unknown>>();
+    for (const option of options) {
+      for (const key of namesOf(option)) {
+        if (found.has(key)) throw new Error(`${name}: two options have the ${kind} ${key}`);
+        found.set(key, option);
+      }
+    }
+    return found;
+  };
+  index("environment variable", option => [option.env, ...option.aliases]);
+  return {
+    options,
+    flags: index("flag", option => [option.flag]),
+    shorts: index("short flag", option => (option.short === undefined ? [] : [option.short])),
+    keys: index("YAML key", option => option.yaml),
+  };
+}

@@ -1,0 +1,105 @@
+// The documentation of the options, as Markdown, made from their declarations.
+import { formatDuration } from "./duration.ts";
+import { defaultText } from "./help.ts";
+import type { Option } from "./option.ts";
+import { CONFIG_DIRS } from "./paths.ts";
+import { catalogOf, type Program } from "./program.ts";
+
+const NOTICE = "<!-- Made from the declarations in src/ by `npm run docs`; change it there. -->";
+
+const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\*/g, "\\*");
+const code = (text: string) => `\`${text}\``;
+const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
+  [head, head.map(() => "---"), ...rows].map(cells => `| ${cells.join(" | ")} |`).join("\n");
+
+function defaultCell(option: Option<unknown>): string {
+  const text = defaultText(option);
+  return option.defaultNote !== undefined || option.defaultRaw === undefined ? cell(text) : code(text);
+}
+
+/** The options of one program as a table. */
+export function optionTable(program: Program): string {
+  const rows = catalogOf(program).options.map(option => [
+    [option.env, ...option.aliases].map(code).join(" or "),
+    option.yaml.map(code).join(" or "),
+    [...(option.short === undefined ? [] : [`-${option.short}`]), `--${option.flag}`].map(code).join(" "),
+    defaultCell(option),
+    cell(option.help),
+  ]);
+  return table(["Variable", "YAML key", "Flag", "Default", "Purpose"], rows);
+}
+
+/** doc/configuration.md */
+export function configurationPage(programs: readonly Program[]): string {
+  const chapters = programs.map(program => {
+    const file = `File: ${code(program.configFile)}; sample: [${program.configFile}](../examples/config/${program.configFile}).`;
+    return `## ${program.name}\n\n${program.summary}\n\n${file}\n\n${optionTable(program)}\n`;
+  });
+  return `${NOTICE}\n\n# Options\n\n${INTRODUCTION}\n\n${chapters.join("\n")}`;
+}
+
+const INTRODUCTION = `Each option is taken from its default, the configuration file, the environment and the command line; the later one wins.
+A value that does not parse, an unknown YAML key and an unknown flag stop the program with exit code 2 and one message that
+names every mistake and where it is.
+
+- The file: \`--config\` or \`CONFIG_FILE\` names it. Otherwise it is looked for in \`${CONFIG_DIRS.linux}\` on Linux,
+  \`${CONFIG_DIRS.darwin}\` on macOS, \`${CONFIG_DIRS.win32}\` on Windows, and may be missing. A dot in a key goes one level down:
+  \`plugin_options.llm.queue_size\` is \`queue_size\` below \`llm\` below \`plugin_options\`. A key without a value is unset.
+- The environment: an empty variable is unset.
+- Flags: \`--port 8080\` or \`--port=8080\`. Yes-or-no flags need no value; \`--no-reconnect\` says no.
+- Durations: \`5m\`, \`1m30s\`, \`250ms\`, \`0\`, and \`-1\` for ever where that is allowed; options in seconds also take plain numbers.
+- Sizes: \`1048576\`, \`1MiB\`, \`1MB\`. Lists: a YAML list, or one text with commas.
+- \`--help\` lists the options, \`--version\` says the build.`;
+
+/** Replaces the text between \`<!-- options:<program> -->\` and \`<!-- /options -->\` by the program's table. */
+export function fillOptionTables(page: string, programs: readonly Program[]): string {
+  return programs.reduce((text, program) => {
+    const start = `<!-- options:${program.name} -->`;
+    const from = text.indexOf(start);
+    const to = from < 0 ? -1 : text.indexOf("<!-- /options -->", from);
+    if (to < 0) return text;
+    return `${text.slice(0, from + start.length)}\n${optionTable(program)}\n${text.slice(to)}`;
+  }, page);
+}
+
+/** doc/limits.md, from the source text of src/protocol/limits.ts and the options that set a limit. */
+export function limitsPage(protocolSource: string, programs: readonly Program[]): string {
+  const wire = [
+    ...protocolSource.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\nexport const (\w+)(?::\s*\w+)? = ([\d_ *]+);/g),
+  ];
+  const wireRows = wire.map(([, doc = "", name = "", value = ""]) => [
+    code(name),
+    product(value),
+    cell(doc.replace(/\s*\n\s*\*?\s*/g, " ").trim()),
+  ]);
+  const chapters = programs.map(program => {
+    const rows = catalogOf(program).options.flatMap(option =>
+      option.range === undefined
+        ? []
+        : [
+            [
+              code(option.env),
+              defaultCell(option),
+              bound(option, option.range.min),
+              bound(option, option.range.max),
+              cell(option.help),
+            ],
+          ],
+    );
+    return `## ${program.name}\n\n${table(["Option", "Default", "Least", "Most", "Purpose"], rows)}\n`;
+  });
+  const protocol = `## Between broker and agent\n\nFixed; both ends are built with them.\n\n${table(["Name", "Value", "Meaning"], wireRows)}\n`;
+  return `${NOTICE}\n\n# Limits\n\n${[protocol, ...chapters].join("\n")}`;
+}
+
+const grouped = (value: number) => value.toLocaleString("en-US", { useGrouping: value >= 10_000 });
+
+/** `64 * 1024` as `65,536`. */
+function product(expression: string): string {
+  const value = expression.split("*").reduce((total, factor) => total * Number(factor.replaceAll("_", "").trim()), 1);
+  return grouped(value);
+}
+
+function bound({ kind }: Option<unknown>, value: number): string {
+  return kind === "duration" || kind === "seconds" ? formatDuration(value) : grouped(value);
+}

@@ -1,0 +1,63 @@
+// The two places besides the command line that an option is read from.
+import type { Mistake } from "./error.ts";
+import type { Machine } from "./option.ts";
+import type { Catalog } from "./program.ts";
+import type { Setting, Told } from "./setting.ts";
+import { readYaml } from "./yaml.ts";
+
+/** What the loader takes from the process it runs in. */
+export interface Host extends Machine {
+  /** The arguments after the name of the program. */
+  readonly argv: readonly string[];
+  /** Reads a file; throws an error with `code` as node:fs does. */
+  readonly readFile: (path: string) => string;
+}
+
+/** The configuration file of a run. */
+export interface ConfigFile extends Told {
+  readonly path: string;
+  readonly found: boolean;
+}
+
+/** Reads the named file, else the default one, which may be missing. */
+export function readConfigFile(catalog: Catalog, host: Host, flag: string | undefined, fallback: string): ConfigFile {
+  const variable = host.env["CONFIG_FILE"]?.trim();
+  const named = flag ?? (variable || undefined);
+  const path = named ?? fallback;
+  let text: string;
+  try {
+    text = host.readFile(path);
+  } catch (error) {
+    const code = codeOf(error);
+    const missing = code === "ENOENT" || code === "ENOTDIR";
+    if (missing && named === undefined) return { path, found: false, settings: [], mistakes: [] };
+    const by =
+      flag !== undefined ? "flag --config" : named !== undefined ? "environment variable CONFIG_FILE" : "its default";
+    const why = missing ? "is missing" : `cannot be read: ${code}`;
+    const mistake: Mistake = {
+      option: "CONFIG_FILE",
+      value: path,
+      source: { from: "file", path },
+      text: `the configuration file ${path} ${why} (named by ${by})`,
+    };
+    return { path, found: false, settings: [], mistakes: [mistake] };
+  }
+  return { path, found: true, ...readYaml(path, text, catalog) };
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+}
+
+/** Reads the environment. An empty variable counts as unset. */
+export function readEnvironment({ options }: Catalog, { env }: Host): Told {
+  const settings: Setting[] = [];
+  for (const option of options) {
+    const name = [option.env, ...option.aliases].find(candidate => env[candidate]?.trim());
+    const raw = name === undefined ? undefined : env[name]?.trim();
+    if (name !== undefined && raw !== undefined) {
+      settings.push({ option, raw, source: { from: "environment", name } });
+    }
+  }
+  return { settings, mistakes: [] };
+}

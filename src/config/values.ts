@@ -1,0 +1,135 @@
+// What a value may look like, as zod schemas: each takes the text of an option and yields its value.
+import { z } from "zod";
+import { parseDuration } from "./duration.ts";
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** An address to listen on. An empty host means every interface. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Makes a schema of a reader that answers undefined for a text it cannot read. */
+function reading<T>(read: (text: string) => T | undefined): z.ZodType<T> {
+  return z.string().transform((text, context) => {
+    const value = read(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: "unreadable" });
+    return z.NEVER;
+  });
+}
+
+function within(value: number | undefined, { min, max }: Range): number | undefined {
+  return value !== undefined && value >= min && value <= max ? value : undefined;
+}
+
+export const text = (pattern?: RegExp): z.ZodType<string> =>
+  pattern === undefined ? z.string() : z.string().regex(pattern);
+
+/** A key travels in an HTTP header, which carries nothing but these characters unharmed. */
+export const key: z.ZodType<string> = z.string().regex(/^[\x20-\x7e]+$/);
+
+export const whole = ({ min, max }: Range): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^-?\d+$/)
+    .transform(Number)
+    .pipe(z.int().min(min).max(max));
+
+export const decimal = ({ min, max }: Range): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^-?\d+(?:\.\d+)?$/)
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+
+export const truth: z.ZodType<boolean> = z.stringbool({
+  truthy: ["true", "yes", "on", "1"],
+  falsy: ["false", "no", "off", "0"],
+});
+
+const BYTE_UNITS = ["", "k", "m", "g", "t"];
+
+/** `1048576`, `1024k`, `1MiB`, `1MB`: binary units, except that a bare B after the letter makes them decimal. */
+export const bytes = (range: Range): z.ZodType<number> =>
+  reading(written => {
+    const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?$/i.exec(written);
+    if (match === null) return undefined;
+    const [, amount, unit = "", suffix = ""] = match;
+    const base = suffix.toLowerCase() === "b" ? 1000 : 1024;
+    return within(Math.round(Number(amount) * base ** BYTE_UNITS.indexOf(unit.toLowerCase())), range);
+  });
+
+/** A duration in milliseconds. `-1` means for ever and yields Infinity, where that is allowed. */
+export const duration = (range: Range, allow: { forever: boolean; plainSeconds: boolean }): z.ZodType<number> =>
+  reading(written => {
+    if (written === "-1") return allow.forever ? Number.POSITIVE_INFINITY : undefined;
+    if (allow.plainSeconds && /^\d+(?:\.\d+)?$/.test(written)) {
+      return within(Math.ceil(Number(written) * 1000), range);
+    }
+    return within(parseDuration(written), range);
+  });
+
+/** An absolute URL of one of these schemes, as it was written. */
+export const url = (schemes: readonly string[]): z.ZodType<string> =>
+  z.string().refine(written => {
+    if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#]/i.test(written) || !URL.canParse(written)) return false;
+    return schemes.includes(new URL(written).protocol.slice(0, -1));
+  });
+
+/** One of these words, in any case. */
+export const choice = <C extends string>(values: readonly C[]): z.ZodType<C> =>
+  reading(written => values.find(value => value === written.toLowerCase()));
+
+/** `9090` (on `bareHost`), `:9090` (every interface), `127.0.0.1:9090`, `[::1]:9090`. */
+export const address = (bareHost: string): z.ZodType<Address> =>
+  reading(written => {
+    const match = /^(?:(\[[0-9a-f:.]+\]|[^\s:/[\]]*):)?(\d{1,5})$/i.exec(written);
+    if (match === null) return undefined;
+    const [, host, port] = match;
+    const number = within(Number(port), { min: 0, max: 65_535 });
+    if (number === undefined) return undefined;
+    return { host: host === undefined ? bareHost : host.replace(/^\[|\]$/g, ""), port: number };
+  });
+
+/** A network in CIDR form; a single address is taken as a network of one. */
+export const network: z.ZodType<string> = z.union([
+  z.cidrv4(),
+  z.cidrv6(),
+  z.ipv4().transform(ip => `${ip}/32`),
+  z.ipv6().transform(ip => `${ip}/128`),
+]);
+
+/** An origin as browsers send it, or `*`. */
+export const origin: z.ZodType<string> = z
+  .string()
+  .regex(/^(?:\*|[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+\/?)$/i)
+  .transform(written => written.replace(/\/$/, "").toLowerCase());
+
+/** Splits at commas; a text that begins with `[` is read as a JSON list, for items that hold commas. */
+function split(written: string): unknown {
+  if (!written.startsWith("[")) return written.split(",").flatMap(item => item.trim() || []);
+  try {
+    return JSON.parse(written);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A list from YAML, or from one text. `emptyWord` alone means the empty list, which an environment variable cannot say otherwise. */
+export const list = <E>(item: z.ZodType<E>, emptyWord?: string): z.ZodType<E[]> =>
+  z
+    .union([z.string().transform(written => (written === emptyWord ? [] : split(written))), z.array(z.string())])
+    .pipe(z.array(item));
+
+/** `NAME=value` pairs. */
+export const pairs: z.ZodType<Record<string, string>> = list(z.string().regex(/^[^=\s]+=/)).transform(items =>
+  Object.fromEntries(items.map(item => [item.slice(0, item.indexOf("=")), item.slice(item.indexOf("=") + 1)])),
+);
+
+/** A base URL without slashes at its end, for paths that begin with one to follow. */
+export const baseUrl = (written: string): string => written.replace(/\/+$/, "");

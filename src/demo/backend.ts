@@ -1,0 +1,84 @@
+import { chat } from "./chat.ts";
+import { embed } from "./embeddings.ts";
+import { ApiError, errorResponse } from "./errors.ts";
+import { getModel, listModels } from "./models.ts";
+import { respond } from "./responses.ts";
+
+/** What a request handler of the demo backend gets besides the request. */
+export interface DemoContext {
+  /** Milliseconds between two streamed words. */
+  readonly wordMs: number;
+  /** The last segment of the path, for routes that name one thing. */
+  readonly name: string;
+  /** Tells the server that this answer is a stream: no idle limit. */
+  readonly streams: () => void;
+}
+
+type Handler = (request: Request, context: DemoContext) => Response | Promise<Response>;
+
+export interface DemoOptions {
+  /** 0 or absent: any free port. */
+  readonly port?: number;
+  /** Milliseconds between two streamed words; 30 unless told. */
+  readonly wordMs?: number;
+}
+
+export interface DemoBackend {
+  /** The OpenAI base URL: `http://127.0.0.1:PORT/v1`. */
+  readonly url: string;
+  /** Stops listening and cuts what is still open. */
+  stop(): Promise<void>;
+}
+
+/** The map of the demo backend; a trailing `/*` stands for one more segment. */
+const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+  "/v1/models": { GET: listModels },
+  "/v1/models/*": { GET: getModel },
+  "/v1/chat/completions": { POST: chat },
+  "/v1/responses": { POST: respond },
+  "/v1/embeddings": { POST: embed },
+};
+
+/**
+ * Starts the toy OpenAI-compatible backend that `nfrx demo` uses when no real one answers. It has no model inside: `demo-echo` repeats the
+ * last user message, `demo-embed` hashes words into vectors. Listens on 127.0.0.1 only.
+ */
+export function startDemoBackend(options: DemoOptions = {}): DemoBackend {
+  const { port = 0, wordMs = 30 } = options;
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port,
+    idleTimeout: 255,
+    reusePort: false,
+    // The readers in body.ts enforce the limit, so that a client gets an OpenAI error instead of Bun's empty 413.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch: (request, server) => answer(request, wordMs, () => server.timeout(request, 0)),
+    error: errorResponse,
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}/v1`,
+    stop: () => server.stop(true),
+  };
+}
+
+async function answer(request: Request, wordMs: number, streams: () => void): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  try {
+    const slash = pathname.lastIndexOf("/");
+    const methods = routes[pathname] ?? routes[`${pathname.slice(0, slash)}/*`];
+    if (!methods) throw new ApiError(404, `Unknown request URL: ${request.method} ${pathname}`, "unknown_url");
+    const handler = methods[request.method];
+    if (!handler) throw new ApiError(405, `${pathname} does not take ${request.method}`, "method_not_allowed");
+    return await handler(request, { wordMs, name: segment(pathname.slice(slash + 1)), streams });
+  } catch (error) {
+    return errorResponse(error);
+  }
+}
+
+function segment(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}

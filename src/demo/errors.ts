@@ -1,0 +1,23 @@
+/** An error of the demo backend that the client sees, in OpenAI's shape. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly code: string | null = null,
+    readonly param: string | null = null,
+  ) {
+    super(message);
+  }
+}
+
+/** Turns anything thrown into an OpenAI error response; what is not an `ApiError` is a 500 without details. */
+export function errorResponse(error: unknown): Response {
+  const { status, message, code, param } =
+    error instanceof ApiError ? error : new ApiError(500, "The demo backend failed", "internal_error");
+  const type = status >= 500 ? "server_error" : "invalid_request_error";
+  // 413 answers before the upload is over: without `close` Bun would swallow the rest of it first.
+  const headers: Record<string, string> = status === 413 ? { connection: "close" } : {};
+  return Response.json({ error: { message, type, param, code } }, { status, headers });
+}

@@ -1,0 +1,31 @@
+/** One server-sent event, ready for the wire. */
+export function sseEvent(data: unknown, event?: string): string {
+  return `${event === undefined ? "" : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`;
+}
+
+/**
+ * Answers with the given events, each pulled when the client has taken the one before. When `signal` aborts, the client is gone: the
+ * generator is ended and nothing more is produced.
+ */
+export function sseResponse(events: AsyncGenerator<string>, signal: AbortSignal): Response {
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const next = await events.next();
+          if (!next.done && !signal.aborted) return controller.enqueue(encoder.encode(next.value));
+          await events.return(undefined);
+        } catch (error) {
+          if (!signal.aborted) return controller.error(error);
+        }
+        controller.close();
+      },
+      async cancel() {
+        await events.return(undefined);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-cache" } });
+}

@@ -1,0 +1,68 @@
+/**
+ * The one error type of nfrx. Code throws it with a machine-readable `code`; only the border (an HTTP route or a
+ * frame) turns it into a status and a body.
+ */
+export class NfrxError extends Error {
+  override readonly name = "NfrxError";
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    /** Names the offending request field, and how long a client should wait, where there is such a thing. */
+    readonly detail: { param?: string; retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+  }
+
+  get status(): number {
+    return STATUS[this.code];
+  }
+}
+
+/** HTTP status of every code. The words of the first two groups are what clients of the Go series already match on. */
+const STATUS = {
+  no_worker: 404,
+  worker_busy: 503,
+  timeout: 504,
+  upstream_error: 502,
+  draining: 503,
+  unauthorized: 401,
+
+  model_not_found: 404,
+  invalid_request: 400,
+  not_found: 404,
+  method_not_allowed: 405,
+  too_large: 413,
+  unsupported_media_type: 415,
+  headers_too_large: 431,
+  forbidden: 403,
+  overloaded: 503,
+  internal: 500,
+
+  /** The caller went away, or this end no longer wants the answer (499 is nginx's word for it; nobody is left to read it). */
+  canceled: 499,
+  /** The peer would not take the stream and has done nothing with it: safe to ask somebody else. */
+  refused: 503,
+  /** The connection under the stream broke. */
+  link_lost: 502,
+  /** The peer broke the wire protocol. */
+  protocol: 502,
+} as const;
+
+export type ErrorCode = keyof typeof STATUS;
+
+/** The error as an NfrxError: itself, or wrapped as `internal` without showing its message to clients. */
+export function toNfrxError(error: unknown): NfrxError {
+  if (error instanceof NfrxError) return error;
+  return new NfrxError("internal", "internal error", { cause: error });
+}
+
+/** True when `word` is one of our codes; a peer may send any word. */
+export function isErrorCode(word: string): word is ErrorCode {
+  return Object.hasOwn(STATUS, word);
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

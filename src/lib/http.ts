@@ -1,0 +1,140 @@
+// What HTTP asks of a proxy: which headers travel, whose word counts, where a caller comes from.
+import { BlockList, isIP } from "node:net";
+
+export type HeaderPairs = [name: string, value: string][];
+
+/**
+ * The request headers that travel to a worker, for every module. All others stay: the caller's credentials, cookies,
+ * addresses and what describes one hop only.
+ */
+const REQUEST_HEADERS = [
+  "content-type",
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "user-agent",
+  "idempotency-key",
+  "openai-beta",
+  "traceparent",
+  "tracestate",
+] as const;
+
+/** Header names that describe one hop, or that the broker itself answers for. */
+const RESPONSE_DROPPED = new Set([
+  "connection",
+  "content-length",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "x-request-id",
+  "access-control-allow-origin",
+  "access-control-allow-credentials",
+  "access-control-allow-headers",
+  "access-control-allow-methods",
+  "access-control-expose-headers",
+  "access-control-max-age",
+]);
+
+/** The headers of a client's request as a worker gets them. */
+export function requestHeaders(headers: Headers, requestId: string): HeaderPairs {
+  const pairs: HeaderPairs = [];
+  for (const name of REQUEST_HEADERS) {
+    const value = headers.get(name);
+    if (value !== null) pairs.push([name, value]);
+  }
+  pairs.push(["cache-control", "no-store"], ["x-request-id", requestId]);
+  return pairs;
+}
+
+/** A worker's response headers as a client gets them. Names and values that HTTP does not allow are left out. */
+export function responseHeaders(pairs: HeaderPairs, requestId: string): HeaderPairs {
+  const kept: HeaderPairs = [];
+  for (const pair of pairs) {
+    if (!RESPONSE_DROPPED.has(pair[0].toLowerCase()) && TOKEN.test(pair[0]) && !FORBIDDEN.test(pair[1])) kept.push(pair);
+  }
+  kept.push(["x-request-id", requestId]);
+  return kept;
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the bytes RFC 9110 keeps out of a field value, and all beyond Latin-1
+const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/;
+
+/** True when a head's content type is `type`, parameters aside. */
+export function hasContentType(pairs: HeaderPairs, type: string): boolean {
+  const value = headerOf(pairs, "content-type");
+  return value !== undefined && value.split(";", 1)[0]?.trim().toLowerCase() === type;
+}
+
+/** The first value of a header, by its lower-case name. */
+export function headerOf(pairs: HeaderPairs, name: string): string | undefined {
+  for (const pair of pairs) if (pair[0].toLowerCase() === name) return pair[1];
+  return undefined;
+}
+
+/** The token of an `Authorization: Bearer` header. */
+export function bearerToken(headers: Headers): string | undefined {
+  const value = headers.get("authorization");
+  if (value === null || value.length < 8 || value.slice(0, 7).toLowerCase() !== "bearer ") return undefined;
+  return value.slice(7).trim();
+}
+
+/** The client's own request id when it is a sane one, else a fresh one. */
+export function requestIdOf(headers: Headers): string {
+  const given = headers.get("x-request-id");
+  return given !== null && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID();
+}
+
+/** A comma separated header as a list of trimmed, non-empty words. */
+export function splitList(value: string): string[] {
+  return value
+    .split(",")
+    .map(word => word.trim())
+    .filter(word => word !== "");
+}
+
+/** The proxies whose word about a caller counts. */
+export class TrustedProxies {
+  readonly #list = new BlockList();
+
+  /** `cidrs` such as `10.0.0.0/8`, `fc00::/7`, or single addresses. Throws on anything else. */
+  constructor(cidrs: readonly string[]) {
+    for (const cidr of cidrs) {
+      const [address = "", prefix] = cidr.split("/");
+      const family = isIP(address);
+      if (family === 0) throw new Error(`not an address: ${cidr}`);
+      const bits = prefix === undefined ? (family === 4 ? 32 : 128) : Number(prefix);
+      this.#list.addSubnet(address, bits, family === 4 ? "ipv4" : "ipv6");
+    }
+  }
+
+  has(address: string): boolean {
+    const plain = plainAddress(address);
+    const family = isIP(plain);
+    return family !== 0 && this.#list.check(plain, family === 4 ? "ipv4" : "ipv6");
+  }
+
+  /**
+   * Where a request comes from: the peer, or, when the peer is trusted, the last address of X-Forwarded-For that is not
+   * itself a trusted proxy.
+   */
+  clientAddress(peer: string, forwardedFor: string | null): string {
+    if (forwardedFor === null || !this.has(peer)) return plainAddress(peer);
+    const hops = splitList(forwardedFor);
+    for (let at = hops.length - 1; at >= 0; at--) {
+      const hop = plainAddress(hops[at] ?? "");
+      if (isIP(hop) === 0) break;
+      if (!this.has(hop) || at === 0) return hop;
+    }
+    return plainAddress(peer);
+  }
+}
+
+/** An address without an IPv4-in-IPv6 prefix. */
+function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}

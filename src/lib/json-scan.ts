@@ -1,0 +1,146 @@
+/**
+ * Reads the scalar values of a few keys at the top level of a JSON object while its bytes pass by, without building the
+ * document: enough to route a body that is too large to parse. It does not judge whether the JSON is sound.
+ */
+export class TopLevelScan {
+  readonly values = new Map<string, string | number | boolean | null>();
+
+  #depth = 0;
+  #state: "key" | "colon" | "value" | "skip" = "key";
+  /** Inside a string: its bytes so far, or undefined when nobody wants them. */
+  #text: number[] | undefined;
+  #inString = false;
+  #escaped = false;
+  #key = "";
+  #scalar = "";
+
+  constructor(private readonly wanted: ReadonlySet<string>) {}
+
+  /** True once every wanted key has been seen. */
+  get complete(): boolean {
+    return this.values.size === this.wanted.size;
+  }
+
+  feed(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; at++) {
+      if (this.#inString) at = this.#string(chunk, at);
+      else this.#plain(chunk[at]!);
+    }
+  }
+
+  /** Consumes string bytes from `at`; the index of the last byte taken. */
+  #string(chunk: Uint8Array, at: number): number {
+    if (this.#text === undefined && !this.#escaped) {
+      // Nobody wants these bytes: jump to the next quote or backslash.
+      const quote = chunk.indexOf(QUOTE, at);
+      const stop = quote === -1 ? chunk.length : quote;
+      const backslash = chunk.subarray(at, stop).indexOf(BACKSLASH);
+      if (backslash !== -1) {
+        this.#escaped = true;
+        return at + backslash;
+      }
+      if (quote === -1) return chunk.length;
+      this.#inString = false;
+      return quote;
+    }
+    const byte = chunk[at]!;
+    if (this.#escaped) {
+      this.#escaped = false;
+      this.#push(byte);
+    } else if (byte === BACKSLASH) {
+      this.#escaped = true;
+      this.#push(byte);
+    } else if (byte === QUOTE) {
+      this.#inString = false;
+      this.#endString();
+    } else {
+      this.#push(byte);
+    }
+    return at;
+  }
+
+  #push(byte: number): void {
+    if (this.#text === undefined) return;
+    if (this.#text.length < LONGEST_TEXT) this.#text.push(byte);
+    else this.#text = undefined;
+  }
+
+  #endString(): void {
+    const text = this.#text;
+    this.#text = undefined;
+    if (text === undefined) return;
+    const value = unquote(text);
+    if (this.#state === "key") {
+      this.#key = value;
+      this.#state = "colon";
+    } else {
+      this.#store(value);
+    }
+  }
+
+  #plain(byte: number): void {
+    switch (byte) {
+      case QUOTE:
+        this.#inString = true;
+        if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key)))) this.#text = [];
+        return;
+      case OPEN_BRACE:
+      case OPEN_BRACKET:
+        this.#depth++;
+        if (this.#depth === 2) this.#state = "skip";
+        return;
+      case CLOSE_BRACE:
+      case CLOSE_BRACKET:
+        if (this.#depth === 1) this.#endScalar();
+        this.#depth--;
+        return;
+      case COLON:
+        if (this.#depth === 1) this.#state = "value";
+        return;
+      case COMMA:
+        if (this.#depth !== 1) return;
+        this.#endScalar();
+        this.#state = "key";
+        return;
+      default:
+        if (this.#depth === 1 && this.#state === "value" && byte > SPACE && this.#scalar.length < 32) this.#scalar += String.fromCharCode(byte);
+    }
+  }
+
+  #endScalar(): void {
+    const scalar = this.#scalar;
+    this.#scalar = "";
+    if (scalar === "" || this.#state !== "value") return;
+    if (scalar === "true" || scalar === "false") this.#store(scalar === "true");
+    else if (scalar === "null") this.#store(null);
+    else this.#store(Number(scalar));
+  }
+
+  #store(value: string | number | boolean | null): void {
+    if (this.wanted.has(this.#key)) this.values.set(this.#key, value);
+    this.#state = "skip";
+  }
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const SPACE = 0x20;
+/** Bytes of a key or value that are kept; a longer one counts as not there. */
+const LONGEST_TEXT = 1024;
+
+function unquote(bytes: number[]): string {
+  const raw = Buffer.from(bytes).toString("utf8");
+  if (!raw.includes("\\")) return raw;
+  try {
+    const parsed: unknown = JSON.parse(`"${raw}"`);
+    return typeof parsed === "string" ? parsed : raw;
+  } catch {
+    return raw;
+  }
+}

@@ -1,0 +1,247 @@
+import { isAbsolute } from "node:path";
+import { z } from "zod";
+import { type Objection, options } from "../config/group.ts";
+import { option } from "../config/option.ts";
+import { text } from "../config/values.ts";
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+const GIB = 1024 ** 3;
+
+/** What the broker can be told about this module. */
+export const mcpBrokerOptions = options(
+  "Module mcp",
+  {
+    maxReqBytes: option.bytes({
+      env: "BROKER_MAX_REQ_BYTES",
+      yaml: "plugin_options.mcp.max_req_bytes",
+      flag: "mcp-max-req-bytes",
+      default: 10_485_760,
+      min: 1024,
+      max: GIB,
+      help: "Largest MCP request; a larger one is answered with 413.",
+    }),
+    maxRespBytes: option.bytes({
+      env: "BROKER_MAX_RESP_BYTES",
+      yaml: "plugin_options.mcp.max_resp_bytes",
+      flag: "mcp-max-resp-bytes",
+      default: 10_485_760,
+      min: 1024,
+      max: GIB,
+      help: "Largest MCP response.",
+    }),
+    wsHeartbeatMs: option.int({
+      env: "BROKER_WS_HEARTBEAT_MS",
+      yaml: "plugin_options.mcp.ws_heartbeat_ms",
+      flag: "mcp-ws-heartbeat-ms",
+      default: 15_000,
+      min: 10,
+      max: 10 * MINUTE,
+      help: "Milliseconds between pings to a relay.",
+    }),
+    wsDeadAfterMs: option.int({
+      env: "BROKER_WS_DEAD_AFTER_MS",
+      yaml: "plugin_options.mcp.ws_dead_after_ms",
+      flag: "mcp-ws-dead-after-ms",
+      default: 45_000,
+      min: 10,
+      max: 60 * MINUTE,
+      help: "Milliseconds of silence after which a relay is dropped.",
+    }),
+    maxConcurrencyPerClient: option.int({
+      env: "BROKER_MAX_CONCURRENCY_PER_CLIENT",
+      yaml: "plugin_options.mcp.max_concurrency_per_client",
+      flag: "mcp-max-concurrency-per-client",
+      default: 16,
+      min: 1,
+      max: 100_000,
+      help: "Calls at once to one relay; more are answered with 429.",
+    }),
+    requireApiKey: option.bool({
+      env: "MCP_REQUIRE_API_KEY",
+      yaml: "plugin_options.mcp.require_api_key",
+      default: false,
+      help: "Asks callers of a relay for the API_KEY of the broker too.",
+    }),
+  },
+  ({ wsHeartbeatMs, wsDeadAfterMs }) =>
+    wsDeadAfterMs > wsHeartbeatMs
+      ? []
+      : [{ keys: ["wsHeartbeatMs", "wsDeadAfterMs"], problem: "a relay must get time for more than one ping" }],
+);
+
+const general = {
+  providerUrl: option.url({
+    env: "PROVIDER_URL",
+    default: "http://127.0.0.1:7777/",
+    help: "HTTP provider; the short way to say MCP_HTTP_URL.",
+  }),
+  authToken: option.secret({
+    env: "AUTH_TOKEN",
+    default: undefined,
+    help: "Token that callers must bring as bearer.",
+  }),
+  httpAllowStreaming: option.bool({
+    env: "MCP_HTTP_ALLOW_STREAMING",
+    default: true,
+    help: "Passes streamed answers of the provider on as streams.",
+  }),
+  transportOrder: option.list({
+    env: "MCP_TRANSPORT_ORDER",
+    yaml: "order",
+    of: z.enum(["stdio", "http", "oauth", "legacy-sse"]),
+    expects: "a list of stdio, http, oauth and legacy-sse",
+    default: ["stdio", "http", "oauth"],
+    help: "Ways to reach the provider, tried in this order: stdio, http, oauth, legacy-sse.",
+  }),
+  initTimeoutMs: option.duration({
+    env: "MCP_INIT_TIMEOUT",
+    yaml: "initTimeout",
+    default: "5s",
+    min: 10,
+    max: 5 * MINUTE,
+    help: "How long each way is given at first; it doubles up to 30s.",
+  }),
+  protocolVersion: option.text({
+    env: "MCP_PROTOCOL_VERSION",
+    yaml: "protocolVersion",
+    pattern: /^\d{4}-\d{2}-\d{2}$/,
+    expects: "a version such as 2025-11-25",
+    default: undefined,
+    defaultNote: "negotiated",
+    help: "Version of MCP to speak.",
+  }),
+  maxInflight: option.int({
+    env: "MCP_MAX_INFLIGHT",
+    yaml: "maxInFlight",
+    default: 0,
+    min: 0,
+    max: 100_000,
+    help: "Calls at once; 0 is no limit.",
+  }),
+  enableLegacySse: option.bool({
+    env: "MCP_ENABLE_LEGACY_SSE",
+    yaml: "enableLegacySSE",
+    default: false,
+    help: "Allows the HTTP+SSE transport of 2024.",
+  }),
+};
+
+const stdio = {
+  stdioCommand: option.text({
+    env: "MCP_STDIO_COMMAND",
+    yaml: "stdio.command",
+    default: undefined,
+    help: "Program to start as the provider; an absolute path unless MCP_STDIO_ALLOW_RELATIVE.",
+  }),
+  stdioArgs: option.list({
+    env: "MCP_STDIO_ARGS",
+    yaml: "stdio.args",
+    of: text(),
+    secret: true,
+    default: [],
+    help: 'Its arguments, with commas between; a JSON list such as ["--roots", "a,b"] where they hold commas.',
+  }),
+  stdioEnv: option.pairs({
+    env: "MCP_STDIO_ENV",
+    yaml: "stdio.env",
+    default: {},
+    help: "Its environment: NAME=value with commas between, or a YAML map.",
+  }),
+  stdioWorkdir: option.text({
+    env: "MCP_STDIO_WORKDIR",
+    yaml: ["stdio.workdir", "stdio.workDir"],
+    default: undefined,
+    help: "Its working directory.",
+  }),
+  stdioAllowRelative: option.bool({
+    env: "MCP_STDIO_ALLOW_RELATIVE",
+    yaml: ["stdio.allowRelative", "stdio.allow_relative"],
+    default: false,
+    help: "Allows a command that is looked up in PATH.",
+  }),
+};
+
+const http = {
+  httpUrl: option.url({
+    env: "MCP_HTTP_URL",
+    yaml: "http.url",
+    default: undefined,
+    defaultNote: "PROVIDER_URL",
+    help: "Streamable HTTP endpoint of the provider.",
+  }),
+  httpTimeoutMs: option.duration({
+    env: "MCP_HTTP_TIMEOUT",
+    yaml: "http.timeout",
+    default: "30s",
+    min: 10,
+    max: DAY,
+    help: "How long the provider may take to begin its answer.",
+  }),
+  httpEnablePush: option.bool({
+    env: "MCP_HTTP_ENABLE_PUSH",
+    yaml: ["http.enablePush", "http.enable_push"],
+    default: false,
+    help: "Keeps a stream open for what the provider sends by itself.",
+  }),
+  httpInsecureSkipVerify: option.bool({
+    env: "MCP_HTTP_INSECURE_SKIP_VERIFY",
+    yaml: ["http.insecureSkipVerify", "http.insecure_skip_verify"],
+    default: false,
+    help: "Does not check the provider's certificate.",
+  }),
+};
+
+const oauth = {
+  oauthEnabled: option.bool({
+    env: "MCP_OAUTH_ENABLED",
+    yaml: "oauth.enabled",
+    default: false,
+    help: "Asks for a token with the client credentials and brings it to the provider.",
+  }),
+  oauthTokenUrl: option.url({
+    env: "MCP_OAUTH_TOKEN_URL",
+    yaml: ["oauth.tokenUrl", "oauth.tokenURL", "oauth.token_url"],
+    default: undefined,
+    help: "Where tokens are given out.",
+  }),
+  oauthClientId: option.text({
+    env: "MCP_OAUTH_CLIENT_ID",
+    yaml: ["oauth.clientId", "oauth.clientID", "oauth.client_id"],
+    default: undefined,
+    help: "Client id.",
+  }),
+  oauthClientSecret: option.secret({
+    env: "MCP_OAUTH_CLIENT_SECRET",
+    yaml: ["oauth.clientSecret", "oauth.client_secret"],
+    default: undefined,
+    help: "Client secret.",
+  }),
+  oauthScopes: option.list({
+    env: "MCP_OAUTH_SCOPES",
+    yaml: "oauth.scopes",
+    of: text(),
+    default: [],
+    help: "Scopes to ask for.",
+  }),
+  oauthTokenFile: option.text({
+    env: "MCP_OAUTH_TOKEN_FILE",
+    yaml: ["oauth.tokenFile", "oauth.token_file"],
+    default: undefined,
+    help: "File that keeps the token between runs, readable by its owner only.",
+  }),
+};
+
+/** What the relay can be told about its provider. */
+export const mcpAgentOptions = options("Provider", { ...general, ...stdio, ...http, ...oauth }, values => {
+  const objections: Objection[] = [];
+  const { stdioCommand } = values;
+  if (stdioCommand !== undefined && !values.stdioAllowRelative && !isAbsolute(stdioCommand)) {
+    objections.push({ keys: ["stdioCommand"], problem: "it must be an absolute path unless MCP_STDIO_ALLOW_RELATIVE" });
+  }
+  if (values.oauthEnabled && (values.oauthTokenUrl === undefined || values.oauthClientId === undefined)) {
+    const problem = "OAuth needs a token URL and a client id";
+    objections.push({ keys: ["oauthEnabled", "oauthTokenUrl", "oauthClientId"], problem });
+  }
+  return objections;
+});

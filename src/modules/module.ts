@@ -1,0 +1,113 @@
+// The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
+// request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
+import type { Logger } from "../lib/log.ts";
+
+/** How the label that routes a request is found in it. */
+export type LabelSource =
+  /** The string at the top level of a JSON body under `model`; `stream` beside it says whether events are wanted. */
+  | "json-model"
+  /** Any worker of the module will do. */
+  | "none";
+
+export interface Endpoint {
+  method: "POST";
+  /** Below `/api/<module>`. */
+  path: string;
+  /** What the agent appends to its backend's base URL. */
+  backendPath: string;
+  jobType: string;
+  label: LabelSource;
+  /** The answer may be an event stream, so queue events and keep-alive comments may open it. */
+  events: boolean;
+  /** Splits one request over several workers and merges their answers, when the request allows it. */
+  fanout?: Fanout;
+}
+
+/** One request as many: the pure half; the broker's fan-out drives it. */
+export interface Fanout {
+  /** The request's parts, or undefined when it is to go through whole. */
+  split(body: unknown): SplitRequest | undefined;
+}
+
+export interface SplitRequest {
+  /** How many items there are to share out. */
+  items: number;
+  /** The body for the items from `start` up to, not including, `end`. */
+  part(start: number, end: number): Uint8Array;
+  /** Reads one part's answer. Throws when it is not what the request asked for. */
+  parse(answer: Uint8Array, count: number): PartAnswer;
+  /** The one answer to the client out of all parts, in the order of their items. */
+  merge(parts: readonly PartAnswer[]): Uint8Array;
+}
+
+export interface PartAnswer {
+  /** How many items the answer holds. */
+  items: number;
+  usage: Usage;
+  content: unknown;
+}
+
+/** Tokens as OpenAI-compatible backends report them. */
+export interface Usage {
+  in: number;
+  out: number;
+  total: number;
+}
+
+/** What a backend says when it is asked how it is. */
+export interface ProbeResult {
+  models: string[];
+  /** Facts for the broker: `backend_version`, `backend_family`. */
+  facts: Record<string, string>;
+}
+
+export interface AgentSpec {
+  /** The program's name. */
+  program: string;
+  /** The token file beside the config file is `<tokenName>.token`. */
+  tokenName: string;
+  backend: Backend;
+}
+
+/** The private service behind an agent. */
+export interface Backend {
+  /** No slash at the end; request paths are appended to it. */
+  baseUrl: string;
+  apiKey: string | undefined;
+  /** Milliseconds between looks at the backend. */
+  pollMs: number;
+  /** Facts the agent states of itself from its options. */
+  facts: Record<string, string>;
+  /** Asks the backend for its models and version. Rejects with the reason when it is not there or not well. */
+  probe(fetchJson: FetchJson): Promise<ProbeResult>;
+}
+
+/** GETs `url` with the backend's key; the parsed JSON body. Rejects on a status other than 2xx, on bad JSON and after a bounded time. */
+export type FetchJson = (url: string) => Promise<unknown>;
+
+export interface WorkerModule {
+  id: string;
+  endpoints: Endpoint[];
+  /** Lists its models at GET /v1/models. */
+  listsModels: boolean;
+  /** The shape of its error bodies. */
+  errors: "openai" | "plain";
+}
+
+/** What the queue and the schedule of a worker module's pool may be told. */
+export interface PoolSettings {
+  queueSize: number;
+  queueTimeoutMs: number;
+  /** Milliseconds between position events; 0 sends none. */
+  queueUpdateMs: number;
+  /** How long a request waits for a worker that has just gone. */
+  graceMs: number;
+  /** The least score that may serve: 1 is the exact model, 0.5 its alias. */
+  minScore: number;
+  /** Workers one request may be split over. */
+  maxParallel: number;
+}
+
+export interface ModuleContext {
+  log: Logger;
+}

@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { nfrx, nfrxLlm, programs } from "../../../cmd/programs.ts";
+import { load } from "../../../src/config/load.ts";
+import { catalogOf, type Program } from "../../../src/config/program.ts";
+import { host, mistakesOf } from "./host.ts";
+
+const printed = (program: Program, ...argv: string[]) => {
+  const loaded = load(program, host({ argv }));
+  return loaded.kind === "print" ? loaded.text : "";
+};
+
+test("--version says name, version, commit and date", () => {
+  for (const program of programs) {
+    const line = `${program.name} version=0.1.0-dev sha=unknown date=unknown\n`;
+    expect(printed(program, "--version")).toBe(line);
+    expect(printed(program, "--help")).toStartWith(line);
+    expect(printed(program, "-h")).toStartWith(line);
+  }
+});
+
+test("--help names every option, its variable and its key", () => {
+  for (const program of programs) {
+    const help = printed(program, "--help").replace(/\s+/g, " ");
+    for (const { env, flag, yaml } of catalogOf(program).options) {
+      expect(help).toContain(`--${flag}`);
+      expect(help).toContain(env);
+      expect(help).toContain(`YAML: ${yaml[0]}.`);
+    }
+  }
+});
+
+test("--help works beside mistakes and shows no value of this run", () => {
+  const loaded = load(
+    nfrx,
+    host({ argv: ["--nonsense", "--help"], env: { API_KEY: "hunter2", PORT: "x" }, file: "{" }),
+  );
+  expect(loaded).toMatchObject({ kind: "print", exitCode: 0 });
+  expect(JSON.stringify(loaded)).not.toContain("hunter2");
+});
+
+test("--help-plugins lists the options of the modules, at the broker only", () => {
+  const help = printed(nfrx, "--help-plugins");
+  expect(help).toContain("--mcp-max-req-bytes");
+  expect(help).toContain("--llm-queue-size");
+  expect(help).toContain("--asr-min-score");
+  expect(help).not.toContain("--api-key");
+  expect(mistakesOf(nfrxLlm, { argv: ["--help-plugins"] })[0]).toStartWith("unknown flag --help-plugins");
+});
+
+test("flags are the variables in kebab case, and those of the relays begin with mcp", () => {
+  for (const { env, flag } of programs.flatMap(program => catalogOf(program).options)) {
+    expect(`--${flag}`).toBe(
+      `--${env
+        .replace(/^BROKER_/, "MCP_")
+        .toLowerCase()
+        .replaceAll("_", "-")}`,
+    );
+  }
+});
