@@ -54,7 +54,8 @@ export function requestHeaders(headers: Headers, requestId: string): HeaderPairs
 export function responseHeaders(pairs: HeaderPairs, requestId: string): HeaderPairs {
   const kept: HeaderPairs = [];
   for (const pair of pairs) {
-    if (!RESPONSE_DROPPED.has(pair[0].toLowerCase()) && TOKEN.test(pair[0]) && !FORBIDDEN.test(pair[1])) kept.push(pair);
+    if (!RESPONSE_DROPPED.has(pair[0].toLowerCase()) && TOKEN.test(pair[0]) && !FORBIDDEN.test(pair[1]))
+      kept.push(pair);
   }
   kept.push(["x-request-id", requestId]);
   return kept;

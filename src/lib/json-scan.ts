@@ -82,7 +82,8 @@ export class TopLevelScan {
     switch (byte) {
       case QUOTE:
         this.#inString = true;
-        if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key)))) this.#text = [];
+        if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key))))
+          this.#text = [];
         return;
       case OPEN_BRACE:
       case OPEN_BRACKET:
@@ -103,7 +104,8 @@ export class TopLevelScan {
         this.#state = "key";
         return;
       default:
-        if (this.#depth === 1 && this.#state === "value" && byte > SPACE && this.#scalar.length < 32) this.#scalar += String.fromCharCode(byte);
+        if (this.#depth === 1 && this.#state === "value" && byte > SPACE && this.#scalar.length < 32)
+          this.#scalar += String.fromCharCode(byte);
     }
   }
 

@@ -1,9 +1,57 @@
-import { options } from "../config/group.ts";
+import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { defaultLogDir } from "../config/paths.ts";
 import { baseUrl } from "../config/values.ts";
 
+import { embeddingsFanout } from "./embeddings.ts";
+import type { Backend, PoolSettings, WorkerModule } from "./module.ts";
+import { probeOpenai } from "./openai.ts";
+
 const HOUR = 3_600_000;
+
+/** Chat, responses and embeddings of OpenAI-compatible servers. */
+export const llm: WorkerModule = {
+  id: "llm",
+  listsModels: true,
+  errors: "openai",
+  endpoints: [
+    { path: "/v1/chat/completions", backendPath: "/chat/completions", jobType: "llm.completion", events: true },
+    { path: "/v1/responses", backendPath: "/responses", jobType: "llm.response", events: true },
+    {
+      path: "/v1/embeddings",
+      backendPath: "/embeddings",
+      jobType: "llm.embedding",
+      events: false,
+      fanout: embeddingsFanout,
+    },
+  ].map(endpoint => ({ method: "POST", label: "json-model", ...endpoint })),
+};
+
+/** The pool's settings out of the broker's options. */
+export function llmPool(values: Values<typeof llmBrokerOptions>): PoolSettings {
+  return {
+    queueSize: values.queueSize,
+    queueTimeoutMs: values.queueTimeoutMs,
+    queueUpdateMs: values.queueUpdateMs,
+    graceMs: values.workerGraceMs,
+    minScore: values.minScore,
+    maxParallel: values.maxParallelEmbeddings,
+  };
+}
+
+/** The backend out of the agent's options. */
+export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
+  return {
+    baseUrl: values.completionBaseUrl,
+    apiKey: values.completionApiKey,
+    pollMs: values.modelPollIntervalMs,
+    facts: {
+      ...(values.embeddingBatchSize > 0 && { embedding_batch_size: String(values.embeddingBatchSize) }),
+      ...(values.completionAgentVersion !== undefined && { backend_version: values.completionAgentVersion }),
+    },
+    probe: fetchJson => probeOpenai(values.completionBaseUrl, values.apiStyle, fetchJson),
+  };
+}
 
 /** What the broker can be told about this module. */
 export const llmBrokerOptions = options("Module llm", {

@@ -1,0 +1,54 @@
+/** The load generator: reads jobs from stdin, writes results to stdout, ends when stdin does. */
+import { now } from "./clock.ts";
+import { type Job, lineToLoad, type Result } from "./jobs.ts";
+import { readLines } from "./lines.ts";
+import { Flow } from "./load-flow.ts";
+import { Hold } from "./load-hold.ts";
+import { runRequests } from "./load-requests.ts";
+import { runStreams } from "./load-streams.ts";
+import { runUpload } from "./load-upload.ts";
+
+let flow: Flow | null = null;
+let hold: Hold | null = null;
+
+async function run(job: Job): Promise<Result> {
+  switch (job.kind) {
+    case "requests":
+      return runRequests(job);
+    case "streams":
+      return runStreams(job);
+    case "upload":
+      return runUpload(job);
+    case "flow":
+      flow = new Flow(job);
+      return flow.start();
+    case "mark":
+      return running(flow).mark();
+    case "stop":
+      return running(flow).stop();
+    case "hold":
+      hold = new Hold();
+      return hold.open(job);
+    case "release":
+      return running(hold).release();
+  }
+}
+
+function running<T>(thing: T | null): T {
+  if (thing === null) throw new Error("nothing is running");
+  return thing;
+}
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+say({ hello: now() });
+await readLines(Bun.stdin.stream(), line => {
+  const { id, job } = lineToLoad.parse(JSON.parse(line));
+  run(job).then(
+    result => say({ id, result }),
+    (error: unknown) => say({ id, failure: String(error) }),
+  );
+});
+process.exit(0);

@@ -1,0 +1,75 @@
+/** A broker and its agents: our own binaries, or a peer's with the same names and environment. */
+import { accessSync, constants } from "node:fs";
+import { join, resolve } from "node:path";
+import { freePort, until, type Way, type WayKind } from "./way.ts";
+
+const API_KEY = "bench-api-key";
+const CLIENT_KEY = "bench-client-key";
+
+export function pairWay(name: string, dir: string): WayKind {
+  const broker = program(dir, "nfrx");
+  const agent = program(dir, "nfrx-llm");
+  return {
+    name,
+    async start(children, backendPort, setup): Promise<Way> {
+      const port = freePort();
+      const models = `http://127.0.0.1:${port}/api/llm/v1/models`;
+      const brokerChild = children.start(`${name} broker`, [broker], {
+        LOG_LEVEL: "info",
+        API_KEY,
+        CLIENT_KEY,
+        HOST: "127.0.0.1",
+        PORT: `${port}`,
+        METRICS_PORT: `${port}`,
+        MAX_BODY_BYTES: `${2 ** 30}`,
+        LLM_QUEUE_SIZE: "4096",
+        DRAIN_TIMEOUT: "0s",
+      });
+      await until(
+        `${name} broker is up`,
+        [brokerChild],
+        async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok,
+      );
+      const agents = Array.from({ length: setup.agents }, (_, index) =>
+        children.start(`${name} agent ${index + 1}`, [agent], {
+          LOG_LEVEL: "info",
+          CLIENT_KEY,
+          SERVER_URL: `ws://127.0.0.1:${port}/api/llm/connect`,
+          COMPLETION_BASE_URL: `http://127.0.0.1:${backendPort}/v1`,
+          MAX_CONCURRENCY: `${setup.maxConcurrency}`,
+          EMBEDDING_BATCH_SIZE: `${setup.embeddingBatch}`,
+          // Named, because some make ids from the clock and four workers start within a second.
+          CLIENT_ID: `bench-${index + 1}`,
+          CLIENT_NAME: `bench-${index + 1}`,
+          METRICS_PORT: `127.0.0.1:${freePort()}`,
+          RECONNECT: "true",
+          DRAIN_TIMEOUT: "0s",
+        }),
+      );
+      await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {
+        const list = await fetch(models, { headers: { authorization: `Bearer ${API_KEY}` } });
+        // The model's owner names every worker that serves it.
+        const owners = /"owned_by":\s*"([^"]*)"/.exec(await list.text())?.[1] ?? "";
+        return owners.split(",").filter(owner => owner !== "").length >= setup.agents;
+      });
+      return {
+        name,
+        parts: [
+          { name: "broker", children: [brokerChild] },
+          { name: "agent", children: agents },
+        ],
+        target: path => ({ port, path: `/api/llm${path}`, token: API_KEY }),
+      };
+    },
+  };
+}
+
+function program(dir: string, name: string): string {
+  const path = resolve(dir, process.platform === "win32" ? `${name}.exe` : name);
+  try {
+    accessSync(path, constants.X_OK);
+  } catch {
+    throw new Error(`${join(dir, name)} is missing; \`npm run build\` makes ours, --skip-own leaves it out`);
+  }
+  return path;
+}

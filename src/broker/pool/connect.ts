@@ -1,0 +1,234 @@
+// The only door for agents: upgrade, first frame, registration, and what a worker says of itself afterwards.
+import { NfrxError } from "../../lib/errors.ts";
+import { bearerToken } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import { CLOSE_POLICY, CLOSE_RESTART, REGISTER_BYTES, REGISTER_MS, SUBPROTOCOL } from "../../protocol/limits.ts";
+import { Link, type Socket } from "../../protocol/link.ts";
+import { heartbeatMessage, type Register, registerMessage, statusMessage } from "../../protocol/messages.ts";
+import { wireOf } from "../../protocol/pair.ts";
+import type { Door } from "../auth.ts";
+import type { Drain } from "../drain.ts";
+import type { Pool } from "./pool.ts";
+import { Worker } from "./worker.ts";
+
+/** What a WebSocket of the broker's server carries, whoever it belongs to. */
+export interface Connection {
+  onOpen(socket: ServerSocket): void;
+  onMessage(message: Uint8Array | string): void;
+  onDrain(): void;
+  onPong(): void;
+  onClose(code: number, reason: string): void;
+}
+
+export type ServerSocket = Bun.ServerWebSocket<Connection>;
+
+/** Adapts Bun's server socket to the protocol's. */
+class LinkSocket implements Socket {
+  constructor(private readonly ws: ServerSocket) {}
+
+  send(message: Uint8Array | string): boolean {
+    // 0 means dropped, with the socket left open; −1 means queued.
+    const sent =
+      typeof message === "string" ? this.ws.sendText(message) : this.ws.sendBinary(message as Uint8Array<ArrayBuffer>);
+    return sent !== 0 || message.length === 0;
+  }
+
+  buffered(): number {
+    return this.ws.getBufferedAmount();
+  }
+
+  close(code: number, reason: string): void {
+    this.ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.ws.terminate();
+  }
+
+  ping(): void {
+    this.ws.ping();
+  }
+}
+
+export interface DoorOptions {
+  pool: Pool;
+  door: Door;
+  drain: Drain;
+  clock: Clock;
+  log: Logger;
+  /** Connected agents, of all modules together; one more is turned away. */
+  admit: () => boolean;
+  onChange: () => void;
+}
+
+/** Lets the agents of one worker module in. */
+export class WorkerDoor {
+  constructor(private readonly options: DoorOptions) {}
+
+  /**
+   * What to do with an upgrade request: a refusal, or the connection to upgrade to. Credentials on the request are
+   * judged here; an agent without any may still bring its key in the first frame.
+   */
+  receive(request: Request, peer: string): Response | Connection {
+    const { door, drain, admit } = this.options;
+    if (drain.draining) return new Response("draining", { status: 503, headers: { "retry-after": "10" } });
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return new Response("a WebSocket upgrade is expected here", { status: 426, headers: { upgrade: "websocket" } });
+    }
+    const admitted = door.admits(request.headers, () => peer);
+    if (!admitted && bearerToken(request.headers) !== undefined) return new Response("unauthorized", { status: 401 });
+    if (!admit()) return new Response("too many agents", { status: 503, headers: { "retry-after": "60" } });
+    const version = offers(request) ? 2 : 1;
+    return new WorkerConnection(this.options, admitted, version, peer);
+  }
+}
+
+/** True when the agent offers wire v2. */
+export function offers(request: Request): boolean {
+  return (request.headers.get("sec-websocket-protocol") ?? "").split(",").some(word => word.trim() === SUBPROTOCOL);
+}
+
+class WorkerConnection implements Connection {
+  #socket: ServerSocket | undefined;
+  #link: Link | undefined;
+  #worker: Worker | undefined;
+  #deadline: { cancel(): void } | undefined;
+
+  constructor(
+    private readonly options: DoorOptions,
+    private readonly admitted: boolean,
+    private readonly version: 1 | 2,
+    private readonly peer: string,
+  ) {}
+
+  onOpen(socket: ServerSocket): void {
+    this.#socket = socket;
+    this.#deadline = this.options.clock.after(REGISTER_MS, () => this.#refuse("expected register"));
+  }
+
+  onMessage(message: Uint8Array | string): void {
+    if (this.#link !== undefined) return this.#link.receive(message);
+    if (this.#deadline === undefined) return; // refused; the close is on its way
+    const register = parseRegister(message);
+    if (register === undefined) return this.#refuse("expected register");
+    if (!this.admitted && !this.#admitsKey(register)) return this.#refuse("unauthorized");
+    this.#deadline.cancel();
+    this.#register(register);
+  }
+
+  onDrain(): void {
+    this.#link?.drained();
+  }
+
+  onPong(): void {
+    this.#link?.ponged();
+  }
+
+  onClose(code: number, reason: string): void {
+    this.#deadline?.cancel();
+    this.#link?.lost(code, reason);
+  }
+
+  #admitsKey(register: Register): boolean {
+    return [register.client_key, register.token].some(key => key !== undefined && this.options.door.admitsKey(key));
+  }
+
+  #refuse(reason: string): void {
+    this.#deadline?.cancel();
+    this.#deadline = undefined;
+    this.options.log.warn({ module: this.options.pool.moduleId, remote: this.peer, reason }, "agent refused");
+    this.#socket?.close(CLOSE_POLICY, reason);
+  }
+
+  #register(register: Register): void {
+    const { pool, clock, log, onChange } = this.options;
+    if (this.#socket === undefined) return;
+    const link = new Link({
+      socket: new LinkSocket(this.#socket),
+      clock,
+      side: "broker",
+      wire: wireOf(this.version),
+      events: {
+        onControl: message => this.#onControl(message),
+        onGoaway: () => {
+          const { worker } = this.#about();
+          pool.change(worker, () => {
+            worker.draining = true;
+          });
+        },
+        onClosed: (code, reason) => {
+          const { worker, fields } = this.#about();
+          pool.leave(worker);
+          log.info({ ...fields, code, reason }, "worker disconnected");
+          onChange();
+        },
+      },
+    });
+    this.#link = link;
+    const worker = new Worker(link, register, this.peer, clock.wall());
+    this.#worker = worker;
+    const older = pool.join(worker);
+    older?.link.close(CLOSE_POLICY, "replaced by a newer connection");
+    const { fields } = this.#about();
+    log.info(
+      { ...fields, models: worker.models.size, max_concurrency: worker.maxConcurrency, version: worker.version },
+      "worker registered",
+    );
+    onChange();
+  }
+
+  #about(): { worker: Worker; fields: object } {
+    const worker = this.#worker;
+    if (worker === undefined) throw new NfrxError("internal", "a link without a worker");
+    const { moduleId } = this.options.pool;
+    return {
+      worker,
+      fields: {
+        module: moduleId,
+        worker_id: worker.id,
+        worker_name: worker.name,
+        wire: this.version,
+        remote: this.peer,
+      },
+    };
+  }
+
+  #onControl(message: { type?: unknown }): void {
+    const { worker, fields } = this.#about();
+    const { pool, log, clock, onChange } = this.options;
+    if (message.type === "heartbeat") {
+      const beat = heartbeatMessage.safeParse(message);
+      if (!beat.success) return log.warn({ ...fields, problem: beat.error.issues[0]?.message }, "malformed heartbeat");
+      worker.lastHeartbeat = clock.wall();
+      worker.hostCpuPercent = beat.data.host_cpu_percent ?? worker.hostCpuPercent;
+      worker.hostRamUsedPercent = beat.data.host_ram_used_percent ?? worker.hostRamUsedPercent;
+    } else if (message.type === "status_update") {
+      const status = statusMessage.safeParse(message);
+      if (!status.success)
+        return log.warn({ ...fields, problem: status.error.issues[0]?.message }, "malformed status update");
+      pool.change(worker, () => worker.update(status.data));
+      log.info(
+        { ...fields, state: worker.state, models: worker.models.size, max_concurrency: worker.maxConcurrency },
+        "worker changed",
+      );
+      onChange();
+    }
+  }
+}
+
+function parseRegister(message: Uint8Array | string): Register | undefined {
+  if (message.length > REGISTER_BYTES) return undefined;
+  try {
+    const text = typeof message === "string" ? message : Buffer.from(message).toString("utf8");
+    const register = registerMessage.safeParse(JSON.parse(text));
+    return register.success ? register.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks every agent of a pool to reconnect elsewhere or later. */
+export function dismiss(pool: Pool): void {
+  for (const worker of [...pool.registry.workers]) worker.link.close(CLOSE_RESTART, "the broker is going away");
+}

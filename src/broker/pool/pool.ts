@@ -1,0 +1,219 @@
+import { NfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { PoolSettings } from "../../modules/module.ts";
+import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
+import { Registry } from "./registry.ts";
+import { type Choice, choose } from "./schedule.ts";
+import type { Worker } from "./worker.ts";
+
+/** What a request wants of a pool. */
+export interface Wanted {
+  /** The model, or undefined when any worker will do. */
+  label: string | undefined;
+  /** Pins the request to one worker. */
+  workerId?: string | undefined;
+  /** Whose turn it is; asked only when the request has to wait. */
+  caller: () => string;
+  signal: AbortSignal;
+  /** Workers that have already failed this request. */
+  excluded?: Set<Worker>;
+  /** The request's place, kept when it comes back to wait again. */
+  ticket?: Ticket;
+  /** Called once when the request begins to wait. */
+  onWait?: () => void;
+}
+
+/** A place at a worker, held by one request. */
+export interface Seat {
+  readonly worker: Worker;
+  /** Gives the place back and wakes the queue. Further calls do nothing. */
+  release(): void;
+}
+
+interface Entry extends Waiting {
+  wanted: Wanted;
+  grant(seat: Seat): void;
+  refuse(error: NfrxError): void;
+}
+
+/**
+ * The workers of one module and who waits for them. Every change that could let somebody run — a seat given back, a
+ * worker that came, changed or left — scans the queue at once, so no entry that could run ever waits, and a newcomer may
+ * take a free seat without looking at the queue.
+ */
+export class Pool {
+  readonly registry: Registry;
+  readonly #queue: FairQueue<Entry>;
+  #turn = 0;
+  #inflight = 0;
+
+  constructor(
+    readonly moduleId: string,
+    private readonly clock: Clock,
+    readonly settings: PoolSettings,
+  ) {
+    this.registry = new Registry(clock, settings.graceMs, () => this.wake());
+    this.#queue = new FairQueue(settings.queueSize);
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  get inflight(): number {
+    return this.#inflight;
+  }
+
+  /**
+   * A seat at the best worker, at once or when one becomes free. Rejects with `no_worker` when nobody serves this,
+   * `worker_busy` when the queue is full or the wait too long, `canceled` when the signal aborts.
+   */
+  acquire(wanted: Wanted): Seat | Promise<Seat> {
+    const choice = this.#choose(wanted);
+    if (choice.kind === "seat") return this.#seat(choice.worker);
+    if (choice.kind === "none") throw this.#noWorker(wanted);
+    if (wanted.ticket === undefined && this.#queue.full) throw this.#busy("every worker is busy and the queue is full");
+    return this.#wait(wanted);
+  }
+
+  /** Up to `max` seats at different workers, as many as are free now, best first; never waits. */
+  acquireFree(wanted: Wanted, max: number): Seat[] {
+    const seats: Seat[] = [];
+    const excluded = new Set(wanted.excluded);
+    while (seats.length < max) {
+      const choice = this.#choose({ ...wanted, excluded });
+      if (choice.kind !== "seat") break;
+      excluded.add(choice.worker);
+      seats.push(this.#seat(choice.worker));
+    }
+    return seats;
+  }
+
+  /** The 1-based place of a waiting request, 0 when it does not wait. */
+  position(wanted: Wanted): number {
+    let place = 0;
+    let found = 0;
+    this.#queue.scan(entry => {
+      place++;
+      if (entry.wanted === wanted) found = place;
+      return false;
+    });
+    return found;
+  }
+
+  /** Takes a worker in. The older connection of the same id is returned; its requests fail over when it is closed. */
+  join(worker: Worker): Worker | undefined {
+    const older = this.registry.add(worker);
+    if (older !== undefined) older.gone = true;
+    this.wake();
+    return older;
+  }
+
+  /** Lets a worker go. */
+  leave(worker: Worker): void {
+    worker.gone = true;
+    this.registry.remove(worker);
+    this.wake();
+  }
+
+  /** Changes what a worker says of itself. */
+  change(worker: Worker, apply: () => void): void {
+    this.registry.update(worker, apply);
+    this.wake();
+  }
+
+  /** Lets everybody run who can, and refuses those nobody will serve. */
+  wake(): void {
+    if (this.#queue.length === 0) return;
+    const stuck = new Set<string>();
+    this.#queue.scan(entry => {
+      const { wanted } = entry;
+      const kind = wanted.excluded === undefined ? `${wanted.workerId ?? ""}\n${wanted.label ?? ""}` : undefined;
+      if (kind !== undefined && stuck.has(kind)) return false;
+      const choice = this.#choose(wanted);
+      if (choice.kind === "busy") {
+        if (kind !== undefined) stuck.add(kind);
+        return false;
+      }
+      if (choice.kind === "seat") entry.grant(this.#seat(choice.worker));
+      else entry.refuse(this.#noWorker(wanted));
+      return true;
+    });
+  }
+
+  close(): void {
+    this.registry.close();
+  }
+
+  #choose(wanted: Wanted): Choice<Worker> {
+    const { label, workerId } = wanted;
+    let offers = this.registry.offers(label);
+    if (workerId !== undefined) offers = offers.filter(offer => offer.worker.id === workerId);
+    const choice = choose(offers, this.settings.minScore, wanted.excluded);
+    if (choice.kind !== "none" || workerId !== undefined) return choice;
+    return this.registry.brieflyAway(label) ? { kind: "busy" } : choice;
+  }
+
+  #seat(worker: Worker): Seat {
+    worker.inflight++;
+    worker.lastChosen = ++this.#turn;
+    this.#inflight++;
+    let held = true;
+    return {
+      worker,
+      release: () => {
+        if (!held) return;
+        held = false;
+        worker.inflight--;
+        this.#inflight--;
+        this.wake();
+      },
+    };
+  }
+
+  #wait(wanted: Wanted): Promise<Seat> {
+    const { promise, resolve, reject } = Promise.withResolvers<Seat>();
+    const settle = (): void => {
+      timer.cancel();
+      wanted.signal.removeEventListener("abort", onAbort);
+    };
+    const entry: Entry = {
+      caller: wanted.caller(),
+      wanted,
+      grant(seat) {
+        settle();
+        resolve(seat);
+      },
+      refuse(error) {
+        settle();
+        reject(error);
+      },
+    };
+    const onAbort = (): void => {
+      if (this.#queue.remove(entry)) entry.refuse(new NfrxError("canceled", "the client went away"));
+    };
+    const timer = this.clock.after(this.settings.queueTimeoutMs, () => {
+      if (this.#queue.remove(entry)) entry.refuse(this.#busy("no worker became free in time"));
+    });
+    wanted.ticket = this.#queue.add(entry, wanted.ticket);
+    if (wanted.signal.aborted) onAbort();
+    else wanted.signal.addEventListener("abort", onAbort);
+    wanted.onWait?.();
+    return promise;
+  }
+
+  #noWorker(wanted: Wanted): NfrxError {
+    const { label, workerId } = wanted;
+    if (workerId !== undefined)
+      return new NfrxError("no_worker", `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`);
+    if (label !== undefined) return new NfrxError("no_worker", `no worker serves model ${label}`, { param: "model" });
+    return new NfrxError("overloaded", "no worker");
+  }
+
+  #busy(message: string): NfrxError {
+    return new NfrxError("worker_busy", message, { retryAfterSeconds: RETRY_AFTER_S });
+  }
+}
+
+/** Seconds after which a client that was turned away may ask again. */
+const RETRY_AFTER_S = 5;

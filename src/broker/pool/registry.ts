@@ -1,0 +1,184 @@
+import type { Clock, Timer } from "../../lib/time.ts";
+import { aliasOf, type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
+import type { Worker } from "./worker.ts";
+
+/** Models whose first sight is remembered; the oldest is forgotten beyond it. */
+export const REMEMBERED_MODELS = 10_000;
+
+/** Who is here, and which models they serve. */
+export class Registry {
+  readonly #workers = new Map<string, Worker>();
+  readonly #byModel = new Map<string, Set<Worker>>();
+  readonly #byAlias = new Map<string, Set<Worker>>();
+  /** Unix milliseconds at which a model was first seen. */
+  readonly #firstSeen = new Map<string, number>();
+  /** Until when a model without a worker counts as briefly away. */
+  readonly #away = new Map<string, Timer>();
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly graceMs: number,
+    /** Called when a model that was briefly away counts as gone. */
+    private readonly onGone: () => void,
+  ) {}
+
+  get workers(): IterableIterator<Worker> {
+    return this.#workers.values();
+  }
+
+  get size(): number {
+    return this.#workers.size;
+  }
+
+  get(id: string): Worker | undefined {
+    return this.#workers.get(id);
+  }
+
+  /** Takes a worker in; returns the older connection of the same id, which is out from now on. */
+  add(worker: Worker): Worker | undefined {
+    const older = this.#workers.get(worker.id);
+    if (older !== undefined) this.#unlist(older);
+    this.#workers.set(worker.id, worker);
+    this.#list(worker);
+    if (older !== undefined) this.#leave(older);
+    return older;
+  }
+
+  /** Lets a worker go. Harmless when a newer connection has taken its place. */
+  remove(worker: Worker): void {
+    if (this.#workers.get(worker.id) !== worker) return;
+    this.#workers.delete(worker.id);
+    this.#unlist(worker);
+    this.#leave(worker);
+  }
+
+  /** Changes a worker; what it serves is listed anew. */
+  update(worker: Worker, change: () => void): void {
+    if (this.#workers.get(worker.id) !== worker) return change();
+    const before = worker.models;
+    this.#unlist(worker);
+    change();
+    this.#list(worker);
+    if (!worker.present) this.#leave(worker);
+    else this.#leave({ models: new Set([...before].filter(model => !worker.models.has(model))) });
+  }
+
+  /** Who serves the label, with scores; every worker when there is none. */
+  offers(label: string | undefined): Offer<Worker>[] {
+    const offers: Offer<Worker>[] = [];
+    if (label === undefined) {
+      for (const worker of this.#workers.values()) offers.push({ worker, score: SCORE_EXACT });
+      return offers;
+    }
+    const exact = this.#byModel.get(label);
+    if (exact !== undefined) for (const worker of exact) offers.push({ worker, score: SCORE_EXACT });
+    const alias = aliasOf(label);
+    const family = alias === undefined ? undefined : this.#byAlias.get(alias);
+    if (family !== undefined)
+      for (const worker of family) if (!exact?.has(worker)) offers.push({ worker, score: SCORE_ALIAS });
+    return offers;
+  }
+
+  /** True when nobody serves the label but somebody did a moment ago. */
+  brieflyAway(label: string | undefined): boolean {
+    if (label === undefined) return this.#away.size > 0;
+    if (this.#away.has(label)) return true;
+    const alias = aliasOf(label);
+    if (alias === undefined) return false;
+    for (const model of this.#away.keys()) if (aliasOf(model) === alias) return true;
+    return false;
+  }
+
+  /** Every model somebody serves, with its workers' names and the time it was first seen. */
+  models(): { id: string; owners: string[]; created: number }[] {
+    const models: { id: string; owners: string[]; created: number }[] = [];
+    for (const [id, workers] of this.#byModel) {
+      const present = [...workers].filter(worker => worker.present);
+      if (present.length === 0) continue;
+      models.push({ id, owners: present.map(worker => worker.name).sort(), created: this.#firstSeen.get(id) ?? 0 });
+    }
+    return models.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** True when somebody serves exactly this model. */
+  serves(model: string): boolean {
+    return this.#byModel.has(model);
+  }
+
+  /** Stops the clocks of the models that are away. */
+  close(): void {
+    for (const timer of this.#away.values()) timer.cancel();
+    this.#away.clear();
+  }
+
+  #list(worker: Worker): void {
+    for (const model of worker.models) {
+      join(this.#byModel, model, worker);
+      const alias = aliasOf(model);
+      if (alias !== undefined) join(this.#byAlias, alias, worker);
+      if (!this.#firstSeen.has(model)) this.#remember(model);
+      if (worker.present) this.#back(model);
+    }
+    if (worker.present) this.#back(ANY);
+  }
+
+  #unlist(worker: Worker): void {
+    for (const model of worker.models) {
+      part(this.#byModel, model, worker);
+      const alias = aliasOf(model);
+      if (alias !== undefined) part(this.#byAlias, alias, worker);
+    }
+  }
+
+  /** Starts the grace of every model that lost its last worker with this one. */
+  #leave(worker: { models: ReadonlySet<string> }): void {
+    if (this.graceMs <= 0) return;
+    for (const model of worker.models) if (!this.#isServed(model)) this.#depart(model);
+    if (![...this.#workers.values()].some(other => other.present)) this.#depart(ANY);
+  }
+
+  #depart(model: string): void {
+    if (this.#away.has(model)) return;
+    const timer = this.clock.after(
+      this.graceMs,
+      () => {
+        this.#away.delete(model);
+        this.onGone();
+      },
+      true,
+    );
+    this.#away.set(model, timer);
+  }
+
+  #back(model: string): void {
+    this.#away.get(model)?.cancel();
+    this.#away.delete(model);
+  }
+
+  #isServed(model: string): boolean {
+    for (const worker of this.#byModel.get(model) ?? []) if (worker.present) return true;
+    return false;
+  }
+
+  #remember(model: string): void {
+    if (this.#firstSeen.size >= REMEMBERED_MODELS) {
+      const oldest = this.#firstSeen.keys().next().value;
+      if (oldest !== undefined) this.#firstSeen.delete(oldest);
+    }
+    this.#firstSeen.set(model, this.clock.wall());
+  }
+}
+
+/** Stands for "any worker" among the models that are away; no model is called so, since names hold no control characters. */
+const ANY = "\u0000any";
+
+function join(index: Map<string, Set<Worker>>, key: string, worker: Worker): void {
+  const set = index.get(key);
+  if (set === undefined) index.set(key, new Set([worker]));
+  else set.add(worker);
+}
+
+function part(index: Map<string, Set<Worker>>, key: string, worker: Worker): void {
+  const set = index.get(key);
+  if (set?.delete(worker) && set.size === 0) index.delete(key);
+}

@@ -1,0 +1,63 @@
+// Who is best: pure decisions over what a pool knows.
+
+/** As much of a worker as the choice needs. */
+export interface Candidate {
+  readonly id: string;
+  readonly free: number;
+  readonly present: boolean;
+  readonly inflight: number;
+  readonly maxConcurrency: number;
+  readonly lastChosen: number;
+}
+
+/** Which workers serve a label, and how well. */
+export interface Offer<W extends Candidate> {
+  worker: W;
+  score: number;
+}
+
+export type Choice<W> = { kind: "seat"; worker: W } | { kind: "busy" } | { kind: "none" };
+
+export const SCORE_EXACT = 1;
+export const SCORE_ALIAS = 0.5;
+
+/**
+ * The best worker with a free seat: the highest score, then the least part of its seats taken, then the one chosen
+ * longest ago. `busy` when somebody serves this but has no seat, `none`
+ * when nobody does or only those that are excluded.
+ */
+export function choose<W extends Candidate>(
+  offers: Iterable<Offer<W>>,
+  minScore: number,
+  excluded?: ReadonlySet<W>,
+): Choice<W> {
+  let best: Offer<W> | undefined;
+  let anyone = false;
+  for (const offer of offers) {
+    if (offer.score < minScore || !offer.worker.present || excluded?.has(offer.worker)) continue;
+    anyone = true;
+    if (offer.worker.free <= 0) continue;
+    if (best === undefined || better(offer, best)) best = offer;
+  }
+  if (best !== undefined) return { kind: "seat", worker: best.worker };
+  return anyone ? { kind: "busy" } : { kind: "none" };
+}
+
+function better(a: Offer<Candidate>, b: Offer<Candidate>): boolean {
+  if (a.score !== b.score) return a.score > b.score;
+  // inflight / maxConcurrency compared without dividing; a free seat means that maxConcurrency is above 0.
+  const load = a.worker.inflight * b.worker.maxConcurrency - b.worker.inflight * a.worker.maxConcurrency;
+  return load !== 0 ? load < 0 : a.worker.lastChosen < b.worker.lastChosen;
+}
+
+/**
+ * The model family that quantizations share: `llama3:8b-q4_0` and `llama3:8b` are both `llama3:8b`. A name without a
+ * tag has none.
+ */
+export function aliasOf(model: string): string | undefined {
+  const colon = model.lastIndexOf(":");
+  if (colon <= 0 || colon === model.length - 1) return undefined;
+  const dash = model.indexOf("-", colon);
+  const alias = dash === -1 ? model : model.slice(0, dash);
+  return alias.length > colon + 1 ? alias : undefined;
+}

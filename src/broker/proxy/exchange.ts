@@ -1,0 +1,247 @@
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { requestHeaders } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Endpoint, Usage } from "../../modules/module.ts";
+import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
+import type { Stream } from "../../protocol/stream.ts";
+import type { BrokerMetrics, RequestLabels } from "../observe/metrics.ts";
+import type { Pool, Seat, Wanted } from "../pool/pool.ts";
+import type { Worker } from "../pool/worker.ts";
+import { Attempt, type AttemptContext } from "./attempt.ts";
+import type { RequestBody } from "./body.ts";
+import type { Label } from "./label.ts";
+
+/** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
+export const REDISPATCHES = 2;
+
+/** What every exchange of a module shares. */
+export interface ExchangeContext extends AttemptContext {
+  moduleId: string;
+  pool: Pool;
+  metrics: BrokerMetrics;
+  log: Logger;
+}
+
+export interface ExchangeRequest {
+  id: string;
+  endpoint: Endpoint;
+  label: Label;
+  body: RequestBody;
+  headers: Headers;
+  workerId: string | undefined;
+  caller: () => string;
+  /** Aborts when the client goes away. */
+  signal: AbortSignal;
+  arrivedAt: number;
+  /** Runs once at the very end. */
+  onClose: () => void;
+}
+
+/**
+ * One client request on its way through a worker and back: it takes a seat, opens a stream, sends the request again
+ * elsewhere while that is safe, and ends in `close`, exactly once, whatever happened.
+ */
+export class Exchange {
+  readonly wanted: Wanted;
+  retries = 0;
+  usage: Usage | undefined;
+  /** Items of a request that produces several; counted when it succeeds. */
+  items = 0;
+
+  readonly labels: RequestLabels;
+  readonly #onAbort = (): void => this.cancel();
+  #attempt: Attempt | undefined;
+  #uploading = false;
+  #closed = false;
+  #seatedAt = 0;
+  #firstByteAt: number | undefined;
+
+  constructor(
+    private readonly context: ExchangeContext,
+    readonly request: ExchangeRequest,
+    onWait?: () => void,
+  ) {
+    const { label, endpoint, signal } = request;
+    this.wanted = {
+      label: label.model,
+      workerId: request.workerId,
+      caller: request.caller,
+      signal,
+      ...(onWait && { onWait }),
+    };
+    this.labels = context.metrics.labels(context.moduleId, endpoint.jobType, label.model);
+    context.metrics.started(this.labels);
+    signal.addEventListener("abort", this.#onAbort);
+  }
+
+  get queuePosition(): number {
+    return this.context.pool.position(this.wanted);
+  }
+
+  /** Finds a worker and asks it; the head of its answer. Rejects once nobody else is worth asking. */
+  async dispatch(): Promise<{ head: ResponseHead; stream: Stream }> {
+    for (let failure: NfrxError | undefined; ; ) {
+      const seat = await this.#acquire(failure);
+      try {
+        return await this.#ask(seat);
+      } catch (thrown) {
+        failure = toNfrxError(thrown);
+        this.#attempt?.end(failure);
+        if (!this.#mayRetry(failure)) throw outward(failure);
+        this.retries++;
+        this.wanted.excluded ??= new Set<Worker>();
+        this.wanted.excluded.add(seat.worker);
+        this.#log(
+          "info",
+          seat.worker,
+          { error_code: failure.code, error: failure.message },
+          "request is sent to another worker",
+        );
+      }
+    }
+  }
+
+  /** Bytes went one way or the other: the exchange is alive. */
+  touch(): void {
+    this.#attempt?.touch();
+  }
+
+  /** The client has no more use for the answer. */
+  cancel(): void {
+    this.#attempt?.giveUp(new NfrxError("canceled", "the client went away"));
+  }
+
+  /** Ends the exchange: the seat goes back, what happened is counted and logged. Later calls do nothing. */
+  close(thrown?: unknown): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { clock, metrics } = this.context;
+    const { signal, body, arrivedAt, onClose } = this.request;
+    const error = thrown === undefined ? undefined : toNfrxError(thrown);
+    const now = clock.now();
+    const worker = this.#attempt?.seat.worker;
+    signal.removeEventListener("abort", this.#onAbort);
+    this.#attempt?.end(error);
+    body.release();
+    const embeddings = error === undefined ? this.items : 0;
+    if (worker !== undefined) this.#credit(worker, now - this.#seatedAt, error, embeddings);
+    metrics.completed({
+      labels: this.labels,
+      workerId: worker?.id,
+      errorCode: error?.code ?? "",
+      seconds: (now - arrivedAt) / 1000,
+      firstByteSeconds: this.#firstByteAt === undefined ? undefined : (this.#firstByteAt - arrivedAt) / 1000,
+      queueSeconds:
+        this.wanted.ticket === undefined || this.#seatedAt === 0 ? undefined : (this.#seatedAt - arrivedAt) / 1000,
+      retries: this.retries,
+      usage: this.usage,
+      embeddings,
+    });
+    this.#log(
+      error === undefined ? "info" : "warn",
+      worker,
+      {
+        outcome: error?.code ?? "ok",
+        ...(error !== undefined && { error: error.message }),
+        duration_ms: Math.round(now - arrivedAt),
+        ...(this.retries > 0 && { retries: this.retries }),
+        ...(this.usage !== undefined && { tokens_in: this.usage.in, tokens_out: this.usage.out }),
+      },
+      "request completed",
+    );
+    onClose();
+  }
+
+  /** A seat, or why there is none: `failure`, if somebody has already been asked. */
+  async #acquire(failure: NfrxError | undefined): Promise<Seat> {
+    try {
+      const acquired = this.context.pool.acquire(this.wanted);
+      const seat = acquired instanceof Promise ? await acquired : acquired;
+      this.#seatedAt = this.context.clock.now();
+      if (!this.request.signal.aborted) return seat;
+      seat.release();
+      throw new NfrxError("canceled", "the client went away");
+    } catch (error) {
+      // Nobody else could be asked: what the last one said tells more than that.
+      throw failure !== undefined && !this.request.signal.aborted ? outward(failure) : error;
+    }
+  }
+
+  async #ask(seat: Seat): Promise<{ head: ResponseHead; stream: Stream }> {
+    const { endpoint, headers, id, body } = this.request;
+    this.#log("info", seat.worker, {}, "request dispatched");
+    const head: RequestHead = {
+      method: endpoint.method,
+      path: endpoint.backendPath,
+      headers: requestHeaders(headers, id),
+    };
+    const attempt = new Attempt(seat, head, this.context, error => this.close(error));
+    this.#attempt = attempt;
+    if (body.whole) attempt.stream.end(body.bytes);
+    else this.#upload(attempt.stream);
+    const answer = await attempt.answer();
+    this.#firstByteAt = this.context.clock.now();
+    return { head: answer, stream: attempt.stream };
+  }
+
+  /** Sends a body that passes through; it cannot be sent a second time. */
+  async #upload(stream: Stream): Promise<void> {
+    const { body } = this.request;
+    this.#uploading = true;
+    try {
+      for (let chunk: Uint8Array | undefined = body.bytes; chunk !== undefined; chunk = await body.next()) {
+        await stream.write(chunk);
+        this.touch();
+      }
+      stream.end();
+    } catch (error) {
+      // Either the client's side failed, and the worker must hear of it, or the stream is over and this does nothing.
+      stream.reset(
+        error instanceof NfrxError
+          ? error
+          : new NfrxError("canceled", "the client went away while sending its request"),
+      );
+    }
+  }
+
+  #mayRetry(error: NfrxError): boolean {
+    return (
+      (error.code === "refused" || error.code === "link_lost") &&
+      this.retries < REDISPATCHES &&
+      !this.#uploading &&
+      !this.request.signal.aborted
+    );
+  }
+
+  #credit(worker: Worker, ms: number, error: NfrxError | undefined, embeddings: number): void {
+    const { totals } = worker;
+    totals.processed++;
+    totals.processingMs += ms;
+    totals.embeddings += embeddings;
+    if (this.usage !== undefined) {
+      totals.tokensIn += this.usage.in;
+      totals.tokensOut += this.usage.out;
+    }
+    if (error !== undefined && error.code !== "canceled") {
+      totals.failed++;
+      worker.lastError = error.message;
+    }
+  }
+
+  #log(level: "info" | "warn", worker: Worker | undefined, fields: object, message: string): void {
+    const { id, endpoint, label } = this.request;
+    this.context.log[level](
+      { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: worker?.id, ...fields },
+      message,
+    );
+  }
+}
+
+/** What a client is told of a failure between broker and worker. */
+export function outward(error: NfrxError): NfrxError {
+  if (error.code === "refused")
+    return new NfrxError("upstream_error", `the worker could not take the request: ${error.message}`);
+  if (error.code === "link_lost") return new NfrxError("upstream_error", "the worker was lost");
+  if (error.code === "protocol") return new NfrxError("upstream_error", "the worker broke the protocol");
+  return error;
+}

@@ -1,0 +1,217 @@
+// One request, many workers, one answer.
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { requestHeaders, responseHeaders } from "../../lib/http.ts";
+import type { PartAnswer, SplitRequest } from "../../modules/module.ts";
+import type { ResponseHead } from "../../protocol/frames.ts";
+import type { Stream } from "../../protocol/stream.ts";
+import type { Seat } from "../pool/pool.ts";
+import type { Worker } from "../pool/worker.ts";
+import { Attempt } from "./attempt.ts";
+import { type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
+
+/** Bytes of all parts' answers together, which are held until the last has come. */
+export const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
+
+interface Part {
+  start: number;
+  end: number;
+  failures: number;
+}
+
+/** A backend's refusal of the request itself: it goes to the client as it is, no other worker would say otherwise. */
+class BackendAnswer {
+  constructor(
+    readonly head: ResponseHead,
+    readonly body: Uint8Array,
+  ) {}
+}
+
+/**
+ * Shares a request's items out over the workers that are free: each takes a batch of its own preferred size, then the
+ * next, so that what a worker does is in proportion to its batch size and speed. A part whose worker fails goes to
+ * another one. Rejects when a part has failed too often or nobody is left.
+ */
+export async function runFanout(split: SplitRequest, exchange: Exchange, context: ExchangeContext): Promise<Response> {
+  const run = new FanoutRun(split, exchange, context);
+  exchange.items = split.items;
+  const answer = await run.run();
+  if (answer instanceof BackendAnswer) {
+    exchange.close(new NfrxError("upstream_error", `the backend answered with status ${answer.head.status}`));
+    const headers = responseHeaders(answer.head.headers, exchange.request.id);
+    return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
+  }
+  exchange.usage = answer.usage;
+  exchange.close();
+  return new Response(answer.body as Uint8Array<ArrayBuffer>, {
+    headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
+  });
+}
+
+class FanoutRun {
+  /** Answers by the first item of their part. */
+  readonly #answers = new Map<number, PartAnswer>();
+  readonly #again: Part[] = [];
+  readonly #abort = new AbortController();
+  #next = 0;
+  #share = 1;
+  #bytes = 0;
+  #lastFailure: unknown;
+
+  constructor(
+    private readonly split: SplitRequest,
+    private readonly exchange: Exchange,
+    private readonly context: ExchangeContext,
+  ) {}
+
+  async run(): Promise<{ body: Uint8Array; usage: PartAnswer["usage"] } | BackendAnswer> {
+    const { signal } = this.exchange.request;
+    const onAbort = (): void => this.#abort.abort(new NfrxError("canceled", "the client went away"));
+    signal.addEventListener("abort", onAbort);
+    try {
+      while (this.#left > 0) await this.#round();
+      const parts = [...this.#answers].sort(([a], [b]) => a - b).map(([, answer]) => answer);
+      const usage = parts.reduce(
+        (sum, { usage: part }) => ({ in: sum.in + part.in, out: sum.out + part.out, total: sum.total + part.total }),
+        { in: 0, out: 0, total: 0 },
+      );
+      return { body: this.split.merge(parts), usage };
+    } catch (thrown) {
+      this.#abort.abort(thrown);
+      if (thrown instanceof BackendAnswer) return thrown;
+      throw outward(toNfrxError(thrown));
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  get #left(): number {
+    return this.split.items - this.#next + this.#again.length;
+  }
+
+  /** Waits for one seat, takes the other free ones, and works until nothing is left or every worker has failed. */
+  async #round(): Promise<void> {
+    const { pool } = this.context;
+    const { wanted } = this.exchange;
+    const first = await this.#firstSeat();
+    const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
+    const seats = [
+      first,
+      ...pool.acquireFree({ ...wanted, excluded: new Set([...(wanted.excluded ?? []), first.worker]) }, most),
+    ];
+    this.#share = Math.ceil((this.split.items - this.#next) / seats.length);
+    try {
+      await Promise.all(seats.map(seat => this.#work(seat)));
+    } catch (error) {
+      // The others stop too, and give their seats back before anybody hears of it.
+      this.#abort.abort(error);
+      throw error;
+    }
+  }
+
+  async #firstSeat(): Promise<Seat> {
+    try {
+      return await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+    } catch (error) {
+      // When nobody is left, what the last one said tells more than that.
+      throw this.#lastFailure ?? error;
+    }
+  }
+
+  async #work(seat: Seat): Promise<void> {
+    try {
+      for (let part = this.#take(seat.worker); part !== undefined; part = this.#take(seat.worker)) {
+        if (!(await this.#serve(seat.worker, part))) break;
+      }
+    } finally {
+      seat.release();
+    }
+  }
+
+  #take(worker: Worker): Part | undefined {
+    const again = this.#again.shift();
+    if (again !== undefined) return again;
+    if (this.#next >= this.split.items) return undefined;
+    const start = this.#next;
+    this.#next = Math.min(this.split.items, start + (worker.batchSize || this.#share));
+    return { start, end: this.#next, failures: 0 };
+  }
+
+  /** Has one part answered. False when this worker is to be left alone, with the part put back. */
+  async #serve(worker: Worker, part: Part): Promise<boolean> {
+    const began = this.context.clock.now();
+    try {
+      const answer = await this.#ask(worker, part);
+      this.#answers.set(part.start, answer);
+      this.context.metrics.part(
+        this.exchange.labels,
+        worker.id,
+        "",
+        (this.context.clock.now() - began) / 1000,
+        answer.usage,
+        answer.items,
+      );
+      return true;
+    } catch (thrown) {
+      const code = thrown instanceof BackendAnswer ? "upstream_error" : toNfrxError(thrown).code;
+      this.context.metrics.part(
+        this.exchange.labels,
+        worker.id,
+        code,
+        (this.context.clock.now() - began) / 1000,
+        undefined,
+        0,
+      );
+      if (this.#abort.signal.aborted || !mayRetry(thrown) || ++part.failures > REDISPATCHES) throw thrown;
+      this.#lastFailure = thrown;
+      this.exchange.retries++;
+      this.exchange.wanted.excluded ??= new Set();
+      this.exchange.wanted.excluded.add(worker);
+      this.#again.push(part);
+      return false;
+    }
+  }
+
+  async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
+    const { endpoint, headers, id } = this.exchange.request;
+    this.#abort.signal.throwIfAborted();
+    const plain = requestHeaders(headers, id).filter(([name]) => name !== "accept-encoding");
+    // The seat is held by #work across its parts; an attempt gives back only what it took itself.
+    const lent: Seat = { worker, release: () => {} };
+    const attempt = new Attempt(
+      lent,
+      { method: endpoint.method, path: endpoint.backendPath, headers: plain },
+      this.context,
+    );
+    const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
+    this.#abort.signal.addEventListener("abort", onAbort);
+    try {
+      attempt.stream.end(this.split.part(part.start, part.end));
+      const head = await attempt.answer();
+      const body = await this.#readAll(attempt.stream, attempt);
+      if (head.status !== 200) throw new BackendAnswer(head, body);
+      return this.split.parse(body, part.end - part.start);
+    } finally {
+      this.#abort.signal.removeEventListener("abort", onAbort);
+      attempt.end();
+    }
+  }
+
+  async #readAll(stream: Stream, attempt: Attempt): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+      attempt.touch();
+      this.#bytes += bytes.length;
+      if (this.#bytes > FANOUT_ANSWER_BYTES)
+        throw new NfrxError("upstream_error", `the answer is larger than ${FANOUT_ANSWER_BYTES} bytes`);
+      chunks.push(bytes);
+    }
+    return Buffer.concat(chunks);
+  }
+}
+
+/** Worth another worker: it was lost, it refused, its backend failed or answered nonsense. */
+function mayRetry(thrown: unknown): boolean {
+  if (thrown instanceof BackendAnswer) return thrown.head.status >= 500 || thrown.head.status === 429;
+  const { code } = toNfrxError(thrown);
+  return code === "refused" || code === "link_lost" || code === "upstream_error" || code === "timeout";
+}

@@ -1,0 +1,140 @@
+import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import type { Endpoint, WorkerModule } from "../../modules/module.ts";
+import { type Door, fingerprint } from "../auth.ts";
+import type { Drain } from "../drain.ts";
+import { type MemoryBudget, type RequestBody, readBody } from "./body.ts";
+import { errorResponse } from "./errors.ts";
+import { Exchange, type ExchangeContext } from "./exchange.ts";
+import { runFanout } from "./fanout.ts";
+import { type Label, LabelReader } from "./label.ts";
+import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
+
+/** As much of Bun's server as a request needs. */
+export interface PeerServer {
+  requestIP(request: Request): { address: string } | null;
+  timeout(request: Request, seconds: number): void;
+}
+
+export interface PipelineOptions extends ExchangeContext {
+  module: WorkerModule;
+  door: Door;
+  drain: Drain;
+  proxies: TrustedProxies;
+  budget: MemoryBudget;
+  maxBodyBytes: number;
+}
+
+/**
+ * THE way of every request to a worker, for every worker module: who may, is there room, what does it want, who serves
+ * it, what comes back. Modules differ in their descriptors only.
+ */
+export class Pipeline {
+  readonly #respond: RespondContext;
+
+  constructor(private readonly options: PipelineOptions) {
+    const { clock, module, pool } = options;
+    this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs };
+  }
+
+  /** Answers one request; never rejects. */
+  async handle(request: Request, server: PeerServer, endpoint: Endpoint, workerId?: string): Promise<Response> {
+    const id = requestIdOf(request.headers);
+    const { errors } = this.options.module;
+    let leave: (() => void) | undefined;
+    try {
+      this.authorize(request, server);
+      leave = this.options.drain.enter();
+      const { body, label } = await this.#read(request, endpoint);
+      // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
+      server.timeout(request, 0);
+      return await this.#run(request, server, { id, endpoint, workerId, body, label, leave });
+    } catch (thrown) {
+      leave?.();
+      const error = toNfrxError(thrown);
+      this.#report(error, id, endpoint);
+      return errorResponse(error, errors, id);
+    }
+  }
+
+  /** Throws `unauthorized` unless the caller may use the API. */
+  authorize(request: Request, server: PeerServer): void {
+    this.options.door.check(request.headers, () => peerOf(request, server));
+  }
+
+  async #read(request: Request, endpoint: Endpoint): Promise<{ body: RequestBody; label: Label }> {
+    const labels = new LabelReader(request, endpoint);
+    const { maxBodyBytes, budget } = this.options;
+    const body = await readBody(request, maxBodyBytes, budget, chunk => labels.scan(chunk));
+    try {
+      return { body, label: labels.read(body) };
+    } catch (error) {
+      body.release();
+      throw error;
+    }
+  }
+
+  async #run(
+    request: Request,
+    server: PeerServer,
+    about: {
+      id: string;
+      endpoint: Endpoint;
+      workerId: string | undefined;
+      body: RequestBody;
+      label: Label;
+      leave: () => void;
+    },
+  ): Promise<Response> {
+    const { endpoint, label, leave } = about;
+    const { clock, proxies, pool } = this.options;
+    const waiting = Promise.withResolvers<"waiting">();
+    const exchange = new Exchange(
+      this.options,
+      {
+        ...about,
+        headers: request.headers,
+        signal: request.signal,
+        arrivedAt: clock.now(),
+        caller: () =>
+          `${fingerprint(request.headers)} ${proxies.clientAddress(peerOf(request, server), request.headers.get("x-forwarded-for"))}`,
+        onClose: leave,
+      },
+      () => waiting.resolve("waiting"),
+    );
+    try {
+      const split = about.workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
+      if (split !== undefined) return await runFanout(split, exchange, this.options);
+      const pending = exchange.dispatch();
+      if (!endpoint.events || !label.stream) return passThrough(await pending, exchange, this.#respond);
+      const commitAt = Promise.withResolvers<"quiet">();
+      const timer = clock.after(KEEP_ALIVE_MS, () => commitAt.resolve("quiet"));
+      const signs = pool.settings.queueUpdateMs > 0 ? [waiting.promise, commitAt.promise] : [commitAt.promise];
+      const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
+      return typeof first === "string"
+        ? committed(pending, exchange, this.#respond)
+        : passThrough(first, exchange, this.#respond);
+    } catch (error) {
+      exchange.close(error);
+      throw error;
+    }
+  }
+
+  /** Failures that no exchange has logged; `internal` ones with their cause, for they are ours. */
+  #report(error: NfrxError, id: string, endpoint: Endpoint): void {
+    const { log, metrics } = this.options;
+    const fields = { request_id: id, job_type: endpoint.jobType, error_code: error.code };
+    if (error.code === "internal") {
+      metrics.unhandled();
+      log.error({ ...fields, cause: String(error.detail.cause) }, "request failed");
+    } else {
+      metrics.refused(error.code);
+      log.warn({ ...fields, error: error.message }, "request refused");
+    }
+  }
+}
+
+/** The address at the other end of the connection. */
+export function peerOf(request: Request, server: PeerServer): string {
+  return server.requestIP(request)?.address ?? "";
+}

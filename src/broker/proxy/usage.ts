@@ -1,0 +1,102 @@
+import type { Usage } from "../../modules/module.ts";
+
+/** Bytes of a usage object that are read at most. */
+const LONGEST_USAGE = 4 * 1024;
+const KEY = Buffer.from('"usage"');
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+const COLON = 0x3a;
+const SPACE = 0x20;
+
+/**
+ * Finds the token usage in an answer that passes by, JSON or events alike, keeping at most a few KiB. It looks for the
+ * key `"usage"`: inside a JSON string its quotes would be escaped, so text that a model wrote cannot look like it. Of
+ * several usage objects, as some backends send with every event, the last one counts.
+ */
+export class UsageTap {
+  #usage: Usage | undefined;
+  /** The end of the last chunk that could be the start of the key, or what has been collected of an object. */
+  #carry: Buffer = EMPTY;
+
+  get usage(): Usage | undefined {
+    return this.#usage;
+  }
+
+  feed(chunk: Uint8Array): void {
+    let bytes: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    if (this.#carry.length > 0) {
+      bytes = Buffer.concat([this.#carry, bytes]);
+      this.#carry = EMPTY;
+    }
+    let from = 0;
+    for (;;) {
+      const at = bytes.indexOf(KEY, from);
+      if (at === -1) {
+        const tail = Math.max(from, bytes.length - KEY.length + 1);
+        this.#carry = overlap(bytes.subarray(tail));
+        return;
+      }
+      const object = balanced(bytes, at + KEY.length);
+      if (object === "cut") {
+        // The rest comes with the next chunk, unless it is longer than any usage is.
+        if (bytes.length - at < LONGEST_USAGE) this.#carry = Buffer.from(bytes.subarray(at));
+        return;
+      }
+      if (object !== undefined) this.#read(bytes.toString("utf8", object.start, object.end));
+      from = object?.end ?? at + KEY.length;
+    }
+  }
+
+  #read(json: string): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(json);
+    } catch {
+      return;
+    }
+    this.#usage = parseUsage(value) ?? this.#usage;
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** What of the last bytes could begin the key; usually nothing, so that nothing is copied. */
+function overlap(tail: Buffer): Buffer {
+  const quote = tail.indexOf(KEY[0]!);
+  return quote === -1 ? EMPTY : Buffer.from(tail.subarray(quote));
+}
+
+/** The `{…}` after a key's colon; undefined when something else stands there, `cut` when the chunk ends before it does. */
+function balanced(bytes: Buffer, from: number): { start: number; end: number } | "cut" | undefined {
+  let at = from;
+  let colon = false;
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte <= SPACE) continue;
+    if (byte === COLON && !colon) colon = true;
+    else if (byte === OPEN && colon) break;
+    else return undefined;
+  }
+  const start = at;
+  let depth = 0;
+  for (; at < bytes.length && at - start < LONGEST_USAGE; at++) {
+    const byte = bytes[at]!;
+    if (byte === OPEN) depth++;
+    else if (byte === CLOSE && --depth === 0) return { start, end: at + 1 };
+  }
+  return at - start >= LONGEST_USAGE ? undefined : "cut";
+}
+
+/** Usage as OpenAI's chat, embeddings and responses APIs spell it; undefined when it is none. */
+export function parseUsage(value: unknown): Usage | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const input = count(value, "prompt_tokens") ?? count(value, "input_tokens");
+  const output = count(value, "completion_tokens") ?? count(value, "output_tokens") ?? 0;
+  if (input === undefined) return undefined;
+  return { in: input, out: output, total: count(value, "total_tokens") ?? input + output };
+}
+
+function count(value: object, key: string): number | undefined {
+  const number: unknown = Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+  return typeof number === "number" && Number.isFinite(number) && number >= 0 ? number : undefined;
+}

@@ -1,0 +1,68 @@
+// Every interval, size and close code of the wire, on one page. The text before a constant is its entry in doc/limits.md.
+
+/** Bytes of body in one DATA frame at most; large enough that bulk is limited by copying, not by messages. */
+export const DATA_MAX = 64 * 1024;
+/** Bytes of body in one DATA frame while other streams have bytes waiting, so that a token waits behind little. */
+export const DATA_SHARED = 16 * 1024;
+/** Bytes of one v2 frame's payload at most; a larger one ends the connection. */
+export const FRAME_MAX = 128 * 1024;
+/** Bytes at which a batch of frames leaves as one WebSocket message; a message is at most this and one frame. */
+export const BATCH_BYTES = 64 * 1024;
+/** Bytes of one WebSocket message that a broker takes from an agent at most. */
+export const MESSAGE_MAX = 16 * 1024 * 1024;
+/** Bytes of a request or response head (method, path, status, headers) at most. */
+export const HEAD_MAX = 96 * 1024;
+/** Bytes a stream may have in flight and unread before its receiver has said anything: its first window. */
+export const STREAM_WINDOW = 256 * 1024;
+/** Bytes to which a stream's window grows while it limits throughput. */
+export const STREAM_WINDOW_MAX = 4 * 1024 * 1024;
+/** Bytes by which all streams of one connection together may have grown beyond their first windows. */
+export const WINDOW_GROWTH = 8 * 1024 * 1024;
+/** Bytes of DATA that may be in flight on a connection; given back as they arrive, read or not. */
+export const LINK_WINDOW = 8 * 1024 * 1024;
+/** Bytes of DATA after whose arrival the connection's window is given back; this is also a sender's word that its socket moves. */
+export const LINK_WINDOW_STEP = 128 * 1024;
+/** Bytes that may wait in the socket's own buffer before streams hold back, so that a cancel is never behind megabytes. */
+export const SOCKET_HIGH_WATER = 256 * 1024;
+/** Streams open at once on one connection at most. */
+export const STREAMS_MAX = 65_536;
+/** Bytes buffered for one stream of a v1 peer, which knows no credit; beyond it that stream is reset. */
+export const V1_STREAM_BUFFER = 4 * 1024 * 1024;
+/** Bytes of body in one v1 response chunk. */
+export const V1_CHUNK = 32 * 1024;
+/** Bytes of a request body towards a v1 agent, which takes it whole and in one frame; a larger one is refused with 413. */
+export const V1_REQUEST_BODY = 64 * 1024 * 1024;
+/** Milliseconds between pings on a v2 connection. */
+export const PING_MS = 15_000;
+/** Milliseconds of silence after which a connection gets no new streams. */
+export const UNROUTABLE_MS = 20_000;
+/** Milliseconds of silence after which a v2 connection is closed. */
+export const DEAD_MS = 30_000;
+/** Milliseconds of silence after which a v1 agent is dropped. */
+export const V1_DEAD_MS = 15_000;
+/** Milliseconds between an agent's heartbeats. */
+export const HEARTBEAT_MS = 5_000;
+/** Milliseconds within which a new connection must register. */
+export const REGISTER_MS = 5_000;
+/** Bytes of a register frame at most. */
+export const REGISTER_BYTES = 64 * 1024;
+/** Milliseconds an agent waits for the WebSocket handshake. */
+export const DIAL_MS = 10_000;
+/** Models one worker may name; the rest of a longer list is left out, with a warning. */
+export const MODELS_MAX = 1_000;
+/** Characters of a name that comes from outside (model, worker id, worker name, version). */
+export const NAME_MAX = 256;
+
+/** WebSocket subprotocol by which both ends agree on wire v2. */
+export const SUBPROTOCOL = "nfrx.v2";
+
+/** WebSocket close code: done, as agreed. */
+export const CLOSE_NORMAL = 1000;
+/** WebSocket close code: the peer broke the protocol. */
+export const CLOSE_PROTOCOL = 1002;
+/** WebSocket close code: not allowed (a wrong key, no register frame, an id in use). */
+export const CLOSE_POLICY = 1008;
+/** WebSocket close code: a message was too large. */
+export const CLOSE_TOO_BIG = 1009;
+/** WebSocket close code: the broker restarts; come back. */
+export const CLOSE_RESTART = 1012;

@@ -1,0 +1,407 @@
+import { isErrorCode, messageOf, NfrxError } from "../lib/errors.ts";
+import { type Clock, every, type Timer } from "../lib/time.ts";
+import type { RequestHead } from "./frames.ts";
+import {
+  CLOSE_PROTOCOL,
+  SOCKET_HIGH_WATER,
+  STREAM_WINDOW,
+  STREAMS_MAX,
+  UNROUTABLE_MS,
+  WINDOW_GROWTH,
+} from "./limits.ts";
+import type { ControlMessage } from "./messages.ts";
+import { Stream, type StreamPort } from "./stream.ts";
+
+/** The WebSocket under a link, at either end. */
+export interface Socket {
+  /** Sends one message; false when it was dropped, which ends the link. The bytes may be reused at once. */
+  send(message: Uint8Array | string): boolean;
+  /** Bytes waiting in the socket's own buffer. */
+  buffered(): number;
+  close(code: number, reason: string): void;
+  /** Cuts the connection without a farewell. */
+  terminate(): void;
+  /** Sends a WebSocket ping; the link hears of the answer through `ponged`. */
+  ping(): void;
+}
+
+/** What differs between the versions of the wire. A link drives one; applications never see it. */
+export interface Wire {
+  readonly version: 1 | 2;
+  /** Silence after which the peer counts as dead. */
+  readonly deadMs: number;
+  /** The stream window of a new stream; what may wait unread when there is no credit. */
+  readonly bufferLimit: number;
+  /** Credit a new stream starts with. */
+  readonly initialCredit: number;
+  /** Sends some of what the stream has, `shared` when others wait. Returns false when the whole connection must wait. */
+  turn(stream: Stream, shared: boolean): boolean;
+  /** Sends what is batched. */
+  flush(): void;
+  reset(stream: Stream, error: NfrxError): void;
+  consumed(stream: Stream, bytes: number): void;
+  forget(stream: Stream): void;
+  goaway(): void;
+  /** Called now and then; sends a ping when one is due. */
+  beat(now: number): void;
+  receive(message: Uint8Array | string): void;
+}
+
+export interface LinkEvents {
+  /** The peer opened a stream; its head is there. */
+  onStream?(stream: Stream, head: RequestHead): void;
+  /** A control message, parsed from JSON and not yet checked. */
+  onControl?(message: { type?: unknown }): void;
+  onGoaway?(): void;
+  /** The link is over; every stream on it has failed. Called once. */
+  onClosed?(code: number, reason: string): void;
+}
+
+export interface LinkOptions {
+  socket: Socket;
+  clock: Clock;
+  /** Which half of the stream ids this end hands out. */
+  side: "broker" | "agent";
+  wire: (link: Link) => Wire;
+  events: LinkEvents;
+  /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
+  defer?: (run: () => void) => void;
+}
+
+/** What a link counts. Plain numbers, read by whoever shows them. */
+export class LinkStats {
+  bytesIn = 0;
+  bytesOut = 0;
+  messagesIn = 0;
+  messagesOut = 0;
+  /** Times a stream had bytes to send and no credit. */
+  windowStalls = 0;
+  /** Times all streams held back for the socket or the connection's window. */
+  socketStalls = 0;
+  resets = 0;
+}
+
+/** How often a link looks at its peer's silence. */
+const BEAT_MS = 2_500;
+
+/**
+ * One connection carrying many streams. Streams with something to send take turns; the batch that a turn of the event
+ * loop brings together leaves as one message. The socket's owner feeds it through `receive`, `drained` and `lost`.
+ */
+export class Link implements StreamPort {
+  readonly stats = new LinkStats();
+  readonly clock: Clock;
+  readonly side: "broker" | "agent";
+  readonly wire: Wire;
+
+  readonly #socket: Socket;
+  readonly #events: LinkEvents;
+  readonly #defer: (run: () => void) => void;
+  readonly #streams = new Map<number, Stream>();
+  readonly #ready = new Set<Stream>();
+  readonly #beat: Timer;
+  #nextId: number;
+  #highestPeerId = 0;
+  #pumping = false;
+  #lastHeard: number;
+  #growth = 0;
+  #pinged = false;
+  #roundTripMs = 0;
+  #peerLeaving = false;
+  #leaving = false;
+  #closed = false;
+
+  constructor(options: LinkOptions) {
+    this.clock = options.clock;
+    this.side = options.side;
+    this.#socket = options.socket;
+    this.#events = options.events;
+    this.#defer = options.defer ?? setImmediate;
+    this.#nextId = options.side === "broker" ? 1 : 2;
+    this.#lastHeard = this.clock.now();
+    this.wire = options.wire(this);
+    this.#beat = every(this.clock, BEAT_MS, () => this.#onBeat());
+  }
+
+  // ---- the application's side -------------------------------------------------------------------------------------
+
+  get version(): 1 | 2 {
+    return this.wire.version;
+  }
+
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** False when the peer has been silent for too long, is leaving, or is gone: give it nothing new. */
+  get routable(): boolean {
+    return (
+      !this.#closed &&
+      !this.#peerLeaving &&
+      this.clock.now() - this.#lastHeard < Math.min(UNROUTABLE_MS, this.wire.deadMs)
+    );
+  }
+
+  /** Opens a stream and sends its request head. Throws `refused` when the peer takes no more. */
+  open(head: RequestHead, end = false): Stream {
+    if (this.#closed || this.#peerLeaving) throw new NfrxError("refused", "the connection takes no new streams");
+    if (this.#streams.size >= STREAMS_MAX)
+      throw new NfrxError("refused", `more than ${STREAMS_MAX} streams on one connection`);
+    const stream = this.#add(this.#nextId);
+    this.#nextId += 2;
+    stream.sendHead(head, end);
+    return stream;
+  }
+
+  control(message: ControlMessage): void {
+    this.transmit(JSON.stringify(message));
+  }
+
+  /** Tells the peer to open no new streams here; those that run go on. */
+  goaway(): void {
+    if (this.#leaving || this.#closed) return;
+    this.#leaving = true;
+    this.wire.goaway();
+    this.#schedule();
+  }
+
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
+  /** Ends the connection; streams still open fail with `link_lost`. */
+  close(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#pump();
+    this.#socket.close(code, reason);
+    this.lost(code, reason);
+  }
+
+  // ---- the socket owner's side ------------------------------------------------------------------------------------
+
+  receive(message: Uint8Array | string): void {
+    if (this.#closed) return;
+    this.#lastHeard = this.clock.now();
+    this.stats.messagesIn++;
+    this.stats.bytesIn += message.length;
+    try {
+      this.wire.receive(message);
+    } catch (error) {
+      this.close(CLOSE_PROTOCOL, messageOf(error).slice(0, 120));
+    }
+  }
+
+  /** The socket's buffer has room again. */
+  drained(): void {
+    this.#schedule();
+  }
+
+  /** A WebSocket pong came: the peer has read everything sent before its ping. */
+  ponged(): void {
+    this.#lastHeard = this.clock.now();
+    this.#pinged = false;
+    this.#schedule();
+  }
+
+  /** The connection is gone. */
+  lost(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#beat.cancel();
+    const error = new NfrxError("link_lost", `the connection was lost (${code}${reason === "" ? "" : ` ${reason}`})`);
+    for (const stream of [...this.#streams.values()]) stream.fail(error);
+    this.#streams.clear();
+    this.#ready.clear();
+    this.#events.onClosed?.(code, reason);
+  }
+
+  // ---- the streams' side ------------------------------------------------------------------------------------------
+
+  ready(stream: Stream): void {
+    if (this.#closed) return;
+    if (stream.out.sendable) {
+      this.#ready.add(stream);
+      this.#schedule();
+    } else if (stream.out.bytes > 0) {
+      this.stats.windowStalls++;
+    }
+  }
+
+  consumed(stream: Stream, bytes: number): void {
+    if (!this.#closed && !stream.closed) this.wire.consumed(stream, bytes);
+  }
+
+  abandon(stream: Stream, error: NfrxError): void {
+    this.stats.resets++;
+    if (!this.#closed) {
+      this.wire.reset(stream, error);
+      this.#schedule();
+    }
+    this.#forget(stream);
+  }
+
+  finished(stream: Stream): void {
+    this.#forget(stream);
+  }
+
+  // ---- the wire's side --------------------------------------------------------------------------------------------
+
+  get roundTripMs(): number {
+    return this.#roundTripMs;
+  }
+
+  set roundTripMs(ms: number) {
+    this.#roundTripMs = ms;
+  }
+
+  stream(id: number): Stream | undefined {
+    return this.#streams.get(id);
+  }
+
+  /** True when the peer may still mention this id: it belongs to a stream that has been open. */
+  wasOpen(id: number): boolean {
+    const ours = id % 2 === this.#nextId % 2;
+    return id !== 0 && (ours ? id < this.#nextId : id <= this.#highestPeerId);
+  }
+
+  /** Takes a stream that the peer opened, or refuses it. `prepare` runs first, for a wire that keeps notes on its streams. */
+  accept(id: number, head: RequestHead, end: boolean, prepare?: (stream: Stream) => void): void {
+    if (id % 2 === this.#nextId % 2 || id <= this.#highestPeerId)
+      throw new NfrxError("protocol", `stream id ${id} is out of order`);
+    this.#highestPeerId = id;
+    const stream = this.#add(id);
+    prepare?.(stream);
+    const onStream = this.#events.onStream;
+    if (onStream === undefined || this.#leaving || this.#streams.size > STREAMS_MAX) {
+      stream.reset(new NfrxError("refused", this.#leaving ? "draining" : "no streams are taken here"));
+      return;
+    }
+    stream.deliverHead(head, end);
+    onStream(stream, head);
+  }
+
+  /** The peer gave a stream up. */
+  peerReset(stream: Stream, code: string, message: string): void {
+    this.#forget(stream);
+    stream.fail(new NfrxError(isErrorCode(code) ? code : "upstream_error", message || code));
+  }
+
+  dispatchControl(message: { type?: unknown }): void {
+    this.#events.onControl?.(message);
+  }
+
+  peerLeaves(): void {
+    if (this.#peerLeaving) return;
+    this.#peerLeaving = true;
+    this.#events.onGoaway?.();
+  }
+
+  /** Wakes the pump: a stream got credit, or the connection did. */
+  unblock(stream?: Stream): void {
+    if (stream?.out.sendable) this.#ready.add(stream);
+    this.#schedule();
+  }
+
+  transmit(message: Uint8Array | string): void {
+    if (this.#closed) return;
+    this.stats.messagesOut++;
+    this.stats.bytesOut += message.length;
+    if (!this.#socket.send(message)) {
+      this.#socket.terminate();
+      this.lost(1006, "the socket dropped a message");
+    }
+  }
+
+  ping(): void {
+    this.#socket.ping();
+  }
+
+  /** Grants window growth out of the link's budget. */
+  readonly grow = (by: number): number => {
+    const granted = Math.max(0, Math.min(by, WINDOW_GROWTH - this.#growth));
+    this.#growth += granted;
+    return granted;
+  };
+
+  // ---- inside -----------------------------------------------------------------------------------------------------
+
+  #add(id: number): Stream {
+    const stream = new Stream(id, this, STREAM_WINDOW, this.wire.bufferLimit);
+    stream.out.credit = this.wire.initialCredit;
+    this.#streams.set(id, stream);
+    return stream;
+  }
+
+  #forget(stream: Stream): void {
+    if (!this.#streams.delete(stream.id)) return;
+    this.#ready.delete(stream);
+    this.#growth -= stream.window.size - STREAM_WINDOW;
+    this.wire.forget(stream);
+  }
+
+  #schedule(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    this.#defer(this.#pump);
+  }
+
+  readonly #pump = (): void => {
+    this.#pumping = false;
+    if (this.#closed) return;
+    while (this.#ready.size > 0) {
+      if (this.#socket.buffered() > SOCKET_HIGH_WATER) {
+        this.#stall();
+        break;
+      }
+      const stream = this.#ready.values().next().value;
+      if (stream === undefined) break;
+      this.#ready.delete(stream);
+      const open = this.wire.turn(stream, this.#ready.size > 0);
+      if (stream.out.sendable) this.#ready.add(stream);
+      else if (stream.out.bytes > 0) this.stats.windowStalls++;
+      stream.settle();
+      stream.out.drained();
+      if (!open) {
+        this.stats.socketStalls++;
+        break;
+      }
+    }
+    this.wire.flush();
+  };
+
+  /** The socket is full. Its owner calls `drained` where the platform tells; the answer to a ping tells everywhere. */
+  #stall(): void {
+    this.stats.socketStalls++;
+    if (this.#pinged) return;
+    this.#pinged = true;
+    this.#socket.ping();
+  }
+
+  #onBeat(): void {
+    const now = this.clock.now();
+    if (now - this.#lastHeard >= this.wire.deadMs) {
+      this.#socket.terminate();
+      this.lost(1006, "silent for too long");
+      return;
+    }
+    this.wire.beat(now);
+  }
+}
+
+/** A control message's text as an object. Throws `protocol` when it is not one. */
+export function parseControl(text: string): { type?: unknown } {
+  let message: unknown;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    throw new NfrxError("protocol", "a text message is not JSON");
+  }
+  if (typeof message !== "object" || message === null || Array.isArray(message)) {
+    throw new NfrxError("protocol", "a text message must be a JSON object");
+  }
+  return message;
+}

@@ -1,0 +1,49 @@
+// The control messages of a worker's connection: JSON text, the same in both versions of the wire.
+import { z } from "zod";
+import { MODELS_MAX, NAME_MAX } from "./limits.ts";
+
+/** A string from the other end, cut at NAME_MAX characters and cleared of control characters. */
+const name = z.string().transform(text => text.replace(/\p{Cc}/gu, "").slice(0, NAME_MAX));
+const count = z.number().int().min(0).max(1_000_000);
+const models = z.array(name).transform(list => [...new Set(list)].filter(model => model !== "").slice(0, MODELS_MAX));
+/** What an agent says of itself; at most 64 entries are kept. */
+const agentConfig = z.record(z.string(), name).transform(map => Object.fromEntries(Object.entries(map).slice(0, 64)));
+/** Go writes an empty list, map or string as null or leaves it out. */
+const optional = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined);
+
+export const registerMessage = z.object({
+  type: z.literal("register"),
+  worker_id: optional(name),
+  worker_name: optional(name),
+  client_key: optional(z.string()),
+  token: optional(z.string()),
+  models: optional(models),
+  max_concurrency: count.default(0),
+  version: optional(name),
+  build_sha: optional(name),
+  build_date: optional(name),
+  agent_config: optional(agentConfig),
+});
+
+export const heartbeatMessage = z.object({
+  type: z.literal("heartbeat"),
+  ts: optional(z.number()),
+  host_cpu_percent: optional(z.number()),
+  host_ram_used_percent: optional(z.number()),
+});
+
+export const workerStatus = z.enum(["idle", "working", "not_ready", "draining"]);
+
+export const statusMessage = z.object({
+  type: z.literal("status_update"),
+  max_concurrency: count,
+  models: optional(models),
+  status: optional(workerStatus.catch("idle")),
+  agent_config: optional(agentConfig),
+});
+
+export type Register = z.infer<typeof registerMessage>;
+export type Heartbeat = z.infer<typeof heartbeatMessage>;
+export type StatusUpdate = z.infer<typeof statusMessage>;
+/** A control message as it goes out. */
+export type ControlMessage = { type: string; [field: string]: unknown };

@@ -1,0 +1,108 @@
+import type { Clock } from "../lib/time.ts";
+import { Link, type LinkEvents, type Socket } from "./link.ts";
+import { WireV1 } from "./v1.ts";
+import { WireV2 } from "./v2.ts";
+
+/** The wire of a version, as a link's option wants it. */
+export function wireOf(version: 1 | 2): (link: Link) => WireV1 | WireV2 {
+  return version === 2 ? link => new WireV2(link) : link => new WireV1(link);
+}
+
+/**
+ * Two links joined in memory, for tests: nothing moves until `step` is called, which makes every interleaving a matter
+ * of the caller's choice. `queued` messages wait on each way; what is deferred by a link is a step as well.
+ */
+export class LinkedPair {
+  readonly broker: Link;
+  readonly agent: Link;
+  readonly #ways: { broker: Way; agent: Way };
+
+  constructor(options: { clock: Clock; version?: 1 | 2; broker?: LinkEvents; agent?: LinkEvents }) {
+    const toAgent = new Way();
+    const toBroker = new Way();
+    this.#ways = { broker: toBroker, agent: toAgent };
+    const wire = wireOf(options.version ?? 2);
+    const make = (side: "broker" | "agent", out: Way, back: Way, events: LinkEvents): Link =>
+      new Link({ socket: out, clock: options.clock, side, wire, events, defer: run => back.deferred.push(run) });
+    this.broker = make("broker", toAgent, toBroker, options.broker ?? {});
+    this.agent = make("agent", toBroker, toAgent, options.agent ?? {});
+    toAgent.from = this.broker;
+    toAgent.to = this.agent;
+    toBroker.from = this.agent;
+    toBroker.to = this.broker;
+  }
+
+  /** What could happen next at each end: deferred work and messages to deliver. */
+  pending(side: "broker" | "agent"): number {
+    return this.#ways[side].deferred.length + this.#ways[side].messages.length;
+  }
+
+  /** Bytes on their way to this end. */
+  inFlight(side: "broker" | "agent"): number {
+    return this.#ways[side].bytes;
+  }
+
+  /** Lets one thing happen at this end: a deferred job if there is one, else the next message. False when nothing was left. */
+  step(side: "broker" | "agent"): boolean {
+    return this.#ways[side].step();
+  }
+
+  /** Steps both ends until nothing moves any more. */
+  settle(): void {
+    while (this.step("broker") || this.step("agent"));
+  }
+}
+
+/** One direction: the socket of the sender and the inbox of the receiver. */
+class Way implements Socket {
+  readonly messages: (Uint8Array | string | "ping")[] = [];
+  readonly deferred: (() => void)[] = [];
+  bytes = 0;
+  from: Link | undefined;
+  to: Link | undefined;
+  #closed = false;
+
+  send(message: Uint8Array | string): boolean {
+    if (this.#closed) return false;
+    this.messages.push(typeof message === "string" ? message : message.slice());
+    this.bytes += message.length;
+    return true;
+  }
+
+  buffered(): number {
+    return this.bytes;
+  }
+
+  step(): boolean {
+    const job = this.deferred.shift();
+    if (job !== undefined) {
+      job();
+      return true;
+    }
+    const message = this.messages.shift();
+    if (message === undefined) return false;
+    if (message === PING) {
+      this.from?.ponged();
+      return true;
+    }
+    this.bytes -= message.length;
+    this.to?.receive(message);
+    this.from?.drained();
+    return true;
+  }
+
+  close(code: number, reason: string): void {
+    this.#closed = true;
+    this.to?.lost(code, reason);
+  }
+
+  terminate(): void {
+    this.close(1006, "");
+  }
+
+  ping(): void {
+    this.messages.push(PING);
+  }
+}
+
+const PING = "ping";

@@ -1,0 +1,91 @@
+// Imports run one way: lib ← protocol, config ← modules ← broker, agent ← demo ← cmd ← scripts ← test.
+import { describe, expect, test } from "bun:test";
+import { join, posix } from "node:path";
+
+const root = join(import.meta.dir, "..", "..");
+
+/** A room → what its files may import besides their own room. A whole room, or one file of it. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  "src/lib": [],
+  "src/protocol": ["src/lib"],
+  "src/config": ["src/lib"],
+  "src/modules": ["src/lib", "src/protocol", "src/config"],
+  "src/broker": ["src/lib", "src/protocol", "src/config", "src/modules/module"],
+  "src/agent": ["src/lib", "src/protocol", "src/config", "src/modules/module"],
+  "src/demo": ["src"],
+  cmd: ["src"],
+  scripts: ["src", "cmd", "test"],
+};
+
+const within = (path: string, place: string) => path === place || path.startsWith(`${place}/`);
+const roomOf = (path: string) => /^(?:src\/[^/]+|[^/]+)(?=\/)/.exec(path)?.[0];
+
+/** The relative paths that a source names: import, export … from, import(), require(), import("…").Type. */
+function importsOf(source: string): string[] {
+  const named = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*(["'`])(\.{1,2}(?:\/[^"'`]*)?)\1/g;
+  return [...source.matchAll(named)].map(([, , path = ""]) => path);
+}
+
+/** What is wrong with the imports of one file; its path counts from the root of the repository, with forward slashes. */
+function violations(file: string, source: string): string[] {
+  const room = roomOf(file);
+  const allowed = room === undefined ? undefined : mayImport[room];
+  if (room === undefined || allowed === undefined) return [`${file} lies in no known room`];
+  return importsOf(source)
+    .map(path => posix.join(posix.dirname(file), path).replace(/\.(?:ts|js)$/, ""))
+    .filter(target => !mayName(target, [room, ...allowed]))
+    .map(target => `${file} imports ${target}`);
+}
+
+function mayName(target: string, allowed: readonly string[]): boolean {
+  // Files at the top, as package.json, and texts beside the code, as doc/, belong to nobody.
+  const code = ["src", "cmd", "scripts", "test"].some(place => within(target, place));
+  return (!code && !target.startsWith("..")) || allowed.some(place => within(target, place));
+}
+
+describe("imports run one way", () => {
+  test("in every file", async () => {
+    const found: string[] = [];
+    let files = 0;
+    for await (const path of new Bun.Glob("{src,cmd,scripts}/**/*.{ts,mjs}").scan(root)) {
+      const file = path.replaceAll("\\", "/");
+      found.push(...violations(file, await Bun.file(join(root, file)).text()));
+      files++;
+    }
+    expect(found).toEqual([]);
+    expect(files).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ["src/lib/time.ts", 'import { x } from "../protocol/link.ts";'],
+    ["src/protocol/link.ts", 'import type { Options } from "../config/options.ts";'],
+    ["src/config/options.ts", 'export * from "../protocol/limits";'],
+    ["src/modules/llm.ts", 'type Pool = import("../broker/pool/registry.ts").Pool;'],
+    ["src/broker/app.ts", 'import "../modules/llm.ts";'],
+    ["src/broker/app.ts", 'import { parse } from "../modules/openai.ts";'],
+    ["src/broker/proxy/relay.ts", 'import {\n  type Forward,\n} from "../../agent/forward.ts";'],
+    ["src/agent/run.ts", 'const broker = await import("../broker/app.ts");'],
+    ["src/agent/run.ts", 'export { demo } from "../demo/index.ts";'],
+    ["src/demo/index.ts", 'import "../../cmd/nfrx.ts";'],
+    ["src/lib/time.ts", 'import { until } from "../../test/kit/until.ts";'],
+    ["src/lib/time.ts", 'import fact from "../../../elsewhere/fact.json";'],
+    ["cmd/nfrx.ts", "const build = require('../scripts/build.ts');"],
+    ["src/elsewhere/file.ts", ""],
+    ["src/stray.ts", ""],
+  ])("a wrong one in %s is seen: %s", (file, source) => {
+    expect(violations(file, source)).toHaveLength(1);
+  });
+
+  test.each([
+    ["src/lib/version.ts", 'import pkg from "../../package.json" with { type: "json" };'],
+    ["src/protocol/stream.ts", 'import { Failure } from "../lib/errors.ts"; import "./limits.ts";'],
+    ["src/modules/llm.ts", 'import { usage } from "./openai.ts"; import { option } from "../config/option.ts";'],
+    ["src/broker/app.ts", 'import type { WorkerModule } from "../modules/module.ts"; import "./pool/queue.ts";'],
+    ["src/agent/providers/stdio.ts", 'import { run } from "../run.ts"; import { z } from "zod";'],
+    ["src/demo/index.ts", 'import "../modules/llm.ts"; import "../broker/app.ts"; import "../agent/run.ts";'],
+    ["cmd/nfrx.ts", 'import { llm } from "../src/modules/llm.ts";'],
+    ["scripts/docs.ts", 'import { llm } from "../src/modules/llm.ts";'],
+  ])("a right one in %s passes: %s", (file, source) => {
+    expect(violations(file, source)).toEqual([]);
+  });
+});
