@@ -19,9 +19,9 @@ export const HELP = `bun run bench [options]
 Measures, in one run and side by side: direct to a stand-in backend, one nginx hop (if nginx is installed),
 nfrx + nfrx-llm, and with --peer another pair of binaries. Prints tables and ratios, writes JSON.
 
-  --quick        a short version, about 80 s
+  --quick        a short version, about 90 s (the full one: 5 to 6 minutes)
   --only LIST    of ${WORKLOADS.join(",")}
-  --rounds N     rounds of the chat and SSE workloads (default 5, quick 2)
+  --rounds N     rounds of the chat and SSE workloads (default 5 and 7, quick 2)
   --dir DIR      where nfrx and nfrx-llm are (default dist)
   --peer DIR     another pair nfrx, nfrx-llm, started with the same environment
   --skip-own     leave out the pair in --dir

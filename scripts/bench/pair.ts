@@ -23,7 +23,7 @@ export function pairWay(name: string, dir: string): WayKind {
         METRICS_PORT: `${port}`,
         MAX_BODY_BYTES: `${2 ** 30}`,
         LLM_QUEUE_SIZE: "4096",
-        DRAIN_TIMEOUT: "0s",
+        DRAIN_TIMEOUT: "0",
       });
       await until(
         `${name} broker is up`,
@@ -43,7 +43,7 @@ export function pairWay(name: string, dir: string): WayKind {
           CLIENT_NAME: `bench-${index + 1}`,
           METRICS_PORT: `127.0.0.1:${freePort()}`,
           RECONNECT: "true",
-          DRAIN_TIMEOUT: "0s",
+          DRAIN_TIMEOUT: "0",
         }),
       );
       await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {

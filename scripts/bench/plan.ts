@@ -35,7 +35,7 @@ export function planOf({ quick, rounds }: Options): Plan {
   return {
     chat: { connections, rounds: rounds ?? 5, warmupMs: 250, durationMs: 1500 },
     sse: [
-      { streams: 64, rounds: rounds ?? 5 },
+      { streams: 64, rounds: rounds ?? 7 },
       { streams: 512, rounds: Math.min(3, rounds ?? 3) },
     ],
     embed: { ...embed, requests: 15 },

@@ -48,13 +48,13 @@ export function tables(measured: Measured): string {
       table(
         "Idle streams (resident memory)",
         ["way", "part", "streams", "idle MiB", "open MiB", "KiB/stream"],
-        idle.map(row => [row.way, row.part, row.streams, row.idleMiB, row.openMiB, row.kibPerStream]),
+        idle.map(row => [row.way, row.part, `${row.streams}`, row.idleMiB, row.openMiB, row.kibPerStream]),
       ),
     handover &&
       table(
         "Hand-over of the only slot: the backend's end of one to its start of the next (ms)",
         ["way", "requests", "p50", "p99"],
-        handover.map(row => [row.way, row.requests, row.p50, row.p99]),
+        handover.map(row => [row.way, `${row.requests}`, row.p50, row.p99]),
       ),
   ]
     .filter(part => part !== undefined)
@@ -86,7 +86,7 @@ function chatTables(rows: ChatRow[]): string {
       const { way, connections, perSecond, p50, p99, addedP50, addedP99 } = row;
       return [
         way,
-        connections,
+        `${connections}`,
         perSecond,
         p50,
         p99,
@@ -123,7 +123,7 @@ function sseTable(rows: SseRow[]): string {
     ],
     rows.map(row => [
       row.way,
-      row.streams,
+      `${row.streams}`,
       row.firstByteP50,
       row.firstByteP99,
       row.addedFirstByteP50,

@@ -24,6 +24,8 @@ const PEER = "peer";
 /** Runs it all; returns the exit code. */
 export async function runBench(options: Options): Promise<number> {
   const began = new Date();
+  // Everything here is on loopback, and `fetch` would send even that to a proxy.
+  for (const name of ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) delete process.env[name];
   const dir = mkdtempSync(join(tmpdir(), "nfrx-bench-"));
   const children = new Children(dir);
   const problems: string[] = [];

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import pino from "pino";
 import pretty from "pino-pretty";
 
@@ -17,13 +18,15 @@ export type LogFormat = "auto" | "json" | "pretty";
 export const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
 /** Milliseconds after which lines leave at the latest. */
 const FLUSH_MS = 100;
-const BATCH_BYTES = 16 * 1024;
+const BATCH_BYTES = 8 * 1024;
 
 export interface LogOptions {
   level: LogLevel;
   format: LogFormat;
   /** The program, on every line. */
   name: string;
+  /** Writes the lines to `<name>.log` in this folder as well. */
+  folder?: string | undefined;
 }
 
 /**
@@ -38,9 +41,12 @@ export function createLogger(options: LogOptions): { log: Logger; dropped: () =>
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
   };
+  const file = options.folder === undefined ? undefined : pino.destination({ dest: join(options.folder, `${options.name}.log`), mkdir: true, sync: false });
+  const also = (stream: pino.DestinationStream): pino.DestinationStream =>
+    file === undefined ? stream : pino.multistream([stream, file].map(target => ({ stream: target, level })));
   if (options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY)) {
     const stream = pretty({ destination: 2, sync: true, ignore: "pid,hostname,app", translateTime: "SYS:HH:MM:ss.l" });
-    return { log: pino(settings, stream), dropped: () => 0, flush: () => {} };
+    return { log: pino(settings, also(stream)), dropped: () => 0, flush: () => file?.flushSync() };
   }
   let dropped = 0;
   const destination = pino.destination({ dest: 2, sync: false, minLength: BATCH_BYTES, maxLength: LOG_BUFFER_BYTES });
@@ -50,14 +56,14 @@ export function createLogger(options: LogOptions): { log: Logger; dropped: () =>
   const flush = (): void => {
     try {
       destination.flushSync();
+      file?.flushSync();
     } catch {
       // Nobody reads standard error any more; there is no other place to say so.
     }
   };
   setInterval(() => destination.flush(), FLUSH_MS).unref();
   process.on("exit", flush);
-  const log = pino(settings, destination);
-  return { log: urgent(log, flush), dropped: () => dropped, flush };
+  return { log: urgent(pino(settings, also(destination)), flush), dropped: () => dropped, flush };
 }
 
 /** A logger whose errors are on paper before the next statement runs. */

@@ -79,6 +79,16 @@ export class LinkStats {
   /** Times all streams held back for the socket or the connection's window. */
   socketStalls = 0;
   resets = 0;
+
+  add(other: LinkStats): void {
+    this.bytesIn += other.bytesIn;
+    this.bytesOut += other.bytesOut;
+    this.messagesIn += other.messagesIn;
+    this.messagesOut += other.messagesOut;
+    this.windowStalls += other.windowStalls;
+    this.socketStalls += other.socketStalls;
+    this.resets += other.resets;
+  }
 }
 
 /** How often a link looks at its peer's silence. */

@@ -30,6 +30,7 @@ export class Stream {
   #reader: PromiseWithResolvers<Uint8Array | null> | undefined;
   #inEnded = false;
   #finished = false;
+  #deaf = false;
   #onClose: (() => void) | undefined;
 
   constructor(
@@ -122,6 +123,12 @@ export class Stream {
     return bytes;
   }
 
+  /** Wants no more of the peer's body: what this end still has to send leaves, then the peer is told to stop. */
+  stopReading(): void {
+    this.#deaf = true;
+    this.settle();
+  }
+
   /** Gives the exchange up in both directions and tells the peer. Harmless when it is already over. */
   reset(error: NfrxError): void {
     if (this.closed) return;
@@ -190,7 +197,11 @@ export class Stream {
 
   /** Called when a direction ended; finishes the stream when it was the second one. */
   settle(): void {
-    if (this.closed || !this.#inEnded || !this.out.sent) return;
+    if (this.closed || !this.out.sent) return;
+    if (!this.#inEnded) {
+      if (this.#deaf) this.reset(new NfrxError("canceled", "the rest of the body is not wanted"));
+      return;
+    }
     this.#finished = true;
     this.port.finished(this);
     this.#closedNow();

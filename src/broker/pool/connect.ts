@@ -59,7 +59,7 @@ export interface DoorOptions {
   log: Logger;
   /** Connected agents, of all modules together; one more is turned away. */
   admit: () => boolean;
-  onChange: () => void;
+  metrics: { refused(reason: string): void };
 }
 
 /** Lets the agents of one worker module in. */
@@ -137,12 +137,13 @@ class WorkerConnection implements Connection {
   #refuse(reason: string): void {
     this.#deadline?.cancel();
     this.#deadline = undefined;
+    this.options.metrics.refused("agent");
     this.options.log.warn({ module: this.options.pool.moduleId, remote: this.peer, reason }, "agent refused");
     this.#socket?.close(CLOSE_POLICY, reason);
   }
 
   #register(register: Register): void {
-    const { pool, clock, log, onChange } = this.options;
+    const { pool, clock, log } = this.options;
     if (this.#socket === undefined) return;
     const link = new Link({
       socket: new LinkSocket(this.#socket),
@@ -161,7 +162,6 @@ class WorkerConnection implements Connection {
           const { worker, fields } = this.#about();
           pool.leave(worker);
           log.info({ ...fields, code, reason }, "worker disconnected");
-          onChange();
         },
       },
     });
@@ -175,7 +175,6 @@ class WorkerConnection implements Connection {
       { ...fields, models: worker.models.size, max_concurrency: worker.maxConcurrency, version: worker.version },
       "worker registered",
     );
-    onChange();
   }
 
   #about(): { worker: Worker; fields: object } {
@@ -196,7 +195,7 @@ class WorkerConnection implements Connection {
 
   #onControl(message: { type?: unknown }): void {
     const { worker, fields } = this.#about();
-    const { pool, log, clock, onChange } = this.options;
+    const { pool, log, clock } = this.options;
     if (message.type === "heartbeat") {
       const beat = heartbeatMessage.safeParse(message);
       if (!beat.success) return log.warn({ ...fields, problem: beat.error.issues[0]?.message }, "malformed heartbeat");
@@ -212,8 +211,7 @@ class WorkerConnection implements Connection {
         { ...fields, state: worker.state, models: worker.models.size, max_concurrency: worker.maxConcurrency },
         "worker changed",
       );
-      onChange();
-    }
+      }
   }
 }
 

@@ -1,6 +1,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
+import { LinkStats } from "../../protocol/link.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { Registry } from "./registry.ts";
 import { type Choice, choose } from "./schedule.ts";
@@ -43,9 +44,12 @@ interface Entry extends Waiting {
  */
 export class Pool {
   readonly registry: Registry;
+  readonly totals = { completed: 0, failed: 0 };
   readonly #queue: FairQueue<Entry>;
   #turn = 0;
   #inflight = 0;
+  readonly #first = Promise.withResolvers<Worker>();
+  readonly #past = new LinkStats();
 
   constructor(
     readonly moduleId: string,
@@ -58,6 +62,14 @@ export class Pool {
 
   get waiting(): number {
     return this.#queue.length;
+  }
+
+  /** What the connections of all workers have counted, those that are gone included. */
+  get linkStats(): LinkStats {
+    const sum = new LinkStats();
+    sum.add(this.#past);
+    for (const worker of this.registry.workers) sum.add(worker.link.stats);
+    return sum;
   }
 
   get inflight(): number {
@@ -101,16 +113,26 @@ export class Pool {
     return found;
   }
 
+  /** The first worker that ever joined, once it has. */
+  firstWorker(): Promise<Worker> {
+    return this.#first.promise;
+  }
+
   /** Takes a worker in. The older connection of the same id is returned; its requests fail over when it is closed. */
   join(worker: Worker): Worker | undefined {
     const older = this.registry.add(worker);
-    if (older !== undefined) older.gone = true;
+    if (older !== undefined) {
+      older.gone = true;
+      this.#past.add(older.link.stats);
+    }
+    this.#first.resolve(worker);
     this.wake();
     return older;
   }
 
   /** Lets a worker go. */
   leave(worker: Worker): void {
+    if (!worker.gone) this.#past.add(worker.link.stats);
     worker.gone = true;
     this.registry.remove(worker);
     this.wake();

@@ -124,6 +124,9 @@ export class Exchange {
     this.#attempt?.end(error);
     body.release();
     const embeddings = error === undefined ? this.items : 0;
+    const { totals } = this.context.pool;
+    totals.completed++;
+    if (error !== undefined && error.code !== "canceled") totals.failed++;
     if (worker !== undefined) this.#credit(worker, now - this.#seatedAt, error, embeddings);
     metrics.completed({
       labels: this.labels,

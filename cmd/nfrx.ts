@@ -1,0 +1,19 @@
+import { Broker } from "../src/broker/broker.ts";
+import { serveBroker } from "../src/broker/main.ts";
+import { runDemo } from "../src/demo/demo.ts";
+import { catchStrays, onStopSignal } from "../src/lib/process.ts";
+import { llm, llmPool } from "../src/modules/llm.ts";
+import { main } from "./main.ts";
+import { nfrx } from "./programs.ts";
+
+await main(
+  nfrx,
+  values => values,
+  async ({ values, command, log, droppedLogs }) => {
+    const modules = [{ module: llm, pool: llmPool(values.llm) }];
+    if (command === "demo") return runDemo({ values: values.broker, modules, log, onSignal: onStopSignal });
+    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs });
+    catchStrays(log, () => broker.metrics.unhandled());
+    return serveBroker(broker, values.broker, log, onStopSignal);
+  },
+);

@@ -1,0 +1,111 @@
+// From an address to a link: the WebSocket handshake, the version of the wire, and what to say when it fails.
+import { messageOf } from "../lib/errors.ts";
+import type { Clock } from "../lib/time.ts";
+import { DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
+import { Link, type LinkEvents, type Socket } from "../protocol/link.ts";
+import { wireOf } from "../protocol/pair.ts";
+
+export interface DialOptions {
+  url: string;
+  clientKey: string | undefined;
+  /** PEM of a certificate authority to trust besides the system's. */
+  ca: string | undefined;
+  /** A proxy's URL. */
+  proxy: string | undefined;
+  clock: Clock;
+  events: LinkEvents;
+}
+
+/** The words of Bun's client when a server picks none of the offered subprotocols, which is how a v1 broker answers. */
+const NO_SUBPROTOCOL = "Missing client protocol";
+
+/** Connects: with wire v2 when the broker picks it, else with v1. Rejects with the reason, as far as it can be found out. */
+export async function dial(options: DialOptions): Promise<Link> {
+  try {
+    return await connect(options, [SUBPROTOCOL]);
+  } catch (error) {
+    if (!messageOf(error).includes(NO_SUBPROTOCOL)) throw new Error(await diagnose(options, messageOf(error)));
+  }
+  return connect(options, []);
+}
+
+class ClientSocket implements Socket {
+  constructor(private readonly ws: WebSocket) {}
+
+  send(message: Uint8Array | string): boolean {
+    if (this.ws.readyState !== WebSocket.OPEN) return false;
+    this.ws.send(message as Uint8Array<ArrayBuffer> | string);
+    return true;
+  }
+
+  buffered(): number {
+    return this.ws.bufferedAmount;
+  }
+
+  close(code: number, reason: string): void {
+    this.ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.ws.terminate();
+  }
+
+  ping(): void {
+    this.ws.ping();
+  }
+}
+
+function connect(options: DialOptions, protocols: string[]): Promise<Link> {
+  const { promise, resolve, reject } = Promise.withResolvers<Link>();
+  const ws = new WebSocket(options.url, {
+    ...(protocols.length > 0 && { protocols }),
+    ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
+    ...(options.ca !== undefined && { tls: { ca: options.ca } }),
+    ...(options.proxy !== undefined && { proxy: options.proxy }),
+  });
+  ws.binaryType = "nodebuffer";
+  let link: Link | undefined;
+  // Bun itself gives up a stalled handshake only after two minutes.
+  const timer = options.clock.after(DIAL_MS, () => {
+    ws.terminate();
+    reject(new Error(`no answer within ${DIAL_MS / 1000} seconds`));
+  });
+  ws.addEventListener("open", () => {
+    timer.cancel();
+    const version = ws.protocol === SUBPROTOCOL ? 2 : 1;
+    link = new Link({ socket: new ClientSocket(ws), clock: options.clock, side: "agent", wire: wireOf(version), events: options.events });
+    resolve(link);
+  });
+  ws.addEventListener("message", event => {
+    const { data } = event;
+    if (typeof data === "string" || data instanceof Uint8Array) link?.receive(data);
+  });
+  ws.addEventListener("pong", () => link?.ponged());
+  ws.addEventListener("error", event => reject(new Error("message" in event ? String(event.message) : "the connection failed")));
+  ws.addEventListener("close", event => {
+    timer.cancel();
+    reject(new Error(event.reason || `closed with ${event.code}`));
+    link?.lost(event.code, event.reason);
+  });
+  return promise;
+}
+
+/** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
+async function diagnose(options: DialOptions, message: string): Promise<string> {
+  try {
+    const response = await fetch(options.url.replace(/^ws/, "http"), {
+      signal: AbortSignal.timeout(DIAL_MS),
+      redirect: "manual",
+      ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
+      ...(options.ca !== undefined && { tls: { ca: options.ca } }),
+    });
+    await response.body?.cancel();
+    if (response.status === 401 || response.status === 403) return "the broker refused the key (CLIENT_KEY)";
+    if (response.status === 404) return "there is no broker at this address (404); check SERVER_URL";
+    if (response.status === 503) return "the broker is draining";
+    if (response.status >= 300 && response.status < 400) return `the address redirects to ${response.headers.get("location")}; check SERVER_URL`;
+    return `${message} (status ${response.status})`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

@@ -1,0 +1,151 @@
+// From a stream to the private backend and back.
+import { messageOf, NfrxError } from "../lib/errors.ts";
+import { type Clock, IdleTimer } from "../lib/time.ts";
+import type { HeaderList, RequestHead } from "../protocol/frames.ts";
+import type { Stream } from "../protocol/stream.ts";
+
+/** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
+const SMALL_ANSWER_BYTES = 64 * 1024;
+
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]);
+
+export interface ForwardContext {
+  baseUrl: string;
+  apiKey: string | undefined;
+  clock: Clock;
+  /** Milliseconds without a byte from or to the backend. */
+  idleMs: number;
+}
+
+/**
+ * Serves one stream: asks the backend, sends its answer back. Resolves when the exchange is over; rejects with the reason
+ * when it failed, after the peer was told. A reset from the peer aborts the backend request at once.
+ */
+export async function forward(stream: Stream, head: RequestHead, context: ForwardContext): Promise<void> {
+  const abort = new AbortController();
+  const idle = new IdleTimer(context.clock, context.idleMs, () =>
+    abort.abort(new NfrxError("timeout", `no byte from the backend for ${context.idleMs / 1000} seconds`)),
+  );
+  stream.onClose(() => {
+    if (stream.failure !== undefined) abort.abort(stream.failure);
+  });
+  try {
+    const response = await ask(stream, head, context, abort.signal, idle);
+    idle.touch();
+    await answer(stream, response, idle);
+    stream.stopReading();
+  } catch (thrown) {
+    const error = explain(thrown, abort.signal);
+    stream.reset(error);
+    throw error;
+  } finally {
+    idle.cancel();
+  }
+}
+
+async function ask(stream: Stream, head: RequestHead, context: ForwardContext, signal: AbortSignal, idle: IdleTimer): Promise<Response> {
+  // The head and a small body come in one message, one frame after the other: let the second arrive.
+  await Promise.resolve();
+  const init = {
+    method: head.method,
+    headers: backendHeaders(head.headers, context.apiKey),
+    signal,
+    redirect: "manual" as const,
+    decompress: false,
+    timeout: false,
+  };
+  const url = context.baseUrl + head.path;
+  if (!stream.arrived) return fetch(url, { ...init, body: upload(stream, idle), keepalive: false });
+  const body = stream.take() ?? null;
+  try {
+    return await fetch(url, { ...init, body: body as Uint8Array<ArrayBuffer> | null });
+  } catch (error) {
+    // The backend had closed a pooled connection just when it was used again; nothing of an answer was read.
+    if (signal.aborted || !isStaleConnection(error)) throw error;
+    return fetch(url, { ...init, body: body as Uint8Array<ArrayBuffer> | null, keepalive: false });
+  }
+}
+
+function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const bytes = await stream.read();
+        idle.touch();
+        if (bytes === null) controller.close();
+        else controller.enqueue(bytes);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+async function answer(stream: Stream, response: Response, idle: IdleTimer): Promise<void> {
+  const head = { status: response.status, headers: answerHeaders(response.headers) };
+  const length = Number(response.headers.get("content-length") ?? Number.NaN);
+  if (response.body === null || length === 0) return stream.sendHead(head, true);
+  if (length <= SMALL_ANSWER_BYTES) {
+    const bytes = await response.bytes();
+    stream.sendHead(head);
+    return stream.end(bytes);
+  }
+  const reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> } = response.body.getReader();
+  const events = response.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
+  // Of events the client sees the head at once; anything else waits for its first bytes and shares a message with them.
+  if (events) stream.sendHead(head);
+  let begun = events;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      idle.touch();
+      if (!begun) stream.sendHead(head);
+      begun = true;
+      if (done || value === undefined) break;
+      await stream.write(value);
+      idle.touch();
+    }
+  } catch (error) {
+    reader.cancel().catch(() => {});
+    throw error;
+  }
+  stream.end();
+}
+
+function backendHeaders(list: HeaderList, apiKey: string | undefined): [string, string][] {
+  const headers = list.filter(([name]) => !DROPPED.has(name.toLowerCase()));
+  // Without this Bun would ask for encodings that the client may not read.
+  if (!headers.some(([name]) => name.toLowerCase() === "accept-encoding")) headers.push(["accept-encoding", "identity"]);
+  if (apiKey !== undefined) headers.push(["authorization", `Bearer ${apiKey}`]);
+  return headers;
+}
+
+const DROPPED = new Set([...HOP_BY_HOP, "authorization", "cookie", "host", "content-length"]);
+
+function answerHeaders(headers: Headers): HeaderList {
+  const list: HeaderList = [];
+  headers.forEach((value, name) => {
+    if (!HOP_BY_HOP.has(name) && name !== "set-cookie") list.push([name, value]);
+  });
+  for (const cookie of headers.getSetCookie()) list.push(["set-cookie", cookie]);
+  return list;
+}
+
+/** What the peer is told: why we stopped, or what the backend did. */
+function explain(thrown: unknown, signal: AbortSignal): NfrxError {
+  if (signal.reason instanceof NfrxError) return signal.reason;
+  if (thrown instanceof NfrxError) return thrown;
+  const code = codeOf(thrown);
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED" || code === "FailedToOpenSocket") {
+    return new NfrxError("refused", "the backend cannot be reached");
+  }
+  return new NfrxError("upstream_error", `the backend failed: ${messageOf(thrown)}`, { cause: thrown });
+}
+
+function isStaleConnection(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ECONNRESET" || code === "ConnectionClosed" || code === "EPIPE";
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+}

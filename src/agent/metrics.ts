@@ -1,0 +1,47 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { DATE, SHA, VERSION } from "../lib/version.ts";
+
+/** What an agent of a worker module counts. */
+export class AgentMetrics {
+  readonly registry = new Registry();
+  readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests begun.");
+  readonly #succeeded = this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered.");
+  readonly #failed = this.#counter("nfrx_worker_jobs_failed_total", "Requests that failed.");
+  readonly #duration = new Histogram({
+    name: "nfrx_worker_job_duration_seconds",
+    help: "Time of a request at the backend.",
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
+    registers: [this.registry],
+  });
+
+  constructor(look: { server: () => boolean; backend: () => boolean; current: () => number; max: () => number }) {
+    collectDefaultMetrics({ register: this.registry });
+    this.#gauge("nfrx_worker_connected_to_server", "1 while connected to the broker.", () => Number(look.server()));
+    this.#gauge("nfrx_worker_connected_to_backend", "1 while the backend answers.", () => Number(look.backend()));
+    this.#gauge("nfrx_worker_current_jobs", "Requests under way.", look.current);
+    this.#gauge("nfrx_worker_max_concurrency", "Requests taken at once at most.", look.max);
+    new Gauge({
+      name: "nfrx_worker_build_info",
+      help: "Always 1; the build in its labels.",
+      labelNames: ["version", "sha", "date"],
+      registers: [this.registry],
+    }).set({ version: VERSION, sha: SHA, date: DATE }, 1);
+  }
+
+  started(): void {
+    this.#started.inc();
+  }
+
+  ended(ok: boolean, ms: number): void {
+    (ok ? this.#succeeded : this.#failed).inc();
+    this.#duration.observe(ms / 1000);
+  }
+
+  #counter(name: string, help: string): Counter {
+    return new Counter({ name, help, registers: [this.registry] });
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => gauge.set(read()) });
+  }
+}

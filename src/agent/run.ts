@@ -1,0 +1,294 @@
+// THE runner of every worker module's agent: probe, dial, register, serve, drain, reconnect.
+import { hostname } from "node:os";
+import { messageOf, NfrxError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import { Backoff, type Clock, every, pause, systemClock } from "../lib/time.ts";
+import { DATE, SHA, VERSION } from "../lib/version.ts";
+import type { Backend } from "../modules/module.ts";
+import type { RequestHead } from "../protocol/frames.ts";
+import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
+import type { Link } from "../protocol/link.ts";
+import type { Stream } from "../protocol/stream.ts";
+import { dial } from "./dial.ts";
+import { forward } from "./forward.ts";
+import { HostLoad, hostFacts } from "./host.ts";
+import { AgentMetrics } from "./metrics.ts";
+import { type BackendState, BackendWatch } from "./watch.ts";
+
+export interface AgentOptions {
+  /** The module's id. */
+  module: string;
+  backend: Backend;
+  serverUrl: string;
+  clientKey: string | undefined;
+  clientId: string | undefined;
+  clientName: string | undefined;
+  maxConcurrency: number;
+  /** Milliseconds without a byte from the backend. */
+  requestTimeoutMs: number;
+  reconnect: boolean;
+  ca?: string | undefined;
+  proxy?: string | undefined;
+  log: Logger;
+  clock?: Clock;
+  random?: () => number;
+}
+
+export type AgentState =
+  | "connecting"
+  | "connected_idle"
+  | "connected_busy"
+  | "not_ready"
+  | "disconnected"
+  | "draining"
+  | "terminating"
+  | "error";
+
+/** An agent of a worker module: beside the private service, dialling out to the broker. */
+export class Agent {
+  readonly id: string;
+  readonly name: string;
+  readonly metrics: AgentMetrics;
+
+  readonly #options: AgentOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #backoff: Backoff;
+  readonly #watch: BackendWatch;
+  readonly #stop = new AbortController();
+  #link: Link | undefined;
+  #current = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
+  #draining = false;
+  #terminating = false;
+  #connecting = false;
+  #lastError = "";
+  #lastHeartbeat = 0;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log;
+    this.#backoff = new Backoff(options.random);
+    this.id = options.clientId || crypto.randomUUID();
+    this.name = options.clientName || hostname();
+    this.#watch = new BackendWatch(options.backend, this.#clock, state => this.#onBackend(state));
+    this.metrics = new AgentMetrics({
+      server: () => this.#link !== undefined,
+      backend: () => this.#watch.state.ready,
+      current: () => this.#current,
+      max: () => options.maxConcurrency,
+    });
+  }
+
+  /**
+   * Serves until `shutdown` is done. Rejects with the reason when the backend or the broker cannot be reached and the
+   * agent is not to reconnect.
+   */
+  async run(): Promise<void> {
+    try {
+      const state = await this.#watch.start();
+      if (!state.ready && !this.#options.reconnect) throw new Error(`the backend ${this.#options.backend.baseUrl} is not ready: ${state.reason}`);
+      while (!this.#stop.signal.aborted) await this.#session();
+    } finally {
+      this.#watch.stop();
+    }
+  }
+
+  /** Takes no new work; what runs goes on. */
+  drain(): void {
+    this.#draining = true;
+    this.#log.info({}, "draining");
+    this.#announce();
+  }
+
+  undrain(): void {
+    if (this.#terminating) return;
+    this.#draining = false;
+    this.#log.info({}, "taking work again");
+    this.#announce();
+  }
+
+  /** Drains for at most `timeoutMs` (0 not at all, Infinity for ever), then disconnects; `run` resolves. True when all work finished. */
+  async shutdown(timeoutMs: number): Promise<boolean> {
+    this.#terminating = true;
+    if (!this.#draining) this.drain();
+    this.#link?.goaway();
+    let finished = this.#current === 0;
+    if (!finished && timeoutMs > 0) {
+      this.#idle ??= Promise.withResolvers();
+      const late = Promise.withResolvers<false>();
+      const timer = Number.isFinite(timeoutMs) ? this.#clock.after(timeoutMs, () => late.resolve(false)) : undefined;
+      finished = await Promise.race([this.#idle.promise.then(() => true), late.promise]);
+      timer?.cancel();
+    }
+    this.#stop.abort();
+    this.#link?.close(CLOSE_NORMAL, "drained");
+    return finished;
+  }
+
+  get state(): AgentState {
+    if (this.#terminating) return "terminating";
+    if (this.#draining) return "draining";
+    if (this.#connecting) return "connecting";
+    if (this.#link === undefined) return this.#lastError === "" ? "disconnected" : "error";
+    if (!this.#watch.state.ready) return "not_ready";
+    return this.#current > 0 ? "connected_busy" : "connected_idle";
+  }
+
+  /** The body of GET /status. */
+  status(): object {
+    const backend = this.#watch.state;
+    return {
+      state: this.state,
+      connected_to_server: this.#link !== undefined,
+      connected_to_backend: backend.ready,
+      current_jobs: this.#current,
+      max_concurrency: this.#options.maxConcurrency,
+      last_error: this.#lastError,
+      last_heartbeat: this.#lastHeartbeat === 0 ? null : new Date(this.#lastHeartbeat).toISOString(),
+      worker_id: this.id,
+      worker_name: this.name,
+      version: VERSION,
+      agent_config: this.#facts(),
+      labels: backend.ready ? backend.models : [],
+    };
+  }
+
+  /** One connection, from dial to close, and the wait after it. Rejects when the agent is not to come back. */
+  async #session(): Promise<void> {
+    const { reconnect, serverUrl } = this.#options;
+    let reason: string;
+    try {
+      const began = this.#clock.now();
+      reason = await this.#connection();
+      this.#backoff.held(this.#clock.now() - began);
+    } catch (error) {
+      reason = `cannot connect to ${serverUrl}: ${messageOf(error)}`;
+    }
+    if (this.#stop.signal.aborted) return;
+    this.#lastError = reason;
+    if (!reconnect) throw new Error(reason);
+    const wait = this.#backoff.next();
+    this.#log.warn({ reason, retry_in_ms: Math.round(wait) }, "not connected");
+    await pause(this.#clock, wait, this.#stop.signal);
+  }
+
+  /** Resolves with the reason when the connection is over. */
+  async #connection(): Promise<string> {
+    const { serverUrl, clientKey, ca, proxy } = this.#options;
+    const closed = Promise.withResolvers<string>();
+    this.#connecting = true;
+    let link: Link;
+    try {
+      link = await dial({
+        url: serverUrl,
+        clientKey,
+        ca,
+        proxy,
+        clock: this.#clock,
+        events: {
+          onStream: (stream, head) => void this.#serve(stream, head),
+          onClosed: (code, reason) => closed.resolve(`the connection was closed: ${code} ${reason}`.trim()),
+        },
+      });
+    } finally {
+      this.#connecting = false;
+    }
+    this.#link = link;
+    this.#register(link);
+    const load = new HostLoad();
+    const beat = every(this.#clock, HEARTBEAT_MS, () => this.#heartbeat(link, load));
+    try {
+      if (this.#stop.signal.aborted) link.close(CLOSE_NORMAL, "drained");
+      return await closed.promise;
+    } finally {
+      beat.cancel();
+      this.#link = undefined;
+      this.#log.info({ server_url: serverUrl }, "disconnected");
+    }
+  }
+
+  #register(link: Link): void {
+    const { clientKey, serverUrl } = this.#options;
+    const backend = this.#watch.state;
+    link.control({
+      type: "register",
+      worker_id: this.id,
+      worker_name: this.name,
+      // A v1 broker may look for the key here only.
+      ...(link.version === 1 && clientKey !== undefined && { client_key: clientKey }),
+      models: backend.ready ? backend.models : [],
+      max_concurrency: this.#capacity(),
+      version: VERSION,
+      build_sha: SHA,
+      build_date: DATE,
+      agent_config: this.#facts(),
+    });
+    if (this.#draining) this.#announce();
+    this.#lastError = "";
+    this.#log.info({ server_url: serverUrl, wire: link.version, models: backend.ready ? backend.models.length : 0 }, "connected");
+  }
+
+  #heartbeat(link: Link, load: HostLoad): void {
+    this.#lastHeartbeat = this.#clock.wall();
+    link.control({
+      type: "heartbeat",
+      ts: Math.floor(this.#lastHeartbeat / 1000),
+      host_cpu_percent: load.cpuPercent(),
+      host_ram_used_percent: load.ramPercent(),
+    });
+  }
+
+  #onBackend(state: BackendState): void {
+    if (state.ready) this.#log.info({ models: state.models.length }, "the backend is ready");
+    else this.#log.warn({ backend: this.#options.backend.baseUrl, reason: state.reason }, "the backend is not ready");
+    this.#announce();
+  }
+
+  #announce(): void {
+    const backend = this.#watch.state;
+    this.#link?.control({
+      type: "status_update",
+      max_concurrency: this.#capacity(),
+      ...(backend.ready && { models: backend.models }),
+      status: this.#draining ? "draining" : backend.ready ? (this.#current > 0 ? "working" : "idle") : "not_ready",
+      agent_config: this.#facts(),
+    });
+  }
+
+  #capacity(): number {
+    return this.#draining || !this.#watch.state.ready ? 0 : this.#options.maxConcurrency;
+  }
+
+  #facts(): Record<string, string> {
+    const backend = this.#watch.state;
+    return { ...hostFacts(), ...(backend.ready ? backend.facts : this.#options.backend.facts) };
+  }
+
+  async #serve(stream: Stream, head: RequestHead): Promise<void> {
+    if (this.#draining) return stream.reset(new NfrxError("refused", "draining"));
+    const { backend, requestTimeoutMs } = this.#options;
+    const began = this.#clock.now();
+    this.#current++;
+    this.metrics.started();
+    let ok = false;
+    try {
+      await forward(stream, head, { baseUrl: backend.baseUrl, apiKey: backend.apiKey, clock: this.#clock, idleMs: requestTimeoutMs });
+      ok = true;
+    } catch (error) {
+      if (!(error instanceof NfrxError) || error.code !== "canceled") {
+        this.#lastError = messageOf(error);
+        this.#log.warn({ request_id: requestIdOf(head), path: head.path, error: this.#lastError }, "request failed");
+      }
+    } finally {
+      this.#current--;
+      this.metrics.ended(ok, this.#clock.now() - began);
+      if (this.#current === 0) this.#idle?.resolve();
+    }
+  }
+}
+
+function requestIdOf(head: RequestHead): string | undefined {
+  return head.headers.find(([name]) => name.toLowerCase() === "x-request-id")?.[1];
+}

@@ -1,0 +1,136 @@
+// The map: every route of the broker.
+import { type AnyElysia, Elysia } from "elysia";
+import { NfrxError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { WorkerModule } from "../modules/module.ts";
+import type { Door } from "./auth.ts";
+import { findModel, listModels } from "./models.ts";
+import dashboard from "./observe/dashboard/index.html" with { type: "text" };
+import type { BrokerMetrics } from "./observe/metrics.ts";
+import { readState, type StateSources, serverStatus } from "./observe/state.ts";
+import type { StateStream } from "./observe/stream.ts";
+import { type Connection, offers, type WorkerDoor } from "./pool/connect.ts";
+import type { Pool } from "./pool/pool.ts";
+import { errorResponse } from "./proxy/errors.ts";
+import { type Pipeline, peerOf } from "./proxy/pipeline.ts";
+import { SUBPROTOCOL } from "../protocol/limits.ts";
+
+export type BrokerServer = Bun.Server<Connection>;
+
+/** A worker module as it runs in a broker. */
+export interface Mounted {
+  module: WorkerModule;
+  pool: Pool;
+  pipeline: Pipeline;
+  door: WorkerDoor;
+}
+
+export interface AppOptions {
+  mounted: readonly Mounted[];
+  api: Door;
+  metrics: BrokerMetrics;
+  sources: StateSources;
+  stateStream: StateStream;
+  /** False when /metrics has a listener of its own. */
+  publicMetrics: boolean;
+  log: Logger;
+  /** The server a request arrived at. */
+  server: () => BrokerServer;
+}
+
+/** Every public route, as a function from request to response. */
+export function buildApp(options: AppOptions): (request: Request) => Response | Promise<Response> {
+  const { api, metrics, sources, stateStream, server, log } = options;
+  const guard = (request: Request): void => api.check(request.headers, () => peerOf(request, server()));
+  const app = new Elysia({ aot: true, normalize: false })
+    .onError(({ error, code, request }) => {
+      if (code === "NOT_FOUND") return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
+      if (error instanceof NfrxError) return errorResponse(error, "openai");
+      metrics.unhandled();
+      log.error({ path: new URL(request.url).pathname, cause: String(error) }, "request failed");
+      return errorResponse(error, "openai");
+    })
+    .get("/healthz", () => health(sources))
+    .get("/readyz", () => readiness(sources))
+    .get("/state", () => new Response(DASHBOARD, { headers: DASHBOARD_HEADERS }))
+    .get("/api/state", ({ request }) => {
+      guard(request);
+      return Response.json(readState(sources));
+    })
+    .get("/api/state/stream", ({ request }) => {
+      guard(request);
+      server().timeout(request, 0);
+      return stateStream.open();
+    });
+  if (options.publicMetrics) app.get("/metrics", () => metricsResponse(metrics));
+  for (const mounted of options.mounted) mount(app, mounted, server);
+  app.compile();
+  return request => app.fetch(request);
+}
+
+function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server: () => BrokerServer): void {
+  const base = `/api/${module.id}`;
+  app.get(`${base}/connect`, ({ request }) => upgrade(request, door, server()));
+  for (const endpoint of module.endpoints) {
+    app.post(`${base}${endpoint.path}`, ({ request }) => pipeline.handle(request, server(), endpoint), { parse: "none" });
+    app.post(
+      `${base}/id/:worker${endpoint.path}`,
+      ({ request, params }) => pipeline.handle(request, server(), endpoint, decode(params["worker"])),
+      { parse: "none" },
+    );
+  }
+  if (!module.listsModels) return;
+  const answer = (request: Request, read: () => object): Response => {
+    pipeline.authorize(request, server());
+    return Response.json(read());
+  };
+  app.get(`${base}/v1/models`, ({ request }) => answer(request, () => listModels(pool)));
+  app.get(`${base}/v1/models/*`, ({ request, params }) => answer(request, () => findModel(pool, decode(params["*"]))));
+  app.get(`${base}/id/:worker/v1/models`, ({ request, params }) => answer(request, () => listModels(pool, decode(params["worker"]))));
+  app.get(`${base}/id/:worker/v1/models/*`, ({ request, params }) =>
+    answer(request, () => findModel(pool, decode(params["*"]), decode(params["worker"]))),
+  );
+}
+
+function upgrade(request: Request, door: WorkerDoor, server: BrokerServer): Response | undefined {
+  const verdict = door.receive(request, peerOf(request, server));
+  if (verdict instanceof Response) return verdict;
+  const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
+  if (server.upgrade(request, { data: verdict, headers })) return undefined;
+  return new Response("the WebSocket handshake is not sound", { status: 400 });
+}
+
+/** A path segment as it was meant; a malformed escape is taken as it is. */
+function decode(segment: string | undefined): string {
+  try {
+    return decodeURIComponent(segment ?? "");
+  } catch {
+    return segment ?? "";
+  }
+}
+
+function health(sources: StateSources): Response {
+  return sources.drain.draining ? Response.json({ status: "unavailable" }, { status: 503 }) : Response.json({ status: "ok" });
+}
+
+function readiness(sources: StateSources): Response {
+  const status = serverStatus(sources);
+  const reason = { ready: "a worker is connected", not_ready: "no worker is connected", draining: "the broker is draining" }[status];
+  return Response.json({ status, reason }, { status: status === "ready" ? 200 : 503 });
+}
+
+/** The Prometheus text of everything the broker counts. */
+export async function metricsResponse(metrics: BrokerMetrics): Promise<Response> {
+  return new Response(await metrics.registry.metrics(), { headers: { "content-type": metrics.registry.contentType } });
+}
+
+// Bun's types know .html only as a bundle; imported as text it is a string.
+const DASHBOARD = String(dashboard);
+
+const DASHBOARD_HEADERS = {
+  "content-type": "text/html; charset=utf-8",
+  "content-security-policy":
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+};

@@ -1,0 +1,214 @@
+import type { Values } from "../config/group.ts";
+import type { brokerOptions } from "../config/broker.ts";
+import { TrustedProxies } from "../lib/http.ts";
+import type { Logger } from "../lib/log.ts";
+import { type Clock, systemClock } from "../lib/time.ts";
+import type { PoolSettings, WorkerModule } from "../modules/module.ts";
+import { MESSAGE_MAX } from "../protocol/limits.ts";
+import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
+import { Door } from "./auth.ts";
+import { Cors } from "./cors.ts";
+import { Drain } from "./drain.ts";
+import { BrokerMetrics } from "./observe/metrics.ts";
+import { watchPools } from "./observe/pools.ts";
+import { readState, type StateSources } from "./observe/state.ts";
+import { StateStream } from "./observe/stream.ts";
+import { type Connection, dismiss, WorkerDoor } from "./pool/connect.ts";
+import { Pool } from "./pool/pool.ts";
+import { MemoryBudget } from "./proxy/body.ts";
+import { Pipeline } from "./proxy/pipeline.ts";
+import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
+
+export interface BrokerOptions {
+  values: Values<typeof brokerOptions>;
+  modules: readonly { module: WorkerModule; pool: PoolSettings }[];
+  log: Logger;
+  /** Log lines that could not be written. */
+  droppedLogs?: () => number;
+  clock?: Clock;
+}
+
+/** Seconds of a socket's silence that Bun allows on routes that set no limit of their own; its most. */
+const IDLE_SECONDS = 255;
+/** Bytes that may wait for an agent's socket: above what all credit together allows, so that nothing is ever dropped. */
+const BACKPRESSURE_BYTES = 256 * 1024 * 1024;
+
+/** A running broker. */
+export class Broker {
+  readonly drain = new Drain();
+  readonly mounted: readonly Mounted[];
+  readonly metrics: BrokerMetrics;
+
+  readonly #options: BrokerOptions;
+  readonly #clock: Clock;
+  readonly #fetch: (request: Request) => Response | Promise<Response>;
+  readonly #stateStream: StateStream;
+  readonly #cors: Cors;
+  readonly #closers: (() => void)[] = [];
+  #server: BrokerServer | undefined;
+  #metricsServer: Bun.Server<undefined> | undefined;
+  #connections = 0;
+
+  /** Starts listening. Throws when the port is taken or the certificate cannot be used. */
+  static start(options: BrokerOptions): Broker {
+    const broker = new Broker(options);
+    broker.#listen();
+    return broker;
+  }
+
+  private constructor(options: BrokerOptions) {
+    const { values, modules, log } = options;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#cors = new Cors(values.allowedOrigins);
+    const proxies = new TrustedProxies(values.trustedProxies);
+    const api = new Door(values.apiKey, values.apiHttpRoles, proxies);
+    const client = new Door(values.clientKey, values.clientHttpRoles, proxies);
+    if (api.open) log.warn({}, "anybody may call the API: set API_KEY or API_HTTP_ROLES");
+    if (client.open) log.warn({}, "anybody may connect an agent: set CLIENT_KEY or CLIENT_HTTP_ROLES");
+    this.metrics = new BrokerMetrics(model => this.mounted.some(({ pool }) => pool.registry.serves(model)));
+    const budget = new MemoryBudget(values.maxBufferedBytes);
+    const clock = this.#clock;
+    const { drain, metrics } = this;
+    this.mounted = modules.map(({ module, pool: settings }) => {
+      const pool = new Pool(module.id, clock, settings);
+      const door = new WorkerDoor({ pool, door: client, drain, clock, log, metrics, admit: () => this.#connections < values.maxWorkers });
+      const pipeline = new Pipeline({
+        module,
+        moduleId: module.id,
+        pool,
+        metrics,
+        clock,
+        log,
+        requestTimeoutMs: values.requestTimeoutMs,
+        door: api,
+        drain,
+        proxies,
+        budget,
+        maxBodyBytes: values.maxBodyBytes,
+      });
+      return { module, pool, pipeline, door };
+    });
+    const pools = this.mounted.map(({ pool }) => pool);
+    const sources: StateSources = { pools, drain, clock, startedAt: clock.now(), nodeId: crypto.randomUUID().slice(0, 8) };
+    watchPools(metrics, pools, { budget, drain, ...(options.droppedLogs && { droppedLogs: options.droppedLogs }) });
+    this.#stateStream = new StateStream(clock, () => readState(sources));
+    const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
+    this.#fetch = buildApp({
+      mounted: this.mounted,
+      api,
+      metrics,
+      sources,
+      stateStream: this.#stateStream,
+      publicMetrics,
+      log,
+      server: () => this.#running,
+    });
+  }
+
+  get port(): number {
+    return this.#running.port ?? 0;
+  }
+
+  get metricsPort(): number | undefined {
+    return this.#metricsServer?.port;
+  }
+
+  /** Takes no new work, waits for what runs, at most `timeoutMs` (Infinity waits for ever, 0 not at all). True when all of it finished. */
+  async finish(timeoutMs: number): Promise<boolean> {
+    this.drain.begin();
+    if (this.drain.inflight === 0 || timeoutMs <= 0) return this.drain.inflight === 0;
+    const late = Promise.withResolvers<false>();
+    const timer = Number.isFinite(timeoutMs) ? this.#clock.after(timeoutMs, () => late.resolve(false)) : undefined;
+    const finished = await Promise.race([this.drain.idle().then(() => true), late.promise]);
+    timer?.cancel();
+    return finished;
+  }
+
+  /** Closes every connection. Agents are told to come back, for another broker may have taken this one's place. */
+  async stop(): Promise<void> {
+    for (const close of this.#closers) close();
+    this.#stateStream.close();
+    for (const { pool } of this.mounted) {
+      dismiss(pool);
+      pool.close();
+    }
+    await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
+  }
+
+  get #running(): BrokerServer {
+    if (this.#server === undefined) throw new Error("the broker does not listen yet");
+    return this.#server;
+  }
+
+  #listen(): void {
+    const { values, log } = this.#options;
+    const files =
+      values.tlsCertFile !== undefined && values.tlsKeyFile !== undefined
+        ? { certFile: values.tlsCertFile, keyFile: values.tlsKeyFile }
+        : undefined;
+    this.#server = this.#serve(values.port, files === undefined ? undefined : readTls(files));
+    if (files !== undefined) {
+      const watcher = watchTls(files, this.#clock, log, material => this.#relisten(material));
+      this.#closers.push(() => watcher.close());
+    }
+    const address = values.metricsAddress;
+    if (address === undefined || address.port === values.port) return;
+    this.#metricsServer = Bun.serve({
+      port: address.port,
+      ...(address.host !== "" && { hostname: address.host }),
+      reusePort: false,
+      fetch: request => (new URL(request.url).pathname === "/metrics" ? metricsResponse(this.metrics) : new Response("not found", { status: 404 })),
+    });
+  }
+
+  /**
+   * Bun cannot change the certificate of a running server (`reload` passes over `tls`): the old one stops listening, a new
+   * one takes the port, and what is connected to the old one goes on there.
+   */
+  #relisten(material: TlsMaterial): void {
+    const { port } = this;
+    this.#running.stop();
+    this.#server = this.#serve(port, material);
+  }
+
+  #serve(port: number, tls: TlsMaterial | undefined): BrokerServer {
+    const { host } = this.#options.values;
+    return Bun.serve<Connection>({
+      port,
+      ...(host !== "" && { hostname: host }),
+      ...(tls !== undefined && { tls }),
+      reusePort: false,
+      idleTimeout: IDLE_SECONDS,
+      // Bodies are limited where they are read, so that the error can say so.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch: request => this.#receive(request),
+      websocket: {
+        maxPayloadLength: MESSAGE_MAX,
+        backpressureLimit: BACKPRESSURE_BYTES,
+        idleTimeout: 0,
+        sendPings: false,
+        perMessageDeflate: false,
+        open: socket => {
+          socket.binaryType = "uint8array";
+          this.#connections++;
+          socket.data.onOpen(socket);
+        },
+        message: (socket, message) => socket.data.onMessage(message),
+        drain: socket => socket.data.onDrain(),
+        pong: socket => socket.data.onPong(),
+        close: (socket, code, reason) => {
+          this.#connections--;
+          socket.data.onClose(code, reason);
+        },
+      },
+    });
+  }
+
+  #receive(request: Request): Response | Promise<Response> {
+    if (request.headers.get("origin") === null) return this.#fetch(request);
+    const preflight = this.#cors.preflight(request);
+    if (preflight !== undefined) return preflight;
+    return Promise.resolve(this.#fetch(request)).then(response => (response ? this.#cors.decorate(request, response) : response));
+  }
+}

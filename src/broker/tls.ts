@@ -1,0 +1,62 @@
+import { type FSWatcher, readFileSync, watch } from "node:fs";
+import { basename, dirname } from "node:path";
+import { createSecureContext } from "node:tls";
+import { messageOf } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Clock, Timer } from "../lib/time.ts";
+
+export interface TlsFiles {
+  certFile: string;
+  keyFile: string;
+}
+
+export interface TlsMaterial {
+  cert: string;
+  key: string;
+}
+
+/** Milliseconds after a change in which its twin may change too: certificate and key are two files. */
+const SETTLE_MS = 500;
+
+/** Reads certificate and key. Throws with the reason when they cannot be read or do not belong together. */
+export function readTls(files: TlsFiles): TlsMaterial {
+  const material = { cert: readFileSync(files.certFile, "utf8"), key: readFileSync(files.keyFile, "utf8") };
+  createSecureContext(material);
+  return material;
+}
+
+/**
+ * Calls `onChange` with the new pair when either file changes. A pair that does not fit is logged and left aside, so that
+ * the old one serves on. The folders are watched, because tools replace such files by renaming.
+ */
+export function watchTls(files: TlsFiles, clock: Clock, log: Logger, onChange: (material: TlsMaterial) => void): { close(): void } {
+  let timer: Timer | undefined;
+  let last = JSON.stringify(readTls(files));
+  const check = (): void => {
+    try {
+      const material = readTls(files);
+      const now = JSON.stringify(material);
+      if (now === last) return;
+      last = now;
+      onChange(material);
+      log.info({ cert_file: files.certFile }, "certificate reloaded");
+    } catch (error) {
+      log.error({ cert_file: files.certFile, error: messageOf(error) }, "the new certificate cannot be used; the old one serves on");
+    }
+  };
+  const touched = (): void => {
+    timer?.cancel();
+    timer = clock.after(SETTLE_MS, check, true);
+  };
+  // Certbot and Kubernetes point a link in the folder elsewhere: any change in the folder is worth a look.
+  const watchers: FSWatcher[] = [...new Set([files.certFile, files.keyFile].map(file => dirname(file)))].map(folder =>
+    watch(folder, { persistent: false }, touched),
+  );
+  log.debug({ files: [basename(files.certFile), basename(files.keyFile)] }, "certificate files are watched");
+  return {
+    close() {
+      timer?.cancel();
+      for (const watcher of watchers) watcher.close();
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import { constants } from "node:os";
+import { messageOf } from "./errors.ts";
+import type { Logger } from "./log.ts";
+
+/** Bun's own limit of fetches under way in one process is 256; only the environment a process starts with can raise it. */
+const FETCH_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+const MANY_FETCHES = "65535";
+/** Hosts that are never asked through a proxy: fetch would obey the proxy variables even for these. */
+const LOCAL_HOSTS = "localhost,127.0.0.1,::1";
+
+/** Starts this program over, in the same process, with what an agent needs in its environment. Returns where that is so already, or cannot be done. */
+export function raiseFetchLimit(): void {
+  if (process.env[FETCH_LIMIT] !== undefined || process.platform === "win32" || process.execve === undefined) return;
+  const noProxy = [process.env["NO_PROXY"] ?? process.env["no_proxy"], LOCAL_HOSTS].filter(Boolean).join(",");
+  const env = { ...process.env, [FETCH_LIMIT]: MANY_FETCHES, NO_PROXY: noProxy, no_proxy: noProxy };
+  // A compiled program gets its own name as its first argument; `bun file.ts` needs the file there.
+  const compiled = process.argv[1]?.startsWith("/$bunfs/") ?? false;
+  const args = compiled ? [process.execPath, ...process.argv.slice(2)] : [process.execPath, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, env);
+}
+
+/** Calls `first` on the first SIGTERM or SIGINT; the second ends the process at once. */
+export function onStopSignal(first: () => void): void {
+  let stopping = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(128 + constants.signals[signal]);
+      stopping = true;
+      first();
+    });
+  }
+}
+
+/** Logs and counts what nobody caught, instead of ending the process over it. */
+export function catchStrays(log: Logger, count: () => void = () => {}): void {
+  const report = (error: unknown): void => {
+    count();
+    log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, "an error that nobody had expected");
+  };
+  process.on("unhandledRejection", report);
+  process.on("uncaughtException", report);
+}
