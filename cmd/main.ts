@@ -2,7 +2,7 @@
 import { ConfigError } from "../src/config/error.ts";
 import { load } from "../src/config/load.ts";
 import type { Groups, GroupValues, Program } from "../src/config/program.ts";
-import { createLogger, type Logger, type LogFormat, type LogLevel } from "../src/lib/log.ts";
+import { createLogger, type LogFormat, type Logger, type LogLevel } from "../src/lib/log.ts";
 
 /** What a program runs with. */
 export interface Started<G extends Groups, C extends string> {
@@ -33,7 +33,8 @@ export async function main<G extends Groups, C extends string>(
       level: common.logLevel,
       format: common.logFormat,
       name: program.name,
-      folder: backend !== undefined && "logDir" in backend && typeof backend.logDir === "string" ? backend.logDir : undefined,
+      folder:
+        backend !== undefined && "logDir" in backend && typeof backend.logDir === "string" ? backend.logDir : undefined,
     });
     process.exit(await run({ values, configFile: configFile.path, command, log, droppedLogs: dropped }));
   } catch (error) {

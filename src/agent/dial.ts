@@ -73,7 +73,13 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
   ws.addEventListener("open", () => {
     timer.cancel();
     const version = ws.protocol === SUBPROTOCOL ? 2 : 1;
-    link = new Link({ socket: new ClientSocket(ws), clock: options.clock, side: "agent", wire: wireOf(version), events: options.events });
+    link = new Link({
+      socket: new ClientSocket(ws),
+      clock: options.clock,
+      side: "agent",
+      wire: wireOf(version),
+      events: options.events,
+    });
     resolve(link);
   });
   ws.addEventListener("message", event => {
@@ -81,7 +87,9 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
     if (typeof data === "string" || data instanceof Uint8Array) link?.receive(data);
   });
   ws.addEventListener("pong", () => link?.ponged());
-  ws.addEventListener("error", event => reject(new Error("message" in event ? String(event.message) : "the connection failed")));
+  ws.addEventListener("error", event =>
+    reject(new Error("message" in event ? String(event.message) : "the connection failed")),
+  );
   ws.addEventListener("close", event => {
     timer.cancel();
     reject(new Error(event.reason || `closed with ${event.code}`));
@@ -103,7 +111,8 @@ async function diagnose(options: DialOptions, message: string): Promise<string> 
     if (response.status === 401 || response.status === 403) return "the broker refused the key (CLIENT_KEY)";
     if (response.status === 404) return "there is no broker at this address (404); check SERVER_URL";
     if (response.status === 503) return "the broker is draining";
-    if (response.status >= 300 && response.status < 400) return `the address redirects to ${response.headers.get("location")}; check SERVER_URL`;
+    if (response.status >= 300 && response.status < 400)
+      return `the address redirects to ${response.headers.get("location")}; check SERVER_URL`;
     return `${message} (status ${response.status})`;
   } catch (error) {
     return messageOf(error);

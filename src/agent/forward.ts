@@ -7,7 +7,16 @@ import type { Stream } from "../protocol/stream.ts";
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
 
-const HOP_BY_HOP = new Set(["connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]);
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
 
 export interface ForwardContext {
   baseUrl: string;
@@ -43,7 +52,13 @@ export async function forward(stream: Stream, head: RequestHead, context: Forwar
   }
 }
 
-async function ask(stream: Stream, head: RequestHead, context: ForwardContext, signal: AbortSignal, idle: IdleTimer): Promise<Response> {
+async function ask(
+  stream: Stream,
+  head: RequestHead,
+  context: ForwardContext,
+  signal: AbortSignal,
+  idle: IdleTimer,
+): Promise<Response> {
   // The head and a small body come in one message, one frame after the other: let the second arrive.
   await Promise.resolve();
   const init = {
@@ -89,7 +104,8 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
     stream.sendHead(head);
     return stream.end(bytes);
   }
-  const reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> } = response.body.getReader();
+  const reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> } =
+    response.body.getReader();
   const events = response.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
   // Of events the client sees the head at once; anything else waits for its first bytes and shares a message with them.
   if (events) stream.sendHead(head);
@@ -114,7 +130,8 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
 function backendHeaders(list: HeaderList, apiKey: string | undefined): [string, string][] {
   const headers = list.filter(([name]) => !DROPPED.has(name.toLowerCase()));
   // Without this Bun would ask for encodings that the client may not read.
-  if (!headers.some(([name]) => name.toLowerCase() === "accept-encoding")) headers.push(["accept-encoding", "identity"]);
+  if (!headers.some(([name]) => name.toLowerCase() === "accept-encoding"))
+    headers.push(["accept-encoding", "identity"]);
   if (apiKey !== undefined) headers.push(["authorization", `Bearer ${apiKey}`]);
   return headers;
 }

@@ -55,7 +55,10 @@ export async function runAgent(options: AgentProcess): Promise<number> {
     await agent.run();
     return 0;
   } catch (error) {
-    log.error({ reason: error instanceof Error ? error.message : String(error) }, "the agent stops; start it with --reconnect to keep it trying");
+    log.error(
+      { reason: error instanceof Error ? error.message : String(error) },
+      "the agent stops; start it with --reconnect to keep it trying",
+    );
     return 1;
   } finally {
     await Promise.all(servers.map(server => server.stop(true)));

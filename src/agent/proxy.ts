@@ -4,7 +4,8 @@
  */
 export function proxyFor(url: string, env: Record<string, string | undefined>): string | undefined {
   const { protocol, hostname } = new URL(url);
-  const names = protocol === "wss:" || protocol === "https:" ? ["https_proxy", "HTTPS_PROXY"] : ["http_proxy", "HTTP_PROXY"];
+  const names =
+    protocol === "wss:" || protocol === "https:" ? ["https_proxy", "HTTPS_PROXY"] : ["http_proxy", "HTTP_PROXY"];
   const proxy = [...names, "all_proxy", "ALL_PROXY"].map(name => env[name]).find(value => value);
   return proxy === undefined || isExempt(hostname, env["no_proxy"] ?? env["NO_PROXY"] ?? "") ? undefined : proxy;
 }

@@ -88,7 +88,8 @@ export class Agent {
   async run(): Promise<void> {
     try {
       const state = await this.#watch.start();
-      if (!state.ready && !this.#options.reconnect) throw new Error(`the backend ${this.#options.backend.baseUrl} is not ready: ${state.reason}`);
+      if (!state.ready && !this.#options.reconnect)
+        throw new Error(`the backend ${this.#options.backend.baseUrl} is not ready: ${state.reason}`);
       while (!this.#stop.signal.aborted) await this.#session();
     } finally {
       this.#watch.stop();
@@ -227,7 +228,10 @@ export class Agent {
     });
     if (this.#draining) this.#announce();
     this.#lastError = "";
-    this.#log.info({ server_url: serverUrl, wire: link.version, models: backend.ready ? backend.models.length : 0 }, "connected");
+    this.#log.info(
+      { server_url: serverUrl, wire: link.version, models: backend.ready ? backend.models.length : 0 },
+      "connected",
+    );
   }
 
   #heartbeat(link: Link, load: HostLoad): void {
@@ -274,7 +278,12 @@ export class Agent {
     this.metrics.started();
     let ok = false;
     try {
-      await forward(stream, head, { baseUrl: backend.baseUrl, apiKey: backend.apiKey, clock: this.#clock, idleMs: requestTimeoutMs });
+      await forward(stream, head, {
+        baseUrl: backend.baseUrl,
+        apiKey: backend.apiKey,
+        clock: this.#clock,
+        idleMs: requestTimeoutMs,
+      });
       ok = true;
     } catch (error) {
       if (!(error instanceof NfrxError) || error.code !== "canceled") {

@@ -1,6 +1,7 @@
 // The agent's local door: how it is, and drain, undrain, shutdown for whoever holds the token.
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+
 import { timingSafeEqual } from "node:crypto";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
@@ -31,11 +32,14 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
     fetch(request, server) {
       const { pathname } = new URL(request.url);
       if (request.method === "GET" && pathname === "/status") return Response.json(agent.status());
-      if (request.method === "GET" && pathname === "/version") return Response.json({ version: VERSION, build_sha: SHA, build_date: DATE });
+      if (request.method === "GET" && pathname === "/version")
+        return Response.json({ version: VERSION, build_sha: SHA, build_date: DATE });
       const act = control[pathname];
       if (act === undefined) return Response.json({ error: "not_found" }, { status: 404 });
-      if (request.method !== "POST") return Response.json({ error: "method_not_allowed" }, { status: 405, headers: { allow: "POST" } });
-      if (!isLoopback(server.requestIP(request)?.address)) return Response.json({ error: "forbidden" }, { status: 403 });
+      if (request.method !== "POST")
+        return Response.json({ error: "method_not_allowed" }, { status: 405, headers: { allow: "POST" } });
+      if (!isLoopback(server.requestIP(request)?.address))
+        return Response.json({ error: "forbidden" }, { status: 403 });
       if (token === undefined || !same(token, request.headers.get("x-auth-token") ?? "")) {
         return Response.json({ error: "unauthorized" }, { status: 401 });
       }
@@ -67,7 +71,9 @@ export function controlToken(folder: string, name: string, log: Logger): string 
 }
 
 function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && (address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127."));
+  return (
+    address !== undefined && (address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127."))
+  );
 }
 
 function same(a: string, b: string): boolean {

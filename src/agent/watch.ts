@@ -10,7 +10,9 @@ const PROBE_BYTES = 8 * 1024 * 1024;
 /** Milliseconds between looks at a backend that is away. */
 const AWAY_MS = 2_000;
 
-export type BackendState = { ready: true; models: string[]; facts: Record<string, string> } | { ready: false; reason: string };
+export type BackendState =
+  | { ready: true; models: string[]; facts: Record<string, string> }
+  | { ready: false; reason: string };
 
 /** Looks at the backend now and then, and tells of every change. */
 export class BackendWatch {

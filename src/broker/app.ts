@@ -3,6 +3,7 @@ import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { WorkerModule } from "../modules/module.ts";
+import { SUBPROTOCOL } from "../protocol/limits.ts";
 import type { Door } from "./auth.ts";
 import { findModel, listModels } from "./models.ts";
 import dashboard from "./observe/dashboard/index.html" with { type: "text" };
@@ -13,7 +14,6 @@ import { type Connection, offers, type WorkerDoor } from "./pool/connect.ts";
 import type { Pool } from "./pool/pool.ts";
 import { errorResponse } from "./proxy/errors.ts";
 import { type Pipeline, peerOf } from "./proxy/pipeline.ts";
-import { SUBPROTOCOL } from "../protocol/limits.ts";
 
 export type BrokerServer = Bun.Server<Connection>;
 
@@ -44,7 +44,8 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
   const guard = (request: Request): void => api.check(request.headers, () => peerOf(request, server()));
   const app = new Elysia({ aot: true, normalize: false })
     .onError(({ error, code, request }) => {
-      if (code === "NOT_FOUND") return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
+      if (code === "NOT_FOUND")
+        return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
       if (error instanceof NfrxError) return errorResponse(error, "openai");
       metrics.unhandled();
       log.error({ path: new URL(request.url).pathname, cause: String(error) }, "request failed");
@@ -72,7 +73,9 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
   const base = `/api/${module.id}`;
   app.get(`${base}/connect`, ({ request }) => upgrade(request, door, server()));
   for (const endpoint of module.endpoints) {
-    app.post(`${base}${endpoint.path}`, ({ request }) => pipeline.handle(request, server(), endpoint), { parse: "none" });
+    app.post(`${base}${endpoint.path}`, ({ request }) => pipeline.handle(request, server(), endpoint), {
+      parse: "none",
+    });
     app.post(
       `${base}/id/:worker${endpoint.path}`,
       ({ request, params }) => pipeline.handle(request, server(), endpoint, decode(params["worker"])),
@@ -86,7 +89,9 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
   };
   app.get(`${base}/v1/models`, ({ request }) => answer(request, () => listModels(pool)));
   app.get(`${base}/v1/models/*`, ({ request, params }) => answer(request, () => findModel(pool, decode(params["*"]))));
-  app.get(`${base}/id/:worker/v1/models`, ({ request, params }) => answer(request, () => listModels(pool, decode(params["worker"]))));
+  app.get(`${base}/id/:worker/v1/models`, ({ request, params }) =>
+    answer(request, () => listModels(pool, decode(params["worker"]))),
+  );
   app.get(`${base}/id/:worker/v1/models/*`, ({ request, params }) =>
     answer(request, () => findModel(pool, decode(params["*"]), decode(params["worker"]))),
   );
@@ -110,12 +115,18 @@ function decode(segment: string | undefined): string {
 }
 
 function health(sources: StateSources): Response {
-  return sources.drain.draining ? Response.json({ status: "unavailable" }, { status: 503 }) : Response.json({ status: "ok" });
+  return sources.drain.draining
+    ? Response.json({ status: "unavailable" }, { status: 503 })
+    : Response.json({ status: "ok" });
 }
 
 function readiness(sources: StateSources): Response {
   const status = serverStatus(sources);
-  const reason = { ready: "a worker is connected", not_ready: "no worker is connected", draining: "the broker is draining" }[status];
+  const reason = {
+    ready: "a worker is connected",
+    not_ready: "no worker is connected",
+    draining: "the broker is draining",
+  }[status];
   return Response.json({ status, reason }, { status: status === "ready" ? 200 : 503 });
 }
 

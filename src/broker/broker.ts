@@ -1,5 +1,5 @@
-import type { Values } from "../config/group.ts";
 import type { brokerOptions } from "../config/broker.ts";
+import type { Values } from "../config/group.ts";
 import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
@@ -72,7 +72,15 @@ export class Broker {
     const { drain, metrics } = this;
     this.mounted = modules.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings);
-      const door = new WorkerDoor({ pool, door: client, drain, clock, log, metrics, admit: () => this.#connections < values.maxWorkers });
+      const door = new WorkerDoor({
+        pool,
+        door: client,
+        drain,
+        clock,
+        log,
+        metrics,
+        admit: () => this.#connections < values.maxWorkers,
+      });
       const pipeline = new Pipeline({
         module,
         moduleId: module.id,
@@ -90,7 +98,13 @@ export class Broker {
       return { module, pool, pipeline, door };
     });
     const pools = this.mounted.map(({ pool }) => pool);
-    const sources: StateSources = { pools, drain, clock, startedAt: clock.now(), nodeId: crypto.randomUUID().slice(0, 8) };
+    const sources: StateSources = {
+      pools,
+      drain,
+      clock,
+      startedAt: clock.now(),
+      nodeId: crypto.randomUUID().slice(0, 8),
+    };
     watchPools(metrics, pools, { budget, drain, ...(options.droppedLogs && { droppedLogs: options.droppedLogs }) });
     this.#stateStream = new StateStream(clock, () => readState(sources));
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
@@ -158,7 +172,10 @@ export class Broker {
       port: address.port,
       ...(address.host !== "" && { hostname: address.host }),
       reusePort: false,
-      fetch: request => (new URL(request.url).pathname === "/metrics" ? metricsResponse(this.metrics) : new Response("not found", { status: 404 })),
+      fetch: request =>
+        new URL(request.url).pathname === "/metrics"
+          ? metricsResponse(this.metrics)
+          : new Response("not found", { status: 404 }),
     });
   }
 
@@ -209,6 +226,8 @@ export class Broker {
     if (request.headers.get("origin") === null) return this.#fetch(request);
     const preflight = this.#cors.preflight(request);
     if (preflight !== undefined) return preflight;
-    return Promise.resolve(this.#fetch(request)).then(response => (response ? this.#cors.decorate(request, response) : response));
+    return Promise.resolve(this.#fetch(request)).then(response =>
+      response ? this.#cors.decorate(request, response) : response,
+    );
   }
 }

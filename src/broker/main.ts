@@ -12,7 +12,15 @@ export async function serveBroker(
   log: Logger,
   onSignal: (run: () => void) => void,
 ): Promise<number> {
-  log.info({ port: broker.port, metrics_port: broker.metricsPort ?? broker.port, version: VERSION, tls: values.tlsCertFile !== undefined }, "listening");
+  log.info(
+    {
+      port: broker.port,
+      metrics_port: broker.metricsPort ?? broker.port,
+      version: VERSION,
+      tls: values.tlsCertFile !== undefined,
+    },
+    "listening",
+  );
   const { promise, resolve } = Promise.withResolvers<void>();
   onSignal(resolve);
   await promise;

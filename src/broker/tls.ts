@@ -29,7 +29,12 @@ export function readTls(files: TlsFiles): TlsMaterial {
  * Calls `onChange` with the new pair when either file changes. A pair that does not fit is logged and left aside, so that
  * the old one serves on. The folders are watched, because tools replace such files by renaming.
  */
-export function watchTls(files: TlsFiles, clock: Clock, log: Logger, onChange: (material: TlsMaterial) => void): { close(): void } {
+export function watchTls(
+  files: TlsFiles,
+  clock: Clock,
+  log: Logger,
+  onChange: (material: TlsMaterial) => void,
+): { close(): void } {
   let timer: Timer | undefined;
   let last = JSON.stringify(readTls(files));
   const check = (): void => {
@@ -41,7 +46,10 @@ export function watchTls(files: TlsFiles, clock: Clock, log: Logger, onChange: (
       onChange(material);
       log.info({ cert_file: files.certFile }, "certificate reloaded");
     } catch (error) {
-      log.error({ cert_file: files.certFile, error: messageOf(error) }, "the new certificate cannot be used; the old one serves on");
+      log.error(
+        { cert_file: files.certFile, error: messageOf(error) },
+        "the new certificate cannot be used; the old one serves on",
+      );
     }
   };
   const touched = (): void => {

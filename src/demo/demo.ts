@@ -26,7 +26,13 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
   const origin = `http://localhost:${broker.port}`;
   const agent = new Agent({
     module: "llm",
-    backend: { baseUrl, apiKey: undefined, pollMs: 10_000, facts: {}, probe: fetchJson => probeOpenai(baseUrl, "openai", fetchJson) },
+    backend: {
+      baseUrl,
+      apiKey: undefined,
+      pollMs: 10_000,
+      facts: {},
+      probe: fetchJson => probeOpenai(baseUrl, "openai", fetchJson),
+    },
     serverUrl: `ws://127.0.0.1:${broker.port}/api/llm/connect`,
     clientKey,
     clientId: "demo",
@@ -68,7 +74,9 @@ async function answers(url: string): Promise<boolean> {
 
 function welcome(origin: string, apiKey: string, clientKey: string, models: string[], real: boolean): string {
   const model = models.includes(ECHO_MODEL) ? ECHO_MODEL : (models[0] ?? ECHO_MODEL);
-  const backend = real ? `Ollama with ${models.length} models` : "a toy backend (no Ollama answered): models demo-echo and demo-embed";
+  const backend = real
+    ? `Ollama with ${models.length} models`
+    : "a toy backend (no Ollama answered): models demo-echo and demo-embed";
   return `
 nfrx demo: a broker and an agent in front of ${backend}
 

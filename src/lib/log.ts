@@ -41,7 +41,10 @@ export function createLogger(options: LogOptions): { log: Logger; dropped: () =>
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: label => ({ level: label }) },
   };
-  const file = options.folder === undefined ? undefined : pino.destination({ dest: join(options.folder, `${options.name}.log`), mkdir: true, sync: false });
+  const file =
+    options.folder === undefined
+      ? undefined
+      : pino.destination({ dest: join(options.folder, `${options.name}.log`), mkdir: true, sync: false });
   const also = (stream: pino.DestinationStream): pino.DestinationStream =>
     file === undefined ? stream : pino.multistream([stream, file].map(target => ({ stream: target, level })));
   if (options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY)) {

@@ -35,7 +35,10 @@ export function onStopSignal(first: () => void): void {
 export function catchStrays(log: Logger, count: () => void = () => {}): void {
   const report = (error: unknown): void => {
     count();
-    log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, "an error that nobody had expected");
+    log.error(
+      { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
+      "an error that nobody had expected",
+    );
   };
   process.on("unhandledRejection", report);
   process.on("uncaughtException", report);

@@ -37,7 +37,8 @@ function parsePart(bytes: Uint8Array, count: number): PartAnswer {
   const parsed = answer.safeParse(json);
   if (!parsed.success) throw new NfrxError("upstream_error", "the backend's answer is not a list of embeddings");
   const { data, usage, model } = parsed.data;
-  if (data.length !== count) throw new NfrxError("upstream_error", `the backend gave ${data.length} embeddings for ${count} inputs`);
+  if (data.length !== count)
+    throw new NfrxError("upstream_error", `the backend gave ${data.length} embeddings for ${count} inputs`);
   const content: Content = { model, data: data.map((item, at) => ({ ...item, index: item.index ?? at })) };
   const tokens = usage?.prompt_tokens ?? 0;
   return { items: count, usage: { in: tokens, out: 0, total: usage?.total_tokens || tokens }, content };

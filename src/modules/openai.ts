@@ -12,7 +12,11 @@ const ollamaVersion = z.object({ version: z.string() });
  * The models of the server at `baseUrl` (with its /v1), in OpenAI's or Ollama's way, and its version. Rejects when the
  * models cannot be had; a version that cannot be had is left out.
  */
-export async function probeOpenai(baseUrl: string, style: "openai" | "ollama", fetchJson: FetchJson): Promise<ProbeResult> {
+export async function probeOpenai(
+  baseUrl: string,
+  style: "openai" | "ollama",
+  fetchJson: FetchJson,
+): Promise<ProbeResult> {
   const parent = baseUrl.replace(/\/v1$/, "");
   const models = style === "ollama" ? await ollamaModels(parent, fetchJson) : await openaiModels(baseUrl, fetchJson);
   return { models: [...new Set(models)].sort(), facts: await backendVersion(parent, fetchJson) };

@@ -211,7 +211,7 @@ class WorkerConnection implements Connection {
         { ...fields, state: worker.state, models: worker.models.size, max_concurrency: worker.maxConcurrency },
         "worker changed",
       );
-      }
+    }
   }
 }
 

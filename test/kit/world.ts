@@ -1,0 +1,164 @@
+// A whole world in one call: a broker, backends and agents, in this process, on ports of their own.
+import { Agent, type AgentOptions } from "../../src/agent/run.ts";
+import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
+import { brokerOptions } from "../../src/config/broker.ts";
+import { defaultsOf } from "../../src/config/group.ts";
+import type { Logger } from "../../src/lib/log.ts";
+import { llm, llmBrokerOptions, llmPool } from "../../src/modules/llm.ts";
+import type { PoolSettings } from "../../src/modules/module.ts";
+import { probeOpenai } from "../../src/modules/openai.ts";
+import { startBackend, type TestBackend } from "./backend.ts";
+import { Changes } from "./until.ts";
+
+export const API_KEY = "test-api-key";
+export const CLIENT_KEY = "test-client-key";
+
+/** A line that some part of the world logged. */
+export interface LogLine {
+  level: string;
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+export interface WorldOptions {
+  /** Broker options that differ from the defaults (keys are set, ports are free ones). */
+  broker?: Partial<BrokerOptions["values"]>;
+  /** Pool settings that differ from the defaults. */
+  pool?: Partial<PoolSettings>;
+}
+
+export class World {
+  readonly logs: LogLine[] = [];
+  readonly backends: TestBackend[] = [];
+  readonly agents: Agent[] = [];
+  readonly broker: Broker;
+  readonly #changes = new Changes();
+  readonly #runs: Promise<void>[] = [];
+
+  constructor(options: WorldOptions = {}) {
+    const values = {
+      ...defaultsOf(brokerOptions),
+      port: 0,
+      host: "127.0.0.1",
+      apiKey: API_KEY,
+      clientKey: CLIENT_KEY,
+      ...options.broker,
+    };
+    const pool = { ...llmPool(defaultsOf(llmBrokerOptions)), ...options.pool };
+    this.broker = Broker.start({ values, modules: [{ module: llm, pool }], log: this.log("broker") });
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.broker.port}`;
+  }
+
+  /** The OpenAI base URL. */
+  get url(): string {
+    return `${this.origin}/api/llm/v1`;
+  }
+
+  get connectUrl(): string {
+    return `ws://127.0.0.1:${this.broker.port}/api/llm/connect`;
+  }
+
+  get pool() {
+    const [mounted] = this.broker.mounted;
+    if (mounted === undefined) throw new Error("no module is mounted");
+    return mounted.pool;
+  }
+
+  /** A new backend of the test kit. */
+  async backend(options: Parameters<typeof startBackend>[0] = {}): Promise<TestBackend> {
+    const backend = await startBackend(options);
+    this.backends.push(backend);
+    return backend;
+  }
+
+  /** An agent in front of `backend`, registered by the time this resolves. */
+  async agent(backend: { url: string }, options: Partial<AgentOptions> & { batchSize?: number } = {}): Promise<Agent> {
+    const { batchSize, ...rest } = options;
+    const agent = new Agent({
+      module: "llm",
+      backend: {
+        baseUrl: backend.url,
+        apiKey: undefined,
+        pollMs: 60_000,
+        facts: batchSize === undefined ? {} : { embedding_batch_size: String(batchSize) },
+        probe: fetchJson => probeOpenai(backend.url, "openai", fetchJson),
+      },
+      serverUrl: this.connectUrl,
+      clientKey: CLIENT_KEY,
+      clientId: undefined,
+      clientName: `worker-${this.agents.length + 1}`,
+      maxConcurrency: 2,
+      requestTimeoutMs: 300_000,
+      reconnect: false,
+      log: this.log("agent"),
+      ...rest,
+    });
+    this.agents.push(agent);
+    this.#runs.push(agent.run().catch(() => {}));
+    await this.when(() => this.pool.registry.get(agent.id) !== undefined, `agent ${agent.name} is registered`);
+    return agent;
+  }
+
+  /** A backend and an agent in front of it. */
+  async worker(
+    options: Parameters<World["agent"]>[1] & { models?: string[] } = {},
+  ): Promise<{ backend: TestBackend; agent: Agent }> {
+    const { models, ...rest } = options;
+    const backend = await this.backend(models === undefined ? {} : { models });
+    return { backend, agent: await this.agent(backend, rest) };
+  }
+
+  /** POSTs JSON below the OpenAI base URL, with the API key. */
+  post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, {
+      method: "POST",
+      body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
+      ...init,
+      headers: { authorization: `Bearer ${API_KEY}`, "content-type": "application/json", ...init.headers },
+    });
+  }
+
+  /** A chat completion, plain or streamed. */
+  chat(extra: Record<string, unknown> = {}, init: RequestInit = {}): Promise<Response> {
+    return this.post(
+      "/chat/completions",
+      { model: "test-model", messages: [{ role: "user", content: "hello" }], ...extra },
+      init,
+    );
+  }
+
+  /** Resolves once `holds` does; it is asked again whenever anything is logged. Bounded. */
+  when(holds: () => boolean, what: string, ms?: number): Promise<void> {
+    return this.#changes.when(holds, what, ms);
+  }
+
+  /** A logger whose lines are kept in `logs`. */
+  log(part: string): Logger {
+    const line =
+      (level: string) =>
+      (fields: object, message: string): void => {
+        this.logs.push({ level, message, fields: { part, ...fields } });
+        this.#changes.notify();
+      };
+    return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error"), fatal: line("fatal") };
+  }
+
+  /** True when no seat, place in the queue, stream or counted request is left anywhere. */
+  get quiet(): boolean {
+    const streams = [...this.pool.registry.workers].reduce((sum, worker) => sum + worker.link.streams, 0);
+    return this.pool.inflight === 0 && this.pool.waiting === 0 && this.broker.drain.inflight === 0 && streams === 0;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.agents.map(agent => agent.shutdown(0)));
+    await this.broker.stop();
+    await Promise.all([...this.backends.map(backend => backend.stop()), ...this.#runs]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
