@@ -108,12 +108,14 @@ async function diagnose(options: DialOptions, message: string): Promise<string> 
       ...(options.ca !== undefined && { tls: { ca: options.ca } }),
     });
     await response.body?.cancel();
-    if (response.status === 401 || response.status === 403) return "the broker refused the key (CLIENT_KEY)";
-    if (response.status === 404) return "there is no broker at this address (404); check SERVER_URL";
-    if (response.status === 503) return "the broker is draining";
-    if (response.status >= 300 && response.status < 400)
+    // The handshake's own status, where Bun tells it: a plain GET may be refused for another reason.
+    const status = Number(/status code: (\d{3})/.exec(message)?.[1] ?? response.status);
+    if (status === 401 || status === 403) return "the broker refused the key (CLIENT_KEY)";
+    if (status === 404) return "there is no broker at this address (404); check SERVER_URL";
+    if (status === 503) return "the broker is draining or full";
+    if (status >= 300 && status < 400)
       return `the address redirects to ${response.headers.get("location")}; check SERVER_URL`;
-    return `${message} (status ${response.status})`;
+    return `${message} (status ${status})`;
   } catch (error) {
     return messageOf(error);
   }

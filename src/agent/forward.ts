@@ -155,7 +155,9 @@ function explain(thrown: unknown, signal: AbortSignal): NfrxError {
   if (code === "ConnectionRefused" || code === "ECONNREFUSED" || code === "FailedToOpenSocket") {
     return new NfrxError("refused", "the backend cannot be reached");
   }
-  return new NfrxError("upstream_error", `the backend failed: ${messageOf(thrown)}`, { cause: thrown });
+  // Bun adds advice for whoever wrote the code; the message goes to clients.
+  const message = messageOf(thrown).replace(/ For more information, pass .*$/, "");
+  return new NfrxError("upstream_error", `the backend failed: ${message}`, { cause: thrown });
 }
 
 function isStaleConnection(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { DURATIONS } from "../lib/series.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 
 /** What an agent of a worker module counts. */
@@ -10,7 +11,7 @@ export class AgentMetrics {
   readonly #duration = new Histogram({
     name: "nfrx_worker_job_duration_seconds",
     help: "Time of a request at the backend.",
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
+    buckets: DURATIONS,
     registers: [this.registry],
   });
 

@@ -207,7 +207,7 @@ export class Broker {
         sendPings: false,
         perMessageDeflate: false,
         open: socket => {
-          socket.binaryType = "uint8array";
+          socket.binaryType = "nodebuffer";
           this.#connections++;
           socket.data.onOpen(socket);
         },

@@ -21,16 +21,14 @@ export function findModel(pool: Pool, id: string, workerId?: string): ModelObjec
 }
 
 function models(pool: Pool, workerId: string | undefined): ModelObject[] {
-  const all = pool.registry
-    .models()
-    .map(
-      ({ id, owners, created }): ModelObject => ({
-        id,
-        object: "model",
-        created: Math.floor(created / 1000),
-        owned_by: owners.join(","),
-      }),
-    );
+  const all = pool.registry.models().map(
+    ({ id, owners, created }): ModelObject => ({
+      id,
+      object: "model",
+      created: Math.floor(created / 1000),
+      owned_by: owners.join(","),
+    }),
+  );
   if (workerId === undefined) return all;
   const worker = pool.registry.get(workerId);
   if (worker === undefined) throw new NfrxError("no_worker", `no worker ${workerId}`);

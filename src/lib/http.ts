@@ -105,9 +105,10 @@ export class TrustedProxies {
   /** `cidrs` such as `10.0.0.0/8`, `fc00::/7`, or single addresses. Throws on anything else. */
   constructor(cidrs: readonly string[]) {
     for (const cidr of cidrs) {
-      const [address = "", prefix] = cidr.split("/");
+      const [address = "", prefix, more] = cidr.split("/");
       const family = isIP(address);
-      if (family === 0) throw new Error(`not an address: ${cidr}`);
+      // An empty prefix would read as 0 and trust everybody.
+      if (family === 0 || prefix === "" || more !== undefined) throw new Error(`not an address: ${cidr}`);
       const bits = prefix === undefined ? (family === 4 ? 32 : 128) : Number(prefix);
       this.#list.addSubnet(address, bits, family === 4 ? "ipv4" : "ipv6");
     }

@@ -12,6 +12,8 @@ export class TopLevelScan {
   #inString = false;
   #escaped = false;
   #key = "";
+  /** Where the chunk's next quote is, as far as it has been looked for; found once, however many escapes stand before it. */
+  #nextQuote = -1;
   #scalar = "";
 
   constructor(private readonly wanted: ReadonlySet<string>) {}
@@ -22,6 +24,7 @@ export class TopLevelScan {
   }
 
   feed(chunk: Uint8Array): void {
+    this.#nextQuote = -1;
     for (let at = 0; at < chunk.length; at++) {
       if (this.#inString) at = this.#string(chunk, at);
       else this.#plain(chunk[at]!);
@@ -32,14 +35,17 @@ export class TopLevelScan {
   #string(chunk: Uint8Array, at: number): number {
     if (this.#text === undefined && !this.#escaped) {
       // Nobody wants these bytes: jump to the next quote or backslash.
-      const quote = chunk.indexOf(QUOTE, at);
-      const stop = quote === -1 ? chunk.length : quote;
-      const backslash = chunk.subarray(at, stop).indexOf(BACKSLASH);
+      if (this.#nextQuote < at) {
+        const quote = chunk.indexOf(QUOTE, at);
+        this.#nextQuote = quote === -1 ? chunk.length : quote;
+      }
+      const quote = this.#nextQuote;
+      const backslash = chunk.subarray(at, quote).indexOf(BACKSLASH);
       if (backslash !== -1) {
         this.#escaped = true;
         return at + backslash;
       }
-      if (quote === -1) return chunk.length;
+      if (quote === chunk.length) return quote;
       this.#inString = false;
       return quote;
     }
@@ -82,6 +88,8 @@ export class TopLevelScan {
     switch (byte) {
       case QUOTE:
         this.#inString = true;
+        // A key that turns out too long to keep must not leave the one before it in its place.
+        if (this.#depth === 1 && this.#state === "key") this.#key = "";
         if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key))))
           this.#text = [];
         return;

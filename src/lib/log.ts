@@ -1,8 +1,7 @@
+import { constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import pino from "pino";
-import pretty from "pino-pretty";
 
-/** What the rest of the code needs of a logger; pino's own logger fits it. */
+/** What the rest of the code needs of a logger: fields, then a message that is the same for every line of its kind. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -11,14 +10,18 @@ export interface Logger {
   fatal(fields: object, message: string): void;
 }
 
-export type LogLevel = "all" | "debug" | "info" | "warn" | "error" | "fatal" | "none";
+const LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
+type Level = (typeof LEVELS)[number];
+
+export type LogLevel = "all" | Level | "none";
 export type LogFormat = "auto" | "json" | "pretty";
 
 /** Bytes of log lines that may wait for a slow reader of standard error; lines beyond are dropped and counted. */
 export const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
 /** Milliseconds after which lines leave at the latest. */
 const FLUSH_MS = 100;
-const BATCH_BYTES = 8 * 1024;
+/** Bytes of lines that are written at once. */
+const BATCH_BYTES = 64 * 1024;
 
 export interface LogOptions {
   level: LogLevel;
@@ -30,60 +33,139 @@ export interface LogOptions {
 }
 
 /**
- * A structured logger on standard error: pretty on a terminal, else one JSON object a line. JSON lines are written in
+ * A structured logger on standard error: for people on a terminal, else one JSON object a line. Lines are written in
  * batches, at once from level `error` up and when the process ends.
  */
 export function createLogger(options: LogOptions): { log: Logger; dropped: () => number; flush: () => void } {
-  const level = options.level === "all" ? "trace" : options.level === "none" ? "silent" : options.level;
-  const settings: pino.LoggerOptions = {
-    level,
-    base: { app: options.name },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: label => ({ level: label }) },
-  };
-  const file =
-    options.folder === undefined
-      ? undefined
-      : pino.destination({ dest: join(options.folder, `${options.name}.log`), mkdir: true, sync: false });
-  const also = (stream: pino.DestinationStream): pino.DestinationStream =>
-    file === undefined ? stream : pino.multistream([stream, file].map(target => ({ stream: target, level })));
-  if (options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY)) {
-    const stream = pretty({ destination: 2, sync: true, ignore: "pid,hostname,app", translateTime: "SYS:HH:MM:ss.l" });
-    return { log: pino(settings, also(stream)), dropped: () => 0, flush: () => file?.flushSync() };
-  }
-  let dropped = 0;
-  const destination = pino.destination({ dest: 2, sync: false, minLength: BATCH_BYTES, maxLength: LOG_BUFFER_BYTES });
-  destination.on("drop", () => {
-    dropped++;
-  });
+  const people = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY);
+  const sinks = [new LineSink(standardError())];
+  if (options.folder !== undefined) sinks.push(new LineSink(openLog(options.folder, options.name)));
   const flush = (): void => {
-    try {
-      destination.flushSync();
-      file?.flushSync();
-    } catch {
-      // Nobody reads standard error any more; there is no other place to say so.
-    }
+    for (const sink of sinks) sink.flush();
   };
-  setInterval(() => destination.flush(), FLUSH_MS).unref();
   process.on("exit", flush);
-  return { log: urgent(pino(settings, also(destination)), flush), dropped: () => dropped, flush };
+  const format = people ? prettyLine() : jsonLine(options.name);
+  const lowest = options.level === "all" ? 0 : options.level === "none" ? LEVELS.length : LEVELS.indexOf(options.level);
+  const method =
+    (level: Level) =>
+    (fields: object, message: string): void => {
+      if (LEVELS.indexOf(level) < lowest) return;
+      const line = format(level, fields, message);
+      for (const sink of sinks) sink.write(line);
+      if (people || level === "error" || level === "fatal") flush();
+    };
+  const log = { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error"), fatal: method("fatal") };
+  return { log, dropped: () => sinks.reduce((sum, sink) => sum + sink.dropped, 0), flush };
 }
 
-/** A logger whose errors are on paper before the next statement runs. */
-function urgent(log: pino.Logger, flush: () => void): Logger {
-  return {
-    debug: (fields, message) => log.debug(fields, message),
-    info: (fields, message) => log.info(fields, message),
-    warn: (fields, message) => log.warn(fields, message),
-    error(fields, message) {
-      log.error(fields, message);
-      flush();
-    },
-    fatal(fields, message) {
-      log.fatal(fields, message);
-      flush();
-    },
+type LineFormat = (level: Level, fields: object, message: string) => string;
+
+function jsonLine(name: string): LineFormat {
+  const app = JSON.stringify(name);
+  const time = isoTime();
+  return (level, fields, message) => {
+    const body = JSON.stringify(fields).slice(1, -1);
+    return `{"level":"${level}","time":"${time()}","app":${app},${body === "" ? "" : `${body},`}"msg":${JSON.stringify(message)}}\n`;
   };
+}
+
+const COLOURS: Record<Level, number> = { debug: 90, info: 32, warn: 33, error: 31, fatal: 35 };
+
+function prettyLine(): LineFormat {
+  const time = isoTime();
+  return (level, fields, message) => {
+    const rest = Object.entries(fields)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => `\x1b[90m${key}=\x1b[0m${JSON.stringify(value)}`);
+    const word = `\x1b[${COLOURS[level]}m${level.toUpperCase().padEnd(5)}\x1b[0m`;
+    return `${time().slice(11, 23)} ${word} ${[message, ...rest].join(" ")}\n`;
+  };
+}
+
+/** The time of a line; formatting a date costs as much as all else about a line, and many share a millisecond. */
+function isoTime(): () => string {
+  let last = 0;
+  let text = "";
+  return () => {
+    const now = Date.now();
+    if (now !== last) {
+      last = now;
+      text = new Date(now).toISOString();
+    }
+    return text;
+  };
+}
+
+/**
+ * Standard error as a descriptor that says "full" instead of holding up the process, where it can be had: a pipe is opened
+ * anew, since setting it non-blocking in place would change it for whoever else shares it.
+ */
+function standardError(): number {
+  try {
+    return openSync("/proc/self/fd/2", constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK);
+  } catch {
+    return 2;
+  }
+}
+
+function openLog(folder: string, name: string): number {
+  mkdirSync(folder, { recursive: true });
+  return openSync(join(folder, `${name}.log`), "a");
+}
+
+/**
+ * Collects lines and writes them to a file descriptor in batches. When the reader is slow the rest waits, up to
+ * LOG_BUFFER_BYTES; what comes then is dropped and counted, so that a slow reader never holds up a request.
+ */
+class LineSink {
+  dropped = 0;
+  readonly #batch = Buffer.allocUnsafe(BATCH_BYTES);
+  #filled = 0;
+  /** What a slow reader has not taken yet. */
+  #rest: Buffer = EMPTY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly descriptor: number) {}
+
+  write(line: string): void {
+    // UTF-8 needs at most three bytes for a UTF-16 unit.
+    if (this.#filled + line.length * 3 > BATCH_BYTES) {
+      if (this.#rest.length > LOG_BUFFER_BYTES) {
+        this.dropped++;
+        return;
+      }
+      this.flush();
+      if (line.length * 3 > BATCH_BYTES) return this.#send(Buffer.from(line));
+    }
+    this.#filled += this.#batch.write(line, this.#filled);
+    this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const lines = this.#batch.subarray(0, this.#filled);
+    this.#filled = 0;
+    this.#send(lines);
+  }
+
+  /** Writes as much as the reader takes; the rest waits. */
+  #send(lines: Buffer): void {
+    let left = this.#rest.length === 0 ? lines : Buffer.concat([this.#rest, lines]);
+    try {
+      while (left.length > 0) left = left.subarray(writeSync(this.descriptor, left));
+    } catch (error) {
+      if (isFull(error)) this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+      else left = EMPTY; // nobody reads any more, and there is no other place to say so
+    }
+    this.#rest = left.length === 0 ? EMPTY : Buffer.from(left);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function isFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EAGAIN";
 }
 
 /** A logger that says nothing. */

@@ -1,15 +1,16 @@
 import { z } from "zod";
+import { asText } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import type { Fanout, PartAnswer, SplitRequest } from "./module.ts";
 
 const request = z.looseObject({ input: z.array(z.unknown()) });
 const answer = z.looseObject({
-  model: z.string().optional(),
+  model: z.string().nullish(),
   data: z.array(z.looseObject({ index: z.number().int().optional(), embedding: z.unknown() })),
-  usage: z.looseObject({ prompt_tokens: z.number().default(0), total_tokens: z.number().default(0) }).optional(),
+  usage: z.looseObject({ prompt_tokens: z.number().default(0), total_tokens: z.number().default(0) }).nullish(),
 });
 
-type Content = { model: string | undefined; data: { index?: number | undefined; [field: string]: unknown }[] };
+type Content = { model: string | null | undefined; data: { index?: number | undefined; [field: string]: unknown }[] };
 
 /** Splits an OpenAI embeddings request by its inputs. A single text, or one list of tokens, goes through whole. */
 export const embeddingsFanout: Fanout = {
@@ -30,7 +31,7 @@ export const embeddingsFanout: Fanout = {
 function parsePart(bytes: Uint8Array, count: number): PartAnswer {
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+    json = JSON.parse(asText(bytes));
   } catch {
     throw new NfrxError("upstream_error", "the backend's embeddings are not JSON");
   }
@@ -39,15 +40,26 @@ function parsePart(bytes: Uint8Array, count: number): PartAnswer {
   const { data, usage, model } = parsed.data;
   if (data.length !== count)
     throw new NfrxError("upstream_error", `the backend gave ${data.length} embeddings for ${count} inputs`);
-  const content: Content = { model, data: data.map((item, at) => ({ ...item, index: item.index ?? at })) };
+  const content: Content = { model, data: inOrder(data) };
   const tokens = usage?.prompt_tokens ?? 0;
   return { items: count, usage: { in: tokens, out: 0, total: usage?.total_tokens || tokens }, content };
+}
+
+/** The items by their index, for clients read the list in the order in which it stands. Throws unless there is one for every input. */
+function inOrder(items: Content["data"]): Content["data"] {
+  const byIndex = new Map(items.map((item, at) => [item.index ?? at, item]));
+  return items.map((_, index) => {
+    const item = byIndex.get(index);
+    if (item === undefined)
+      throw new NfrxError("upstream_error", "the backend's embeddings are not numbered as the inputs are");
+    return { ...item, index };
+  });
 }
 
 function merge(parts: readonly PartAnswer[]): Uint8Array {
   const data: object[] = [];
   const usage = { prompt_tokens: 0, total_tokens: 0 };
-  let model: string | undefined;
+  let model: Content["model"];
   let offset = 0;
   for (const part of parts) {
     const content = part.content as Content;

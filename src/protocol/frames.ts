@@ -1,4 +1,5 @@
 // Wire v2: how a frame is laid out in bytes. README.md is the specification; this file mirrors it.
+import { asBuffer } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { FRAME_MAX, HEAD_MAX } from "./limits.ts";
 
@@ -28,7 +29,8 @@ export const FRAME_HEADER = 10;
 /** What a decoded message hands out, frame by frame. Payloads are views into the message and must be copied to be kept. */
 export interface FrameSink {
   onHead(id: number, head: Head, end: boolean): void;
-  onData(id: number, bytes: Uint8Array, end: boolean): void;
+  /** `keeps` is the size of the message that the view `bytes` keeps alive. */
+  onData(id: number, bytes: Uint8Array, end: boolean, keeps: number): void;
   onReset(id: number, code: string, message: string): void;
   onWindow(id: number, bytes: number): void;
   onGoaway(): void;
@@ -115,7 +117,7 @@ const EMPTY = new Uint8Array(0);
 
 /** Hands every frame of one message to the sink. Throws `protocol` on anything that is not a whole number of sound frames. */
 export function decodeFrames(message: Uint8Array, sink: FrameSink): void {
-  const buffer = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+  const buffer = asBuffer(message);
   let at = 0;
   while (at < buffer.length) {
     if (buffer.length - at < FRAME_HEADER) throw malformed("a frame header is cut short");
@@ -126,17 +128,24 @@ export function decodeFrames(message: Uint8Array, sink: FrameSink): void {
     at += FRAME_HEADER;
     if (length > FRAME_MAX) throw malformed(`a frame of ${length} bytes is larger than ${FRAME_MAX}`);
     if (buffer.length - at < length) throw malformed("a frame is cut short");
-    dispatch(kind, id, end, buffer.subarray(at, at + length), sink);
+    dispatch(kind, id, end, buffer.subarray(at, at + length), buffer.length, sink);
     at += length;
   }
 }
 
-function dispatch(kind: number | undefined, id: number, end: boolean, payload: Buffer, sink: FrameSink): void {
+function dispatch(
+  kind: number | undefined,
+  id: number,
+  end: boolean,
+  payload: Buffer,
+  keeps: number,
+  sink: FrameSink,
+): void {
   switch (kind) {
     case Kind.HEAD:
       return sink.onHead(id, parseHead(payload), end);
     case Kind.DATA:
-      return sink.onData(id, payload, end);
+      return sink.onData(id, payload, end, keeps);
     case Kind.RESET: {
       const reset = parseJson(payload);
       const [code, message] = Array.isArray(reset) ? reset : [];

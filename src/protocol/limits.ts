@@ -15,7 +15,7 @@ export const HEAD_MAX = 96 * 1024;
 /** Bytes a stream may have in flight and unread before its receiver has said anything: its first window. */
 export const STREAM_WINDOW = 256 * 1024;
 /** Bytes to which a stream's window grows while it limits throughput. */
-export const STREAM_WINDOW_MAX = 4 * 1024 * 1024;
+export const STREAM_WINDOW_MAX = 2 * 1024 * 1024;
 /** Bytes by which all streams of one connection together may have grown beyond their first windows. */
 export const WINDOW_GROWTH = 8 * 1024 * 1024;
 /** Bytes of DATA that may be in flight on a connection; given back as they arrive, read or not. */

@@ -201,7 +201,8 @@ export class Link implements StreamPort {
     try {
       this.wire.receive(message);
     } catch (error) {
-      this.close(CLOSE_PROTOCOL, messageOf(error).slice(0, 120));
+      // A close frame has room for 123 bytes of reason.
+      this.close(CLOSE_PROTOCOL, Buffer.from(messageOf(error)).subarray(0, 120).toString());
     }
   }
 
@@ -272,6 +273,11 @@ export class Link implements StreamPort {
     return this.#streams.get(id);
   }
 
+  /** Bytes by which all windows together have grown. */
+  get growth(): number {
+    return this.#growth;
+  }
+
   /** True when the peer may still mention this id: it belongs to a stream that has been open. */
   wasOpen(id: number): boolean {
     const ours = id % 2 === this.#nextId % 2;
@@ -280,6 +286,7 @@ export class Link implements StreamPort {
 
   /** Takes a stream that the peer opened, or refuses it. `prepare` runs first, for a wire that keeps notes on its streams. */
   accept(id: number, head: RequestHead, end: boolean, prepare?: (stream: Stream) => void): void {
+    if (this.#closed) return; // while the frames before it, in the same message, were handled
     if (id % 2 === this.#nextId % 2 || id <= this.#highestPeerId)
       throw new NfrxError("protocol", `stream id ${id} is out of order`);
     this.#highestPeerId = id;

@@ -55,7 +55,7 @@ export class LinkedPair {
 
 /** One direction: the socket of the sender and the inbox of the receiver. */
 class Way implements Socket {
-  readonly messages: (Uint8Array | string | "ping")[] = [];
+  readonly messages: (Uint8Array | string | "ping" | Farewell)[] = [];
   readonly deferred: (() => void)[] = [];
   bytes = 0;
   from: Link | undefined;
@@ -64,7 +64,7 @@ class Way implements Socket {
 
   send(message: Uint8Array | string): boolean {
     if (this.#closed) return false;
-    this.messages.push(typeof message === "string" ? message : message.slice());
+    this.messages.push(typeof message === "string" ? message : new Uint8Array(message));
     this.bytes += message.length;
     return true;
   }
@@ -81,6 +81,10 @@ class Way implements Socket {
     }
     const message = this.messages.shift();
     if (message === undefined) return false;
+    if (typeof message === "object" && "code" in message) {
+      this.to?.lost(message.code, message.reason);
+      return true;
+    }
     if (message === PING) {
       this.from?.ponged();
       return true;
@@ -92,12 +96,14 @@ class Way implements Socket {
   }
 
   close(code: number, reason: string): void {
+    if (this.#closed) return;
     this.#closed = true;
-    this.to?.lost(code, reason);
+    this.messages.push({ code, reason });
   }
 
   terminate(): void {
-    this.close(1006, "");
+    this.#closed = true;
+    this.to?.lost(1006, "");
   }
 
   ping(): void {
@@ -106,3 +112,9 @@ class Way implements Socket {
 }
 
 const PING = "ping";
+
+/** A close on its way, behind what was sent before. */
+interface Farewell {
+  code: number;
+  reason: string;
+}

@@ -1,5 +1,6 @@
 import { NfrxError } from "../lib/errors.ts";
 import type { Head, RequestHead, ResponseHead } from "./frames.ts";
+import { DATA_MAX, STREAM_WINDOW_MAX } from "./limits.ts";
 
 /** What a stream asks of the connection it runs on. */
 export interface StreamPort {
@@ -102,9 +103,12 @@ export class Stream {
     this.port.ready(this);
   }
 
-  /** The next bytes of the peer's body, all that have arrived, or null at its end. One reader at a time. */
+  /**
+   * The next bytes of the peer's body, or null at its end: all that have arrived when they are few, of many the first, as
+   * they came, for joining megabytes would cost as much again. One reader at a time.
+   */
   read(): Promise<Uint8Array | null> {
-    const bytes = this.take();
+    const bytes = this.#buffered > DATA_MAX ? this.#takeSome() : this.take();
     if (bytes !== undefined) return Promise.resolve(bytes);
     if (this.#inEnded) return Promise.resolve(null);
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
@@ -112,7 +116,7 @@ export class Stream {
     return this.#reader.promise;
   }
 
-  /** What `read` would give at once, or undefined when that is nothing yet. */
+  /** All that has arrived and is unread, or undefined when that is nothing. */
   take(): Uint8Array | undefined {
     if (this.#buffered === 0) return undefined;
     const chunks = this.#chunks;
@@ -121,6 +125,21 @@ export class Stream {
     this.#buffered = 0;
     this.port.consumed(this, bytes.length);
     return bytes;
+  }
+
+  /** The first chunk, with the next ones as long as they fit into DATA_MAX together. */
+  #takeSome(): Uint8Array {
+    let count = 0;
+    let length = 0;
+    for (const chunk of this.#chunks) {
+      if (count > 0 && length + chunk.length > DATA_MAX) break;
+      count++;
+      length += chunk.length;
+    }
+    const chunks = this.#chunks.splice(0, count);
+    this.#buffered -= length;
+    this.port.consumed(this, length);
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length);
   }
 
   /** Wants no more of the peer's body: what this end still has to send leaves, then the peer is told to stop. */
@@ -132,6 +151,8 @@ export class Stream {
   /** Gives the exchange up in both directions and tells the peer. Harmless when it is already over. */
   reset(error: NfrxError): void {
     if (this.closed) return;
+    // A body whose rest is dropped here must not look whole to whoever reads on.
+    if (this.#buffered > 0) this.#inEnded = false;
     this.#chunks = [];
     this.#buffered = 0;
     this.port.abandon(this, error);
@@ -153,11 +174,14 @@ export class Stream {
     this.#inEnded = end;
     this.#headWaiter?.resolve(head);
     this.#headWaiter = undefined;
-    if (end) this.settle();
+    if (end) this.#allArrived();
   }
 
-  /** `bytes` may be a view into a message; it is copied when keeping it would keep much more than itself alive. */
-  deliverData(bytes: Uint8Array, end: boolean): void {
+  /**
+   * Takes body bytes. They may be a view into a message of `keeps` bytes: to be kept they are copied when that would keep
+   * much more than themselves alive.
+   */
+  deliverData(bytes: Uint8Array, end: boolean, keeps = bytes.length): void {
     this.#inEnded ||= end;
     if (bytes.length > 0) {
       if (this.#reader !== undefined && this.#buffered === 0) {
@@ -171,15 +195,11 @@ export class Stream {
         );
         return;
       } else {
-        this.#chunks.push(bytes.length * 2 < bytes.buffer.byteLength ? bytes.slice() : bytes);
+        this.#chunks.push(bytes.length * 2 < keeps ? Buffer.from(bytes) : bytes);
         this.#buffered += bytes.length;
       }
     }
-    if (end) {
-      this.#reader?.resolve(null);
-      this.#reader = undefined;
-      this.settle();
-    }
+    if (end) this.#allArrived();
   }
 
   /** The peer or the link ended the stream. Bytes that arrived before stay readable; then the error comes. */
@@ -205,6 +225,12 @@ export class Stream {
     this.#finished = true;
     this.port.finished(this);
     this.#closedNow();
+  }
+
+  #allArrived(): void {
+    this.#reader?.resolve(null);
+    this.#reader = undefined;
+    this.settle();
   }
 
   #closedNow(): void {
@@ -272,6 +298,7 @@ export class Outbox {
 
   fail(error: NfrxError): void {
     this.head = undefined;
+    this.ended = false;
     this.#chunks = [];
     this.#bytes = 0;
     this.#waiter?.promise.catch(() => {});
@@ -308,7 +335,7 @@ export class ReceiveWindow {
     if (this.#read * 2 < this.size) return 0;
     let credit = this.#read;
     if (this.#lastUpdate > 0 && now - this.#lastUpdate < 2 * roundTripMs) {
-      const more = grow(this.size);
+      const more = grow(Math.min(this.size, STREAM_WINDOW_MAX - this.size));
       this.size += more;
       credit += more;
     }

@@ -25,7 +25,8 @@ const DRAINING = "worker_draining";
 /** What is known of one exchange besides its stream. */
 interface Exchange {
   requestId: string;
-  /** A request's body, which goes out whole. */
+  /** A request's head and body, which go out as one. */
+  head?: Head;
   body: Uint8Array[];
   bytes: number;
   /** An answer's head has left. */
@@ -118,6 +119,9 @@ export class WireV1 implements Wire {
   #turnRequest(stream: Stream): void {
     const { out } = stream;
     const exchange = this.#open(stream, `r${stream.id}`);
+    // Kept here and not in the outbox: a head that cannot leave yet is nothing to send.
+    if (out.head !== undefined) exchange.head = out.head;
+    out.head = undefined;
     for (let bytes = out.next(V1_REQUEST_BODY); bytes.length > 0; bytes = out.next(V1_REQUEST_BODY)) {
       exchange.body.push(bytes);
       exchange.bytes += bytes.length;
@@ -128,7 +132,7 @@ export class WireV1 implements Wire {
       );
       return;
     }
-    const head = out.head;
+    const { head } = exchange;
     if (!out.ended || head === undefined || !("method" in head)) return;
     this.#send({
       type: "http_proxy_request",
@@ -142,7 +146,6 @@ export class WireV1 implements Wire {
       ...(exchange.bytes > 0 && { body: Buffer.concat(exchange.body, exchange.bytes).toString("base64") }),
     });
     exchange.body = [];
-    out.head = undefined;
     out.sent = true;
   }
 

@@ -1,3 +1,4 @@
+import { asBuffer } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { Batch, decodeFrames, type FrameSink, type Head, Kind } from "./frames.ts";
 import {
@@ -72,7 +73,9 @@ export class WireV2 implements Wire, FrameSink {
   reset(stream: Stream, error: NfrxError): void {
     // A request whose head never left needs no reset: the peer has not heard of it.
     if (stream.out.head !== undefined && !stream.headArrived) return;
-    this.#control.putReset(stream.id, error.code, error.message);
+    // What stops the peer after our last byte must not overtake it.
+    const batch = stream.out.sent ? this.#batch : this.#control;
+    batch.putReset(stream.id, error.code, error.message);
   }
 
   consumed(stream: Stream, bytes: number): void {
@@ -113,7 +116,7 @@ export class WireV2 implements Wire, FrameSink {
     }
   }
 
-  onData(id: number, bytes: Uint8Array, end: boolean): void {
+  onData(id: number, bytes: Uint8Array, end: boolean, keeps: number): void {
     this.#arrived += bytes.length;
     if (this.#arrived >= LINK_WINDOW_STEP) {
       this.#control.putWindow(0, this.#arrived);
@@ -127,7 +130,7 @@ export class WireV2 implements Wire, FrameSink {
     }
     if (!stream.headArrived || stream.arrived) throw new NfrxError("protocol", `data out of place on stream ${id}`);
     if (!stream.window.arrive(bytes.length)) throw new NfrxError("protocol", `more data than allowed on stream ${id}`);
-    stream.deliverData(bytes, end);
+    stream.deliverData(bytes, end, keeps);
   }
 
   onReset(id: number, code: string, message: string): void {
@@ -162,7 +165,7 @@ export class WireV2 implements Wire, FrameSink {
 
   onPong(payload: Uint8Array): void {
     if (payload.length !== 8) return;
-    const sent = Buffer.from(payload.buffer, payload.byteOffset, 8).readDoubleBE(0);
+    const sent = asBuffer(payload).readDoubleBE(0);
     const took = this.link.clock.now() - sent;
     if (took >= 0) this.link.roundTripMs = took;
   }

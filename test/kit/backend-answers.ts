@@ -141,11 +141,15 @@ export function status(code: number, body: object | string | null = null, header
   };
 }
 
-/** Sends the bytes, then destroys the socket in mid-body. Chunked, or with `announced` as its Content-Length. */
-export function cut(sent: Uint8Array | string, options: { announced?: number; headers?: HeaderPairs } = {}): Respond {
-  return () => {
+/** Sends the bytes, then destroys the socket in mid-body; with a gate, not before it gives a pass. Chunked, or with `announced` as its Content-Length. */
+export function cut(
+  sent: Uint8Array | string,
+  options: { announced?: number; headers?: HeaderPairs; gate?: Gate } = {},
+): Respond {
+  return request => {
     async function* write() {
       yield sent;
+      await options.gate?.wait(request.signal);
       throw new Error("cut by the test");
     }
     const headers = new Headers(options.headers);

@@ -4,6 +4,7 @@ import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
+import type { Clock } from "../../src/lib/time.ts";
 import { llm, llmBrokerOptions, llmPool } from "../../src/modules/llm.ts";
 import type { PoolSettings } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
@@ -25,6 +26,8 @@ export interface WorldOptions {
   broker?: Partial<BrokerOptions["values"]>;
   /** Pool settings that differ from the defaults. */
   pool?: Partial<PoolSettings>;
+  /** The broker's clock; agents have the system's unless told. */
+  clock?: Clock;
 }
 
 export class World {
@@ -45,7 +48,13 @@ export class World {
       ...options.broker,
     };
     const pool = { ...llmPool(defaultsOf(llmBrokerOptions)), ...options.pool };
-    this.broker = Broker.start({ values, modules: [{ module: llm, pool }], log: this.log("broker") });
+    this.broker = Broker.start({
+      values,
+      modules: [{ module: llm, pool }],
+      log: this.log("broker"),
+      ...(options.clock && { clock: options.clock }),
+    });
+    this.#tellOfSeats();
   }
 
   get origin(): string {
@@ -130,8 +139,8 @@ export class World {
     );
   }
 
-  /** Resolves once `holds` does; it is asked again whenever anything is logged. Bounded. */
-  when(holds: () => boolean, what: string, ms?: number): Promise<void> {
+  /** Resolves once `holds` does; it is asked again whenever anything is logged or asks for a seat. Bounded. */
+  when(holds: () => boolean, what: string | (() => string), ms?: number): Promise<void> {
     return this.#changes.when(holds, what, ms);
   }
 
@@ -142,6 +151,8 @@ export class World {
       (fields: object, message: string): void => {
         this.logs.push({ level, message, fields: { part, ...fields } });
         this.#changes.notify();
+        // What is logged is often said in the middle of a change: look again when it is done.
+        setImmediate(() => this.#changes.notify());
       };
     return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error"), fatal: line("fatal") };
   }
@@ -150,6 +161,44 @@ export class World {
   get quiet(): boolean {
     const streams = [...this.pool.registry.workers].reduce((sum, worker) => sum + worker.link.streams, 0);
     return this.pool.inflight === 0 && this.pool.waiting === 0 && this.broker.drain.inflight === 0 && streams === 0;
+  }
+
+  /** Waits for `quiet`; then what the broker's own gauges still count, which is nothing when all is well. */
+  async leftovers(): Promise<Record<string, number>> {
+    await this.when(
+      () => this.quiet,
+      () =>
+        `nothing is left (seats ${this.pool.inflight}, waiting ${this.pool.waiting}, counted in ${this.broker.drain.inflight})`,
+    );
+    await Promise.all(this.backends.map(backend => backend.idle()));
+    const response = await fetch(`${this.origin}/metrics`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`GET /metrics answered ${response.status}: ${text}`);
+    const gauges =
+      /^(nfrx_(?:request_inflight|queue_length|seats_taken|drainable_inflight|buffered_body_bytes|unhandled_errors_total)(?:\{.*\})?) (.+)$/gm;
+    const left: Record<string, number> = {};
+    for (const [, name = "", value] of text.matchAll(gauges)) if (Number(value) !== 0) left[name] = Number(value);
+    return left;
+  }
+
+  /** Who comes in and who waits for a seat is not logged: this tells the tests that wait for it. */
+  #tellOfSeats(): void {
+    const { pool } = this;
+    const { drain } = this.broker;
+    const enter = drain.enter.bind(drain);
+    drain.enter = () => {
+      setImmediate(() => this.#changes.notify());
+      const leave = enter();
+      return () => {
+        leave();
+        this.#changes.notify();
+      };
+    };
+    const acquire = pool.acquire.bind(pool);
+    pool.acquire = wanted => {
+      setImmediate(() => this.#changes.notify());
+      return acquire(wanted);
+    };
   }
 
   async stop(): Promise<void> {

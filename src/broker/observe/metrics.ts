@@ -1,15 +1,24 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import {
+  type Cell,
+  CellCounter,
+  CellGauge,
+  CellHistogram,
+  type Distribution,
+  DURATIONS,
+  remember,
+} from "../../lib/series.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Usage } from "../../modules/module.ts";
+import { LlmMetrics } from "./llm.ts";
 
 /** Values of one label from outside that live at most; what comes later is counted as `other`. */
 export const LABEL_VALUES_MAX = 500;
 
-const DURATIONS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const SHORT = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Lets the first LABEL_VALUES_MAX values through and counts the rest as one. */
-class BoundedLabel {
+export class BoundedLabel {
   readonly #seen = new Set<string>();
 
   of(value: string): string {
@@ -22,11 +31,26 @@ class BoundedLabel {
 
 type RequestLabel = "ext" | "plugin_type" | "job_type" | "label";
 const REQUEST_LABELS: RequestLabel[] = ["ext", "plugin_type", "job_type", "label"];
-export type RequestLabels = Record<RequestLabel, string>;
+type RequestLabels = Record<RequestLabel, string>;
+
+/** The series of one kind of request: looked up once, counted by adding. */
+export interface RequestSeries {
+  readonly labels: RequestLabels;
+  readonly total: Cell;
+  readonly started: Cell;
+  readonly inflight: Cell;
+  readonly duration: Distribution;
+  readonly firstByte: Distribution;
+  readonly queueWait: Distribution;
+  readonly retries: Cell;
+  /** Ended requests by error code; empty for those that went well. */
+  readonly completed: (errorCode: string) => Cell;
+  readonly size: (kind: string) => Cell;
+}
 
 /** How one request went, for the metrics. */
 export interface RequestReport {
-  labels: RequestLabels;
+  series: RequestSeries;
   workerId: string | undefined;
   /** Empty when it went well. */
   errorCode: string;
@@ -44,9 +68,11 @@ export class BrokerMetrics {
   readonly registry = new Registry();
   readonly #models = new BoundedLabel();
   readonly #workers = new BoundedLabel();
+  readonly #series = new Map<string, RequestSeries>();
+  readonly #llm = new LlmMetrics(this.registry);
 
-  readonly #total = this.#requestCounter("nfrx_request_total", "Requests taken.");
-  readonly #started = this.#requestCounter("nfrx_request_started_total", "Requests begun.");
+  readonly #total = this.#counter("nfrx_request_total", "Requests taken.", REQUEST_LABELS);
+  readonly #started = this.#counter("nfrx_request_started_total", "Requests begun.", REQUEST_LABELS);
   readonly #completed = this.#counter("nfrx_request_completed_total", "Requests that ended.", [
     ...REQUEST_LABELS,
     "success",
@@ -55,56 +81,28 @@ export class BrokerMetrics {
   readonly #duration = this.#histogram(
     "nfrx_request_duration_seconds",
     "Time from a request's arrival to its end.",
-    REQUEST_LABELS,
     DURATIONS,
   );
-  readonly #inflight = this.#gauge("nfrx_request_inflight", "Requests under way.", REQUEST_LABELS);
+  readonly #inflight = new CellGauge({
+    name: "nfrx_request_inflight",
+    help: "Requests under way.",
+    labelNames: REQUEST_LABELS,
+    registers: [this.registry],
+  });
   readonly #size = this.#counter("nfrx_request_size_total", "Tokens and embeddings of requests.", [
     ...REQUEST_LABELS,
     "size_kind",
   ]);
-  readonly #modelRequests = ["nfrx_model_requests_total", "nfrx_llm_model_requests_total"].map(name =>
-    this.#counter(name, "Requests by model and outcome.", ["model", "outcome"]),
-  );
-  readonly #modelTokens = ["nfrx_model_tokens_total", "nfrx_llm_model_tokens_total"].map(name =>
-    this.#counter(name, "Tokens by model.", ["model", "kind"]),
-  );
-  readonly #llmDuration = this.#histogram(
-    "nfrx_llm_request_duration_seconds",
-    "Time of a request at a worker.",
-    ["worker_id", "model"],
-    DURATIONS,
-  );
-  readonly #workerTokens = this.#counter("nfrx_llm_worker_tokens_total", "Tokens by worker.", ["worker_id", "kind"]);
-  readonly #workerSeconds = this.#counter(
-    "nfrx_llm_worker_processing_seconds_total",
-    "Time workers spent on requests.",
-    ["worker_id"],
-  );
-  readonly #modelEmbeddings = this.#counter("nfrx_llm_model_embeddings_total", "Embeddings by model.", ["model"]);
-  readonly #workerEmbeddings = this.#counter("nfrx_llm_worker_embeddings_total", "Embeddings by worker.", [
-    "worker_id",
-  ]);
-  readonly #workerEmbeddingSeconds = this.#counter(
-    "nfrx_llm_worker_embedding_processing_seconds_total",
-    "Time workers spent on embeddings.",
-    ["worker_id"],
-  );
   readonly #firstByte = this.#histogram(
     "nfrx_request_first_byte_seconds",
     "Time from a request's arrival to the worker's first answer.",
-    REQUEST_LABELS,
     SHORT,
   );
-  readonly #queueWait = this.#histogram(
-    "nfrx_request_queue_seconds",
-    "Time requests waited for a worker.",
-    REQUEST_LABELS,
-    SHORT,
-  );
-  readonly #retries = this.#requestCounter(
+  readonly #queueWait = this.#histogram("nfrx_request_queue_seconds", "Time requests waited for a worker.", SHORT);
+  readonly #retries = this.#counter(
     "nfrx_request_retries_total",
     "Requests sent to another worker after the first was lost or refused.",
+    REQUEST_LABELS,
   );
   readonly #partCompleted = this.#counter("nfrx_request_chunk_completed_total", "Parts of split requests that ended.", [
     ...REQUEST_LABELS,
@@ -112,25 +110,42 @@ export class BrokerMetrics {
     "success",
     "error_code",
   ]);
-  readonly #partDuration = this.#histogram(
-    "nfrx_request_chunk_duration_seconds",
-    "Time of a split request's part.",
-    [...REQUEST_LABELS, "worker_id"],
-    DURATIONS,
-  );
+  readonly #partDuration = new CellHistogram({
+    name: "nfrx_request_chunk_duration_seconds",
+    help: "Time of a split request's part.",
+    labelNames: [...REQUEST_LABELS, "worker_id"],
+    buckets: DURATIONS,
+    registers: [this.registry],
+  });
   readonly #partSize = this.#counter(
     "nfrx_request_chunk_size_total",
     "Tokens and embeddings of split requests' parts.",
     [...REQUEST_LABELS, "worker_id", "size_kind"],
   );
-  readonly #refused = this.#counter("nfrx_refused_total", "Requests and agents turned away, by reason.", ["reason"]);
-  readonly #unhandled = this.#counter("nfrx_unhandled_errors_total", "Errors that no code had expected.", []);
+  readonly #refused = new Counter({
+    name: "nfrx_refused_total",
+    help: "Requests and agents turned away, by reason.",
+    labelNames: ["reason"],
+    registers: [this.registry],
+  });
+  readonly #unhandled = new Counter({
+    name: "nfrx_unhandled_errors_total",
+    help: "Errors that no code had expected.",
+    registers: [this.registry],
+  });
 
   constructor(private readonly isServed: (model: string) => boolean) {
     collectDefaultMetrics({ register: this.registry });
     const build = { component: "server", version: VERSION, sha: SHA, date: DATE };
     for (const name of ["nfrx_build_info", "nfrx_server_build_info"]) {
-      this.#gauge(name, "Always 1; the build in its labels.", ["component", "version", "sha", "date"]).set(build, 1);
+      const help = "Always 1; the build in its labels.";
+      const gauge = new Gauge({
+        name,
+        help,
+        labelNames: ["component", "version", "sha", "date"],
+        registers: [this.registry],
+      });
+      gauge.set(build, 1);
     }
   }
 
@@ -153,46 +168,58 @@ export class BrokerMetrics {
     });
   }
 
-  /** The labels of a request; a model nobody serves is `unknown`. */
-  labels(ext: string, jobType: string, model: string | undefined): RequestLabels {
+  /** The series of a kind of request; a model nobody serves is `unknown`. */
+  series(ext: string, jobType: string, model: string | undefined): RequestSeries {
     const label = model === undefined ? "" : this.isServed(model) ? this.#models.of(model) : "unknown";
-    return { ext, plugin_type: "worker", job_type: jobType, label };
+    const key = `${ext}\n${jobType}\n${label}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = this.#open({ ext, plugin_type: "worker", job_type: jobType, label });
+      this.#series.set(key, series);
+    }
+    return series;
   }
 
-  started(labels: RequestLabels): void {
-    this.#total.inc(labels);
-    this.#started.inc(labels);
-    this.#inflight.inc(labels);
+  begin(series: RequestSeries): void {
+    series.total.value++;
+    series.started.value++;
+    series.inflight.value++;
   }
 
-  completed(report: RequestReport): void {
-    const { labels, errorCode, seconds, usage } = report;
-    const success = errorCode === "";
-    this.#inflight.dec(labels);
-    this.#completed.inc({ ...labels, success: String(success), error_code: errorCode });
-    this.#duration.observe(labels, seconds);
-    if (report.firstByteSeconds !== undefined) this.#firstByte.observe(labels, report.firstByteSeconds);
-    if (report.queueSeconds !== undefined) this.#queueWait.observe(labels, report.queueSeconds);
-    if (report.retries > 0) this.#retries.inc(labels, report.retries);
-    if (usage !== undefined) this.#tokens(labels, usage);
-    if (report.embeddings > 0) this.#size.inc({ ...labels, size_kind: "embeddings" }, report.embeddings);
-    if (labels.ext === "llm") this.#llm(report, success);
+  end(report: RequestReport): void {
+    const { series, errorCode, seconds, usage, embeddings } = report;
+    series.inflight.value--;
+    series.completed(errorCode).value++;
+    series.duration.observe(seconds);
+    if (report.firstByteSeconds !== undefined) series.firstByte.observe(report.firstByteSeconds);
+    if (report.queueSeconds !== undefined) series.queueWait.observe(report.queueSeconds);
+    series.retries.value += report.retries;
+    if (usage !== undefined) {
+      series.size("tokens_in").value += usage.in;
+      series.size("tokens_out").value += usage.out;
+      series.size("tokens_total").value += usage.total;
+    }
+    if (embeddings > 0) series.size("embeddings").value += embeddings;
+    const { ext, label } = series.labels;
+    if (ext !== "llm") return;
+    const workerId = report.workerId === undefined ? undefined : this.#workers.of(report.workerId);
+    this.#llm.end({ model: label, workerId, ok: errorCode === "", seconds, usage, embeddings });
   }
 
   /** One part of a split request. */
   part(
-    labels: RequestLabels,
+    series: RequestSeries,
     workerId: string,
     errorCode: string,
     seconds: number,
     usage: Usage | undefined,
     items: number,
   ): void {
-    const worker_id = this.#workers.of(workerId);
-    this.#partCompleted.inc({ ...labels, worker_id, success: String(errorCode === ""), error_code: errorCode });
-    this.#partDuration.observe({ ...labels, worker_id }, seconds);
-    if (usage !== undefined) this.#partSize.inc({ ...labels, worker_id, size_kind: "tokens_total" }, usage.total);
-    if (items > 0) this.#partSize.inc({ ...labels, worker_id, size_kind: "embeddings" }, items);
+    const labels = { ...series.labels, worker_id: this.#workers.of(workerId) };
+    this.#partCompleted.cell({ ...labels, success: String(errorCode === ""), error_code: errorCode }).value++;
+    this.#partDuration.cell(labels).observe(seconds);
+    if (usage !== undefined) this.#partSize.cell({ ...labels, size_kind: "tokens_total" }).value += usage.total;
+    if (items > 0) this.#partSize.cell({ ...labels, size_kind: "embeddings" }).value += items;
   }
 
   refused(reason: string): void {
@@ -203,50 +230,26 @@ export class BrokerMetrics {
     this.#unhandled.inc();
   }
 
-  #tokens(labels: RequestLabels, usage: Usage): void {
-    this.#size.inc({ ...labels, size_kind: "tokens_in" }, usage.in);
-    this.#size.inc({ ...labels, size_kind: "tokens_out" }, usage.out);
-    this.#size.inc({ ...labels, size_kind: "tokens_total" }, usage.total);
+  #open(labels: RequestLabels): RequestSeries {
+    return {
+      labels,
+      total: this.#total.cell(labels),
+      started: this.#started.cell(labels),
+      inflight: this.#inflight.cell(labels),
+      duration: this.#duration.cell(labels),
+      firstByte: this.#firstByte.cell(labels),
+      queueWait: this.#queueWait.cell(labels),
+      retries: this.#retries.cell(labels),
+      completed: remember(code => this.#completed.cell({ ...labels, success: String(code === ""), error_code: code })),
+      size: remember(kind => this.#size.cell({ ...labels, size_kind: kind })),
+    };
   }
 
-  #llm(report: RequestReport, success: boolean): void {
-    const { labels, usage, seconds, embeddings } = report;
-    const model = labels.label;
-    for (const counter of this.#modelRequests) counter.inc({ model, outcome: success ? "success" : "error" });
-    if (usage !== undefined) {
-      for (const counter of this.#modelTokens) {
-        counter.inc({ model, kind: "in" }, usage.in);
-        counter.inc({ model, kind: "out" }, usage.out);
-      }
-    }
-    if (embeddings > 0) this.#modelEmbeddings.inc({ model }, embeddings);
-    if (report.workerId === undefined) return;
-    const worker_id = this.#workers.of(report.workerId);
-    this.#llmDuration.observe({ worker_id, model }, seconds);
-    this.#workerSeconds.inc({ worker_id }, seconds);
-    if (usage !== undefined) {
-      this.#workerTokens.inc({ worker_id, kind: "in" }, usage.in);
-      this.#workerTokens.inc({ worker_id, kind: "out" }, usage.out);
-    }
-    if (embeddings > 0) {
-      this.#workerEmbeddings.inc({ worker_id }, embeddings);
-      this.#workerEmbeddingSeconds.inc({ worker_id }, seconds);
-    }
+  #counter<L extends string>(name: string, help: string, labelNames: L[]): CellCounter<L> {
+    return new CellCounter({ name, help, labelNames, registers: [this.registry] });
   }
 
-  #counter<L extends string>(name: string, help: string, labelNames: L[]): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.registry] });
-  }
-
-  #requestCounter(name: string, help: string): Counter<RequestLabel> {
-    return this.#counter(name, help, REQUEST_LABELS);
-  }
-
-  #gauge<L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> {
-    return new Gauge({ name, help, labelNames, registers: [this.registry] });
-  }
-
-  #histogram<L extends string>(name: string, help: string, labelNames: L[], buckets: number[]): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets, registers: [this.registry] });
+  #histogram(name: string, help: string, buckets: number[]): CellHistogram<RequestLabel> {
+    return new CellHistogram({ name, help, labelNames: REQUEST_LABELS, buckets, registers: [this.registry] });
   }
 }

@@ -17,6 +17,7 @@ export function watchPools(
   gauge("nfrx_queue_length", "Requests that wait for a worker.", pool => pool.waiting);
   gauge("nfrx_workers_connected", "Workers that are connected.", pool => pool.registry.size);
   gauge("nfrx_seats_taken", "Seats that requests hold at workers.", pool => pool.inflight);
+  gauge("nfrx_tunnel_streams", "Exchanges open on the connections of agents.", pool => pool.streams);
   const link = (name: string, help: string, read: (stats: Pool["linkStats"]) => number): void =>
     gauge(name, help, pool => read(pool.linkStats));
   link("nfrx_tunnel_bytes_in", "Bytes that arrived from agents connected now or before.", stats => stats.bytesIn);

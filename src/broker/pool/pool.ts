@@ -21,7 +21,7 @@ export interface Wanted {
   /** The request's place, kept when it comes back to wait again. */
   ticket?: Ticket;
   /** Called once when the request begins to wait. */
-  onWait?: () => void;
+  onWait?: (() => void) | undefined;
 }
 
 /** A place at a worker, held by one request. */
@@ -74,6 +74,13 @@ export class Pool {
 
   get inflight(): number {
     return this.#inflight;
+  }
+
+  /** Exchanges open on the connections of all workers. */
+  get streams(): number {
+    let sum = 0;
+    for (const worker of this.registry.workers) sum += worker.link.streams;
+    return sum;
   }
 
   /**

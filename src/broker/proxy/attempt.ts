@@ -58,9 +58,9 @@ export class Attempt {
   }
 
   /** Gives everything back; the worker is told when it has not finished. */
-  end(error = new NfrxError("canceled", "the exchange is over")): void {
+  end(error?: NfrxError): void {
     this.#idle.cancel();
-    this.stream.reset(error);
+    if (!this.stream.closed) this.stream.reset(error ?? new NfrxError("canceled", "the exchange is over"));
     this.seat.release();
   }
 }

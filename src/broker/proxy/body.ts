@@ -32,46 +32,64 @@ export interface ChunkReader {
 }
 
 /**
- * A request's body. A small one is held whole in `bytes`; of a larger one only the beginning, `rest` brings the
- * remainder once. `release` gives the memory back.
+ * A request's body. A small one is held whole in `bytes`; of a larger one only the beginning, and `next` hands out all
+ * of it, once. `release` gives the memory back.
  */
 export class RequestBody {
+  readonly #begin: Uint8Array[];
   #held: number;
+  /** Bytes that have come, the held ones included. */
+  #length: number;
 
   constructor(
-    readonly bytes: Uint8Array,
+    begin: Uint8Array[],
     readonly rest: ChunkReader | undefined,
     private readonly limit: number,
     private readonly budget: MemoryBudget,
   ) {
-    this.#held = bytes.length;
+    this.#begin = begin;
+    this.#held = begin.reduce((sum, chunk) => sum + chunk.length, 0);
+    this.#length = this.#held;
+  }
+
+  /** The whole body, when it is. */
+  get bytes(): Uint8Array {
+    return this.#begin[0] ?? NOTHING;
   }
 
   get whole(): boolean {
     return this.rest === undefined;
   }
 
-  /** The next bytes after `bytes`, or undefined at the end. Throws `too_large` past the limit. */
+  /** The next bytes, beginning with those that are held and from then on are not, or undefined at the end. Throws `too_large` past the limit. */
   async next(): Promise<Uint8Array | undefined> {
+    const held = this.#begin.shift();
+    if (held !== undefined) return held;
+    this.#giveBack();
     const chunk = await this.rest?.read();
     if (chunk?.value === undefined || chunk.done) return undefined;
-    this.#passed += chunk.value.length;
-    if (this.bytes.length + this.#passed > this.limit) throw tooLarge(this.limit);
+    this.#length += chunk.value.length;
+    if (this.#length > this.limit) throw tooLarge(this.limit);
     return chunk.value;
   }
-  #passed = 0;
 
   /** Gives the memory back and stops reading. */
   release(): void {
+    this.#giveBack();
+    this.rest?.cancel().catch(() => {});
+  }
+
+  #giveBack(): void {
     this.budget.give(this.#held);
     this.#held = 0;
-    this.rest?.cancel().catch(() => {});
   }
 }
 
+const NOTHING = new Uint8Array(0);
+
 /**
- * Reads a body: whole when it is small, else as far as HELD_BODY_BYTES and until `enough`, which sees every chunk, has
- * found what it needs. Throws `too_large` when the body is announced or found to be larger than `limit`, `overloaded`
+ * Reads a body: whole when it is small, else until `enough`, which sees every chunk, has found what it needs, and as far
+ * as HELD_BODY_BYTES unless it is announced to be larger. Throws `too_large` when the body is announced or found to be larger than `limit`, `overloaded`
  * when the budget is used up, `canceled` when the client goes away.
  */
 export async function readBody(
@@ -85,13 +103,13 @@ export async function readBody(
   if (announced <= HELD_BODY_BYTES) {
     budget.take(announced);
     try {
-      return new RequestBody(await request.bytes(), undefined, limit, budget);
+      return new RequestBody([await request.bytes()], undefined, limit, budget);
     } catch (error) {
       budget.give(announced);
       throw canceled(error);
     }
   }
-  return readChunks(request, limit, budget, enough);
+  return readChunks(request, limit, budget, enough, announced > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES);
 }
 
 async function readChunks(
@@ -99,6 +117,7 @@ async function readChunks(
   limit: number,
   budget: MemoryBudget,
   enough: (chunk: Uint8Array) => boolean,
+  atLeast: number,
 ): Promise<RequestBody> {
   const reader: ChunkReader | undefined = request.body?.getReader();
   const chunks: Uint8Array[] = [];
@@ -110,20 +129,20 @@ async function readChunks(
         throw canceled(error);
       });
       if (chunk.done || chunk.value === undefined)
-        return new RequestBody(Buffer.concat(chunks, length), undefined, limit, budget);
+        return new RequestBody([Buffer.concat(chunks, length)], undefined, limit, budget);
       length += chunk.value.length;
       if (length > limit) throw tooLarge(limit);
       budget.take(chunk.value.length);
       taken = length;
       chunks.push(chunk.value);
-      more = !enough(chunk.value) || length < HELD_BODY_BYTES;
+      more = !enough(chunk.value) || length < atLeast;
     }
   } catch (error) {
     budget.give(taken);
     reader?.cancel().catch(() => {});
     throw error;
   }
-  return new RequestBody(Buffer.concat(chunks, length), reader, limit, budget);
+  return new RequestBody(chunks, reader, limit, budget);
 }
 
 function tooLarge(limit: number): NfrxError {

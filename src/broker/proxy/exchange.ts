@@ -4,7 +4,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
-import type { BrokerMetrics, RequestLabels } from "../observe/metrics.ts";
+import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
 import type { Pool, Seat, Wanted } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
@@ -48,7 +48,7 @@ export class Exchange {
   /** Items of a request that produces several; counted when it succeeds. */
   items = 0;
 
-  readonly labels: RequestLabels;
+  readonly series: RequestSeries;
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
   #uploading = false;
@@ -62,15 +62,9 @@ export class Exchange {
     onWait?: () => void,
   ) {
     const { label, endpoint, signal } = request;
-    this.wanted = {
-      label: label.model,
-      workerId: request.workerId,
-      caller: request.caller,
-      signal,
-      ...(onWait && { onWait }),
-    };
-    this.labels = context.metrics.labels(context.moduleId, endpoint.jobType, label.model);
-    context.metrics.started(this.labels);
+    this.wanted = { label: label.model, workerId: request.workerId, caller: request.caller, signal, onWait };
+    this.series = context.metrics.series(context.moduleId, endpoint.jobType, label.model);
+    context.metrics.begin(this.series);
     signal.addEventListener("abort", this.#onAbort);
   }
 
@@ -91,12 +85,9 @@ export class Exchange {
         this.retries++;
         this.wanted.excluded ??= new Set<Worker>();
         this.wanted.excluded.add(seat.worker);
-        this.#log(
-          "info",
-          seat.worker,
-          { error_code: failure.code, error: failure.message },
-          "request is sent to another worker",
-        );
+        const { id } = this.request;
+        const about = { request_id: id, worker_id: seat.worker.id, error_code: failure.code, error: failure.message };
+        this.context.log.info(about, "request is sent to another worker");
       }
     }
   }
@@ -128,8 +119,8 @@ export class Exchange {
     totals.completed++;
     if (error !== undefined && error.code !== "canceled") totals.failed++;
     if (worker !== undefined) this.#credit(worker, now - this.#seatedAt, error, embeddings);
-    metrics.completed({
-      labels: this.labels,
+    metrics.end({
+      series: this.series,
       workerId: worker?.id,
       errorCode: error?.code ?? "",
       seconds: (now - arrivedAt) / 1000,
@@ -140,18 +131,7 @@ export class Exchange {
       usage: this.usage,
       embeddings,
     });
-    this.#log(
-      error === undefined ? "info" : "warn",
-      worker,
-      {
-        outcome: error?.code ?? "ok",
-        ...(error !== undefined && { error: error.message }),
-        duration_ms: Math.round(now - arrivedAt),
-        ...(this.retries > 0 && { retries: this.retries }),
-        ...(this.usage !== undefined && { tokens_in: this.usage.in, tokens_out: this.usage.out }),
-      },
-      "request completed",
-    );
+    this.#logEnd(worker, now - arrivedAt, error);
     onClose();
   }
 
@@ -171,8 +151,9 @@ export class Exchange {
   }
 
   async #ask(seat: Seat): Promise<{ head: ResponseHead; stream: Stream }> {
-    const { endpoint, headers, id, body } = this.request;
-    this.#log("info", seat.worker, {}, "request dispatched");
+    const { endpoint, headers, id, body, label } = this.request;
+    const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
+    this.context.log.info(dispatched, "request dispatched");
     const head: RequestHead = {
       method: endpoint.method,
       path: endpoint.backendPath,
@@ -192,7 +173,7 @@ export class Exchange {
     const { body } = this.request;
     this.#uploading = true;
     try {
-      for (let chunk: Uint8Array | undefined = body.bytes; chunk !== undefined; chunk = await body.next()) {
+      for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) {
         await stream.write(chunk);
         this.touch();
       }
@@ -231,12 +212,25 @@ export class Exchange {
     }
   }
 
-  #log(level: "info" | "warn", worker: Worker | undefined, fields: object, message: string): void {
+  #logEnd(worker: Worker | undefined, ms: number, error: NfrxError | undefined): void {
     const { id, endpoint, label } = this.request;
-    this.context.log[level](
-      { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: worker?.id, ...fields },
-      message,
-    );
+    const { log } = this.context;
+    const about = {
+      request_id: id,
+      job_type: endpoint.jobType,
+      model: label.model,
+      worker_id: worker?.id,
+      outcome: error?.code ?? "ok",
+      error: error?.message,
+      duration_ms: Math.round(ms),
+      retries: this.retries,
+      tokens_in: this.usage?.in,
+      tokens_out: this.usage?.out,
+    };
+    if (error === undefined) return log.info(about, "request completed");
+    if (error.code !== "internal") return log.warn(about, "request completed");
+    this.context.metrics.unhandled();
+    log.error({ ...about, cause: String(error.detail.cause) }, "request completed");
   }
 }
 

@@ -143,7 +143,7 @@ class FanoutRun {
       const answer = await this.#ask(worker, part);
       this.#answers.set(part.start, answer);
       this.context.metrics.part(
-        this.exchange.labels,
+        this.exchange.series,
         worker.id,
         "",
         (this.context.clock.now() - began) / 1000,
@@ -154,7 +154,7 @@ class FanoutRun {
     } catch (thrown) {
       const code = thrown instanceof BackendAnswer ? "upstream_error" : toNfrxError(thrown).code;
       this.context.metrics.part(
-        this.exchange.labels,
+        this.exchange.series,
         worker.id,
         code,
         (this.context.clock.now() - began) / 1000,

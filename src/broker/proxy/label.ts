@@ -1,3 +1,4 @@
+import { asText } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import type { Endpoint } from "../../modules/module.ts";
@@ -38,7 +39,6 @@ export class LabelReader {
   read(body: RequestBody): Label {
     if (this.endpoint.label === "none") return { model: undefined, stream: false };
     if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body.bytes);
-    if (this.#scan.values.size === 0) this.#scan.feed(body.bytes);
     return { model: requireModel(this.#scan.values.get("model")), stream: this.#scan.values.get("stream") === true };
   }
 }
@@ -67,7 +67,7 @@ function requireJson(request: Request): void {
 function parseWhole(bytes: Uint8Array): Label {
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+    json = JSON.parse(asText(bytes));
   } catch {
     throw new NfrxError("invalid_request", "the request body is not valid JSON");
   }

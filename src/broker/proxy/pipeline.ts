@@ -86,37 +86,43 @@ export class Pipeline {
       leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, label, leave } = about;
-    const { clock, proxies, pool } = this.options;
-    const waiting = Promise.withResolvers<"waiting">();
+    const { endpoint, label, leave, id } = about;
+    const { clock, proxies, pool, module } = this.options;
+    const { headers, signal } = request;
+    const events = endpoint.events && label.stream;
+    const waiting = events && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
     const exchange = new Exchange(
       this.options,
       {
-        ...about,
-        headers: request.headers,
-        signal: request.signal,
+        id,
+        endpoint,
+        label,
+        body: about.body,
+        workerId: about.workerId,
+        headers,
+        signal,
         arrivedAt: clock.now(),
         caller: () =>
-          `${fingerprint(request.headers)} ${proxies.clientAddress(peerOf(request, server), request.headers.get("x-forwarded-for"))}`,
+          `${fingerprint(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
         onClose: leave,
       },
-      () => waiting.resolve("waiting"),
+      waiting && (() => waiting.resolve("waiting")),
     );
     try {
       const split = about.workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
       const pending = exchange.dispatch();
-      if (!endpoint.events || !label.stream) return passThrough(await pending, exchange, this.#respond);
-      const commitAt = Promise.withResolvers<"quiet">();
-      const timer = clock.after(KEEP_ALIVE_MS, () => commitAt.resolve("quiet"));
-      const signs = pool.settings.queueUpdateMs > 0 ? [waiting.promise, commitAt.promise] : [commitAt.promise];
+      if (!events) return passThrough(await pending, exchange, this.#respond);
+      const quiet = Promise.withResolvers<"quiet">();
+      const timer = clock.after(KEEP_ALIVE_MS, () => quiet.resolve("quiet"));
+      const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
       return typeof first === "string"
         ? committed(pending, exchange, this.#respond)
         : passThrough(first, exchange, this.#respond);
-    } catch (error) {
-      exchange.close(error);
-      throw error;
+    } catch (thrown) {
+      exchange.close(thrown);
+      return errorResponse(toNfrxError(thrown), module.errors, id);
     }
   }
 

@@ -1,4 +1,5 @@
 // From a worker's stream to a client's response.
+import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
@@ -6,7 +7,7 @@ import type { WorkerModule } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { errorEvent } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, outward } from "./exchange.ts";
 import { UsageTap } from "./usage.ts";
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
@@ -34,7 +35,7 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
   const tap = tapFor(head);
   if (stream.arrived) {
     const bytes = stream.take();
-    if (bytes !== undefined) tap?.feed(bytes);
+    if (bytes !== undefined) tap?.feed(bytes, true);
     exchange.usage = tap?.usage;
     exchange.close();
     return new Response(bytes ?? null, { status: head.status, headers });
@@ -164,7 +165,8 @@ class Pump {
         finishWithError(controller, error, this.exchange, this.context);
       } else {
         this.exchange.close(error);
-        controller.error(error);
+        // Resets the client's connection. Bun prints a trace for any reason but undefined.
+        controller.error(undefined);
       }
     }
   }
@@ -201,8 +203,9 @@ function endsEvent(bytes: Uint8Array): boolean {
 
 function finishWithError(controller: Controller, error: unknown, exchange: Exchange, context: RespondContext): void {
   exchange.close(error);
-  if (toNfrxError(error).code === "canceled") return controller.close();
-  controller.enqueue(errorEvent(error, context.errors));
+  // Only a client that is gone gets a clean end: a worker may say "canceled" too.
+  if (exchange.request.signal.aborted) return controller.close();
+  controller.enqueue(errorEvent(outward(toNfrxError(error)), context.errors));
   controller.close();
 }
 
@@ -211,7 +214,7 @@ async function requireEvents({ head, stream }: Answer): Promise<void> {
   if (head.status === 200 && hasContentType(head.headers, "text/event-stream")) return;
   let text = "";
   for (let bytes = await stream.read(); bytes !== null && text.length < ERROR_BYTES; bytes = await stream.read()) {
-    text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+    text += asText(bytes);
   }
   const code = head.status === 400 || head.status === 422 ? "invalid_request" : "upstream_error";
   throw new NfrxError(code, backendMessage(text) ?? `the backend answered with status ${head.status}`);

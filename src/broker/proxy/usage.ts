@@ -1,3 +1,4 @@
+import { asBuffer } from "../../lib/bytes.ts";
 import type { Usage } from "../../modules/module.ts";
 
 /** Bytes of a usage object that are read at most. */
@@ -22,8 +23,9 @@ export class UsageTap {
     return this.#usage;
   }
 
-  feed(chunk: Uint8Array): void {
-    let bytes: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  /** Takes the next bytes; `last` says that none follow, so that nothing is kept for the next call. */
+  feed(chunk: Uint8Array, last = false): void {
+    let bytes = asBuffer(chunk);
     if (this.#carry.length > 0) {
       bytes = Buffer.concat([this.#carry, bytes]);
       this.#carry = EMPTY;
@@ -32,6 +34,7 @@ export class UsageTap {
     for (;;) {
       const at = bytes.indexOf(KEY, from);
       if (at === -1) {
+        if (last) return;
         const tail = Math.max(from, bytes.length - KEY.length + 1);
         this.#carry = overlap(bytes.subarray(tail));
         return;

@@ -1,0 +1,151 @@
+// What is served here, in OpenAI's words, and whether the broker is well.
+import { expect, test } from "bun:test";
+import { chatJson, silent } from "../kit/backend.ts";
+import { Call, call } from "../kit/call.ts";
+import { HandWorker } from "../kit/hand.ts";
+import { API_KEY, World } from "../kit/world.ts";
+
+const headers = { Authorization: `Bearer ${API_KEY}` };
+
+async function get(world: World, path: string): Promise<{ status: number; body: unknown; text: string }> {
+  const answer = await call(`${world.origin}/api/llm${path}`, { headers });
+  const text = answer.body.toString();
+  return { status: answer.status, text, body: JSON.parse(text) };
+}
+
+test("with no worker the list is empty, not null", async () => {
+  await using world = new World();
+  expect((await get(world, "/v1/models")).text).toBe('{"object":"list","data":[]}');
+});
+
+test("models are listed once, with their workers' names sorted", async () => {
+  await using world = new World();
+  await world.worker({ clientName: "zoe", models: ["b-model", "org/model:8b-q4"] });
+  await world.worker({ clientName: "abe", models: ["b-model", "a-model"] });
+  const { body } = await get(world, "/v1/models");
+  expect(body).toEqual({
+    object: "list",
+    data: [
+      { id: "a-model", object: "model", created: expect.any(Number), owned_by: "abe" },
+      { id: "b-model", object: "model", created: expect.any(Number), owned_by: "abe,zoe" },
+      { id: "org/model:8b-q4", object: "model", created: expect.any(Number), owned_by: "zoe" },
+    ],
+  });
+});
+
+test("one model is found by its id, whatever it holds", async () => {
+  await using world = new World();
+  const ids = ["org/model:8b-q4", "plain", "with space", "per%cent", "100%2F", "ümlaut", "a/b/c", "q?x#y", "a+b", ".."];
+  await world.worker({ clientName: "abe", models: ids });
+  for (const id of ids) {
+    const { status, body } = await get(world, `/v1/models/${encodeURIComponent(id).replace("..", "%2e%2e")}`);
+    if (id === "..") continue; // no client can ask for this one: URLs resolve it away
+    expect([id, status, body]).toEqual([
+      id,
+      200,
+      { id, object: "model", created: expect.any(Number), owned_by: "abe" },
+    ]);
+  }
+  // Clients that do not escape send the slash and the colon as they are.
+  expect((await get(world, "/v1/models/org/model:8b-q4")).status).toBe(200);
+  expect((await get(world, "/v1/models/a/b/c")).status).toBe(200);
+});
+
+test("an unknown model is a 404 that the SDKs understand", async () => {
+  await using world = new World();
+  await world.worker();
+  const { status, body } = await get(world, "/v1/models/nobody/serves:this");
+  expect(status).toBe(404);
+  expect(body).toMatchObject({ error: { code: "model_not_found", type: "invalid_request_error", param: "model" } });
+});
+
+test("a model keeps the time at which it was first seen", async () => {
+  await using world = new World();
+  const { agent } = await world.worker({ clientId: "one" });
+  const first = await get(world, "/v1/models/test-model");
+  await agent.shutdown(0);
+  await world.when(() => world.pool.registry.size === 0, "the agent has left");
+  expect((await get(world, "/v1/models")).text).toBe('{"object":"list","data":[]}');
+  await world.worker({ clientId: "one" });
+  const again = await get(world, "/v1/models/test-model");
+  expect((again.body as { created: number }).created).toBe((first.body as { created: number }).created);
+});
+
+test("pinned routes know one worker only", async () => {
+  await using world = new World();
+  const { backend: one } = await world.worker({
+    clientId: "worker one/ü",
+    clientName: "one",
+    models: ["both", "mine"],
+  });
+  const { backend: two } = await world.worker({ clientId: "two", clientName: "two", models: ["both", "other"] });
+  one.respond = chatJson("from one");
+  const pin = `/id/${encodeURIComponent("worker one/ü")}`;
+  expect((await get(world, `${pin}/v1/models`)).body).toMatchObject({
+    data: [
+      { id: "both", owned_by: "one" },
+      { id: "mine", owned_by: "one" },
+    ],
+  });
+  expect((await get(world, `${pin}/v1/models/mine`)).status).toBe(200);
+  expect((await get(world, `${pin}/v1/models/other`)).status).toBe(404);
+  for (let i = 0; i < 3; i++) {
+    const answer = await world.post(`/../id/${encodeURIComponent("worker one/ü")}/v1/chat/completions`, {
+      model: "both",
+    });
+    expect(await answer.json()).toMatchObject({ choices: [{ message: { content: "from one" } }] });
+  }
+  expect(one.requests).toHaveLength(3);
+  expect(two.requests).toHaveLength(0);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("pinned: an unknown worker, and a model it does not serve, are a 404 at once", async () => {
+  await using world = new World();
+  await world.worker({ clientId: "two", models: ["both"] });
+  expect((await get(world, "/id/nobody/v1/models")).status).toBe(404);
+  expect((await get(world, "/id/nobody/v1/models/both")).status).toBe(404);
+  for (const [worker, model] of [
+    ["nobody", "both"],
+    ["two", "other"],
+  ]) {
+    const answer = await world.post(`/../id/${worker}/v1/chat/completions`, { model });
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({
+      error: { code: "no_worker", message: expect.stringMatching(/^no worker/) },
+    });
+  }
+});
+
+test("health and readiness", async () => {
+  await using world = new World();
+  const ask = async (path: string) => {
+    const answer = await call(world.origin + path);
+    return [answer.status, JSON.parse(answer.body.toString())];
+  };
+  expect(await ask("/healthz")).toEqual([200, { status: "ok" }]);
+  expect(await ask("/readyz")).toEqual([503, { status: "not_ready", reason: expect.any(String) }]);
+  const worker = await HandWorker.connect(world.connectUrl);
+  worker.register();
+  await world.when(() => world.pool.registry.size === 1, "a worker");
+  expect(await ask("/readyz")).toEqual([200, { status: "ready", reason: expect.any(String) }]);
+  world.broker.drain.begin();
+  expect(await ask("/healthz")).toEqual([503, { status: "unavailable" }]);
+  expect(await ask("/readyz")).toEqual([503, { status: "draining", reason: expect.any(String) }]);
+  worker.close();
+});
+
+test("a worker that has no capacity and one that is full are still listed", async () => {
+  await using world = new World();
+  const idle = await HandWorker.connect(world.connectUrl);
+  idle.register({ worker_id: "not-ready", models: ["sleepy"], max_concurrency: 0 });
+  const { backend } = await world.worker({ maxConcurrency: 1 });
+  backend.respond = silent();
+  const client = new Call(`${world.url}/chat/completions`, { headers, body: '{"model":"test-model"}' });
+  await backend.arrived(1);
+  expect((await get(world, "/v1/models")).body).toMatchObject({ data: [{ id: "sleepy" }, { id: "test-model" }] });
+  client.abort();
+  await backend.aborted(1);
+  expect(await world.leftovers()).toEqual({});
+  idle.close();
+});

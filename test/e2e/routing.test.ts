@@ -1,0 +1,179 @@
+// Which worker gets a request.
+import { expect, test } from "bun:test";
+import { chatJson, chatStream, silent, type TestBackend } from "../kit/backend.ts";
+import { TestClock } from "../kit/clock.ts";
+import { Gate } from "../kit/gate.ts";
+import { HandWorker } from "../kit/hand.ts";
+import { World } from "../kit/world.ts";
+
+const counts = (backends: TestBackend[]): number[] => backends.map(({ requests }) => requests.length);
+
+test("the exact model beats another quantization of it, which beats nothing", async () => {
+  await using world = new World();
+  const { backend: q4 } = await world.worker({ models: ["llama3:8b-q4_0"] });
+  const { backend: q8 } = await world.worker({ models: ["llama3:8b-q8_0"] });
+  for (let i = 0; i < 3; i++) expect((await world.chat({ model: "llama3:8b-q8_0" })).status).toBe(200);
+  expect(counts([q4, q8])).toEqual([0, 3]);
+  // Whoever asks for a third one gets either; the body stays as it was.
+  expect((await world.chat({ model: "llama3:8b-fp16" })).status).toBe(200);
+  expect((await world.chat({ model: "llama3:8b" })).status).toBe(200);
+  expect(counts([q4, q8])).toEqual([1, 4]);
+  expect(q4.requests[0]?.json()).toMatchObject({ model: "llama3:8b-fp16" });
+  for (const model of ["llama3:70b-q4_0", "llama3", "llama3:8", "llama3:"])
+    expect([model, (await world.chat({ model })).status]).toEqual([model, 404]);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("with a least score of 1 only the exact model will do", async () => {
+  await using world = new World({ pool: { minScore: 1 } });
+  await world.worker({ models: ["llama3:8b-q4_0"] });
+  expect((await world.chat({ model: "llama3:8b-q8_0" })).status).toBe(404);
+  expect((await world.chat({ model: "llama3:8b-q4_0" })).status).toBe(200);
+});
+
+test("nobody serves the model: 404 at once", async () => {
+  await using world = new World();
+  const none = await world.chat();
+  expect(none.status).toBe(404);
+  expect(await none.json()).toMatchObject({
+    error: {
+      message: expect.stringMatching(/^no worker/),
+      code: "no_worker",
+      type: "invalid_request_error",
+      param: "model",
+    },
+  });
+  await world.worker();
+  const other = await world.chat({ model: "unheard-of", stream: true });
+  expect(other.status).toBe(404);
+  expect(other.headers.get("content-type")).toStartWith("application/json");
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("the least busy worker is next, and ties take turns", async () => {
+  await using world = new World();
+  const gate = new Gate();
+  const workers = [];
+  for (const maxConcurrency of [1, 2, 4]) workers.push(await world.worker({ maxConcurrency }));
+  const backends = workers.map(({ backend }) => backend);
+  for (const backend of backends) backend.respond = chatStream(["x"], { gate });
+  const running = Array.from({ length: 7 }, () => world.chat({ stream: true }).then(response => response.text()));
+  await Promise.all([backends[0]!.arrived(1), backends[1]!.arrived(2), backends[2]!.arrived(4)]);
+  gate.open();
+  await Promise.all(running);
+  expect(backends.map(({ peakInflight }) => peakInflight)).toEqual([1, 2, 4]);
+  for (const backend of backends) backend.respond = chatJson("x");
+  const before = counts(backends);
+  for (let i = 0; i < 6; i++) await world.chat();
+  expect(counts(backends).map((count, i) => count - before[i]!)).toEqual([2, 2, 2]);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a worker never gets more than it takes at once", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ maxConcurrency: 3 });
+  const answers = await Promise.all(Array.from({ length: 60 }, () => world.chat()));
+  expect(answers.map(({ status }) => status)).toEqual(Array(60).fill(200));
+  expect(backend.peakInflight).toBeLessThanOrEqual(3);
+  expect(backend.requests).toHaveLength(60);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a worker that was here a moment ago is waited for", async () => {
+  await using world = new World();
+  const first = await HandWorker.connect(world.connectUrl);
+  first.register();
+  await world.when(() => world.pool.registry.size === 1, "a worker");
+  first.terminate();
+  await world.when(() => world.pool.registry.size === 0, "the worker has gone");
+  const waiting = world.chat();
+  await world.when(() => world.pool.waiting === 1, "a request waits");
+  // Another one that serves the model is as good as the one that left.
+  await world.worker();
+  expect((await waiting).status).toBe(200);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a worker that stays away for the grace is no worker", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock, pool: { graceMs: 10_000 } });
+  const first = await HandWorker.connect(world.connectUrl);
+  first.register({ models: ["gone", "llama3:8b-q4"] });
+  await world.when(() => world.pool.registry.size === 1, "a worker");
+  first.terminate();
+  await world.when(() => world.pool.registry.size === 0, "the worker has gone");
+  // What nobody ever served is known at once, even now.
+  expect((await world.chat({ model: "never" })).status).toBe(404);
+  const waiting = [world.chat({ model: "gone" }), world.chat({ model: "llama3:8b-q8" })];
+  await world.when(() => world.pool.waiting === 2, "two requests wait");
+  clock.advance(9_999);
+  expect(world.pool.waiting).toBe(2);
+  clock.advance(1);
+  for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(404);
+  expect((await world.chat({ model: "gone" })).status).toBe(404);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a newer connection of the same id takes the worker's place; the old one's end does not evict it", async () => {
+  await using world = new World();
+  const old = await HandWorker.connect(world.connectUrl, { v2: true });
+  old.register({ worker_id: "same" });
+  await world.when(() => world.pool.registry.size === 1, "the old one");
+  const waiting = world.chat();
+  await old.frame("head");
+  const { backend } = await world.worker({ clientId: "same", clientName: "newer" });
+  // What the old one had begun goes to the new one: nothing of an answer was there.
+  expect((await waiting).status).toBe(200);
+  expect(await old.end()).toMatchObject({ code: 1008 });
+  expect(world.pool.registry.get("same")?.name).toBe("newer");
+  expect(world.pool.registry.size).toBe(1);
+  expect((await world.chat()).status).toBe(200);
+  expect(backend.requests).toHaveLength(2);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a worker without capacity is waited for, and served as soon as it has some", async () => {
+  await using world = new World();
+  const worker = await HandWorker.connect(world.connectUrl, { v2: true });
+  worker.register({ max_concurrency: 0 });
+  await world.when(() => world.pool.registry.size === 1, "a worker");
+  const waiting = world.chat();
+  await world.when(() => world.pool.waiting === 1, "a request waits");
+  worker.send({ type: "status_update", max_concurrency: 1, status: "idle" });
+  const { id } = await worker.frame("head");
+  worker.answer(id, 200, '{"by":"hand"}');
+  expect(await (await waiting).json()).toEqual({ by: "hand" });
+  expect(await world.leftovers()).toEqual({});
+  worker.close();
+});
+
+test("a model that a worker gives up is gone, one that it adds is served", async () => {
+  await using world = new World({ pool: { graceMs: 0 } });
+  const worker = await HandWorker.connect(world.connectUrl, { v2: true });
+  worker.register({ models: ["old"] });
+  await world.when(() => world.pool.registry.size === 1, "a worker");
+  worker.send({ type: "status_update", max_concurrency: 1, models: ["new"] });
+  await worker.handled();
+  expect((await world.chat({ model: "old" })).status).toBe(404);
+  const answer = world.chat({ model: "new" });
+  worker.answer((await worker.frame("head")).id, 200, "{}");
+  expect((await answer).status).toBe(200);
+  worker.close();
+});
+
+test("a request for a busy model does not take another model's worker", async () => {
+  await using world = new World();
+  const { backend: a } = await world.worker({ models: ["a"], maxConcurrency: 1 });
+  const { backend: b } = await world.worker({ models: ["b"], maxConcurrency: 1 });
+  a.respond = silent();
+  const abort = new AbortController();
+  const holding = world.chat({ model: "a" }, { signal: abort.signal }).catch(() => undefined);
+  await a.arrived(1);
+  const waiting = world.chat({ model: "a" }, { signal: abort.signal }).catch(() => undefined);
+  await world.when(() => world.pool.waiting === 1, "one waits");
+  expect((await world.chat({ model: "b" })).status).toBe(200);
+  expect(counts([a, b])).toEqual([1, 1]);
+  abort.abort();
+  await Promise.all([holding, waiting]);
+  expect(await world.leftovers()).toEqual({});
+});

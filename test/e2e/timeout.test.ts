@@ -1,0 +1,234 @@
+// A backend that falls silent is given up, whatever its agent says of itself; one that thinks is waited for.
+import { expect, test } from "bun:test";
+import { bytes, cut, headThenSilent, silent } from "../kit/backend.ts";
+import { Call } from "../kit/call.ts";
+import { TestClock } from "../kit/clock.ts";
+import { Events } from "../kit/events.ts";
+import { HandWorker } from "../kit/hand.ts";
+import { API_KEY, World } from "../kit/world.ts";
+
+const SSE: [string, string][] = [["content-type", "text/event-stream"]];
+
+const client = (world: World, body: object): Call =>
+  new Call(`${world.url}/chat/completions`, {
+    headers: { Authorization: `Bearer ${API_KEY}` },
+    body: JSON.stringify({ model: "test-model", ...body }),
+  });
+
+/** Lets time pass for the broker while the worker's heartbeats go on. */
+async function pass(clock: TestClock, worker: HandWorker, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 2_500) {
+    worker.send({ type: "heartbeat", ts: 1 });
+    await worker.handled();
+    clock.advance(Math.min(2_500, left));
+  }
+  await worker.handled();
+}
+
+async function handWorker(world: World): Promise<HandWorker> {
+  const worker = await HandWorker.connect(world.connectUrl, { v2: true });
+  worker.register();
+  await world.when(() => world.pool.registry.size === 1, "the worker is registered");
+  return worker;
+}
+
+test("a silent backend is a 504, and hears that it is over", async () => {
+  await using world = new World({ broker: { requestTimeoutMs: 200 } });
+  const { backend } = await world.worker();
+  backend.respond = silent();
+  for (const stream of [false, true]) {
+    const answer = await world.chat({ stream });
+    expect(answer.status).toBe(504);
+    expect(await answer.json()).toMatchObject({ error: { code: "timeout", type: "server_error" } });
+  }
+  await backend.aborted(2);
+  // A slow backend is not asked again elsewhere.
+  expect(backend.requests).toHaveLength(2);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("heartbeats of its agent do not keep a silent backend's request alive, nor does its end harm the worker", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock, broker: { requestTimeoutMs: 60_000 } });
+  const worker = await handWorker(world);
+  const answer = world.chat();
+  const { id } = await worker.frame("head");
+  await pass(clock, worker, 57_500);
+  expect(world.pool.inflight).toBe(1);
+  await pass(clock, worker, 2_500);
+  expect((await answer).status).toBe(504);
+  expect(await worker.frame("reset")).toMatchObject({ id, code: "timeout" });
+  expect(world.pool.registry.size).toBe(1);
+  const next = world.chat();
+  worker.answer((await worker.frame("head", 2)).id, 200, "{}");
+  expect((await next).status).toBe(200);
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("silence in mid-stream is an error event", async () => {
+  await using world = new World({ broker: { requestTimeoutMs: 200 } });
+  const { backend } = await world.worker();
+  backend.respond = (request, recorded) => {
+    const first = new TextEncoder().encode("data: one\n\n");
+    const body = new ReadableStream<Uint8Array>({
+      start: controller => controller.enqueue(first),
+      pull: () => new Promise<void>(() => undefined),
+    });
+    expect(recorded.method).toBe(request.method);
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  };
+  const events = await new Events(await world.chat({ stream: true })).all();
+  expect(events.map(({ event }) => event)).toEqual(["", "error"]);
+  expect(JSON.parse(events[1]?.data ?? "")).toMatchObject({ error: { code: "timeout" } });
+  await backend.aborted(1);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("silence after the head alone is an error too: an event of a stream, a cut body of anything else", async () => {
+  await using world = new World({ broker: { requestTimeoutMs: 200 } });
+  const { backend } = await world.worker();
+  backend.respond = headThenSilent();
+  const events = await new Events(await world.chat({ stream: true })).all();
+  expect(events.map(({ event }) => event)).toEqual(["error"]);
+  // The agent waits for the first bytes of what is no stream, so the client still gets a status.
+  backend.respond = headThenSilent({ "content-type": "application/json" });
+  const plain = client(world, {});
+  const answer = await plain.answer();
+  expect(answer.status).toBe(504);
+  await backend.aborted(2);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("silence in the middle of a body cuts it, it never ends as if it were whole", async () => {
+  await using world = new World({ broker: { requestTimeoutMs: 200 } });
+  const { backend } = await world.worker();
+  backend.respond = () =>
+    new Response(
+      new ReadableStream<Uint8Array>({
+        start: controller => controller.enqueue(new TextEncoder().encode('{"half":')),
+        pull: () => new Promise<void>(() => undefined),
+      }),
+      { headers: { "content-type": "application/json" } },
+    );
+  const answer = await client(world, {}).answer();
+  expect(answer.complete).toBeFalse();
+  expect(answer.body.toString()).toBe('{"half":');
+  await backend.aborted(1);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a backend that says something now and then is never timed out", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock, broker: { requestTimeoutMs: 10_000 } });
+  const worker = await handWorker(world);
+  const reading = client(world, { stream: true });
+  const { id } = await worker.frame("head");
+  await pass(clock, worker, 9_000);
+  worker.put(batch => batch.putHead(id, { status: 200, headers: SSE }, false));
+  await worker.handled();
+  for (let i = 1; i <= 4; i++) {
+    await pass(clock, worker, 9_000);
+    worker.put(batch => batch.putData(id, Buffer.from(`data: ${i}\n\n`), false));
+    await reading.shows(`data: ${i}\n\n`);
+  }
+  worker.put(batch => batch.putData(id, Buffer.alloc(0), true));
+  const answer = await reading.answer();
+  expect(answer.complete).toBeTrue();
+  expect(answer.body.toString()).toBe("data: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n");
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a stream whose backend thinks gets a comment every 15 seconds, then the answer untouched", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const worker = await handWorker(world);
+  const reading = client(world, { stream: true });
+  const { id } = await worker.frame("head");
+  await pass(clock, worker, 15_000);
+  await reading.shows(": keep-alive\n\n");
+  const head = await reading.head();
+  expect(head.status).toBe(200);
+  expect(head.headers).toContainEqual(["content-type", "text/event-stream"]);
+  await pass(clock, worker, 15_000);
+  await reading.shows(": keep-alive\n\n: keep-alive\n\n");
+  worker.put(batch => batch.putHead(id, { status: 200, headers: SSE }, false));
+  await worker.handled();
+  await pass(clock, worker, 15_000);
+  await reading.shows(": keep-alive\n\n: keep-alive\n\n: keep-alive\n\n");
+  worker.put(batch => batch.putData(id, Buffer.from("data: half"), false));
+  await reading.shows("data: half");
+  // Once the answer has begun it is the backend's alone: a comment could land inside an event.
+  await pass(clock, worker, 45_000);
+  worker.put(batch => batch.putData(id, Buffer.from(" whole\n\n"), true));
+  const answer = await reading.answer();
+  expect(answer.body.toString()).toBe(`${": keep-alive\n\n".repeat(3)}data: half whole\n\n`);
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("the backend's head does not come in vain: comments fill the time until its first event", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const worker = await handWorker(world);
+  const reading = client(world, { stream: true });
+  const { id } = await worker.frame("head");
+  worker.put(batch => batch.putHead(id, { status: 200, headers: [...SSE, ["x-mine", "1"]] }, false));
+  await worker.handled();
+  await pass(clock, worker, 15_000);
+  await reading.shows(": keep-alive\n\n");
+  expect((await reading.head()).headers).toContainEqual(["x-mine", "1"]);
+  worker.put(batch => batch.putData(id, Buffer.from("data: 1\n\n"), true));
+  expect((await reading.answer()).body.toString()).toBe(": keep-alive\n\ndata: 1\n\n");
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("what fails after a comment has opened the stream is an error event", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const worker = await handWorker(world);
+  const reading = client(world, { stream: true });
+  const { id } = await worker.frame("head");
+  await pass(clock, worker, 15_000);
+  await reading.shows(": keep-alive\n\n");
+  worker.answer(id, 400, JSON.stringify({ error: { message: "prompt too long", type: "x" } }));
+  const answer = await reading.answer();
+  expect(answer.complete).toBeTrue();
+  const [, data] = /event: error\ndata: (.*)\n\n$/.exec(answer.body.toString()) ?? [];
+  expect(JSON.parse(data ?? "")).toMatchObject({
+    error: { message: "prompt too long", type: "invalid_request_error", code: "invalid_request" },
+  });
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a plain request gets no comments: it waits for its status", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const worker = await handWorker(world);
+  const reading = client(world, {});
+  const { id } = await worker.frame("head");
+  await pass(clock, worker, 60_000);
+  worker.answer(id, 201, '{"late":true}');
+  const answer = await reading.answer();
+  expect([answer.status, answer.body.toString()]).toEqual([201, '{"late":true}']);
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("the agent gives up its backend too, and the client hears a timeout", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ requestTimeoutMs: 200 });
+  backend.respond = silent();
+  const answer = await world.chat();
+  expect(answer.status).toBe(504);
+  expect(await answer.json()).toMatchObject({ error: { code: "timeout" } });
+  await backend.aborted(1);
+  backend.respond = cut("");
+  expect((await world.chat()).status).toBe(502);
+  backend.respond = bytes(["{}"]);
+  expect((await world.chat()).status).toBe(200);
+  expect(await world.leftovers()).toEqual({});
+});

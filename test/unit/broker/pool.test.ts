@@ -1,0 +1,464 @@
+import { describe, expect, test } from "bun:test";
+import { Pool, type Seat, type Wanted } from "../../../src/broker/pool/pool.ts";
+import { Worker } from "../../../src/broker/pool/worker.ts";
+import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
+import type { PoolSettings } from "../../../src/modules/module.ts";
+import { UNROUTABLE_MS } from "../../../src/protocol/limits.ts";
+import { registerMessage, statusMessage } from "../../../src/protocol/messages.ts";
+import { LinkedPair } from "../../../src/protocol/pair.ts";
+import { TestClock } from "../../kit/clock.ts";
+
+const SETTINGS: PoolSettings = {
+  queueSize: 1000,
+  queueTimeoutMs: 60_000,
+  queueUpdateMs: 0,
+  graceMs: 0,
+  minScore: 0.5,
+  maxParallel: 1,
+};
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
+
+/** A request on its way to a seat. */
+interface Asked {
+  name: string;
+  wanted: Wanted;
+  seat: Seat | undefined;
+  error: NfrxError | undefined;
+  abort(): void;
+}
+
+class Place {
+  readonly clock = new TestClock();
+  readonly pool: Pool;
+  /** Names of the requests that got a seat, in order. */
+  readonly seated: string[] = [];
+
+  constructor(settings: Partial<PoolSettings> = {}) {
+    this.pool = new Pool("llm", this.clock, { ...SETTINGS, ...settings });
+  }
+
+  worker(id: string, models: string[] = ["m"], maxConcurrency = 1): Worker {
+    const pair = new LinkedPair({ clock: this.clock });
+    const register = registerMessage.parse({
+      type: "register",
+      worker_id: id,
+      models,
+      max_concurrency: maxConcurrency,
+    });
+    return new Worker(pair.broker, register, "remote", this.clock.wall());
+  }
+
+  join(id: string, models?: string[], maxConcurrency?: number): Worker {
+    const worker = this.worker(id, models, maxConcurrency);
+    this.pool.join(worker);
+    return worker;
+  }
+
+  ask(name: string, label: string | undefined = "m", fields: Partial<Wanted> = {}): Asked {
+    const abort = new AbortController();
+    const wanted: Wanted = { label, caller: () => name.slice(0, 1), signal: abort.signal, ...fields };
+    const asked: Asked = { name, wanted, seat: undefined, error: undefined, abort: () => abort.abort() };
+    this.again(asked);
+    return asked;
+  }
+
+  /** Asks with the same wish, and so with the same ticket. */
+  again(asked: Asked): void {
+    asked.seat = undefined;
+    const take = (seat: Seat): void => {
+      asked.seat = seat;
+      this.seated.push(asked.name);
+    };
+    try {
+      const acquired = this.pool.acquire(asked.wanted);
+      if (!(acquired instanceof Promise)) return take(acquired);
+      acquired.then(take, (error: NfrxError) => {
+        asked.error = error;
+      });
+    } catch (error) {
+      asked.error = toNfrxError(error);
+    }
+  }
+}
+
+const status = (fields: object) => statusMessage.parse({ type: "status_update", max_concurrency: 1, ...fields });
+
+describe("seats", () => {
+  test("never more than a worker's concurrency", async () => {
+    const place = new Place();
+    const worker = place.join("w", ["m"], 3);
+    const { armed } = place.clock;
+    const asked = Array.from({ length: 10 }, (_, n) => place.ask(`a${n}`));
+    const held = (): Asked[] => asked.filter(({ seat }) => seat !== undefined);
+    for (let round = 0; round < 10; round++) {
+      await turn();
+      expect(worker.inflight).toBeLessThanOrEqual(3);
+      expect(place.pool.inflight).toBe(worker.inflight);
+      const first = held()[0];
+      if (first === undefined) break;
+      first.seat?.release();
+      first.seat?.release();
+      first.seat = undefined;
+    }
+    await turn();
+    expect(place.seated).toEqual(asked.map(({ name }) => name));
+    for (const { seat } of held()) seat?.release();
+    expect([worker.inflight, place.pool.inflight, place.pool.waiting, place.clock.armed]).toEqual([0, 0, 0, armed]);
+  });
+
+  test("a smaller concurrency takes no seat away and gives none", async () => {
+    const place = new Place();
+    const worker = place.join("w", ["m"], 3);
+    const [a, b, c] = [place.ask("a"), place.ask("b"), place.ask("c")];
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 1 })));
+    const d = place.ask("d");
+    a.seat?.release();
+    b.seat?.release();
+    await turn();
+    expect([worker.inflight, worker.free, d.seat]).toEqual([1, 0, undefined]);
+    c.seat?.release();
+    await turn();
+    expect(d.seat?.worker).toBe(worker);
+  });
+
+  test("equal workers take turns", () => {
+    const place = new Place();
+    for (const id of ["a", "b", "c"]) place.join(id);
+    const order = Array.from({ length: 9 }, () => {
+      const { seat } = place.ask("x");
+      const id = seat?.worker.id;
+      seat?.release();
+      return id;
+    });
+    expect(order.join("")).toBe("abcabcabc");
+  });
+
+  test("exact before alias, alias before waiting", () => {
+    const place = new Place();
+    place.join("quantized", ["llama3:8b-q4_0"]);
+    place.join("exact", ["llama3:8b"]);
+    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("exact");
+    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("quantized");
+    expect(place.ask("x", "llama3:70b").error?.code).toBe("no_worker");
+    const strict = new Place({ minScore: 1 });
+    strict.join("quantized", ["llama3:8b-q4_0"]);
+    expect(strict.ask("x", "llama3:8b").error?.code).toBe("no_worker");
+  });
+
+  test("a pinned request goes to its worker or nowhere", async () => {
+    const place = new Place({ graceMs: 1000 });
+    const [a] = [place.join("a"), place.join("b")];
+    const first = place.ask("x", "m", { workerId: "a" });
+    const second = place.ask("y", "m", { workerId: "a" });
+    expect([first.seat?.worker, second.seat]).toEqual([a, undefined]);
+    expect(place.ask("z", "m", { workerId: "c" }).error?.message).toContain("no worker c");
+    place.pool.leave(a);
+    await turn();
+    expect(second.error?.code).toBe("no_worker");
+  });
+
+  test("several free ones at once, each once", () => {
+    const place = new Place();
+    for (const id of ["a", "b", "c"]) place.join(id, ["m"], 2);
+    const { wanted } = place.ask("x");
+    const seats = place.pool.acquireFree(wanted, 5);
+    expect(seats.map(({ worker }) => worker.id).sort()).toEqual(["a", "b", "c"]);
+    expect(place.pool.acquireFree(wanted, 2)).toHaveLength(2);
+    expect(place.pool.inflight).toBe(6);
+    expect(place.pool.acquireFree(wanted, 2)).toEqual([]);
+    for (const seat of seats) seat.release();
+    expect(place.pool.inflight).toBe(3);
+  });
+
+  test("none at a worker whose connection is silent", async () => {
+    const place = new Place();
+    const worker = place.join("w");
+    place.clock.advance(UNROUTABLE_MS);
+    const asked = place.ask("x");
+    expect([asked.seat, asked.error, worker.free, worker.present]).toEqual([undefined, undefined, 0, true]);
+    worker.link.receive('{"type":"heartbeat"}');
+    place.pool.wake();
+    await turn();
+    expect(asked.seat?.worker).toBe(worker);
+  });
+});
+
+describe("waiting", () => {
+  test("callers take turns, each in its own order", async () => {
+    const place = new Place();
+    place.join("w");
+    const running = place.ask("r");
+    const asked = [...Array.from({ length: 200 }, (_, n) => `a${n}`), "b0", "b1", "c0"].map(name => place.ask(name));
+    expect(place.pool.waiting).toBe(203);
+    running.seat?.release();
+    for (let n = 0; n < 6; n++) {
+      await turn();
+      asked.find(({ name }) => name === place.seated.at(-1))?.seat?.release();
+    }
+    await turn();
+    expect(place.seated.slice(1)).toEqual(["a0", "b0", "c0", "a1", "b1", "a2", "a3"]);
+  });
+
+  test("who cannot run is passed over and keeps the place", async () => {
+    const place = new Place();
+    const [m, n] = [place.join("m", ["m"]), place.join("n", ["n"])];
+    const [holdM, holdN] = [place.ask("x", "m"), place.ask("x", "n")];
+    const [first, second, third] = [place.ask("a1", "m"), place.ask("a2", "n"), place.ask("b1", "m")];
+    holdN.seat?.release();
+    await turn();
+    expect([first.seat, second.seat?.worker, third.seat]).toEqual([undefined, n, undefined]);
+    expect(place.pool.position(first.wanted)).toBe(1);
+    expect(place.pool.position(third.wanted)).toBe(2);
+    expect(place.pool.position(second.wanted)).toBe(0);
+    holdM.seat?.release();
+    await turn();
+    expect([first.seat?.worker, third.seat]).toEqual([m, undefined]);
+  });
+
+  test("a request that failed comes back to its old place", async () => {
+    const place = new Place();
+    place.join("w");
+    const running = place.ask("r");
+    const [first, second] = [place.ask("a1"), place.ask("a2")];
+    running.seat?.release();
+    await turn();
+    expect([first.seat !== undefined, second.seat]).toEqual([true, undefined]);
+    const { ticket } = first.wanted;
+    const other = place.join("v", ["v"]);
+    first.wanted.excluded = new Set([other]);
+    const seat = first.seat;
+    place.ask("a3");
+    place.again(first);
+    expect(first.wanted.ticket).toBe(ticket!);
+    expect(place.pool.position(first.wanted)).toBe(1);
+    seat?.release();
+    await turn();
+    expect(place.seated.at(-1)).toBe("a1");
+  });
+
+  test("and may do so when the queue is full", async () => {
+    const place = new Place({ queueSize: 1 });
+    const worker = place.join("w");
+    const running = place.ask("r");
+    const first = place.ask("a1");
+    expect(place.ask("a2").error).toMatchObject({ code: "worker_busy", status: 503, detail: { retryAfterSeconds: 5 } });
+    running.seat?.release();
+    await turn();
+    const seat = first.seat;
+    const second = place.ask("a2");
+    expect([second.error, place.pool.waiting]).toEqual([undefined, 1]);
+    place.again(first);
+    expect([first.error, place.pool.waiting]).toEqual([undefined, 2]);
+    seat?.release();
+    await turn();
+    expect(first.seat?.worker).toBe(worker);
+  });
+
+  test("has an end", async () => {
+    const place = new Place({ queueTimeoutMs: 1000 });
+    place.join("w");
+    const running = place.ask("r");
+    const [first] = [place.ask("a1")];
+    place.clock.advance(400);
+    const second = place.ask("a2");
+    place.clock.advance(599);
+    await turn();
+    expect([first.error, place.pool.waiting]).toEqual([undefined, 2]);
+    place.clock.advance(1);
+    await turn();
+    expect(first.error).toMatchObject({ code: "worker_busy", detail: { retryAfterSeconds: 5 } });
+    expect(place.pool.waiting).toBe(1);
+    running.seat?.release();
+    await turn();
+    place.clock.advance(1000);
+    await turn();
+    expect([second.error, second.seat !== undefined]).toEqual([undefined, true]);
+  });
+
+  test("ends when the client goes away", async () => {
+    const place = new Place();
+    place.join("w");
+    const running = place.ask("r");
+    let waits = 0;
+    const first = place.ask("a1", "m", { onWait: () => waits++ });
+    const second = place.ask("a2");
+    first.abort();
+    await turn();
+    expect([first.error?.code, place.pool.waiting, waits]).toEqual(["canceled", 1, 1]);
+    running.seat?.release();
+    await turn();
+    expect([first.seat, second.seat !== undefined]).toEqual([undefined, true]);
+    second.abort();
+    expect(place.pool.inflight).toBe(1);
+    const gone = place.ask("a3", "m", { signal: AbortSignal.abort() });
+    await turn();
+    expect([gone.error?.code, place.pool.waiting]).toEqual(["canceled", 0]);
+  });
+
+  test("leaves nothing behind", async () => {
+    const place = new Place({ queueTimeoutMs: 1000 });
+    place.join("w");
+    const armed = place.clock.armed;
+    const running = place.ask("r");
+    const [a, b, c] = [place.ask("a"), place.ask("b"), place.ask("c")];
+    expect(place.clock.armed).toBe(armed + 3);
+    a.abort();
+    running.seat?.release();
+    await turn();
+    b.seat?.release();
+    await turn();
+    c.seat?.release();
+    expect([place.clock.armed, place.pool.waiting, place.pool.inflight]).toEqual([armed, 0, 0]);
+  });
+});
+
+describe("workers that come and go", () => {
+  test("nobody serves it", () => {
+    const place = new Place();
+    expect(place.ask("x").error).toMatchObject({ code: "no_worker", status: 404, detail: { param: "model" } });
+    const anyone = new Place();
+    expect(place.pool.acquireFree(anyone.ask("x").wanted, 1)).toEqual([]);
+    const pool = new Pool("docling", place.clock, SETTINGS);
+    expect(() => pool.acquire({ label: undefined, caller: () => "", signal: new AbortController().signal })).toThrow(
+      "no worker",
+    );
+  });
+
+  test("any worker will do where there are no models", () => {
+    const place = new Place();
+    const worker = place.join("w", []);
+    const asked = place.ask("x", "m", { label: undefined });
+    expect(asked.seat?.worker).toBe(worker);
+  });
+
+  test("a newcomer serves who waits", async () => {
+    const place = new Place();
+    place.join("a");
+    place.ask("r");
+    const waiting = place.ask("x");
+    const other = place.join("b");
+    await turn();
+    expect(waiting.seat?.worker).toBe(other);
+  });
+
+  test("a worker that becomes ready, or learns a model, serves who waits", async () => {
+    const place = new Place();
+    const worker = place.join("w", ["m"], 0);
+    const waiting = place.ask("x");
+    expect(waiting.seat).toBeUndefined();
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, status: "not_ready" })));
+    await turn();
+    expect([waiting.seat, waiting.error, worker.state]).toEqual([undefined, undefined, "not_ready"]);
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, status: "idle" })));
+    await turn();
+    expect(waiting.seat?.worker).toBe(worker);
+  });
+
+  test("who waits for a worker that leaves is told", async () => {
+    const place = new Place();
+    const worker = place.join("w");
+    place.ask("r");
+    const waiting = place.ask("x");
+    place.pool.leave(worker);
+    await turn();
+    expect(waiting.error?.code).toBe("no_worker");
+    expect(worker.state).toBe("gone");
+  });
+
+  test("unless it was gone for a moment only", async () => {
+    const place = new Place({ graceMs: 5000 });
+    const worker = place.join("w");
+    place.ask("r");
+    const waiting = place.ask("x");
+    place.pool.leave(worker);
+    const late = place.ask("y");
+    place.clock.advance(4999);
+    await turn();
+    expect([waiting.error, late.error, place.pool.waiting]).toEqual([undefined, undefined, 2]);
+    const back = place.join("w", ["m"], 2);
+    await turn();
+    expect([waiting.seat?.worker, late.seat?.worker]).toEqual([back, back]);
+  });
+
+  test("and the moment ends", async () => {
+    const place = new Place({ graceMs: 5000 });
+    const worker = place.join("w", ["m", "llama3:8b-q4"]);
+    const anyone = place.ask("r");
+    expect(anyone.seat).toBeDefined();
+    place.pool.leave(worker);
+    const asked = [place.ask("x"), place.ask("y", "llama3:8b"), place.ask("z", "m", { label: undefined })];
+    expect(place.ask("other", "unknown").error?.code).toBe("no_worker");
+    place.clock.advance(5000);
+    await turn();
+    expect(asked.map(({ error }) => error?.code)).toEqual(["no_worker", "no_worker", "overloaded"]);
+    expect(place.ask("x").error?.code).toBe("no_worker");
+    expect(place.pool.waiting).toBe(0);
+  });
+
+  test("a draining worker takes nothing new and finishes what it has", async () => {
+    const place = new Place();
+    const worker = place.join("w", ["m"], 2);
+    const running = place.ask("r");
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 2, status: "draining" })));
+    expect([worker.state, place.ask("x").error?.code]).toEqual(["draining", "no_worker"]);
+    running.seat?.release();
+    expect([worker.inflight, place.pool.inflight]).toEqual([0, 0]);
+    expect(place.pool.registry.models()).toEqual([]);
+  });
+
+  test("a model that a worker no longer names is gone with its last worker", async () => {
+    const place = new Place();
+    const [a, b] = [place.join("a", ["m", "n"]), place.join("b", ["m"])];
+    place.pool.change(a, () => a.update(status({ models: ["n"] })));
+    expect(place.ask("x").seat?.worker).toBe(b);
+    expect(place.ask("y", "n").seat?.worker).toBe(a);
+    place.pool.change(b, () => b.update(status({ models: [] })));
+    expect(place.ask("z").error?.code).toBe("no_worker");
+    expect(place.pool.registry.models().map(({ id, owners }) => [id, owners])).toEqual([["n", ["a"]]]);
+  });
+
+  test("a newer connection of the same id takes the older one's place", async () => {
+    const place = new Place();
+    const older = place.join("w", ["m"], 1);
+    const running = place.ask("r");
+    const waiting = place.ask("x");
+    const newer = place.worker("w", ["m"], 1);
+    expect(place.pool.join(newer)).toBe(older);
+    await turn();
+    expect([older.gone, waiting.seat?.worker, place.pool.registry.size]).toEqual([true, newer, 1]);
+    // What the older one still had, and its leaving, change nothing for the newer.
+    running.seat?.release();
+    place.pool.leave(older);
+    expect([older.inflight, newer.inflight, place.pool.inflight, place.pool.registry.get("w")]).toEqual([
+      0,
+      1,
+      1,
+      newer,
+    ]);
+    expect(place.ask("y").error).toBeUndefined();
+  });
+
+  test("counts of links that are gone stay in the sum", () => {
+    const place = new Place();
+    const [a, b] = [place.join("a"), place.join("b")];
+    a.link.stats.bytesIn += 100;
+    b.link.stats.bytesIn += 10;
+    place.pool.leave(a);
+    place.pool.leave(a);
+    expect(place.pool.linkStats.bytesIn).toBe(110);
+    place.join("b");
+    expect(place.pool.linkStats.bytesIn).toBe(110);
+    place.pool.leave(b);
+    expect(place.pool.linkStats.bytesIn).toBe(110);
+  });
+
+  test("the first worker is waited for", async () => {
+    const place = new Place();
+    const first = place.pool.firstWorker();
+    const worker = place.join("a");
+    place.join("b");
+    expect(await first).toBe(worker);
+    expect(await place.pool.firstWorker()).toBe(worker);
+  });
+});

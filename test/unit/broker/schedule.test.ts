@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import {
+  aliasOf,
+  type Candidate,
+  choose,
+  type Offer,
+  SCORE_ALIAS,
+  SCORE_EXACT,
+} from "../../../src/broker/pool/schedule.ts";
+
+function candidate(id: string, fields: Partial<Candidate> = {}): Candidate {
+  const { maxConcurrency = 1, inflight = 0 } = fields;
+  return { id, free: maxConcurrency - inflight, present: true, inflight, maxConcurrency, lastChosen: 0, ...fields };
+}
+
+const exact = (worker: Candidate): Offer<Candidate> => ({ worker, score: SCORE_EXACT });
+const alias = (worker: Candidate): Offer<Candidate> => ({ worker, score: SCORE_ALIAS });
+
+function chosen(offers: Offer<Candidate>[], minScore = 0, excluded?: Set<Candidate>): string {
+  const choice = choose(offers, minScore, excluded);
+  return choice.kind === "seat" ? choice.worker.id : choice.kind;
+}
+
+describe("choose", () => {
+  test("the exact model before an alias, however loaded", () => {
+    const busy = candidate("exact", { maxConcurrency: 10, inflight: 9 });
+    expect(chosen([alias(candidate("idle")), exact(busy)])).toBe("exact");
+    const full = candidate("exact", { maxConcurrency: 10, inflight: 10 });
+    expect(chosen([alias(candidate("idle")), exact(full)])).toBe("idle");
+  });
+
+  test("the one with the least part of its seats taken", () => {
+    const offers = [
+      exact(candidate("half", { maxConcurrency: 2, inflight: 1 })),
+      exact(candidate("third", { maxConcurrency: 30, inflight: 10 })),
+      exact(candidate("most", { maxConcurrency: 4, inflight: 3 })),
+    ];
+    expect(chosen(offers)).toBe("third");
+    expect(chosen(offers.reverse())).toBe("third");
+  });
+
+  test("of equals, the one chosen longest ago", () => {
+    const offers = ["a", "b", "c"].map((id, at) => exact(candidate(id, { lastChosen: [5, 2, 9][at] ?? 0 })));
+    expect(chosen(offers)).toBe("b");
+    const idle = candidate("small", { lastChosen: 3 });
+    const large = candidate("large", { maxConcurrency: 100, lastChosen: 4 });
+    expect(chosen([exact(large), exact(idle)])).toBe("small");
+  });
+
+  test("nobody who is excluded, gone, or scores too little", () => {
+    const [a, b] = [candidate("a"), candidate("b", { lastChosen: 1 })];
+    expect(chosen([exact(a), exact(b)], 0, new Set([a]))).toBe("b");
+    expect(chosen([exact(a), exact(b)], 0, new Set([a, b]))).toBe("none");
+    expect(chosen([exact(candidate("gone", { present: false }))])).toBe("none");
+    expect(chosen([alias(a)], 1)).toBe("none");
+    expect(chosen([alias(a)], 0.5)).toBe("a");
+    expect(chosen([])).toBe("none");
+  });
+
+  test("busy when somebody serves it and has no seat", () => {
+    const full = candidate("full", { inflight: 1 });
+    const unready = candidate("unready", { maxConcurrency: 0 });
+    expect(chosen([exact(full)])).toBe("busy");
+    expect(chosen([exact(unready)])).toBe("busy");
+    expect(chosen([exact(full)], 0, new Set([full]))).toBe("none");
+    expect(chosen([exact(candidate("over", { inflight: 3, free: -2 }))])).toBe("busy");
+  });
+});
+
+test.each([
+  ["llama3:8b", "llama3:8b"],
+  ["llama3:8b-q4_0", "llama3:8b"],
+  ["llama3:8b-instruct-q4_K_M", "llama3:8b"],
+  ["qwen2.5-coder:7b-fp16", "qwen2.5-coder:7b"],
+  ["registry.example:5000/team/model:13b-q5", "registry.example:5000/team/model:13b"],
+  ["llama3", undefined],
+  ["gpt-4o-mini", undefined],
+  ["llama3:", undefined],
+  ["llama3:-q4", undefined],
+  [":8b", undefined],
+  ["", undefined],
+  [":", undefined],
+])("the alias of %p is %p", (model, family) => {
+  expect(aliasOf(model)).toBe(family);
+});
