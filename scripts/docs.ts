@@ -1,6 +1,8 @@
 // Writes every page that follows from the source. With --check it writes nothing and names the pages that are stale.
+
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { Glob } from "bun";
 import { programs } from "../cmd/programs.ts";
 import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
@@ -13,11 +15,20 @@ function read(path: string): string | undefined {
   return existsSync(full) ? readFileSync(full, "utf8").replaceAll("\r\n", "\n") : undefined;
 }
 
+/** The source text of everything that runs in a broker or an agent, the wire's own limits aside. */
+function rooms(): string {
+  return [...new Glob("src/{lib,protocol,modules,broker,agent}/**/*.ts").scanSync({ cwd: root })]
+    .filter(path => path !== "src/protocol/limits.ts")
+    .sort()
+    .map(path => read(path) ?? "")
+    .join("\n");
+}
+
 /** Every page as it should be, by its path in the repository. */
 export function pages(): Map<string, string> {
   const found = new Map([
     ["doc/configuration.md", configurationPage(programs)],
-    ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", programs)],
+    ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", rooms(), programs)],
   ]);
   for (const program of programs) {
     found.set(`examples/config/${program.configFile}`, sampleYaml(program));

@@ -62,16 +62,11 @@ export function fillOptionTables(page: string, programs: readonly Program[]): st
   }, page);
 }
 
-/** doc/limits.md, from the source text of src/protocol/limits.ts and the options that set a limit. */
-export function limitsPage(protocolSource: string, programs: readonly Program[]): string {
-  const wire = [
-    ...protocolSource.matchAll(/\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\nexport const (\w+)(?::\s*\w+)? = ([\d_ *]+);/g),
-  ];
-  const wireRows = wire.map(([, doc = "", name = "", value = ""]) => [
-    code(name),
-    product(value),
-    cell(doc.replace(/\s*\n\s*\*?\s*/g, " ").trim()),
-  ]);
+/**
+ * doc/limits.md: the constants that carry a doc comment in the source text of src/protocol/limits.ts and in that of the
+ * other rooms, and the options that set a limit.
+ */
+export function limitsPage(wire: string, rooms: string, programs: readonly Program[]): string {
   const chapters = programs.map(program => {
     const rows = catalogOf(program).options.flatMap(option =>
       option.range === undefined
@@ -88,8 +83,22 @@ export function limitsPage(protocolSource: string, programs: readonly Program[])
     );
     return `## ${program.name}\n\n${table(["Option", "Default", "Least", "Most", "Purpose"], rows)}\n`;
   });
-  const protocol = `## Between broker and agent\n\nFixed; both ends are built with them.\n\n${table(["Name", "Value", "Meaning"], wireRows)}\n`;
-  return `${NOTICE}\n\n# Limits\n\n${[protocol, ...chapters].join("\n")}`;
+  const head = ["Name", "Value", "Meaning"];
+  const protocol = `## Between broker and agent\n\nFixed; both ends are built with them.\n\n${table(head, constants(wire))}\n`;
+  const processes = `## In the processes\n\nFixed.\n\n${table(head, constants(rooms))}\n`;
+  return `${NOTICE}\n\n# Limits\n\n${[protocol, processes, ...chapters].join("\n")}`;
+}
+
+/** The rows of all constants in a source text that are a number and have a doc comment. */
+function constants(source: string): string[][] {
+  const found = source.matchAll(
+    /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n(?:export )?const ([A-Z][A-Z\d_]+)(?::\s*\w+)? = ([\d_ *]+);/g,
+  );
+  return [...found].map(([, doc = "", name = "", value = ""]) => [
+    code(name),
+    product(value),
+    cell(doc.replace(/\s*\n\s*\*?\s*/g, " ").trim()),
+  ]);
 }
 
 const grouped = (value: number) => value.toLocaleString("en-US", { useGrouping: value >= 10_000 });

@@ -1,0 +1,84 @@
+// The world that both official SDKs meet.
+import { type DemoBackend, startDemoBackend } from "../../src/demo/backend.ts";
+import { chatStream, cut, embeddings, error, json, type Respond, silent, status, type TestBackend } from "../kit/backend.ts";
+import { Gate } from "../kit/gate.ts";
+import { World } from "../kit/world.ts";
+
+/** Long enough for a slow machine to answer, short enough to wait for. */
+const TIMEOUT_MS = 1_000;
+
+export interface Story {
+  world: World;
+  /** Three workers that serve `embed`. */
+  embedders: TestBackend[];
+  /** Serves models that are called after what they do: `endless`, `limited`, `invalid`, `silent`, `broken`. */
+  odd: TestBackend;
+  /** Passes for the words of `endless`. */
+  words: Gate;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Vectors that hold the number in their text. */
+const numbered: Respond = (request, recorded) => {
+  const body = recorded.json() as { model: string; input: string | string[]; encoding_format?: string };
+  if (!Array.isArray(body.input)) return embeddings()(request, recorded);
+  const data = body.input.map((text, index) => {
+    const vector = new Float32Array([Number(text.slice(4)), 0.5]);
+    const embedding =
+      body.encoding_format === "base64" ? Buffer.from(vector.buffer).toString("base64") : Array.from(vector);
+    return { object: "embedding", index, embedding };
+  });
+  const tokens = body.input.length;
+  return json({ object: "list", model: body.model, data, usage: { prompt_tokens: tokens, total_tokens: tokens } });
+};
+
+export async function startStory(): Promise<Story> {
+  const world = new World({ broker: { requestTimeoutMs: TIMEOUT_MS }, pool: { queueSize: 0 } });
+  const demo: DemoBackend = startDemoBackend({ wordMs: 1 });
+  await world.agent(demo, { clientName: "demo", maxConcurrency: 4 });
+  const embedders: TestBackend[] = [];
+  for (const batchSize of [16, 32, 64]) {
+    const { backend } = await world.worker({ models: ["embed"], batchSize });
+    backend.respond = numbered;
+    embedders.push(backend);
+  }
+  const { backend: odd } = await world.worker({
+    models: ["endless", "limited", "invalid", "silent", "broken"],
+    maxConcurrency: 4,
+  });
+  const words = new Gate();
+  const answers: Record<string, Respond> = {
+    endless: chatStream(Array(1_000).fill("word "), { gate: words }),
+    limited: status(429, error("slow down", "rate_limit_exceeded"), { "retry-after": "1" }),
+    invalid: status(400, error("no such thing", "invalid_value")),
+    silent: silent(),
+    broken: cut('data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"broken","choices":[]}\n\n', {
+      headers: { "content-type": "text/event-stream" },
+      gate: words,
+    }),
+  };
+  odd.respond = (request, recorded) => {
+    const { model } = recorded.json() as { model: string };
+    return answers[model]!(request, recorded);
+  };
+  // One seat, and a request that never leaves it: with no queue the next one is told that the worker is busy.
+  const { backend: busy } = await world.worker({ models: ["busy"], maxConcurrency: 1 });
+  busy.respond = () => new Response(new ReadableStream({ pull: () => words.wait() }), { headers: { "content-type": "text/event-stream" } });
+  busy.respond = chatStream(["held"], { gate: new Gate() });
+  const abort = new AbortController();
+  const held = (await world.chat({ model: "busy", stream: true }, { signal: abort.signal }).catch(() => undefined)) as
+    | Response
+    | undefined;
+  return {
+    world,
+    embedders,
+    odd,
+    words,
+    async [Symbol.asyncDispose]() {
+      abort.abort();
+      await held?.body?.cancel().catch(() => undefined);
+      await world.stop();
+      await demo.stop();
+    },
+  };
+}
