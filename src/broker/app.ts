@@ -42,7 +42,8 @@ export interface AppOptions {
 export function buildApp(options: AppOptions): (request: Request) => Response | Promise<Response> {
   const { api, metrics, sources, stateStream, server, log } = options;
   const guard = (request: Request): void => api.check(request.headers, () => peerOf(request, server()));
-  const app = new Elysia({ aot: true, normalize: false })
+  // Elysia takes a host for at least four letters long otherwise, and finds no route at http://ai/.
+  const app = new Elysia({ aot: true, normalize: false, handler: { standardHostname: false } })
     .onError(({ error, code, request }) => {
       if (code === "NOT_FOUND")
         return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");

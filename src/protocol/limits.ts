@@ -24,6 +24,8 @@ export const LINK_WINDOW = 8 * 1024 * 1024;
 export const LINK_WINDOW_STEP = 128 * 1024;
 /** Bytes that may wait in the socket's own buffer before streams hold back, so that a cancel is never behind megabytes. */
 export const SOCKET_HIGH_WATER = 256 * 1024;
+/** Bytes of answers to a peer (resets, credit, pongs) that may wait while it sends and does not read; beyond it a v2 connection is cut. */
+export const UNREAD_MAX = 4 * 1024 * 1024;
 /** Streams open at once on one connection at most. */
 export const STREAMS_MAX = 65_536;
 /** Bytes buffered for one stream of a v1 peer, which knows no credit; beyond it that stream is reset. */

@@ -6,6 +6,7 @@ import {
   SOCKET_HIGH_WATER,
   STREAM_WINDOW,
   STREAMS_MAX,
+  UNREAD_MAX,
   UNROUTABLE_MS,
   WINDOW_GROWTH,
 } from "./limits.ts";
@@ -335,6 +336,13 @@ export class Link implements StreamPort {
 
   ping(): void {
     this.#socket.ping();
+  }
+
+  /** Ends the connection when its peer makes us say more than it reads. */
+  checkUnread(): void {
+    if (this.#closed || this.#socket.buffered() <= UNREAD_MAX) return;
+    this.lost(1006, "the peer does not read");
+    this.#socket.terminate();
   }
 
   /** Grants window growth out of the link's budget. */

@@ -273,7 +273,9 @@ export class Outbox {
   next(max: number): Uint8Array {
     const chunk = this.#chunks[0];
     if (chunk === undefined || max <= 0) return NOTHING;
-    const bytes = chunk.subarray(this.#offset, this.#offset + max);
+    // Most chunks leave whole; a view of them would cost as much as copying them.
+    const whole = this.#offset === 0 && chunk.length <= max;
+    const bytes = whole ? chunk : chunk.subarray(this.#offset, this.#offset + max);
     this.#offset += bytes.length;
     this.#bytes -= bytes.length;
     if (this.#offset === chunk.length) {

@@ -66,7 +66,10 @@ export class WireV2 implements Wire, FrameSink {
   }
 
   flush(): void {
-    if (this.#control.length > 0) this.link.transmit(this.#control.take());
+    if (this.#control.length > 0) {
+      this.link.transmit(this.#control.take());
+      this.link.checkUnread();
+    }
     if (this.#batch.length > 0) this.link.transmit(this.#batch.take());
   }
 

@@ -1,11 +1,22 @@
 // The world that both official SDKs meet.
 import { type DemoBackend, startDemoBackend } from "../../src/demo/backend.ts";
-import { chatStream, cut, embeddings, error, json, type Respond, silent, status, type TestBackend } from "../kit/backend.ts";
+import {
+  chatStream,
+  cut,
+  embeddings,
+  error,
+  json,
+  type Respond,
+  silent,
+  status,
+  type TestBackend,
+} from "../kit/backend.ts";
 import { Gate } from "../kit/gate.ts";
+import { HandWorker } from "../kit/hand.ts";
 import { World } from "../kit/world.ts";
 
 /** Long enough for a slow machine to answer, short enough to wait for. */
-const TIMEOUT_MS = 1_000;
+const TIMEOUT_MS = 2_000;
 
 export interface Story {
   world: World;
@@ -61,22 +72,17 @@ export async function startStory(): Promise<Story> {
     const { model } = recorded.json() as { model: string };
     return answers[model]!(request, recorded);
   };
-  // One seat, and a request that never leaves it: with no queue the next one is told that the worker is busy.
-  const { backend: busy } = await world.worker({ models: ["busy"], maxConcurrency: 1 });
-  busy.respond = () => new Response(new ReadableStream({ pull: () => words.wait() }), { headers: { "content-type": "text/event-stream" } });
-  busy.respond = chatStream(["held"], { gate: new Gate() });
-  const abort = new AbortController();
-  const held = (await world.chat({ model: "busy", stream: true }, { signal: abort.signal }).catch(() => undefined)) as
-    | Response
-    | undefined;
+  // Connected, but with no seat to give, and there is no queue to wait in.
+  const busy = await HandWorker.connect(world.connectUrl);
+  busy.register({ models: ["busy"], max_concurrency: 0 });
+  await world.when(() => world.pool.registry.serves("busy"), "the busy worker is registered");
   return {
     world,
     embedders,
     odd,
     words,
     async [Symbol.asyncDispose]() {
-      abort.abort();
-      await held?.body?.cancel().catch(() => undefined);
+      busy.close();
       await world.stop();
       await demo.stop();
     },

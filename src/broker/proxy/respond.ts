@@ -191,14 +191,16 @@ class Pump {
 
 const EVENT_BREAK = Buffer.from("\n\n");
 
-/** True when the bytes end with the blank line that ends an event. */
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** True when the bytes end with the blank line that ends an event: LF LF, CR LF CR LF or CR CR. */
 function endsEvent(bytes: Uint8Array): boolean {
-  const text = Buffer.from(
-    bytes.buffer,
-    bytes.byteOffset + Math.max(0, bytes.length - 4),
-    Math.min(4, bytes.length),
-  ).toString("latin1");
-  return text.endsWith("\n\n") || text.endsWith("\r\n\r\n") || text.endsWith("\r\r");
+  const last = bytes[bytes.length - 1];
+  const before = bytes[bytes.length - 2];
+  if (last === CR) return before === CR;
+  if (last !== LF) return false;
+  return before === LF || (before === CR && bytes[bytes.length - 3] === LF && bytes[bytes.length - 4] === CR);
 }
 
 function finishWithError(controller: Controller, error: unknown, exchange: Exchange, context: RespondContext): void {

@@ -188,14 +188,19 @@ class World {
     const what = this.random();
     const live = this.ends.filter(end => !end.stream.closed || end.into.outcome === "open");
     const end = live[this.below(live.length)];
-    if (what < 0.45) {
-      this.pair.step(this.chance(0.5) ? "broker" : "agent");
-    } else if (what < 0.5) {
-      this.clock.advance(this.below(40));
-    } else if (what < 0.56 || end === undefined) {
-      const link = this.version === 2 && this.chance(0.3) ? this.pair.agent : this.pair.broker;
-      if (link.streams < 30) this.open(link);
-    } else if (what < 0.74) {
+    if (what < 0.45) this.pair.step(this.chance(0.5) ? "broker" : "agent");
+    else if (what < 0.5) this.clock.advance(this.below(40));
+    else if (what < 0.56 || end === undefined) this.#openSomewhere();
+    else this.#actOn(end, what);
+  }
+
+  #openSomewhere(): void {
+    const link = this.version === 2 && this.chance(0.3) ? this.pair.agent : this.pair.broker;
+    if (link.streams < 30) this.open(link);
+  }
+
+  #actOn(end: End, what: number): void {
+    if (what < 0.74) {
       if (end.canWrite && end.stream.out.bytes < 400_000) end.write(this.length());
       else if (!end.headSent) end.sendHead(this.chance(0.1));
     } else if (what < 0.8) {

@@ -1,0 +1,224 @@
+// The official SDK for JavaScript against a broker, its workers and their backends.
+import { expect, test } from "bun:test";
+import OpenAI from "openai";
+import { chatJson, chatStream } from "../kit/backend.ts";
+import { Gate } from "../kit/gate.ts";
+import { HandWorker } from "../kit/hand.ts";
+import { API_KEY, World } from "../kit/world.ts";
+import { type Story, startStory } from "./story.ts";
+
+const client = ({ world }: { world: World }, apiKey = API_KEY): OpenAI =>
+  new OpenAI({ baseURL: world.url, apiKey, maxRetries: 0 });
+
+const messages = [{ role: "user" as const, content: "one two three" }];
+
+async function failure(run: () => PromiseLike<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> {
+  try {
+    await run();
+  } catch (thrown) {
+    if (thrown instanceof OpenAI.APIError) return thrown;
+    throw thrown;
+  }
+  throw new Error("it did not fail");
+}
+
+/** Nothing is left when the SDK is done. */
+async function expectQuiet({ world }: Story): Promise<void> {
+  expect(await world.leftovers()).toEqual({});
+}
+
+test("models", async () => {
+  await using story = await startStory();
+  const sdk = client(story);
+  const ids: string[] = [];
+  for await (const model of sdk.models.list()) ids.push(model.id);
+  expect(ids).toEqual([
+    "broken",
+    "busy",
+    "demo-echo",
+    "demo-embed",
+    "embed",
+    "endless",
+    "invalid",
+    "limited",
+    "silent",
+  ]);
+  expect(await sdk.models.retrieve("demo-echo")).toMatchObject({ id: "demo-echo", object: "model", owned_by: "demo" });
+  await expectQuiet(story);
+});
+
+test("a chat, plain and streamed", async () => {
+  await using story = await startStory();
+  const sdk = client(story);
+  const plain = await sdk.chat.completions.create({ model: "demo-echo", messages });
+  expect(plain.choices[0]?.message.content).toContain("one two three");
+  expect(plain.usage?.completion_tokens).toBeGreaterThan(0);
+  const stream = await sdk.chat.completions.create({
+    model: "demo-echo",
+    messages,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  let text = "";
+  let usage: unknown;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    usage = chunk.usage ?? usage;
+  }
+  expect(text).toBe(plain.choices[0]?.message.content ?? "");
+  expect(usage).toEqual(plain.usage!);
+  await expectQuiet(story);
+});
+
+test("a response, plain and streamed", async () => {
+  await using story = await startStory();
+  const sdk = client(story);
+  const plain = await sdk.responses.create({ model: "demo-echo", input: "one two three" });
+  expect(plain.output_text).toContain("one two three");
+  const stream = await sdk.responses.create({ model: "demo-echo", input: "one two three", stream: true });
+  let text = "";
+  const types: string[] = [];
+  for await (const event of stream) {
+    types.push(event.type);
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  expect(text).toBe(plain.output_text);
+  expect([types[0], types.at(-1)]).toEqual(["response.created", "response.completed"]);
+  await expectQuiet(story);
+});
+
+test("500 embeddings over three workers", async () => {
+  await using story = await startStory();
+  const input = Array.from({ length: 500 }, (_, i) => `text${i}`);
+  // The SDK asks for base64 and decodes it.
+  const answer = await client(story).embeddings.create({ model: "embed", input });
+  expect(answer.data.map(({ index }) => index)).toEqual(input.map((_, i) => i));
+  expect(answer.data.map(({ embedding }) => embedding[0])).toEqual(input.map((_, i) => i));
+  expect(answer.usage).toEqual({ prompt_tokens: 500, total_tokens: 500 });
+  expect(story.embedders.every(({ requests }) => requests.length > 1)).toBeTrue();
+  const plain = await client(story).embeddings.create({ model: "embed", input, encoding_format: "float" });
+  expect(plain.data.map(({ embedding }) => embedding)).toEqual(input.map((_, i) => [i, 0.5]));
+  const real = await client(story).embeddings.create({ model: "demo-embed", input: "one text" });
+  expect(real.data[0]?.embedding.length).toBeGreaterThan(10);
+  await expectQuiet(story);
+});
+
+test("an abort in mid-stream reaches the backend", async () => {
+  await using story = await startStory();
+  story.words.release(3);
+  const stream = await client(story).chat.completions.create({ model: "endless", messages, stream: true });
+  let words = 0;
+  for await (const chunk of stream) {
+    words += chunk.choices.length;
+    if (words === 3) break;
+  }
+  await story.odd.aborted(1);
+  await expectQuiet(story);
+  const controller = new AbortController();
+  const silent = client(story).chat.completions.create({ model: "silent", messages }, { signal: controller.signal });
+  silent.catch(() => undefined);
+  await story.odd.arrived(2);
+  controller.abort();
+  expect(await failure(() => silent)).toBeInstanceOf(OpenAI.APIUserAbortError);
+  await story.odd.aborted(2);
+  await expectQuiet(story);
+});
+
+test("every failure is the exception that a program expects", async () => {
+  await using story = await startStory();
+  const chat = (model: string, sdk = client(story)) => failure(() => sdk.chat.completions.create({ model, messages }));
+  const unauthorized = await chat("demo-echo", client(story, "wrong"));
+  expect(unauthorized).toBeInstanceOf(OpenAI.AuthenticationError);
+  expect(unauthorized.status).toBe(401);
+
+  const unknown = await chat("nobody");
+  expect(unknown).toBeInstanceOf(OpenAI.NotFoundError);
+  expect([unknown.status, unknown.code, unknown.param]).toEqual([404, "no_worker", "model"]);
+  expect(unknown.message).toContain("no worker");
+  const missing = await failure(() => client(story).models.retrieve("nobody"));
+  expect(missing).toBeInstanceOf(OpenAI.NotFoundError);
+
+  const limited = await chat("limited");
+  expect(limited).toBeInstanceOf(OpenAI.RateLimitError);
+  expect([limited.status, limited.code, limited.headers?.get("retry-after")]).toEqual([
+    429,
+    "rate_limit_exceeded",
+    "1",
+  ]);
+  expect(limited.message).toContain("slow down");
+  expect(await chat("invalid")).toBeInstanceOf(OpenAI.BadRequestError);
+
+  const busy = await chat("busy");
+  expect(busy).toBeInstanceOf(OpenAI.InternalServerError);
+  expect([busy.status, busy.code]).toEqual([503, "worker_busy"]);
+  expect(busy.headers?.get("retry-after")).not.toBeNull();
+
+  const late = await chat("silent");
+  expect(late).toBeInstanceOf(OpenAI.InternalServerError);
+  expect([late.status, late.code]).toEqual([504, "timeout"]);
+  expect(late.requestID).toBeString();
+  await expectQuiet(story);
+});
+
+test("a stream that breaks is an exception, not an end", async () => {
+  await using story = await startStory();
+  const broken = await failure(async () => {
+    const stream = await client(story).chat.completions.create({ model: "broken", messages, stream: true });
+    for await (const chunk of stream) {
+      expect(chunk.model).toBe("broken");
+      story.words.open();
+    }
+  });
+  expect(broken.code).toBe("upstream_error");
+  await expectQuiet(story);
+});
+
+test("a stream that waits in the queue says so, and then goes on as any other", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ maxConcurrency: 1 });
+  const gate = new Gate();
+  backend.respond = chatStream(["held"], { gate });
+  const first = world.chat({ stream: true });
+  await backend.arrived(1);
+  const stream = await client({ world }).chat.completions.create({ model: "test-model", messages, stream: true });
+  let text = "";
+  const seen: unknown[] = [];
+  for await (const chunk of stream) {
+    // The extension of the 0.9 series: an event that is no chunk, without choices.
+    seen.push(Reflect.get(chunk, "type"));
+    gate.open();
+    text += chunk.choices?.[0]?.delta.content ?? "";
+  }
+  expect(seen[0]).toBe("nfrx.queue");
+  expect(text).toBe("held");
+  await (await first).text();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("the SDK's own retries get through when a worker comes", async () => {
+  await using world = new World({ pool: { queueSize: 0 } });
+  const busy = await HandWorker.connect(world.connectUrl);
+  busy.register({ max_concurrency: 0 });
+  await world.when(() => world.pool.registry.size === 1, "the busy worker is registered");
+  let tries = 0;
+  const sdk = new OpenAI({
+    baseURL: world.url,
+    apiKey: API_KEY,
+    maxRetries: 1,
+    fetch: async (url, init) => {
+      tries++;
+      const answer = await fetch(url, init);
+      if (tries === 1) {
+        const { backend } = await world.worker();
+        backend.respond = chatJson("at last");
+        // The broker asks for seconds; the test has them pass at once.
+        answer.headers.set("retry-after-ms", "1");
+      }
+      return answer;
+    },
+  });
+  const answer = await sdk.chat.completions.create({ model: "test-model", messages });
+  expect(answer.choices[0]?.message.content).toBe("at last");
+  expect(tries).toBe(2);
+  busy.close();
+});
