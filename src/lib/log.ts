@@ -54,7 +54,13 @@ export function createLogger(options: LogOptions): { log: Logger; dropped: () =>
       for (const sink of sinks) sink.write(line);
       if (people || level === "error" || level === "fatal") flush();
     };
-  const log = { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error"), fatal: method("fatal") };
+  const log = {
+    debug: method("debug"),
+    info: method("info"),
+    warn: method("warn"),
+    error: method("error"),
+    fatal: method("fatal"),
+  };
   return { log, dropped: () => sinks.reduce((sum, sink) => sum + sink.dropped, 0), flush };
 }
 

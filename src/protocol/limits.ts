@@ -28,6 +28,8 @@ export const SOCKET_HIGH_WATER = 256 * 1024;
 export const UNREAD_MAX = 4 * 1024 * 1024;
 /** Streams open at once on one connection at most. */
 export const STREAMS_MAX = 65_536;
+/** The last stream id of a connection, which closes when it is used up, after some days at full speed. */
+export const STREAM_ID_MAX = 4_294_967_000;
 /** Bytes buffered for one stream of a v1 peer, which knows no credit; beyond it that stream is reset. */
 export const V1_STREAM_BUFFER = 4 * 1024 * 1024;
 /** Bytes of body in one v1 response chunk. */

@@ -1,9 +1,11 @@
-import { isErrorCode, messageOf, NfrxError } from "../lib/errors.ts";
+import { type ErrorCode, isErrorCode, messageOf, NfrxError } from "../lib/errors.ts";
 import { type Clock, every, type Timer } from "../lib/time.ts";
 import type { RequestHead } from "./frames.ts";
 import {
   CLOSE_PROTOCOL,
+  CLOSE_RESTART,
   SOCKET_HIGH_WATER,
+  STREAM_ID_MAX,
   STREAM_WINDOW,
   STREAMS_MAX,
   UNREAD_MAX,
@@ -117,6 +119,8 @@ export class Link implements StreamPort {
   #lastHeard: number;
   #growth = 0;
   #pinged = false;
+  /** Every stream id has been used: the connection takes no new streams and closes with its last one. */
+  #spent = false;
   #roundTripMs = 0;
   #peerLeaving = false;
   #leaving = false;
@@ -152,6 +156,7 @@ export class Link implements StreamPort {
   get routable(): boolean {
     return (
       !this.#closed &&
+      !this.#spent &&
       !this.#peerLeaving &&
       this.clock.now() - this.#lastHeard < Math.min(UNROUTABLE_MS, this.wire.deadMs)
     );
@@ -159,11 +164,14 @@ export class Link implements StreamPort {
 
   /** Opens a stream and sends its request head. Throws `refused` when the peer takes no more. */
   open(head: RequestHead, end = false): Stream {
-    if (this.#closed || this.#peerLeaving) throw new NfrxError("refused", "the connection takes no new streams");
+    if (this.#closed || this.#peerLeaving || this.#spent) {
+      throw new NfrxError("refused", "the connection takes no new streams");
+    }
     if (this.#streams.size >= STREAMS_MAX)
       throw new NfrxError("refused", `more than ${STREAMS_MAX} streams on one connection`);
     const stream = this.#add(this.#nextId);
     this.#nextId += 2;
+    if (this.#nextId > STREAM_ID_MAX) this.#spent = true;
     stream.sendHead(head, end);
     return stream;
   }
@@ -305,7 +313,14 @@ export class Link implements StreamPort {
   /** The peer gave a stream up. */
   peerReset(stream: Stream, code: string, message: string): void {
     this.#forget(stream);
-    stream.fail(new NfrxError(isErrorCode(code) ? code : "upstream_error", message || code));
+    stream.fail(new NfrxError(this.#trusted(code), message || code));
+  }
+
+  /** What a peer's word means here: an agent speaks for itself and its backend, never for the broker or the client. */
+  #trusted(code: string): ErrorCode {
+    if (this.side === "agent") return isErrorCode(code) ? code : "canceled";
+    if (code === "draining") return "refused";
+    return code === "refused" || code === "timeout" || code === "too_large" ? code : "upstream_error";
   }
 
   dispatchControl(message: { type?: unknown }): void {
@@ -366,6 +381,7 @@ export class Link implements StreamPort {
     this.#ready.delete(stream);
     this.#growth -= stream.window.size - STREAM_WINDOW;
     this.wire.forget(stream);
+    if (this.#spent && this.#streams.size === 0) this.#defer(() => this.close(CLOSE_RESTART, "stream ids are used up"));
   }
 
   #schedule(): void {

@@ -94,7 +94,13 @@ test("a waiting stream hears of its place at once and then as it moves up", asyn
   expect(two.status).toBe(200);
   expect(two.headers.get("content-type")).toBe("text/event-stream");
   const events = new Events(two);
-  const position = (n: number) => ({ type: "nfrx.queue", request_id: "my-id", model: "test-model", position: n });
+  const position = (n: number) => ({
+    type: "nfrx.queue",
+    request_id: "my-id",
+    model: "test-model",
+    position: n,
+    choices: [],
+  });
   const queued = await events.next();
   expect(queued?.event).toBe("nfrx.queue");
   expect(JSON.parse(queued?.data ?? "")).toEqual(position(2));

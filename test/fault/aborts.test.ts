@@ -20,7 +20,10 @@ const endless = Buffer.alloc(64 * 1024, "data: x\n\n");
 /** A stream as fast as it is read, until its reader is gone. */
 const flood: Respond = () =>
   new Response(
-    new ReadableStream<Uint8Array>({ pull: controller => controller.enqueue(new Uint8Array(endless)) }, { highWaterMark: 0 }),
+    new ReadableStream<Uint8Array>(
+      { pull: controller => controller.enqueue(new Uint8Array(endless)) },
+      { highWaterMark: 0 },
+    ),
     { headers: { "content-type": "text/event-stream" } },
   );
 
@@ -32,7 +35,12 @@ const behaviours: Record<string, Respond> = {
   words: (request, recorded) => chatStream(["a ", "b ", "c"], { gate: passes(1) })(request, recorded),
   whole: chatStream(["a ", "b ", "c"]),
   json: (request, recorded) =>
-    bytes(['{"a":"', "x".repeat(100_000), '"}'], { "content-type": "application/json" }, 200, passes(2))(request, recorded),
+    bytes(
+      ['{"a":"', "x".repeat(100_000), '"}'],
+      { "content-type": "application/json" },
+      200,
+      passes(2),
+    )(request, recorded),
   flood,
   embed: embeddings(),
   hold: (request, recorded) => (recorded.body?.includes("hold me") ? silent() : embeddings())(request, recorded),
@@ -182,13 +190,18 @@ test(`${ABORTS} clients that go away in every phase leave nothing behind`, async
   console.log(storm.counts, performance.now());
 
   await world.when(() => world.quiet, "nothing is left at the broker", 30_000);
-  await Promise.all(world.backends.map(backend => backend.when(() => backend.inflight === 0, "an idle backend", 30_000)));
+  await Promise.all(
+    world.backends.map(backend => backend.when(() => backend.inflight === 0, "an idle backend", 30_000)),
+  );
   await clock.when(
     () => clock.live <= baseline && world.agents.every(agent => agent.state === "connected_idle"),
-    () => `no timer and no job is left (timers ${baseline} → ${clock.live}, agents ${world.agents.map(agent => agent.state)})`,
+    () =>
+      `no timer and no job is left (timers ${baseline} → ${clock.live}, agents ${world.agents.map(agent => agent.state)})`,
   );
   expect(clock.live).toBe(baseline);
-  expect(world.agents.map(agent => agent.status())).toEqual(world.agents.map(() => expect.objectContaining({ current_jobs: 0 })));
+  expect(world.agents.map(agent => agent.status())).toEqual(
+    world.agents.map(() => expect.objectContaining({ current_jobs: 0 })),
+  );
   expect(world.logs.filter(line => line.level === "error" || line.message === "worker disconnected")).toEqual([]);
 
   // And it still serves.

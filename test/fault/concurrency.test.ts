@@ -24,7 +24,9 @@ test("1,000 requests at a worker with three seats: never more than three at its 
   const body = JSON.stringify(chatBody());
   for (const client of clients) void client.post("/api/llm/v1/chat/completions", body, AUTHORIZED);
   await Promise.all(clients.map(client => client.settled(30_000)));
-  expect(clients.filter(client => client.status === 200 && client.complete && client.text.includes("Hello world"))).toHaveLength(REQUESTS);
+  expect(
+    clients.filter(client => client.status === 200 && client.complete && client.text.includes("Hello world")),
+  ).toHaveLength(REQUESTS);
   expect(backend.peakInflight).toBe(SEATS);
   expect(backend.requests).toHaveLength(REQUESTS);
   expect(await world.leftovers()).toEqual({});

@@ -11,13 +11,44 @@ const MIB = 1024 * 1024;
 
 /** What a rude client writes, and whether it has to be told or just cut off. */
 const rude: [name: string, write: (client: RawClient) => Promise<void>, statuses: number[]][] = [
-  ["10,000 headers", client => client.write(`GET /healthz HTTP/1.1\r\nhost: x\r\n${"a: b\r\n".repeat(10_000)}\r\n`), [431]],
-  ["a header of 64 KiB", client => client.write(`GET /healthz HTTP/1.1\r\nhost: x\r\na: ${"b".repeat(64 * 1024)}\r\n\r\n`), [431]],
+  [
+    "10,000 headers",
+    client => client.write(`GET /healthz HTTP/1.1\r\nhost: x\r\n${"a: b\r\n".repeat(10_000)}\r\n`),
+    [431],
+  ],
+  [
+    "a header of 64 KiB",
+    client => client.write(`GET /healthz HTTP/1.1\r\nhost: x\r\na: ${"b".repeat(64 * 1024)}\r\n\r\n`),
+    [431],
+  ],
   ["a line of 1 MiB", client => client.write(`GET /${"a".repeat(MIB)} HTTP/1.1\r\nhost: x\r\n\r\n`), [400, 414, 431]],
-  ["a malformed chunk size", client => client.write(`${client.head(CHAT, { ...AUTHORIZED, "transfer-encoding": "chunked" })}zz\r\n{}\r\n0\r\n\r\n`), [400]],
-  ["a chunk without an end", client => client.write(`${client.head(CHAT, { ...AUTHORIZED, "transfer-encoding": "chunked" })}5\r\n{}xxxxxxx\r\n0\r\n\r\n`), [400]],
-  ["two lengths", client => client.write("POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 5\r\n\r\n{}{}{}"), [400]],
-  ["a length and chunks", client => client.write(`${client.head(CHAT, { ...AUTHORIZED, "content-length": "2", "transfer-encoding": "chunked" })}0\r\n\r\n`), [400]],
+  [
+    "a malformed chunk size",
+    client =>
+      client.write(`${client.head(CHAT, { ...AUTHORIZED, "transfer-encoding": "chunked" })}zz\r\n{}\r\n0\r\n\r\n`),
+    [400],
+  ],
+  [
+    "a chunk without an end",
+    client =>
+      client.write(
+        `${client.head(CHAT, { ...AUTHORIZED, "transfer-encoding": "chunked" })}5\r\n{}xxxxxxx\r\n0\r\n\r\n`,
+      ),
+    [400],
+  ],
+  [
+    "two lengths",
+    client => client.write("POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 5\r\n\r\n{}{}{}"),
+    [400],
+  ],
+  [
+    "a length and chunks",
+    client =>
+      client.write(
+        `${client.head(CHAT, { ...AUTHORIZED, "content-length": "2", "transfer-encoding": "chunked" })}0\r\n\r\n`,
+      ),
+    [400],
+  ],
   ["a negative length", client => client.write(client.head(CHAT, { ...AUTHORIZED, "content-length": "-1" })), [400]],
   ["no HTTP at all", client => client.write(Buffer.alloc(64 * 1024, "\x16\x03\x01")), [400]],
 ];
@@ -74,8 +105,14 @@ test("WebSockets that are none", async () => {
     ["a frame of 2^63 bytes", Buffer.from([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
     ["text that is no UTF-8", wsFrame(1, Buffer.from([0xff, 0xfe, 0xfd]))],
     ["binary before a register", wsFrame(2, Buffer.alloc(1000, 7))],
-    ["a register of 10 MB", wsFrame(1, Buffer.from(JSON.stringify({ type: "register", worker_name: "x".repeat(10_000_000) })))],
-    ["a register of 20 MB", wsFrame(1, Buffer.from(JSON.stringify({ type: "register", worker_name: "x".repeat(20_000_000) })))],
+    [
+      "a register of 10 MB",
+      wsFrame(1, Buffer.from(JSON.stringify({ type: "register", worker_name: "x".repeat(10_000_000) }))),
+    ],
+    [
+      "a register of 20 MB",
+      wsFrame(1, Buffer.from(JSON.stringify({ type: "register", worker_name: "x".repeat(20_000_000) }))),
+    ],
     ["noise", Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) % 251))],
   ];
   for (const [name, bytes] of garbage) {
@@ -101,7 +138,10 @@ for (const [name, fill] of floods) {
     const before = broker.rss;
     const worker = await handshake(broker);
     await worker.write(wsFrame(1, Buffer.from(REGISTER)));
-    const gone = broker.line(line => line.msg === "worker disconnected" && line["worker_id"] === "raw", "the end of the flood");
+    const gone = broker.line(
+      line => line.msg === "worker disconnected" && line["worker_id"] === "raw",
+      "the end of the flood",
+    );
     worker.pause();
     let id = 0;
     let over = false;
@@ -138,7 +178,10 @@ const refused = (client: RawClient): boolean => client.status === 502 && client.
 const answered = (client: RawClient): boolean => client.status === 200 && client.complete && client.text === "{}";
 const cut = (client: RawClient): boolean => client.status === 200 && !client.complete && client.closed;
 const errorEvent = (client: RawClient): boolean =>
-  client.status === 200 && client.complete && client.text.startsWith("data: 1\n\n") && client.text.includes("event: error\n");
+  client.status === 200 &&
+  client.complete &&
+  client.text.startsWith("data: 1\n\n") &&
+  client.text.includes("event: error\n");
 const OK = { status: 200, headers: [["content-type", "application/json"]] as [string, string][] };
 const EVENTS = { status: 200, headers: [["content-type", "text/event-stream"]] as [string, string][] };
 const raw = (...bytes: number[]): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);
@@ -238,7 +281,12 @@ const attacks: Attack[] = [
         for (let i = 0; i < 20_000; i++) batch.putSignal(Kind.PING, Buffer.alloc(8, i));
       });
       for (let i = 0; i < 2_000; i++)
-        worker.send({ type: "status_update", max_concurrency: 1, models: ["hand-model", `model-${i}`], status: "working" });
+        worker.send({
+          type: "status_update",
+          max_concurrency: 1,
+          models: ["hand-model", `model-${i}`],
+          status: "working",
+        });
       worker.answer(id, 200, "{}");
     },
     client: answered,
@@ -292,20 +340,33 @@ test("what a worker may send: an error for its client or the end of its link, an
     const worker = await HandWorker.connect(broker.connectUrl, { v2: true });
     const from = broker.lines.length;
     worker.register({ models: ["hand-model"] });
-    await broker.line(line => line.msg === "worker registered" && line["worker_id"] === "hand", "registers", undefined, from);
+    await broker.line(
+      line => line.msg === "worker registered" && line["worker_id"] === "hand",
+      "registers",
+      undefined,
+      from,
+    );
     const client = await RawClient.connect(broker.port);
     await client.post(CHAT, JSON.stringify(chatBody({ model: "hand-model", stream })), AUTHORIZED);
     const { id } = await worker.frame("head");
     await act(worker, id, client);
     await client.settled();
-    expect([name, sees(client) ? "as it should" : `${client.status} ${client.complete} ${client.closed} ${client.text}`]).toEqual([name, "as it should"]);
+    expect([
+      name,
+      sees(client) ? "as it should" : `${client.status} ${client.complete} ${client.closed} ${client.text}`,
+    ]).toEqual([name, "as it should"]);
     if (closes === undefined) {
       await worker.handled();
       expect([name, worker.closed]).toEqual([name, undefined]);
       worker.close();
     }
     expect([name, (await worker.end()).code]).toEqual([name, closes ?? 1000]);
-    await broker.line(line => line.msg === "worker disconnected" && line["worker_id"] === "hand", "is gone", undefined, from);
+    await broker.line(
+      line => line.msg === "worker disconnected" && line["worker_id"] === "hand",
+      "is gone",
+      undefined,
+      from,
+    );
     client.destroy();
     await serves(broker);
   }

@@ -69,7 +69,9 @@ const isWhole = ({ client, stream }: Asked): boolean =>
   client.status === 200 &&
   client.complete &&
   (stream
-    ? client.text.endsWith("data: [DONE]\n\n") && WORDS.every(word => client.text.includes(word)) && !client.text.includes("event: error")
+    ? client.text.endsWith("data: [DONE]\n\n") &&
+      WORDS.every(word => client.text.includes(word)) &&
+      !client.text.includes("event: error")
     : client.text === JSON_BODY.join(""));
 
 /** Seen as a failure by whoever reads it: a last event of the kind `error`, or a body that is cut. */
@@ -140,7 +142,11 @@ test("SIGKILL of the broker: its agents give their requests up and come back to 
   const gate = new Gate();
   const backend = await processes.backend({ respond: piecemeal(gate) });
   const broker = await processes.broker();
-  const agent = await processes.agent(broker, backend, { MAX_CONCURRENCY: "4", CLIENT_ID: "faithful", RECONNECT: "true" });
+  const agent = await processes.agent(broker, backend, {
+    MAX_CONCURRENCY: "4",
+    CLIENT_ID: "faithful",
+    RECONNECT: "true",
+  });
   const asked = await ask(broker, 4, "lost");
   await backend.arrived(4);
   await Promise.all(asked.map(({ client }) => client.when(() => client.text !== "", "the first piece")));

@@ -90,7 +90,8 @@ test("a stalled reader and a 200 MB upload beside 50 token streams through one a
   })();
   // Every MiB that has arrived gives each stream another word: they run side by side from end to end.
   for (let word = 1; word <= WORDS.length; word++) {
-    const arrived = (): number => backend.requests.find(request => request.headers.get("user-agent") === "upload")?.bodyBytes ?? 0;
+    const arrived = (): number =>
+      backend.requests.find(request => request.headers.get("user-agent") === "upload")?.bodyBytes ?? 0;
     await backend.when(() => arrived() >= word * MIB, `${word} MiB of the upload`, 60_000);
     gate.release(STREAMS);
   }
@@ -103,7 +104,13 @@ test("a stalled reader and a 200 MB upload beside 50 token streams through one a
   expect(uploaded?.sha256).toBe(hash.digest("hex"));
   expect(streams.filter(client => !isRight(client))).toHaveLength(0);
   const grown = { broker: broker.peak - before.broker, agent: agent.peak - before.agent };
-  console.log({ before, grown, taken: taken.bytes / MIB, stalledIn: stalled.bytesIn / MIB, rss: [broker.rss, agent.rss] });
+  console.log({
+    before,
+    grown,
+    taken: taken.bytes / MIB,
+    stalledIn: stalled.bytesIn / MIB,
+    rss: [broker.rss, agent.rss],
+  });
   expect(grown.broker).toBeLessThan(GROWTH);
   expect(grown.agent).toBeLessThan(GROWTH);
 

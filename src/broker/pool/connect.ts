@@ -200,6 +200,8 @@ class WorkerConnection implements Connection {
       const beat = heartbeatMessage.safeParse(message);
       if (!beat.success) return log.warn({ ...fields, problem: beat.error.issues[0]?.message }, "malformed heartbeat");
       worker.lastHeartbeat = clock.wall();
+      // One that was silent for too long to get work may have it again.
+      pool.wake();
       worker.hostCpuPercent = beat.data.host_cpu_percent ?? worker.hostCpuPercent;
       worker.hostRamUsedPercent = beat.data.host_ram_used_percent ?? worker.hostRamUsedPercent;
     } else if (message.type === "status_update") {

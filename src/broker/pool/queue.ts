@@ -1,3 +1,6 @@
+/** Callers whose turns are remembered before those that wait no more are forgotten. */
+const CALLERS_MAX = 10_000;
+
 /** What a waiting request brings to the queue. */
 export interface Waiting {
   /** Requests of one caller take turns with those of the others. */
@@ -73,10 +76,13 @@ export class FairQueue<E extends Waiting> {
 
   #take(at: number): void {
     this.#entries.splice(at, 1);
-    if (this.#entries.length === 0) {
-      this.#lastRound.clear();
-      this.#round = 0;
-    }
+    if (this.#entries.length === 0) this.#lastRound.clear();
+    else if (this.#lastRound.size > CALLERS_MAX) this.#forgetQuiet();
+  }
+
+  /** Drops the callers whose last round is over: they would begin at the current one anyway. */
+  #forgetQuiet(): void {
+    for (const [caller, round] of this.#lastRound) if (round < this.#round) this.#lastRound.delete(caller);
   }
 
   #nextRound(caller: string): number {

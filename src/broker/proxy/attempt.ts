@@ -33,9 +33,16 @@ export class Attempt {
     // The worker is free for others as soon as its part is done, even while a slow client still reads.
     this.stream.onClose(seat.release);
     const { clock, requestTimeoutMs } = context;
-    this.#idle = new IdleTimer(clock, requestTimeoutMs, () =>
-      this.giveUp(new NfrxError("timeout", `no byte from the worker for ${requestTimeoutMs / 1000} seconds`)),
-    );
+    this.#idle = new IdleTimer(clock, requestTimeoutMs, () => {
+      const seconds = requestTimeoutMs / 1000;
+      // What has arrived and was not taken waits for the client; then the silence is not the worker's.
+      const clientsFault = this.stream.arrived || this.stream.buffered > 0;
+      this.giveUp(
+        clientsFault
+          ? new NfrxError("canceled", `the client took no byte for ${seconds} seconds`)
+          : new NfrxError("timeout", `no byte from the worker for ${seconds} seconds`),
+      );
+    });
   }
 
   /** The head of the worker's answer. */

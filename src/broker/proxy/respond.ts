@@ -110,7 +110,7 @@ class Opening {
 
   #queueEvent(position: number): Uint8Array {
     const { id, label } = this.exchange.request;
-    const data = { type: "nfrx.queue", request_id: id, model: label.model, position };
+    const data = { type: "nfrx.queue", request_id: id, model: label.model, position, choices: [] };
     return Buffer.from(`event: nfrx.queue\ndata: ${JSON.stringify(data)}\n\n`);
   }
 }

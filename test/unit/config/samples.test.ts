@@ -34,9 +34,10 @@ test("a table is put between its markers and nowhere else", () => {
 test("limits are read from the source of the protocol", () => {
   const source =
     '/** Bytes at most. */\nexport const A_MAX = 64 * 1024;\n/**\n * Two\n * lines.\n */\nexport const B_MS = 1_500;\n/** No number. */\nexport const C = "x";\n';
-  const page = limitsPage(source, programs);
+  const page = limitsPage(source, "/** Of a room. */\nconst ROOM_BYTES = 3 * 7;\n", programs);
   expect(page).toContain("| `A_MAX` | 65,536 | Bytes at most. |");
   expect(page).toContain("| `B_MS` | 1500 | Two lines. |");
+  expect(page).toContain("| `ROOM_BYTES` | 21 | Of a room. |");
   expect(page).not.toContain("`C`");
   expect(page).toContain("| `LLM_QUEUE_SIZE` | `100` | 0 | 100,000 |");
 });
