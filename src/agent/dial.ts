@@ -2,8 +2,9 @@
 import { messageOf } from "../lib/errors.ts";
 import type { Clock } from "../lib/time.ts";
 import { DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
-import { Link, type LinkEvents, type Socket } from "../protocol/link.ts";
+import { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
+import type { LinkEvents, Socket } from "../protocol/wire.ts";
 
 export interface DialOptions {
   url: string;

@@ -1,22 +1,12 @@
 // From a stream to the private backend and back.
 import { messageOf, NfrxError } from "../lib/errors.ts";
+import { HOP_BY_HOP } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
-
-const HOP_BY_HOP = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
 
 export interface ForwardContext {
   baseUrl: string;

@@ -42,8 +42,7 @@ export interface AppOptions {
 export function buildApp(options: AppOptions): (request: Request) => Response | Promise<Response> {
   const { api, metrics, sources, stateStream, server, log } = options;
   const guard = (request: Request): void => api.check(request.headers, () => peerOf(request, server()));
-  // Elysia takes a host for at least four letters long otherwise, and finds no route at http://ai/.
-  const app = new Elysia({ aot: true, normalize: false, handler: { standardHostname: false } })
+  const app = new Elysia({ aot: true, normalize: false })
     .onError(({ error, code, request }) => {
       if (code === "NOT_FOUND")
         return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
@@ -67,7 +66,14 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
   if (options.publicMetrics) app.get("/metrics", () => metricsResponse(metrics));
   for (const mounted of options.mounted) mount(app, mounted, server);
   app.compile();
-  return request => app.fetch(request);
+  return request => app.fetch(withLongHost(request));
+}
+
+/** Elysia looks for the path behind the first eleven characters of a URL and would find no route at http://ai/healthz. */
+function withLongHost(request: Request): Request {
+  const path = request.url.indexOf("/", 8);
+  if (path < 0 || path >= 11) return request;
+  return Object.defineProperty(request, "url", { value: `http://localhost${request.url.slice(path)}` });
 }
 
 function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server: () => BrokerServer): void {

@@ -19,10 +19,9 @@ const REQUEST_HEADERS = [
   "tracestate",
 ] as const;
 
-/** Header names that describe one hop, or that the broker itself answers for. */
-const RESPONSE_DROPPED = new Set([
+/** Header names that describe one hop and never travel on. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
-  "content-length",
   "keep-alive",
   "proxy-authenticate",
   "proxy-connection",
@@ -30,6 +29,12 @@ const RESPONSE_DROPPED = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
+]);
+
+/** Response header names that a client does not get from a worker: of one hop, or the broker's own to answer for. */
+const RESPONSE_DROPPED = new Set([
+  ...HOP_BY_HOP,
+  "content-length",
   "x-request-id",
   "access-control-allow-origin",
   "access-control-allow-credentials",

@@ -14,85 +14,7 @@ import {
 } from "./limits.ts";
 import type { ControlMessage } from "./messages.ts";
 import { Stream, type StreamPort } from "./stream.ts";
-
-/** The WebSocket under a link, at either end. */
-export interface Socket {
-  /** Sends one message; false when it was dropped, which ends the link. The bytes may be reused at once. */
-  send(message: Uint8Array | string): boolean;
-  /** Bytes waiting in the socket's own buffer. */
-  buffered(): number;
-  close(code: number, reason: string): void;
-  /** Cuts the connection without a farewell. */
-  terminate(): void;
-  /** Sends a WebSocket ping; the link hears of the answer through `ponged`. */
-  ping(): void;
-}
-
-/** What differs between the versions of the wire. A link drives one; applications never see it. */
-export interface Wire {
-  readonly version: 1 | 2;
-  /** Silence after which the peer counts as dead. */
-  readonly deadMs: number;
-  /** The stream window of a new stream; what may wait unread when there is no credit. */
-  readonly bufferLimit: number;
-  /** Credit a new stream starts with. */
-  readonly initialCredit: number;
-  /** Sends some of what the stream has, `shared` when others wait. Returns false when the whole connection must wait. */
-  turn(stream: Stream, shared: boolean): boolean;
-  /** Sends what is batched. */
-  flush(): void;
-  reset(stream: Stream, error: NfrxError): void;
-  consumed(stream: Stream, bytes: number): void;
-  forget(stream: Stream): void;
-  goaway(): void;
-  /** Called now and then; sends a ping when one is due. */
-  beat(now: number): void;
-  receive(message: Uint8Array | string): void;
-}
-
-export interface LinkEvents {
-  /** The peer opened a stream; its head is there. */
-  onStream?(stream: Stream, head: RequestHead): void;
-  /** A control message, parsed from JSON and not yet checked. */
-  onControl?(message: { type?: unknown }): void;
-  onGoaway?(): void;
-  /** The link is over; every stream on it has failed. Called once. */
-  onClosed?(code: number, reason: string): void;
-}
-
-export interface LinkOptions {
-  socket: Socket;
-  clock: Clock;
-  /** Which half of the stream ids this end hands out. */
-  side: "broker" | "agent";
-  wire: (link: Link) => Wire;
-  events: LinkEvents;
-  /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
-  defer?: (run: () => void) => void;
-}
-
-/** What a link counts. Plain numbers, read by whoever shows them. */
-export class LinkStats {
-  bytesIn = 0;
-  bytesOut = 0;
-  messagesIn = 0;
-  messagesOut = 0;
-  /** Times a stream had bytes to send and no credit. */
-  windowStalls = 0;
-  /** Times all streams held back for the socket or the connection's window. */
-  socketStalls = 0;
-  resets = 0;
-
-  add(other: LinkStats): void {
-    this.bytesIn += other.bytesIn;
-    this.bytesOut += other.bytesOut;
-    this.messagesIn += other.messagesIn;
-    this.messagesOut += other.messagesOut;
-    this.windowStalls += other.windowStalls;
-    this.socketStalls += other.socketStalls;
-    this.resets += other.resets;
-  }
-}
+import { type LinkEvents, type LinkOptions, LinkStats, type Socket, type Wire } from "./wire.ts";
 
 /** How often a link looks at its peer's silence. */
 const BEAT_MS = 2_500;
@@ -431,18 +353,4 @@ export class Link implements StreamPort {
     }
     this.wire.beat(now);
   }
-}
-
-/** A control message's text as an object. Throws `protocol` when it is not one. */
-export function parseControl(text: string): { type?: unknown } {
-  let message: unknown;
-  try {
-    message = JSON.parse(text);
-  } catch {
-    throw new NfrxError("protocol", "a text message is not JSON");
-  }
-  if (typeof message !== "object" || message === null || Array.isArray(message)) {
-    throw new NfrxError("protocol", "a text message must be a JSON object");
-  }
-  return message;
 }

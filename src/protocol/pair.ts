@@ -1,7 +1,8 @@
 import type { Clock } from "../lib/time.ts";
-import { Link, type LinkEvents, type Socket } from "./link.ts";
+import { Link } from "./link.ts";
 import { WireV1 } from "./v1.ts";
 import { WireV2 } from "./v2.ts";
+import type { LinkEvents, Socket } from "./wire.ts";
 
 /** The wire of a version, as a link's option wants it. */
 export function wireOf(version: 1 | 2): (link: Link) => WireV1 | WireV2 {

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { Head, HeaderList, RequestHead } from "./frames.ts";
 import { DEAD_MS, PING_MS, V1_CHUNK, V1_DEAD_MS, V1_REQUEST_BODY, V1_STREAM_BUFFER } from "./limits.ts";
-import { type Link, parseControl, type Wire } from "./link.ts";
+import type { Link } from "./link.ts";
 import type { Stream } from "./stream.ts";
+import { parseControl, type Wire } from "./wire.ts";
 
 const headerMap = z.record(z.string(), z.string()).nullish();
 const endError = z.object({ code: z.string().default("upstream_error"), message: z.string().default("") }).nullish();

@@ -11,8 +11,9 @@ import {
   PING_MS,
   STREAM_WINDOW,
 } from "./limits.ts";
-import { type Link, parseControl, type Wire } from "./link.ts";
+import type { Link } from "./link.ts";
 import type { Stream } from "./stream.ts";
+import { parseControl, type Wire } from "./wire.ts";
 
 /** Wire v2: binary frames with credit. See README.md. */
 export class WireV2 implements Wire, FrameSink {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { AfterFirst } from "../kit/after-first.ts";
 import { bytes, chatJson, chatStream, type Respond, type TestBackend } from "../kit/backend.ts";
 import { Gate } from "../kit/gate.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
@@ -13,21 +14,6 @@ const JSON_BODY = chunkedJson();
 /** A body in pieces and without a length, of which the client sees the first before the last is written. */
 function chunkedJson(): string[] {
   return ['{"choices":[{"message":{"content":"', "x".repeat(1000), '"}}]}'];
-}
-
-/** A gate for one answer: its first piece passes, the others wait at the gate that all answers share. */
-class AfterFirst extends Gate {
-  #begun = false;
-
-  constructor(private readonly shared: Gate) {
-    super();
-  }
-
-  override wait(signal?: AbortSignal): Promise<void> {
-    if (this.#begun) return this.shared.wait(signal);
-    this.#begun = true;
-    return Promise.resolve();
-  }
 }
 
 /** Events or a piecemeal JSON body, as the request wants it; every piece but the first takes one pass of the gate. */

@@ -1,7 +1,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
-import { LinkStats } from "../../protocol/link.ts";
+import { LinkStats } from "../../protocol/wire.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { Registry } from "./registry.ts";
 import { type Choice, choose } from "./schedule.ts";

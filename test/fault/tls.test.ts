@@ -1,0 +1,190 @@
+import { expect, test } from "bun:test";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { AfterFirst } from "../kit/after-first.ts";
+import { chatStream } from "../kit/backend.ts";
+import { Gate } from "../kit/gate.ts";
+import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { until } from "../kit/until.ts";
+
+/** An authority of its own and the certificates it gives, made by openssl in a folder. */
+class Authority {
+  constructor(readonly folder: string) {
+    this.#openssl(
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      "/CN=Test CA",
+      "-keyout",
+      "ca.key",
+      "-out",
+      "ca.pem",
+    );
+  }
+
+  get file(): string {
+    return join(this.folder, "ca.pem");
+  }
+
+  async pem(): Promise<string> {
+    return await Bun.file(this.file).text();
+  }
+
+  /** A pair for 127.0.0.1 whose common name is `name`: `<name>.pem` and `<name>.key`. */
+  issue(name: string): void {
+    writeFileSync(join(this.folder, "san.txt"), "subjectAltName=IP:127.0.0.1\n");
+    this.#openssl(
+      "req",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-subj",
+      `/CN=${name}`,
+      "-keyout",
+      `${name}.key`,
+      "-out",
+      `${name}.csr`,
+    );
+    this.#openssl(
+      "x509",
+      "-req",
+      "-in",
+      `${name}.csr`,
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      "san.txt",
+      "-out",
+      `${name}.pem`,
+    );
+  }
+
+  /** Puts a pair where the broker looks for it, by renaming, as certbot does. */
+  install(name: string): void {
+    for (const kind of ["key", "pem"])
+      renameSync(join(this.folder, `${name}.${kind}`), join(this.folder, `server.${kind}`));
+  }
+
+  #openssl(...args: string[]): void {
+    const done = Bun.spawnSync(["openssl", ...args], { cwd: this.folder, stdout: "ignore", stderr: "pipe" });
+    if (done.exitCode !== 0) throw new Error(`openssl ${args[0]}: ${done.stderr}`);
+  }
+}
+
+/** A TLS connection to the broker that stays open. */
+async function dial(broker: BrokerProgram, ca: string): Promise<TLSSocket> {
+  const socket = connect({ port: broker.port, host: "127.0.0.1", ca, ALPNProtocols: ["http/1.1"] });
+  await until(
+    new Promise<void>((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject)),
+    "a TLS handshake",
+  );
+  return socket;
+}
+
+/** The common name of the certificate that the broker shows. */
+async function shown(broker: BrokerProgram, ca: string): Promise<unknown> {
+  const socket = await dial(broker, ca);
+  const name = socket.getPeerCertificate().subject.CN;
+  socket.destroy();
+  return name;
+}
+
+test("TLS in the broker itself, and a new certificate without a restart", async () => {
+  await using processes = new Processes();
+  const authority = new Authority(processes.folder);
+  authority.issue("first");
+  authority.install("first");
+  const ca = await authority.pem();
+  const tls = { ca };
+  const broker = await processes.broker({
+    TLS_CERT_FILE: join(processes.folder, "server.pem"),
+    TLS_KEY_FILE: join(processes.folder, "server.key"),
+  });
+  const gate = new Gate();
+  const backend = await processes.backend();
+  backend.respond = (request, recorded) =>
+    chatStream(["one ", "two "], { gate: new AfterFirst(gate) })(request, recorded);
+  const agent = await processes.agent(broker, backend, { TLS_CA_FILE: authority.file, MAX_CONCURRENCY: "4" });
+  expect(await shown(broker, ca)).toBe("first");
+
+  const idle = await dial(broker, ca);
+  idle.resume();
+  const idleEnded = new Promise(resolve => idle.once("close", resolve));
+  const stream = await broker.chat({ stream: true }, { tls });
+  expect(stream.status).toBe(200);
+
+  authority.issue("second");
+  authority.install("second");
+  await broker.line(line => line.msg === "certificate reloaded", "the new certificate is used");
+  expect(await shown(broker, ca)).toBe("second");
+  // What is at work goes on: the agent, a stream. A connection that nobody uses ends.
+  await until(idleEnded, "the end of the idle connection");
+  gate.open();
+  expect(await stream.text()).toEndWith("data: [DONE]\n\n");
+  const answer = await broker.chat({ stream: true }, { tls });
+  expect(await answer.text()).toContain("two ");
+  expect(broker.lines.filter(line => line.msg === "worker disconnected")).toEqual([]);
+
+  // A pair that does not fit is left aside.
+  writeFileSync(join(processes.folder, "server.key"), "no key");
+  const refusal = await broker.line(line => line.level === "error", "the broken pair is refused");
+  expect(refusal.msg).toContain("the old one serves on");
+  expect(await shown(broker, ca)).toBe("second");
+
+  authority.issue("third");
+  authority.install("third");
+  const from = broker.lines.length;
+  await broker.line(line => line.msg === "certificate reloaded", "the third certificate is used", undefined, from);
+  expect(await shown(broker, ca)).toBe("third");
+  // An agent that comes now comes to the new listener; the first one is still here.
+  await processes.agent(broker, backend, { TLS_CA_FILE: authority.file, CLIENT_ID: "late" });
+  expect((await broker.chat({}, { tls })).status).toBe(200);
+
+  broker.signal("SIGTERM");
+  expect(await broker.ending()).toEqual({ code: 0, signal: null });
+  expect(await agent.ending()).toMatchObject({ code: 1 });
+  expect([...broker.strays, ...agent.strays]).toEqual([]);
+}, 60_000);
+
+test("an agent does not trust a broker whose authority it does not know", async () => {
+  await using processes = new Processes();
+  const authority = new Authority(processes.folder);
+  authority.issue("server");
+  const broker = await processes.broker({
+    TLS_CERT_FILE: join(processes.folder, "server.pem"),
+    TLS_KEY_FILE: join(processes.folder, "server.key"),
+  });
+  const backend = await processes.backend();
+  const agent = processes.start("nfrx-llm", { SERVER_URL: broker.connectUrl, COMPLETION_BASE_URL: backend.url });
+  expect(await agent.ending()).toMatchObject({ code: 1 });
+  expect(String(agent.lines.at(-1)?.["reason"])).toMatch(/certificate|self.signed|verif/i);
+  expect(agent.strays).toEqual([]);
+}, 60_000);
+
+test("a broker whose certificate cannot be used says so and ends", async () => {
+  await using processes = new Processes();
+  writeFileSync(join(processes.folder, "server.pem"), "no certificate");
+  writeFileSync(join(processes.folder, "server.key"), "no key");
+  const broker = processes.start("nfrx", {
+    PORT: "0",
+    TLS_CERT_FILE: join(processes.folder, "server.pem"),
+    TLS_KEY_FILE: join(processes.folder, "server.key"),
+  });
+  expect((await broker.ending()).code).toBe(1);
+  expect(broker.strays).toHaveLength(1);
+}, 60_000);
