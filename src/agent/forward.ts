@@ -118,10 +118,15 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
 }
 
 function backendHeaders(list: HeaderList, apiKey: string | undefined): [string, string][] {
-  const headers = list.filter(([name]) => !DROPPED.has(name.toLowerCase()));
+  const headers: [string, string][] = [];
+  let encoding = false;
+  for (const pair of list) {
+    const name = pair[0].toLowerCase();
+    encoding ||= name === "accept-encoding";
+    if (!DROPPED.has(name)) headers.push(pair);
+  }
   // Without this Bun would ask for encodings that the client may not read.
-  if (!headers.some(([name]) => name.toLowerCase() === "accept-encoding"))
-    headers.push(["accept-encoding", "identity"]);
+  if (!encoding) headers.push(["accept-encoding", "identity"]);
   if (apiKey !== undefined) headers.push(["authorization", `Bearer ${apiKey}`]);
   return headers;
 }
@@ -130,10 +135,10 @@ const DROPPED = new Set([...HOP_BY_HOP, "authorization", "cookie", "host", "cont
 
 function answerHeaders(headers: Headers): HeaderList {
   const list: HeaderList = [];
+  // Each cookie comes as a pair of its own, all else joined.
   headers.forEach((value, name) => {
-    if (!HOP_BY_HOP.has(name) && name !== "set-cookie") list.push([name, value]);
+    if (!HOP_BY_HOP.has(name)) list.push([name, value]);
   });
-  for (const cookie of headers.getSetCookie()) list.push(["set-cookie", cookie]);
   return list;
 }
 

@@ -1,5 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { DURATIONS } from "../lib/series.ts";
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { type Cell, CellCounter, CellHistogram, DURATIONS } from "../lib/series.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 
 /** What an agent of a worker module counts. */
@@ -8,12 +8,13 @@ export class AgentMetrics {
   readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests begun.");
   readonly #succeeded = this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered.");
   readonly #failed = this.#counter("nfrx_worker_jobs_failed_total", "Requests that failed.");
-  readonly #duration = new Histogram({
+  readonly #duration = new CellHistogram({
     name: "nfrx_worker_job_duration_seconds",
     help: "Time of a request at the backend.",
+    labelNames: [],
     buckets: DURATIONS,
     registers: [this.registry],
-  });
+  }).cell({});
 
   constructor(look: { server: () => boolean; backend: () => boolean; current: () => number; max: () => number }) {
     collectDefaultMetrics({ register: this.registry });
@@ -30,16 +31,16 @@ export class AgentMetrics {
   }
 
   started(): void {
-    this.#started.inc();
+    this.#started.value++;
   }
 
   ended(ok: boolean, ms: number): void {
-    (ok ? this.#succeeded : this.#failed).inc();
+    (ok ? this.#succeeded : this.#failed).value++;
     this.#duration.observe(ms / 1000);
   }
 
-  #counter(name: string, help: string): Counter {
-    return new Counter({ name, help, registers: [this.registry] });
+  #counter(name: string, help: string): Cell {
+    return new CellCounter({ name, help, labelNames: [], registers: [this.registry] }).cell({});
   }
 
   #gauge(name: string, help: string, read: () => number): void {

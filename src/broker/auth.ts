@@ -65,5 +65,7 @@ export function fingerprint(headers: Headers): string {
 }
 
 function digest(text: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(text).digest();
+  const bytes = new Uint8Array(32);
+  Bun.SHA256.hash(text, bytes);
+  return bytes;
 }

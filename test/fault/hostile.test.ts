@@ -325,6 +325,16 @@ const attacks: Attack[] = [
     client: cut,
   },
   {
+    name: "a reset right behind much of a body, which is not lost",
+    act: (worker, id) =>
+      worker.put(batch => {
+        batch.putHead(id, OK, false);
+        for (let i = 0; i < 3; i++) batch.putData(id, Buffer.alloc(64 * 1024, "x"), false);
+        batch.putReset(id, "upstream_error", "gone");
+      }),
+    client: client => cut(client) && client.text.length === 3 * 64 * 1024,
+  },
+  {
     name: "a reset after the head and before any body",
     act: (worker, id) => {
       worker.put(batch => batch.putHead(id, OK, false));

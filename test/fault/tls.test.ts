@@ -123,8 +123,11 @@ test("TLS in the broker itself, and a new certificate without a restart", async 
   expect(await shown(broker, ca)).toBe("first");
 
   const idle = await dial(broker, ca);
-  idle.resume();
+  const answered = new Promise(resolve => idle.once("data", resolve));
   const idleEnded = new Promise(resolve => idle.once("close", resolve));
+  idle.write("GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+  await until(answered, "an answer on the connection that is idle from then on");
+  idle.resume();
   const stream = await broker.chat({ stream: true }, { tls });
   expect(stream.status).toBe(200);
 

@@ -2,7 +2,7 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { requestHeaders } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
-import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
+import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
 import type { Pool, Seat, Wanted } from "../pool/pool.ts";
@@ -75,9 +75,14 @@ export class Exchange {
   /** Finds a worker and asks it; the head of its answer. Rejects once nobody else is worth asking. */
   async dispatch(): Promise<{ head: ResponseHead; stream: Stream }> {
     for (let failure: NfrxError | undefined; ; ) {
-      const seat = await this.#acquire(failure);
+      const acquired = this.#acquire(failure);
+      const seat = acquired instanceof Promise ? await acquired : acquired;
+      this.#seatedAt = this.context.clock.now();
       try {
-        return await this.#ask(seat);
+        const { stream, answer } = this.#ask(seat);
+        const head = await answer;
+        this.#firstByteAt = this.context.clock.now();
+        return { head, stream };
       } catch (thrown) {
         failure = toNfrxError(thrown);
         this.#attempt?.end(failure);
@@ -136,36 +141,39 @@ export class Exchange {
   }
 
   /** A seat, or why there is none: `failure`, if somebody has already been asked. */
-  async #acquire(failure: NfrxError | undefined): Promise<Seat> {
+  #acquire(failure: NfrxError | undefined): Seat | Promise<Seat> {
+    const { signal } = this.request;
+    // When nobody else could be asked, what the last one said tells more than that.
+    const instead = (error: unknown): unknown => (failure !== undefined && !signal.aborted ? outward(failure) : error);
     try {
+      if (signal.aborted) throw new NfrxError("canceled", "the client went away");
       const acquired = this.context.pool.acquire(this.wanted);
-      const seat = acquired instanceof Promise ? await acquired : acquired;
-      this.#seatedAt = this.context.clock.now();
-      if (!this.request.signal.aborted) return seat;
-      seat.release();
-      throw new NfrxError("canceled", "the client went away");
+      return acquired instanceof Promise ? this.#seated(acquired, instead) : acquired;
     } catch (error) {
-      // Nobody else could be asked: what the last one said tells more than that.
-      throw failure !== undefined && !this.request.signal.aborted ? outward(failure) : error;
+      throw instead(error);
     }
   }
 
-  async #ask(seat: Seat): Promise<{ head: ResponseHead; stream: Stream }> {
+  async #seated(waiting: Promise<Seat>, instead: (error: unknown) => unknown): Promise<Seat> {
+    const seat = await waiting.catch((error: unknown) => {
+      throw instead(error);
+    });
+    if (!this.request.signal.aborted) return seat;
+    seat.release();
+    throw new NfrxError("canceled", "the client went away");
+  }
+
+  /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
+  #ask(seat: Seat): { stream: Stream; answer: Promise<ResponseHead> } {
     const { endpoint, headers, id, body, label } = this.request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
     this.context.log.info(dispatched, "request dispatched");
-    const head: RequestHead = {
-      method: endpoint.method,
-      path: endpoint.backendPath,
-      headers: requestHeaders(headers, id),
-    };
+    const head = { method: endpoint.method, path: endpoint.backendPath, headers: requestHeaders(headers, id) };
     const attempt = new Attempt(seat, head, this.context, error => this.close(error));
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
-    else this.#upload(attempt.stream);
-    const answer = await attempt.answer();
-    this.#firstByteAt = this.context.clock.now();
-    return { head: answer, stream: attempt.stream };
+    else void this.#upload(attempt.stream);
+    return { stream: attempt.stream, answer: attempt.answer() };
   }
 
   /** Sends a body that passes through; it cannot be sent a second time. */

@@ -2,7 +2,7 @@
 import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
-import type { Clock, Timer } from "../../lib/time.ts";
+import { type Clock, pause, type Timer } from "../../lib/time.ts";
 import type { WorkerModule } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -12,6 +12,8 @@ import { UsageTap } from "./usage.ts";
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
 export const KEEP_ALIVE_MS = 15_000;
+/** Milliseconds that the last bytes of an answer that is cut have to leave. */
+const LAST_BYTES_MS = 50;
 /** Bytes of a backend's error that are passed on inside an error event. */
 const ERROR_BYTES = 64 * 1024;
 
@@ -165,7 +167,9 @@ class Pump {
         finishWithError(controller, error, this.exchange, this.context);
       } else {
         this.exchange.close(error);
-        // Resets the client's connection. Bun prints a trace for any reason but undefined.
+        // Bun forgets what it has not written yet when a body fails.
+        await pause(this.context.clock, LAST_BYTES_MS);
+        // Resets the client's connection; Bun prints a trace for any reason but undefined.
         controller.error(undefined);
       }
     }
