@@ -141,7 +141,9 @@ class Soak {
     if (quarter < 1) return console.log("too few rounds to judge the memory");
     const early = median(this.#rss.slice(quarter, 2 * quarter));
     const late = median(this.#rss.slice(-quarter));
-    console.log(`broker's idle memory: ${early.toFixed(0)} MiB in the second quarter, ${late.toFixed(0)} MiB in the last`);
+    console.log(
+      `broker's idle memory: ${early.toFixed(0)} MiB in the second quarter, ${late.toFixed(0)} MiB in the last`,
+    );
     if (late - early > GROWTH_MIB) this.problems.push(`the broker grew by ${(late - early).toFixed(0)} MiB`);
   }
 }
@@ -152,7 +154,11 @@ function median(values: readonly number[]): number {
 
 console.log(`seed ${seed}, ${minutes} minutes`);
 const soak = new Soak();
-await soak.run();
+try {
+  await soak.run();
+} catch (error) {
+  soak.problems.push(error instanceof Error ? error.message : String(error));
+}
 for (const problem of soak.problems) console.log(`PROBLEM ${problem}`);
 console.log(soak.problems.length === 0 ? "nothing is left behind" : `${soak.problems.length} problems`);
 process.exit(soak.problems.length === 0 ? 0 : 1);

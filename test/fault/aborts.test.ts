@@ -26,7 +26,8 @@ test(`${CLIENTS} clients that go away in every phase leave nothing behind`, asyn
   for (const backend of world.backends) await backend.when(() => backend.inflight === 0, "an idle backend", 30_000);
   await clock.when(
     () => clock.live === baseline && world.agents.every(agent => agent.state === "connected_idle"),
-    () => `no timer or job is left (timers ${baseline} → ${clock.live}, agents ${world.agents.map(agent => agent.state)})`,
+    () =>
+      `no timer or job is left (timers ${baseline} → ${clock.live}, agents ${world.agents.map(agent => agent.state)})`,
   );
   expect(world.agents.map(agent => agent.status())).toEqual(
     world.agents.map(() => expect.objectContaining({ current_jobs: 0 })),

@@ -57,7 +57,9 @@ test("an answer that its backend cuts is an error at the client, and no process 
       await client.post("/api/llm/v1/chat/completions", JSON.stringify(chatBody({ stream })), AUTHORIZED);
       await client.settled();
       const { status, complete, closed, text } = client;
-      expect([name, sees(client) || { status, complete, closed, length: text.length, text: text.slice(-200) }]).toEqual([name, true]);
+      expect([name, sees(client) || { status, complete, closed, length: text.length, text: text.slice(-200) }]).toEqual(
+        [name, true],
+      );
       client.destroy();
     }
   }

@@ -44,6 +44,8 @@ export class Program {
 
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly #changes = new Changes();
+  /** Old lines of the log that are kept no longer. */
+  #forgotten = 0;
   readonly #kill = (): void => this.#child.kill("SIGKILL");
 
   constructor(
@@ -84,11 +86,16 @@ export class Program {
     return until(this.ended, () => `${this.name} to end\n${this.tail}`, ms);
   }
 
-  /** The first line of the log for which `holds` answers true, those from `from` on; waits for it. Rejects when the process ends first. */
+  /** Where the log stands: what `line` looks at from here on is what comes from now on. */
+  get mark(): number {
+    return this.#forgotten + this.lines.length;
+  }
+
+  /** The first line of the log, from a `mark` on, for which `holds` answers true; waits for it. Rejects when the process ends first. */
   async line(holds: (line: LogEntry) => boolean, what: string, ms = START_MS, from = 0): Promise<LogEntry> {
     let found: LogEntry | undefined;
     const look = (): boolean => {
-      found = this.lines.slice(from).find(holds);
+      found = this.lines.slice(Math.max(0, from - this.#forgotten)).find(holds);
       if (found === undefined && !this.running) throw new Error(`${this.name} ended before ${what}\n${this.tail}`);
       return found !== undefined;
     };
@@ -143,7 +150,7 @@ export class Program {
   #keep(line: string): void {
     const entry = parseLine(line);
     if (entry === undefined) this.strays.push(line);
-    else if (this.lines.push(entry) > KEPT_LINES) this.lines.splice(0, KEPT_LINES / 2);
+    else if (this.lines.push(entry) > KEPT_LINES) this.#forgotten += this.lines.splice(0, KEPT_LINES / 2).length;
   }
 }
 
@@ -298,7 +305,7 @@ export class Processes {
   /** An agent in front of a backend, registered at the broker by the time this resolves. */
   async agent(broker: BrokerProgram, backend: { url: string }, env: Env = {}): Promise<Program> {
     const id = env["CLIENT_ID"] ?? `agent-${this.all.length}`;
-    const from = broker.lines.length;
+    const from = broker.mark;
     const agent = this.start("nfrx-llm", {
       SERVER_URL: broker.connectUrl,
       CLIENT_KEY,

@@ -202,7 +202,8 @@ export class Storm {
   /** A success must be a whole one. */
   #judge(client: RawClient, behaviour: string): void {
     const { status, complete, text } = client;
-    const whole = behaviour === "answer" ? text.endsWith("}") && text.includes("done") : text.endsWith("data: [DONE]\n\n");
+    const whole =
+      behaviour === "answer" ? text.endsWith("}") && text.includes("done") : text.endsWith("data: [DONE]\n\n");
     if (status !== 200 || !complete || text.includes("event: error\ndata: {")) this.answers.failed++;
     else if (whole) this.answers.whole++;
     else this.answers.short++;
