@@ -1,5 +1,6 @@
 import { Broker } from "../src/broker/broker.ts";
 import { serveBroker } from "../src/broker/main.ts";
+import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
 import { llm, llmPool } from "../src/modules/llm.ts";
@@ -10,8 +11,10 @@ await main(
   nfrx,
   values => values,
   async ({ values, command, log, droppedLogs }) => {
-    const modules = [{ module: llm, pool: llmPool(values.llm) }];
+    const known = [{ module: llm, pool: llmPool(values.llm) }];
+    const modules = command === "demo" ? known : chooseModules(values.broker.plugins, known, log);
     if (command === "demo") return runDemo({ values: values.broker, modules, log, onSignal: onStopSignal });
+    if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
     const broker = Broker.start({ values: values.broker, modules, log, droppedLogs });
     catchStrays(log, () => broker.metrics.unhandled());
     return serveBroker(broker, values.broker, log, onStopSignal);

@@ -1,0 +1,18 @@
+import { expect, test } from "bun:test";
+import { chooseModules } from "../../../src/broker/plugins.ts";
+import { defaultsOf } from "../../../src/config/group.ts";
+import { silentLog } from "../../../src/lib/log.ts";
+import { llm, llmBrokerOptions, llmPool } from "../../../src/modules/llm.ts";
+
+test("PLUGINS chooses modules; a name that none has is a warning, not an end", () => {
+  const warnings: object[] = [];
+  const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
+  const known = [{ module: llm, pool: llmPool(defaultsOf(llmBrokerOptions)) }];
+  const ids = (...names: string[]) => chooseModules(names, known, log).map(({ module }) => module.id);
+  expect(ids("*")).toEqual(["llm"]);
+  expect(ids("llm")).toEqual(["llm"]);
+  expect(warnings).toEqual([]);
+  expect(ids("mcp")).toEqual([]);
+  expect(ids("llm", "nonsense")).toEqual(["llm"]);
+  expect(warnings).toMatchObject([{ plugin: "mcp" }, { plugin: "nonsense" }]);
+});
