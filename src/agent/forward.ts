@@ -29,6 +29,8 @@ export async function forward(stream: Stream, head: RequestHead, context: Forwar
     if (stream.failure !== undefined) abort.abort(stream.failure);
   });
   try {
+    // The head and a small body come in one message, one frame after the other: let the second arrive.
+    await Promise.resolve();
     const response = await ask(stream, head, context, abort.signal, idle);
     idle.touch();
     await answer(stream, response, idle);
@@ -42,33 +44,34 @@ export async function forward(stream: Stream, head: RequestHead, context: Forwar
   }
 }
 
-async function ask(
+function ask(
   stream: Stream,
   head: RequestHead,
   context: ForwardContext,
   signal: AbortSignal,
   idle: IdleTimer,
 ): Promise<Response> {
-  // The head and a small body come in one message, one frame after the other: let the second arrive.
-  await Promise.resolve();
-  const init = {
+  const init: BunFetchRequestInit = {
     method: head.method,
     headers: backendHeaders(head.headers, context.apiKey),
     signal,
-    redirect: "manual" as const,
+    redirect: "manual",
     decompress: false,
     timeout: false,
   };
   const url = context.baseUrl + head.path;
-  if (!stream.arrived) return fetch(url, { ...init, body: upload(stream, idle), keepalive: false });
-  const body = stream.take() ?? null;
-  try {
-    return await fetch(url, { ...init, body: body as Uint8Array<ArrayBuffer> | null });
-  } catch (error) {
+  if (!stream.arrived) {
+    init.body = upload(stream, idle);
+    init.keepalive = false;
+    return fetch(url, init);
+  }
+  init.body = (stream.take() as Uint8Array<ArrayBuffer> | undefined) ?? null;
+  return fetch(url, init).catch((error: unknown) => {
     // The backend had closed a pooled connection just when it was used again; nothing of an answer was read.
     if (signal.aborted || !isStaleConnection(error)) throw error;
-    return fetch(url, { ...init, body: body as Uint8Array<ArrayBuffer> | null, keepalive: false });
-  }
+    init.keepalive = false;
+    return fetch(url, init);
+  });
 }
 
 function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
@@ -88,12 +91,13 @@ function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
 async function answer(stream: Stream, response: Response, idle: IdleTimer): Promise<void> {
   const head = { status: response.status, headers: answerHeaders(response.headers) };
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  if (response.body === null || length === 0) return stream.sendHead(head, true);
+  // Looked at before `body`, which makes a stream of what `bytes` would give at once.
   if (length <= SMALL_ANSWER_BYTES) {
     const bytes = await response.bytes();
     stream.sendHead(head);
     return stream.end(bytes);
   }
+  if (response.body === null) return stream.sendHead(head, true);
   const reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> } =
     response.body.getReader();
   const events = response.headers.get("content-type")?.startsWith("text/event-stream") ?? false;

@@ -20,7 +20,7 @@ export interface Label {
  * answer once the body is there. Both throw `invalid_request` naming the field.
  */
 export class LabelReader {
-  readonly #scan = new TopLevelScan(WANTED);
+  #scan: TopLevelScan | undefined;
 
   constructor(
     request: Request,
@@ -32,6 +32,7 @@ export class LabelReader {
   /** Takes a chunk; true once nothing more is needed of the body. */
   scan(chunk: Uint8Array): boolean {
     if (this.endpoint.label === "none") return true;
+    this.#scan ??= new TopLevelScan(WANTED);
     this.#scan.feed(chunk);
     return this.#scan.values.has("model");
   }
@@ -39,7 +40,8 @@ export class LabelReader {
   read(body: RequestBody): Label {
     if (this.endpoint.label === "none") return { model: undefined, stream: false };
     if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body.bytes);
-    return { model: requireModel(this.#scan.values.get("model")), stream: this.#scan.values.get("stream") === true };
+    const seen = this.#scan?.values;
+    return { model: requireModel(seen?.get("model")), stream: seen?.get("stream") === true };
   }
 }
 

@@ -42,14 +42,20 @@ export class Pipeline {
     const id = requestIdOf(request.headers);
     const { errors } = this.options.module;
     let leave: (() => void) | undefined;
+    let body: RequestBody | undefined;
     try {
       this.authorize(request, server);
       leave = this.options.drain.enter();
-      const { body, label } = await this.#read(request, endpoint);
+      const labels = new LabelReader(request, endpoint);
+      const { maxBodyBytes, budget } = this.options;
+      body = await readBody(request, maxBodyBytes, budget, chunk => labels.scan(chunk));
+      const label = labels.read(body);
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
       return await this.#run(request, server, { id, endpoint, workerId, body, label, leave });
     } catch (thrown) {
+      // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
+      body?.release();
       leave?.();
       const error = toNfrxError(thrown);
       this.#report(error, id, endpoint);
@@ -60,18 +66,6 @@ export class Pipeline {
   /** Throws `unauthorized` unless the caller may use the API. */
   authorize(request: Request, server: PeerServer): void {
     this.options.door.check(request.headers, () => peerOf(request, server));
-  }
-
-  async #read(request: Request, endpoint: Endpoint): Promise<{ body: RequestBody; label: Label }> {
-    const labels = new LabelReader(request, endpoint);
-    const { maxBodyBytes, budget } = this.options;
-    const body = await readBody(request, maxBodyBytes, budget, chunk => labels.scan(chunk));
-    try {
-      return { body, label: labels.read(body) };
-    } catch (error) {
-      body.release();
-      throw error;
-    }
   }
 
   async #run(
