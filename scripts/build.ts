@@ -149,6 +149,8 @@ async function compile(program: string, target: Target | undefined, { version, s
     entrypoints: [join(root, "cmd", `${program}.ts`)],
     compile: {
       outfile,
+      // Collects garbage earlier: bulk then needs a fifth less memory, at no cost in CPU time that the bench could see.
+      execArgv: ["--smol"],
       ...(target === undefined ? {} : { target: `bun-${target}` as const, executablePath: await runtime(target) }),
       // A program must not pick up files that happen to lie where it is started.
       autoloadDotenv: false,

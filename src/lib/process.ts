@@ -15,8 +15,9 @@ export function raiseFetchLimit(): void {
   const env = { ...process.env, [FETCH_LIMIT]: MANY_FETCHES, NO_PROXY: noProxy, no_proxy: noProxy };
   // A compiled program gets its own name as its first argument; `bun file.ts` needs the file there.
   const compiled = process.argv[1]?.startsWith("/$bunfs/") ?? false;
-  const args = compiled ? [process.execPath, ...process.argv.slice(2)] : [process.execPath, ...process.argv.slice(1)];
-  process.execve(process.execPath, args, env);
+  // The built programs have --smol inside (scripts/build.ts).
+  const args = compiled ? process.argv.slice(2) : ["--smol", ...process.argv.slice(1)];
+  process.execve(process.execPath, [process.execPath, ...args], env);
 }
 
 /** Calls `first` on the first SIGTERM or SIGINT; the second ends the process at once. */

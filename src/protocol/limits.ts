@@ -15,7 +15,7 @@ export const HEAD_MAX = 96 * 1024;
 /** Bytes a stream may have in flight and unread before its receiver has said anything: its first window. */
 export const STREAM_WINDOW = 256 * 1024;
 /** Bytes to which a stream's window grows while it limits throughput. */
-export const STREAM_WINDOW_MAX = 2 * 1024 * 1024;
+export const STREAM_WINDOW_MAX = 4 * 1024 * 1024;
 /** Bytes by which all streams of one connection together may have grown beyond their first windows. */
 export const WINDOW_GROWTH = 8 * 1024 * 1024;
 /** Bytes of DATA that may be in flight on a connection; given back as they arrive, read or not. */
@@ -38,6 +38,8 @@ export const V1_CHUNK = 32 * 1024;
 export const V1_REQUEST_BODY = 64 * 1024 * 1024;
 /** Milliseconds between pings on a v2 connection. */
 export const PING_MS = 15_000;
+/** Pings that a new connection sends one after the other, to learn its round trip. */
+export const FIRST_PINGS = 4;
 /** Milliseconds of silence after which a connection gets no new streams. */
 export const UNROUTABLE_MS = 20_000;
 /** Milliseconds of silence after which a v2 connection is closed. */

@@ -6,6 +6,7 @@ import {
   DATA_MAX,
   DATA_SHARED,
   DEAD_MS,
+  FIRST_PINGS,
   LINK_WINDOW,
   LINK_WINDOW_STEP,
   PING_MS,
@@ -30,6 +31,7 @@ export class WireV2 implements Wire, FrameSink {
   /** DATA bytes that arrived since the connection's window was last given back. */
   #arrived = 0;
   #pingAt: number;
+  #pongs = 0;
 
   constructor(private readonly link: Link) {
     this.#pingAt = link.clock.now();
@@ -171,7 +173,12 @@ export class WireV2 implements Wire, FrameSink {
     if (payload.length !== 8) return;
     const sent = asBuffer(payload).readDoubleBE(0);
     const took = this.link.clock.now() - sent;
-    if (took >= 0) this.link.roundTripMs = took;
+    if (!(took >= 0)) return; // not a time of ours, or no number at all
+    // The way itself, not the queues on it: a busy connection must not look long, or windows would grow for nothing.
+    const known = this.link.roundTripMs;
+    this.link.roundTripMs = known === 0 ? took : Math.min(took, known * RTT_RISE);
+    // The first answers come from code that has never run; the shortest of some tells the way.
+    if (++this.#pongs < FIRST_PINGS) this.#sendPing(this.link.clock.now());
   }
 
   #sendPing(now: number): void {
@@ -184,3 +191,5 @@ export class WireV2 implements Wire, FrameSink {
 }
 
 const NOTHING = new Uint8Array(0);
+/** By how much a slower answer may raise the round trip at most, for a way that has really become longer. */
+const RTT_RISE = 1.25;
