@@ -1,5 +1,6 @@
 // THE runner of every worker module's agent: probe, dial, register, serve, drain, reconnect.
 import { hostname } from "node:os";
+import { Drain } from "../lib/drain.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { Backoff, type Clock, every, pause, systemClock } from "../lib/time.ts";
@@ -56,10 +57,8 @@ export class Agent {
   readonly #backoff: Backoff;
   readonly #watch: BackendWatch;
   readonly #stop = new AbortController();
+  readonly #work = new Drain();
   #link: Link | undefined;
-  #current = 0;
-  #idle: PromiseWithResolvers<void> | undefined;
-  #draining = false;
   #terminating = false;
   #connecting = false;
   #lastError = "";
@@ -76,7 +75,7 @@ export class Agent {
     this.metrics = new AgentMetrics({
       server: () => this.#link !== undefined,
       backend: () => this.#watch.state.ready,
-      current: () => this.#current,
+      current: () => this.#work.inflight,
       max: () => options.maxConcurrency,
     });
   }
@@ -98,14 +97,14 @@ export class Agent {
 
   /** Takes no new work; what runs goes on. */
   drain(): void {
-    this.#draining = true;
+    this.#work.begin();
     this.#log.info({}, "draining");
     this.#announce();
   }
 
   undrain(): void {
     if (this.#terminating) return;
-    this.#draining = false;
+    this.#work.end();
     this.#log.info({}, "taking work again");
     this.#announce();
   }
@@ -113,16 +112,9 @@ export class Agent {
   /** Drains for at most `timeoutMs` (0 not at all, Infinity for ever), then disconnects; `run` resolves. True when all work finished. */
   async shutdown(timeoutMs: number): Promise<boolean> {
     this.#terminating = true;
-    if (!this.#draining) this.drain();
+    if (!this.#work.draining) this.drain();
     this.#link?.goaway();
-    let finished = this.#current === 0;
-    if (!finished && timeoutMs > 0) {
-      this.#idle ??= Promise.withResolvers();
-      const late = Promise.withResolvers<false>();
-      const timer = Number.isFinite(timeoutMs) ? this.#clock.after(timeoutMs, () => late.resolve(false)) : undefined;
-      finished = await Promise.race([this.#idle.promise.then(() => true), late.promise]);
-      timer?.cancel();
-    }
+    const finished = await this.#work.finish(this.#clock, timeoutMs);
     this.#stop.abort();
     this.#link?.close(CLOSE_NORMAL, "drained");
     return finished;
@@ -130,11 +122,11 @@ export class Agent {
 
   get state(): AgentState {
     if (this.#terminating) return "terminating";
-    if (this.#draining) return "draining";
+    if (this.#work.draining) return "draining";
     if (this.#connecting) return "connecting";
     if (this.#link === undefined) return this.#lastError === "" ? "disconnected" : "error";
     if (!this.#watch.state.ready) return "not_ready";
-    return this.#current > 0 ? "connected_busy" : "connected_idle";
+    return this.#work.inflight > 0 ? "connected_busy" : "connected_idle";
   }
 
   /** The body of GET /status. */
@@ -144,7 +136,7 @@ export class Agent {
       state: this.state,
       connected_to_server: this.#link !== undefined,
       connected_to_backend: backend.ready,
-      current_jobs: this.#current,
+      current_jobs: this.#work.inflight,
       max_concurrency: this.#options.maxConcurrency,
       last_error: this.#lastError,
       last_heartbeat: this.#lastHeartbeat === 0 ? null : new Date(this.#lastHeartbeat).toISOString(),
@@ -226,7 +218,7 @@ export class Agent {
       build_date: DATE,
       agent_config: this.#facts(),
     });
-    if (this.#draining) this.#announce();
+    if (this.#work.draining) this.#announce();
     this.#lastError = "";
     this.#log.info(
       { server_url: serverUrl, wire: link.version, models: backend.ready ? backend.models.length : 0 },
@@ -256,13 +248,19 @@ export class Agent {
       type: "status_update",
       max_concurrency: this.#capacity(),
       ...(backend.ready && { models: backend.models }),
-      status: this.#draining ? "draining" : backend.ready ? (this.#current > 0 ? "working" : "idle") : "not_ready",
+      status: this.#work.draining
+        ? "draining"
+        : backend.ready
+          ? this.#work.inflight > 0
+            ? "working"
+            : "idle"
+          : "not_ready",
       agent_config: this.#facts(),
     });
   }
 
   #capacity(): number {
-    return this.#draining || !this.#watch.state.ready ? 0 : this.#options.maxConcurrency;
+    return this.#work.draining || !this.#watch.state.ready ? 0 : this.#options.maxConcurrency;
   }
 
   #facts(): Record<string, string> {
@@ -271,10 +269,10 @@ export class Agent {
   }
 
   async #serve(stream: Stream, head: RequestHead): Promise<void> {
-    if (this.#draining) return stream.reset(new NfrxError("refused", "draining"));
+    if (this.#work.draining) return stream.reset(new NfrxError("refused", "draining"));
     const { backend, requestTimeoutMs } = this.#options;
     const began = this.#clock.now();
-    this.#current++;
+    const leave = this.#work.enter();
     this.metrics.started();
     let ok = false;
     try {
@@ -291,9 +289,8 @@ export class Agent {
         this.#log.warn({ request_id: requestIdOf(head), path: head.path, error: this.#lastError }, "request failed");
       }
     } finally {
-      this.#current--;
       this.metrics.ended(ok, this.#clock.now() - began);
-      if (this.#current === 0) this.#idle?.resolve();
+      leave();
     }
   }
 }

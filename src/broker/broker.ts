@@ -1,5 +1,6 @@
 import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
+import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
@@ -8,7 +9,6 @@ import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
 import { Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
-import { Drain } from "./drain.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { watchPools } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
@@ -129,14 +129,8 @@ export class Broker {
   }
 
   /** Takes no new work, waits for what runs, at most `timeoutMs` (Infinity waits for ever, 0 not at all). True when all of it finished. */
-  async finish(timeoutMs: number): Promise<boolean> {
-    this.drain.begin();
-    if (this.drain.inflight === 0 || timeoutMs <= 0) return this.drain.inflight === 0;
-    const late = Promise.withResolvers<false>();
-    const timer = Number.isFinite(timeoutMs) ? this.#clock.after(timeoutMs, () => late.resolve(false)) : undefined;
-    const finished = await Promise.race([this.drain.idle().then(() => true), late.promise]);
-    timer?.cancel();
-    return finished;
+  finish(timeoutMs: number): Promise<boolean> {
+    return this.drain.finish(this.#clock, timeoutMs);
   }
 
   /** Closes every connection. Agents are told to come back, for another broker may have taken this one's place. */

@@ -1,5 +1,5 @@
 // Gauges that are read when somebody scrapes.
-import type { Drain } from "../drain.ts";
+import type { Drain } from "../../lib/drain.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { MemoryBudget } from "../proxy/body.ts";
 import type { BrokerMetrics } from "./metrics.ts";

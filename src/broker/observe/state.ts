@@ -1,7 +1,8 @@
 // The state envelope: what an operator's tools read.
+
+import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
-import type { Drain } from "../drain.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 

@@ -1,4 +1,6 @@
 // The only door for agents: upgrade, first frame, registration, and what a worker says of itself afterwards.
+
+import type { Drain } from "../../lib/drain.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { bearerToken } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -9,7 +11,6 @@ import { heartbeatMessage, type Register, registerMessage, statusMessage } from 
 import { wireOf } from "../../protocol/pair.ts";
 import type { Socket } from "../../protocol/wire.ts";
 import type { Door } from "../auth.ts";
-import type { Drain } from "../drain.ts";
 import type { Pool } from "./pool.ts";
 import { Worker } from "./worker.ts";
 

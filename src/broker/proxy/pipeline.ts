@@ -1,8 +1,8 @@
+import type { Drain } from "../../lib/drain.ts";
 import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { requestIdOf, type TrustedProxies } from "../../lib/http.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import { type Door, fingerprint } from "../auth.ts";
-import type { Drain } from "../drain.ts";
 import { type MemoryBudget, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";

@@ -1,4 +1,5 @@
-import { NfrxError } from "../lib/errors.ts";
+import { NfrxError } from "./errors.ts";
+import type { Clock } from "./time.ts";
 
 /**
  * Counts the work that a shutdown waits for, and turns new work away once the drain has begun. Every `enter` is paired
@@ -26,7 +27,9 @@ export class Drain {
       if (!inside) return;
       inside = false;
       this.#inflight--;
-      if (this.#inflight === 0) this.#idle?.resolve();
+      if (this.#inflight > 0) return;
+      this.#idle?.resolve();
+      this.#idle = undefined;
     };
   }
 
@@ -39,10 +42,18 @@ export class Drain {
     this.#draining = false;
   }
 
-  /** Resolves once nothing is in flight. */
-  idle(): Promise<void> {
-    if (this.#inflight === 0) return Promise.resolve();
+  /**
+   * Takes no new work and waits for what is in flight, at most `timeoutMs`: 0 does not wait, Infinity waits for ever. True
+   * when all of it finished.
+   */
+  async finish(clock: Clock, timeoutMs: number): Promise<boolean> {
+    this.begin();
+    if (this.#inflight === 0 || timeoutMs <= 0) return this.#inflight === 0;
     this.#idle ??= Promise.withResolvers();
-    return this.#idle.promise;
+    const late = Promise.withResolvers<false>();
+    const timer = Number.isFinite(timeoutMs) ? clock.after(timeoutMs, () => late.resolve(false)) : undefined;
+    const finished = await Promise.race([this.#idle.promise.then(() => true), late.promise]);
+    timer?.cancel();
+    return finished;
   }
 }
