@@ -36,6 +36,11 @@ class Cells<L extends string, C> {
 
 const newCell = (): Cell => ({ value: 0 });
 
+/** What prom-client shows of cells. */
+function numbers<L extends string>(cells: Cells<L, Cell>): { labels: Labels<L>; value: number }[] {
+  return [...cells.values()].map(({ labels, cell }) => ({ labels, value: cell.value }));
+}
+
 /** A counter whose series are cells. */
 export class CellCounter<L extends string> extends Counter<L> {
   readonly #cells: Cells<L, Cell>;
@@ -51,7 +56,7 @@ export class CellCounter<L extends string> extends Counter<L> {
 
   override async get() {
     const base = await super.get();
-    return { ...base, values: [...this.#cells.values()].map(({ labels, cell }) => ({ labels, value: cell.value })) };
+    return { ...base, values: numbers(this.#cells) };
   }
 }
 
@@ -70,7 +75,7 @@ export class CellGauge<L extends string> extends Gauge<L> {
 
   override async get() {
     const base = await super.get();
-    return { ...base, values: [...this.#cells.values()].map(({ labels, cell }) => ({ labels, value: cell.value })) };
+    return { ...base, values: numbers(this.#cells) };
   }
 }
 

@@ -1,6 +1,5 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
-import type { Logger } from "../lib/log.ts";
 
 /** How the label that routes a request is found in it. */
 export type LabelSource =
@@ -61,14 +60,6 @@ export interface ProbeResult {
   facts: Record<string, string>;
 }
 
-export interface AgentSpec {
-  /** The program's name. */
-  program: string;
-  /** The token file beside the config file is `<tokenName>.token`. */
-  tokenName: string;
-  backend: Backend;
-}
-
 /** The private service behind an agent. */
 export interface Backend {
   /** No slash at the end; request paths are appended to it. */
@@ -106,8 +97,4 @@ export interface PoolSettings {
   minScore: number;
   /** Workers one request may be split over. */
   maxParallel: number;
-}
-
-export interface ModuleContext {
-  log: Logger;
 }

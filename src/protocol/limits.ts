@@ -68,7 +68,5 @@ export const CLOSE_NORMAL = 1000;
 export const CLOSE_PROTOCOL = 1002;
 /** WebSocket close code: not allowed (a wrong key, no register frame, an id in use). */
 export const CLOSE_POLICY = 1008;
-/** WebSocket close code: a message was too large. */
-export const CLOSE_TOO_BIG = 1009;
 /** WebSocket close code: the broker restarts; come back. */
 export const CLOSE_RESTART = 1012;

@@ -29,6 +29,9 @@ export class Link implements StreamPort {
   readonly side: "broker" | "agent";
   readonly wire: Wire;
 
+  /** The time of the way to the peer and back, as the wire has learned it; 0 before it has. */
+  roundTripMs = 0;
+
   readonly #socket: Socket;
   readonly #events: LinkEvents;
   readonly #defer: (run: () => void) => void;
@@ -43,7 +46,6 @@ export class Link implements StreamPort {
   #pinged = false;
   /** Every stream id has been used: the connection takes no new streams and closes with its last one. */
   #spent = false;
-  #roundTripMs = 0;
   #peerLeaving = false;
   #leaving = false;
   #closed = false;
@@ -191,14 +193,6 @@ export class Link implements StreamPort {
   }
 
   // ---- the wire's side --------------------------------------------------------------------------------------------
-
-  get roundTripMs(): number {
-    return this.#roundTripMs;
-  }
-
-  set roundTripMs(ms: number) {
-    this.#roundTripMs = ms;
-  }
 
   stream(id: number): Stream | undefined {
     return this.#streams.get(id);

@@ -43,7 +43,6 @@ export const statusMessage = z.object({
 });
 
 export type Register = z.infer<typeof registerMessage>;
-export type Heartbeat = z.infer<typeof heartbeatMessage>;
 export type StatusUpdate = z.infer<typeof statusMessage>;
 /** A control message as it goes out. */
 export type ControlMessage = { type: string; [field: string]: unknown };

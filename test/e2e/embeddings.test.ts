@@ -86,6 +86,12 @@ test("500 inputs over three workers with batch sizes", async () => {
   expect(rest).toEqual({ model: "test-model", encoding_format: "float", user: "me" });
   const metrics = await (await fetch(`${world.origin}/metrics`)).text();
   expect(metrics).toContain('nfrx_llm_model_embeddings_total{model="test-model"} 500');
+  // Each worker is credited with what it did itself.
+  for (const [i, { totals, id }] of [...world.pool.registry.workers].entries()) {
+    const did = sum(batches(backends[i]!));
+    expect([totals.embeddings, totals.tokensIn, totals.failed]).toEqual([did, did, 0]);
+    expect(metrics).toContain(`nfrx_llm_worker_embeddings_total{worker_id="${id}"} ${did}`);
+  }
   expect(await world.leftovers()).toEqual({});
 });
 

@@ -37,7 +37,11 @@ export class LlmMetrics {
       for (const counter of ofModel.tokensOut) counter.value += usage.out;
     }
     ofModel.embeddings.value += embeddings;
-    if (workerId === undefined) return;
+    if (workerId !== undefined) this.byWorker(model, workerId, seconds, usage, embeddings);
+  }
+
+  /** What one worker did: a request, or a part of one that was split. */
+  byWorker(model: string, workerId: string, seconds: number, usage: Usage | undefined, embeddings: number): void {
     const ofWorker = this.#ofWorker(workerId);
     this.#duration.cell({ worker_id: workerId, model }).observe(seconds);
     ofWorker.seconds.value += seconds;

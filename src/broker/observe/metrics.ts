@@ -216,6 +216,7 @@ export class BrokerMetrics {
     items: number,
   ): void {
     const labels = { ...series.labels, worker_id: this.#workers.of(workerId) };
+    if (labels.ext === "llm") this.#llm.byWorker(labels.label, labels.worker_id, seconds, usage, items);
     this.#partCompleted.cell({ ...labels, success: String(errorCode === ""), error_code: errorCode }).value++;
     this.#partDuration.cell(labels).observe(seconds);
     if (usage !== undefined) this.#partSize.cell({ ...labels, size_kind: "tokens_total" }).value += usage.total;

@@ -110,14 +110,7 @@ export class Pool {
 
   /** The 1-based place of a waiting request, 0 when it does not wait. */
   position(wanted: Wanted): number {
-    let place = 0;
-    let found = 0;
-    this.#queue.scan(entry => {
-      place++;
-      if (entry.wanted === wanted) found = place;
-      return false;
-    });
-    return found;
+    return this.#queue.place(entry => entry.wanted === wanted);
   }
 
   /** The first worker that ever joined, once it has. */

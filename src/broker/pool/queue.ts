@@ -58,7 +58,12 @@ export class FairQueue<E extends Waiting> {
 
   /** The 1-based position of an entry, 0 when it does not wait. */
   position(entry: E): number {
-    return this.#entries.findIndex(place => place.entry === entry) + 1;
+    return this.place(other => other === entry);
+  }
+
+  /** The 1-based position of the first entry that is meant, 0 when none is. */
+  place(meant: (entry: E) => boolean): number {
+    return this.#entries.findIndex(({ entry }) => meant(entry)) + 1;
   }
 
   /** Offers every entry in order; one for which `serve` answers true leaves the queue, another is passed over. */

@@ -1,3 +1,5 @@
+import type { NfrxError } from "../../lib/errors.ts";
+import type { Usage } from "../../modules/module.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
@@ -67,6 +69,21 @@ export class Worker {
     if (this.draining) return "draining";
     if (this.notReady || this.maxConcurrency === 0) return "not_ready";
     return this.inflight > 0 ? "working" : "idle";
+  }
+
+  /** Counts a request, or a part of one, that this worker has served or failed. A canceled one is nobody's failure. */
+  credit(ms: number, error: NfrxError | undefined, usage: Usage | undefined, embeddings: number): void {
+    const { totals } = this;
+    totals.processed++;
+    totals.processingMs += ms;
+    totals.embeddings += embeddings;
+    if (usage !== undefined) {
+      totals.tokensIn += usage.in;
+      totals.tokensOut += usage.out;
+    }
+    if (error === undefined || error.code === "canceled") return;
+    totals.failed++;
+    this.lastError = error.message;
   }
 
   update(status: StatusUpdate): void {

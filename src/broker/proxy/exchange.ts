@@ -123,7 +123,7 @@ export class Exchange {
     const { totals } = this.context.pool;
     totals.completed++;
     if (error !== undefined && error.code !== "canceled") totals.failed++;
-    if (worker !== undefined) this.#credit(worker, now - this.#seatedAt, error, embeddings);
+    worker?.credit(now - this.#seatedAt, error, this.usage, embeddings);
     metrics.end({
       series: this.series,
       workerId: worker?.id,
@@ -203,21 +203,6 @@ export class Exchange {
       !this.#uploading &&
       !this.request.signal.aborted
     );
-  }
-
-  #credit(worker: Worker, ms: number, error: NfrxError | undefined, embeddings: number): void {
-    const { totals } = worker;
-    totals.processed++;
-    totals.processingMs += ms;
-    totals.embeddings += embeddings;
-    if (this.usage !== undefined) {
-      totals.tokensIn += this.usage.in;
-      totals.tokensOut += this.usage.out;
-    }
-    if (error !== undefined && error.code !== "canceled") {
-      totals.failed++;
-      worker.lastError = error.message;
-    }
   }
 
   #logEnd(worker: Worker | undefined, ms: number, error: NfrxError | undefined): void {

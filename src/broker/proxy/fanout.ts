@@ -24,6 +24,10 @@ class BackendAnswer {
     readonly head: ResponseHead,
     readonly body: Uint8Array,
   ) {}
+
+  get error(): NfrxError {
+    return new NfrxError("upstream_error", `the backend answered with status ${this.head.status}`);
+  }
 }
 
 /**
@@ -36,7 +40,7 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
   exchange.items = split.items;
   const answer = await run.run();
   if (answer instanceof BackendAnswer) {
-    exchange.close(new NfrxError("upstream_error", `the backend answered with status ${answer.head.status}`));
+    exchange.close(answer.error);
     const headers = responseHeaders(answer.head.headers, exchange.request.id);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
@@ -142,25 +146,10 @@ class FanoutRun {
     try {
       const answer = await this.#ask(worker, part);
       this.#answers.set(part.start, answer);
-      this.context.metrics.part(
-        this.exchange.series,
-        worker.id,
-        "",
-        (this.context.clock.now() - began) / 1000,
-        answer.usage,
-        answer.items,
-      );
+      this.#record(worker, began, undefined, answer);
       return true;
     } catch (thrown) {
-      const code = thrown instanceof BackendAnswer ? "upstream_error" : toNfrxError(thrown).code;
-      this.context.metrics.part(
-        this.exchange.series,
-        worker.id,
-        code,
-        (this.context.clock.now() - began) / 1000,
-        undefined,
-        0,
-      );
+      this.#record(worker, began, thrown instanceof BackendAnswer ? thrown.error : toNfrxError(thrown), undefined);
       if (this.#abort.signal.aborted || !mayRetry(thrown) || ++part.failures > REDISPATCHES) throw thrown;
       this.#lastFailure = thrown;
       this.exchange.retries++;
@@ -169,6 +158,15 @@ class FanoutRun {
       this.#again.push(part);
       return false;
     }
+  }
+
+  /** Counts a part for its worker: the exchange as a whole has no one worker to count for. */
+  #record(worker: Worker, began: number, error: NfrxError | undefined, answer: PartAnswer | undefined): void {
+    const { metrics, clock } = this.context;
+    const ms = clock.now() - began;
+    const items = answer?.items ?? 0;
+    worker.credit(ms, error, answer?.usage, items);
+    metrics.part(this.exchange.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
 
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
