@@ -349,7 +349,7 @@ test("what a worker may send: an error for its client or the end of its link, an
   const broker = await processes.broker({ LLM_WORKER_GRACE: "0" });
   await processes.agent(broker, await processes.backend());
   for (const { name, stream = false, act, client: sees, closes } of attacks) {
-    const worker = await HandWorker.connect(broker.connectUrl, { v2: true });
+    const worker = await HandWorker.connect(broker.connectUrl(), { v2: true });
     const from = broker.mark;
     worker.register({ models: ["hand-model"] });
     await broker.line(

@@ -174,7 +174,7 @@ test("an agent does not trust a broker whose authority it does not know", async 
     TLS_KEY_FILE: join(processes.folder, "server.key"),
   });
   const backend = await processes.backend();
-  const agent = processes.start("nfrx-llm", { SERVER_URL: broker.connectUrl, COMPLETION_BASE_URL: backend.url });
+  const agent = processes.start("nfrx-llm", { SERVER_URL: broker.connectUrl(), COMPLETION_BASE_URL: backend.url });
   expect(await agent.ending()).toMatchObject({ code: 1 });
   expect(String(agent.lines.at(-1)?.["reason"])).toMatch(/certificate|self.signed|verif/i);
   expect(agent.strays).toEqual([]);

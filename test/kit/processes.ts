@@ -15,6 +15,11 @@ const KEPT_LINES = 50_000;
 
 export type Env = Record<string, string>;
 
+/** A worker module → the option that names its agent's backend. */
+const BACKEND = { llm: "COMPLETION_BASE_URL", asr: "ASR_BASE_URL", docling: "DOC_BASE_URL" } as const;
+export type Module = keyof typeof BACKEND;
+const MODULES: readonly Module[] = ["llm", "asr", "docling"];
+
 export interface StartOptions {
   /** Compiled programs in this folder; undefined runs the source. */
   dist?: string | undefined;
@@ -168,8 +173,8 @@ export class BrokerProgram extends Program {
     return `${this.origin}/api/llm/v1`;
   }
 
-  get connectUrl(): string {
-    return `${this.origin.replace("http", "ws")}/api/llm/connect`;
+  connectUrl(module: Module = "llm"): string {
+    return `${this.origin.replace("http", "ws")}/api/${module}/connect`;
   }
 
   /** POSTs JSON below the OpenAI base URL, with the API key, on a connection of its own. */
@@ -187,17 +192,17 @@ export class BrokerProgram extends Program {
     return this.post("/chat/completions", chatBody(extra), init);
   }
 
-  /** The value of a metric without labels, or of the llm module's; NaN when there is none. */
-  async metric(name: string): Promise<number> {
+  /** The value of a metric without labels, or of one module's; NaN when there is none. */
+  async metric(name: string, ext: Module = "llm"): Promise<number> {
     const text = await (await fetch(`${this.origin}/metrics`)).text();
-    return Number(new RegExp(`^${name}(?:\\{ext="llm"\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+    return Number(new RegExp(`^${name}(?:\\{ext="${ext}"\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
   }
 
   /** Resolves once the broker's state, of which it sends events, is as `holds` wants it. */
-  async state(holds: (state: LlmState) => boolean, what: string, ms = START_MS): Promise<LlmState> {
+  async state(holds: (state: BrokerState) => boolean, what: string, ms = START_MS): Promise<BrokerState> {
     const abort = new AbortController();
-    let last: LlmState | undefined;
-    const read = async (): Promise<LlmState> => {
+    let last: BrokerState | undefined;
+    const read = async (): Promise<BrokerState> => {
       const response = await fetch(`${this.origin}/api/state/stream`, {
         headers: { authorization: `Bearer ${API_KEY}` },
         signal: abort.signal,
@@ -232,7 +237,10 @@ export class BrokerProgram extends Program {
     const response = await fetch(`${this.origin}/metrics`);
     const text = await response.text();
     if (!response.ok) throw new Error(`GET /metrics answered ${response.status}: ${text}\n${this.tail}`);
-    const left = QUIET_METRICS.filter(name => !new RegExp(`^${name}(?:\\{[^}]*\\})? 0$`, "m").test(text));
+    const left = QUIET_METRICS.filter(name => {
+      const values = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "gm"))];
+      return values.length === 0 || values.some(([, value]) => value !== "0");
+    });
     if (left.length > 0) throw new Error(`not at zero: ${left.join(", ")}`);
   }
 }
@@ -246,8 +254,8 @@ const QUIET_METRICS = [
   "nfrx_tunnel_streams",
 ];
 
-/** As much of the broker's state as the tests look at. */
-export interface LlmState {
+/** As much of the broker's state as the tests look at, all modules together. */
+export interface BrokerState {
   /** Seats taken, as the pool counts them. */
   inflight: number;
   waiting: number;
@@ -258,19 +266,24 @@ export interface LlmState {
   workers: { id: string; status: string; inflight: number }[];
 }
 
-function stateOf(state: {
-  plugins: {
-    server: { drainable_inflight: number };
-    llm: { server: { jobs_inflight_total: number; scheduler_queue_len: number }; workers: LlmState["workers"] };
-  };
-}): LlmState {
-  const { server, llm } = state.plugins;
+type PoolState = {
+  server: { jobs_inflight_total: number; scheduler_queue_len: number };
+  workers: BrokerState["workers"];
+};
+
+function stateOf({
+  plugins,
+}: {
+  plugins: { server: { drainable_inflight: number } } & Record<Module, PoolState | undefined>;
+}): BrokerState {
+  const pools = MODULES.map(module => plugins[module]).filter(pool => pool !== undefined);
+  const sum = (read: (pool: PoolState) => number): number => pools.reduce((total, pool) => total + read(pool), 0);
   return {
-    inflight: llm.server.jobs_inflight_total,
-    waiting: llm.server.scheduler_queue_len,
-    counted: server.drainable_inflight,
-    seats: llm.workers.reduce((sum, worker) => sum + worker.inflight, 0),
-    workers: llm.workers.map(({ id, status, inflight }) => ({ id, status, inflight })),
+    inflight: sum(pool => pool.server.jobs_inflight_total),
+    waiting: sum(pool => pool.server.scheduler_queue_len),
+    counted: plugins.server.drainable_inflight,
+    seats: sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)),
+    workers: pools.flatMap(pool => pool.workers.map(({ id, status, inflight }) => ({ id, status, inflight }))),
   };
 }
 
@@ -302,16 +315,21 @@ export class Processes {
     return broker;
   }
 
-  /** An agent in front of a backend, registered at the broker by the time this resolves. */
-  async agent(broker: BrokerProgram, backend: { url: string }, env: Env = {}): Promise<Program> {
+  /** An agent of a module in front of a backend, registered at the broker by the time this resolves. */
+  async agent(
+    broker: BrokerProgram,
+    backend: { url: string },
+    env: Env = {},
+    module: Module = "llm",
+  ): Promise<Program> {
     const id = env["CLIENT_ID"] ?? `agent-${this.all.length}`;
     const from = broker.mark;
-    const agent = this.start("nfrx-llm", {
-      SERVER_URL: broker.connectUrl,
+    const agent = this.start(`nfrx-${module}`, {
+      SERVER_URL: broker.connectUrl(module),
       CLIENT_KEY,
       CLIENT_ID: id,
       CLIENT_NAME: id,
-      COMPLETION_BASE_URL: backend.url,
+      [BACKEND[module]]: backend.url,
       ...env,
     });
     const registered = broker.line(
