@@ -1,11 +1,5 @@
-import { main } from "./main.ts";
+import { asrBackend } from "../src/modules/asr.ts";
 import { nfrxAsr } from "./programs.ts";
+import { runWorker } from "./worker.ts";
 
-await main(
-  nfrxAsr,
-  values => values,
-  async ({ log }) => {
-    log.fatal({}, "this version knows the options of nfrx-asr but does not serve yet");
-    return 1;
-  },
-);
+await runWorker(nfrxAsr, "asr", asrBackend);

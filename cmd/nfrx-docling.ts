@@ -1,11 +1,5 @@
-import { main } from "./main.ts";
+import { doclingBackend } from "../src/modules/docling.ts";
 import { nfrxDocling } from "./programs.ts";
+import { runWorker } from "./worker.ts";
 
-await main(
-  nfrxDocling,
-  values => values,
-  async ({ log }) => {
-    log.fatal({}, "this version knows the options of nfrx-docling but does not serve yet");
-    return 1;
-  },
-);
+await runWorker(nfrxDocling, "docling", doclingBackend);

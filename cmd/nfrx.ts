@@ -3,7 +3,10 @@ import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
-import { llm, llmPool } from "../src/modules/llm.ts";
+import { asr } from "../src/modules/asr.ts";
+import { docling } from "../src/modules/docling.ts";
+import { llm } from "../src/modules/llm.ts";
+import { poolSettings } from "../src/modules/pool.ts";
 import { main } from "./main.ts";
 import { nfrx } from "./programs.ts";
 
@@ -11,7 +14,11 @@ await main(
   nfrx,
   values => values,
   async ({ values, command, log, droppedLogs }) => {
-    const known = [{ module: llm, pool: llmPool(values.llm) }];
+    const known = [
+      { module: llm, pool: poolSettings(values.llm) },
+      { module: asr, pool: poolSettings(values.asr) },
+      { module: docling, pool: poolSettings(values.docling) },
+    ];
     const modules = command === "demo" ? known : chooseModules(values.broker.plugins, known, log);
     if (command === "demo") return runDemo({ values: values.broker, modules, log, onSignal: onStopSignal });
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");

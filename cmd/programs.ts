@@ -5,7 +5,7 @@ import { commonOptions } from "../src/config/common.ts";
 import { type Program, program } from "../src/config/program.ts";
 import { DATE, SHA, VERSION } from "../src/lib/version.ts";
 import { asrAgentOptions, asrBrokerOptions } from "../src/modules/asr.ts";
-import { doclingAgentOptions } from "../src/modules/docling.ts";
+import { doclingAgentOptions, doclingBrokerOptions } from "../src/modules/docling.ts";
 import { llmAgentOptions, llmBrokerOptions } from "../src/modules/llm.ts";
 import { mcpAgentOptions, mcpBrokerOptions } from "../src/modules/mcp.ts";
 
@@ -20,9 +20,10 @@ export const nfrx = program({
     broker: brokerOptions,
     llm: llmBrokerOptions,
     asr: asrBrokerOptions,
+    docling: doclingBrokerOptions,
     mcp: mcpBrokerOptions,
   },
-  plugins: ["llm", "asr", "mcp"],
+  plugins: ["llm", "asr", "docling", "mcp"],
   commands: { demo: "Starts a broker with a demo backend and an agent, all on this machine." },
   build,
 });

@@ -1,7 +1,8 @@
 // From a stream to the private backend and back.
 import { messageOf, NfrxError } from "../lib/errors.ts";
-import { HOP_BY_HOP } from "../lib/http.ts";
+import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
+import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 
@@ -9,8 +10,7 @@ import type { Stream } from "../protocol/stream.ts";
 const SMALL_ANSWER_BYTES = 64 * 1024;
 
 export interface ForwardContext {
-  baseUrl: string;
-  apiKey: string | undefined;
+  backend: Pick<Backend, "baseUrl" | "apiKey" | "keyHeader">;
   clock: Clock;
   /** Milliseconds without a byte from or to the backend. */
   idleMs: number;
@@ -51,16 +51,20 @@ function ask(
   signal: AbortSignal,
   idle: IdleTimer,
 ): Promise<Response> {
+  const headers = backendHeaders(head.headers, context.backend);
   const init: BunFetchRequestInit = {
     method: head.method,
-    headers: backendHeaders(head.headers, context.apiKey),
+    headers,
     signal,
     redirect: "manual",
     decompress: false,
     timeout: false,
   };
-  const url = context.baseUrl + head.path;
+  const url = context.backend.baseUrl + head.path;
   if (!stream.arrived) {
+    // Where the length is known the backend is told: not every server reads a body that comes in chunks.
+    const length = headerOf(head.headers, "content-length");
+    if (length !== undefined && /^\d+$/.test(length)) init.headers = [...headers, ["content-length", length]];
     init.body = upload(stream, idle);
     init.keepalive = false;
     return fetch(url, init);
@@ -121,21 +125,27 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
   stream.end();
 }
 
-function backendHeaders(list: HeaderList, apiKey: string | undefined): [string, string][] {
-  const headers: [string, string][] = [];
+/** The headers of a request that may travel: an older broker sends its callers' credentials along too. */
+function backendHeaders(list: HeaderList, backend: ForwardContext["backend"]): HeaderPairs {
+  const headers: HeaderPairs = [];
   let encoding = false;
   for (const pair of list) {
     const name = pair[0].toLowerCase();
     encoding ||= name === "accept-encoding";
-    if (!DROPPED.has(name)) headers.push(pair);
+    if (travels(name)) headers.push(pair);
   }
   // Without this Bun would ask for encodings that the client may not read.
   if (!encoding) headers.push(["accept-encoding", "identity"]);
-  if (apiKey !== undefined) headers.push(["authorization", `Bearer ${apiKey}`]);
+  headers.push(...credentials(backend));
   return headers;
 }
 
-const DROPPED = new Set([...HOP_BY_HOP, "authorization", "cookie", "host", "content-length"]);
+/** The headers that carry the backend's key. */
+export function credentials({ apiKey, keyHeader }: Pick<Backend, "apiKey" | "keyHeader">): HeaderPairs {
+  if (apiKey === undefined) return [];
+  const bearer: HeaderPairs = [["authorization", `Bearer ${apiKey}`]];
+  return keyHeader === undefined ? bearer : [...bearer, [keyHeader, apiKey]];
+}
 
 function answerHeaders(headers: Headers): HeaderList {
   const list: HeaderList = [];

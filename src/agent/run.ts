@@ -277,8 +277,7 @@ export class Agent {
     let ok = false;
     try {
       await forward(stream, head, {
-        baseUrl: backend.baseUrl,
-        apiKey: backend.apiKey,
+        backend,
         clock: this.#clock,
         idleMs: requestTimeoutMs,
       });

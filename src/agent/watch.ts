@@ -1,7 +1,9 @@
 import { messageOf } from "../lib/errors.ts";
+import type { HeaderPairs } from "../lib/http.ts";
 import type { Clock, Timer } from "../lib/time.ts";
-import type { Backend, FetchJson, ProbeResult } from "../modules/module.ts";
+import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import { MODELS_MAX } from "../protocol/limits.ts";
+import { credentials } from "./forward.ts";
 
 /** Milliseconds after which a question to the backend is given up. */
 const PROBE_MS = 10_000;
@@ -53,7 +55,7 @@ export class BackendWatch {
 
   async #probe(): Promise<BackendState> {
     try {
-      const { models, facts }: ProbeResult = await this.backend.probe(fetchJson(this.backend.apiKey));
+      const { models, facts }: ProbeResult = await this.backend.probe(asking(credentials(this.backend)));
       return { ready: true, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.backend.facts } };
     } catch (error) {
       return { ready: false, reason: messageOf(error) };
@@ -62,13 +64,9 @@ export class BackendWatch {
 }
 
 /** Asks with the backend's key, within PROBE_MS and PROBE_BYTES. */
-function fetchJson(apiKey: string | undefined): FetchJson {
+function asking(headers: HeaderPairs): Ask {
   return async url => {
-    const response = await fetch(url, {
-      signal: AbortSignal.timeout(PROBE_MS),
-      redirect: "manual",
-      ...(apiKey !== undefined && { headers: { authorization: `Bearer ${apiKey}` } }),
-    });
+    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS), redirect: "manual", headers });
     if (!response.ok) {
       await response.body?.cancel();
       throw new Error(`GET ${url} answered ${response.status}`);
@@ -80,7 +78,6 @@ function fetchJson(apiKey: string | undefined): FetchJson {
       if (length > PROBE_BYTES) throw new Error(`GET ${url} answered with more than ${PROBE_BYTES} bytes`);
       chunks.push(chunk);
     }
-    const json: unknown = JSON.parse(Buffer.concat(chunks, length).toString("utf8"));
-    return json;
+    return Buffer.concat(chunks, length).toString("utf8");
   };
 }

@@ -80,13 +80,24 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
   const base = `/api/${module.id}`;
   app.get(`${base}/connect`, ({ request }) => upgrade(request, door, server()));
   for (const endpoint of module.endpoints) {
-    app.post(`${base}${endpoint.path}`, ({ request }) => pipeline.handle(request, server(), endpoint), {
-      parse: "none",
-    });
-    app.post(
-      `${base}/id/:worker${endpoint.path}`,
-      ({ request, params }) => pipeline.handle(request, server(), endpoint, decode(params["worker"])),
-      { parse: "none" },
+    const { method, path } = endpoint;
+    const raw = { parse: "none" } as const;
+    if (path.includes(":")) {
+      app.route(
+        method,
+        base + path,
+        ({ request, params }) => pipeline.handle(request, server(), endpoint, decoded(params)),
+        raw,
+      );
+    } else {
+      app.route(method, base + path, ({ request }) => pipeline.handle(request, server(), endpoint), raw);
+    }
+    const pinned = `${base}/id/:worker${path}`;
+    app.route(
+      method,
+      pinned,
+      ({ request, params }) => pipeline.handle(request, server(), endpoint, decoded(params)),
+      raw,
     );
   }
   if (!module.listsModels) return;
@@ -110,6 +121,10 @@ function upgrade(request: Request, door: WorkerDoor, server: BrokerServer): Resp
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
   if (server.upgrade(request, { data: verdict, headers })) return undefined;
   return new Response("the WebSocket handshake is not sound", { status: 400 });
+}
+
+function decoded(params: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(Object.entries(params).map(([name, segment]) => [name, decode(segment)]));
 }
 
 /** A path segment as it was meant; a malformed escape is taken as it is. */

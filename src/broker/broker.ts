@@ -15,8 +15,10 @@ import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { type Connection, dismiss, WorkerDoor } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
-import { MemoryBudget } from "./proxy/body.ts";
+import { Tasks } from "./pool/tasks.ts";
+import { Budget } from "./proxy/budget.ts";
 import { Pipeline } from "./proxy/pipeline.ts";
+import { Spool } from "./proxy/spool.ts";
 import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
 
 export interface BrokerOptions {
@@ -67,7 +69,9 @@ export class Broker {
     if (api.open) log.warn({}, "anybody may call the API: set API_KEY or API_HTTP_ROLES");
     if (client.open) log.warn({}, "anybody may connect an agent: set CLIENT_KEY or CLIENT_HTTP_ROLES");
     this.metrics = new BrokerMetrics(model => this.mounted.some(({ pool }) => pool.registry.serves(model)));
-    const budget = new MemoryBudget(values.maxBufferedBytes);
+    const memory = new Budget(values.maxBufferedBytes, "too many request bodies are held in memory");
+    const disk = new Budget(values.maxSpooledBytes, "too many uploads are held on disk");
+    const spool = new Spool(values.uploadSpoolDir, disk);
     const clock = this.#clock;
     const { drain, metrics } = this;
     this.mounted = modules.map(({ module, pool: settings }) => {
@@ -92,8 +96,9 @@ export class Broker {
         door: api,
         drain,
         proxies,
-        budget,
-        maxBodyBytes: values.maxBodyBytes,
+        tasks: new Tasks(),
+        bodies: { maxBytes: values.maxBodyBytes, memory, spool },
+        uploads: { maxBytes: values.maxUploadBytes, memory, spool },
       });
       return { module, pool, pipeline, door };
     });
@@ -105,7 +110,12 @@ export class Broker {
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
     };
-    watchPools(metrics, pools, { budget, drain, ...(options.droppedLogs && { droppedLogs: options.droppedLogs }) });
+    watchPools(metrics, pools, {
+      memory,
+      disk,
+      drain,
+      ...(options.droppedLogs && { droppedLogs: options.droppedLogs }),
+    });
     this.#stateStream = new StateStream(clock, () => readState(sources));
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
     this.#fetch = buildApp({

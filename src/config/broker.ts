@@ -1,5 +1,6 @@
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
+import { defaultSpoolDir } from "./paths.ts";
 import { network, origin, text } from "./values.ts";
 
 const HOUR = 3_600_000;
@@ -94,12 +95,33 @@ const limits = {
     max: 4 * GIB,
     help: "Largest JSON request body; a larger one is answered with 413.",
   }),
+  maxUploadBytes: option.bytes({
+    env: "MAX_UPLOAD_BYTES",
+    default: 4 * GIB,
+    min: 1024,
+    max: 1024 * GIB,
+    help: "Largest upload (a recording, a document); a larger one is answered with 413.",
+  }),
   maxBufferedBytes: option.bytes({
     env: "MAX_BUFFERED_BYTES",
     default: 1_073_741_824,
     min: 1024,
     max: 1024 * GIB,
     help: "Bytes of request bodies held in memory at once, all requests together.",
+  }),
+  uploadSpoolDir: option.text({
+    env: "UPLOAD_SPOOL_DIR",
+    default: "",
+    defaultOn: defaultSpoolDir,
+    defaultNote: "the TMPDIR of the environment, else /var/tmp on Linux, /tmp on macOS, TEMP on Windows",
+    help: "Folder for request bodies that are too large to hold while their model is looked for, as when it follows a long recording. It should not be in memory.",
+  }),
+  maxSpooledBytes: option.bytes({
+    env: "MAX_SPOOLED_BYTES",
+    default: 16 * GIB,
+    min: 1024,
+    max: 1024 * GIB,
+    help: "Bytes of request bodies held on disk at once, all requests together.",
   }),
   maxWorkers: option.int({
     env: "MAX_WORKERS",
@@ -150,6 +172,10 @@ export const brokerOptions = options("Broker", { ...listening, ...doors, ...limi
   if (values.maxBufferedBytes < values.maxBodyBytes) {
     const problem = "one request body must fit into what all of them may take together";
     objections.push({ keys: ["maxBodyBytes", "maxBufferedBytes"], problem });
+  }
+  if (values.maxSpooledBytes < values.maxUploadBytes) {
+    const problem = "one upload must fit into what all of them may take together";
+    objections.push({ keys: ["maxUploadBytes", "maxSpooledBytes"], problem });
   }
   return objections;
 });

@@ -33,3 +33,15 @@ export function defaultLogDir(machine: Machine): string | undefined {
       return undefined;
   }
 }
+
+/** Where the broker keeps uploads for a while: on disk, which /tmp often is not. */
+export function defaultSpoolDir({ platform, env }: Machine): string {
+  switch (platform) {
+    case "win32":
+      return env["TEMP"] || env["TMP"] || "C:\\Windows\\Temp";
+    case "darwin":
+      return env["TMPDIR"] || "/tmp";
+    default:
+      return env["TMPDIR"] || "/var/tmp";
+  }
+}

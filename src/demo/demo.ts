@@ -31,7 +31,7 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
       apiKey: undefined,
       pollMs: 10_000,
       facts: {},
-      probe: fetchJson => probeOpenai(baseUrl, "openai", fetchJson),
+      probe: ask => probeOpenai(baseUrl, "openai", ask),
     },
     serverUrl: `ws://127.0.0.1:${broker.port}/api/llm/connect`,
     clientKey,

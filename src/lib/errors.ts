@@ -33,6 +33,8 @@ const STATUS = {
   not_found: 404,
   method_not_allowed: 405,
   too_large: 413,
+  /** The client sent nothing for too long. */
+  request_timeout: 408,
   unsupported_media_type: 415,
   headers_too_large: 431,
   forbidden: 403,

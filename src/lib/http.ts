@@ -15,9 +15,17 @@ const REQUEST_HEADERS = [
   "user-agent",
   "idempotency-key",
   "openai-beta",
+  "accept-docling-document-version",
   "traceparent",
   "tracestate",
 ] as const;
+
+const TRAVELS: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control", "x-request-id"]);
+
+/** True when a request header of this lower-case name may reach a backend. */
+export function travels(name: string): boolean {
+  return TRAVELS.has(name);
+}
 
 /** Header names that describe one hop and never travel on. */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([

@@ -1,17 +1,44 @@
-import { options } from "../config/group.ts";
+import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
+import { type Backend, LOOK_MS, type WorkerModule } from "./module.ts";
+import { openaiModels } from "./openai.ts";
+import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
+
+/** Speech to text, and text to speech, of servers with OpenAI's audio API. */
+export const asr: WorkerModule = {
+  id: "asr",
+  listsModels: true,
+  errors: "openai",
+  endpoints: [
+    { name: "transcriptions", jobType: "asr.transcribe", label: "form-model" as const, events: true },
+    { name: "translations", jobType: "asr.translate", label: "form-model" as const, events: true },
+    { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false },
+  ].map(({ name, ...rest }) => ({
+    method: "POST",
+    path: `/v1/audio/${name}`,
+    backendPath: `/audio/${name}`,
+    ...rest,
+  })),
+};
+
+/** The backend out of the agent's options. */
+export function asrBackend(values: Values<typeof asrAgentOptions>): Backend {
+  const { asrBaseUrl, asrApiKey } = values;
+  return {
+    baseUrl: asrBaseUrl,
+    apiKey: asrApiKey,
+    pollMs: LOOK_MS,
+    facts: {},
+    probe: async ask => ({ models: await openaiModels(asrBaseUrl, ask), facts: {} }),
+  };
+}
 
 /** What the broker can be told about this module. */
 export const asrBrokerOptions = options("Module asr", {
-  minScore: option.number({
-    env: "ASR_MIN_SCORE",
-    yaml: "plugin_options.asr.min_score",
-    default: 0.01,
-    min: 0,
-    max: 1,
-    help: "How well a worker's model must match the requested one; 1 takes the exact model only.",
-  }),
+  ...queueOptions("asr"),
+  ...eventOptions("asr"),
+  ...matchOptions("asr"),
 });
 
 /** What the agent can be told about its backend. */

@@ -1,6 +1,57 @@
-import { options } from "../config/group.ts";
+import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
+import { type Backend, type Endpoint, LOOK_MS, type WorkerModule } from "./module.ts";
+import { queueOptions } from "./pool.ts";
+
+const endpoint = (method: Endpoint["method"], path: string, jobType: string, task?: Endpoint["task"]): Endpoint => ({
+  method,
+  path,
+  backendPath: path,
+  jobType,
+  label: "none",
+  events: false,
+  ...(task && { task }),
+});
+
+const convert = "/v1/convert";
+const chunk = "/v1/chunk/:chunker";
+
+/** Documents to text and structure, by Docling servers. */
+export const docling: WorkerModule = {
+  id: "docling",
+  listsModels: false,
+  errors: "plain",
+  endpoints: [
+    ...["source", "file"].flatMap(what => [
+      endpoint("POST", `${convert}/${what}`, "docling.convert"),
+      endpoint("POST", `${convert}/${what}/async`, "docling.convert", "starts"),
+      endpoint("POST", `${chunk}/${what}`, "docling.chunk"),
+      endpoint("POST", `${chunk}/${what}/async`, "docling.chunk", "starts"),
+    ]),
+    endpoint("POST", `${convert}/source/batch`, "docling.convert", "starts"),
+    endpoint("GET", "/v1/status/poll/:task", "docling.status", "follows"),
+    endpoint("GET", "/v1/result/:task", "docling.result", "follows"),
+  ],
+};
+
+/** The backend out of the agent's options. */
+export function doclingBackend({ docBaseUrl, docApiKey }: Values<typeof doclingAgentOptions>): Backend {
+  return {
+    baseUrl: docBaseUrl,
+    apiKey: docApiKey,
+    keyHeader: "x-api-key",
+    pollMs: LOOK_MS,
+    facts: { backend_family: "docling" },
+    probe: async ask => {
+      await ask(`${docBaseUrl}/health`);
+      return { models: [], facts: {} };
+    },
+  };
+}
+
+/** What the broker can be told about this module. */
+export const doclingBrokerOptions = options("Module docling", queueOptions("docling"));
 
 /** What the agent can be told about its backend. */
 export const doclingAgentOptions = options("Backend", {

@@ -4,8 +4,9 @@ import { defaultLogDir } from "../config/paths.ts";
 import { baseUrl } from "../config/values.ts";
 
 import { embeddingsFanout } from "./embeddings.ts";
-import type { Backend, PoolSettings, WorkerModule } from "./module.ts";
+import type { Backend, WorkerModule } from "./module.ts";
 import { probeOpenai } from "./openai.ts";
+import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
 
 const HOUR = 3_600_000;
 
@@ -27,18 +28,6 @@ export const llm: WorkerModule = {
   ].map(endpoint => ({ method: "POST", label: "json-model", ...endpoint })),
 };
 
-/** The pool's settings out of the broker's options. */
-export function llmPool(values: Values<typeof llmBrokerOptions>): PoolSettings {
-  return {
-    queueSize: values.queueSize,
-    queueTimeoutMs: values.queueTimeoutMs,
-    queueUpdateMs: values.queueUpdateMs,
-    graceMs: values.workerGraceMs,
-    minScore: values.minScore,
-    maxParallel: values.maxParallelEmbeddings,
-  };
-}
-
 /** The backend out of the agent's options. */
 export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
   return {
@@ -49,13 +38,13 @@ export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
       ...(values.embeddingBatchSize > 0 && { embedding_batch_size: String(values.embeddingBatchSize) }),
       ...(values.completionAgentVersion !== undefined && { backend_version: values.completionAgentVersion }),
     },
-    probe: fetchJson => probeOpenai(values.completionBaseUrl, values.apiStyle, fetchJson),
+    probe: ask => probeOpenai(values.completionBaseUrl, values.apiStyle, ask),
   };
 }
 
 /** What the broker can be told about this module. */
 export const llmBrokerOptions = options("Module llm", {
-  maxParallelEmbeddings: option.int({
+  maxParallel: option.int({
     env: "LLM_MAX_PARALLEL_EMBEDDINGS",
     yaml: "plugin_options.llm.max_parallel_embeddings",
     default: 8,
@@ -63,44 +52,9 @@ export const llmBrokerOptions = options("Module llm", {
     max: 1024,
     help: "Workers that one embeddings request is split over at most.",
   }),
-  queueSize: option.int({
-    env: "LLM_QUEUE_SIZE",
-    yaml: "plugin_options.llm.queue_size",
-    default: 100,
-    min: 0,
-    max: 100_000,
-    help: "Requests that wait for a worker at most; 0 turns the queue off.",
-  }),
-  queueUpdateMs: option.seconds({
-    env: "LLM_QUEUE_UPDATE_SECONDS",
-    yaml: "plugin_options.llm.queue_update_seconds",
-    default: "10",
-    max: HOUR,
-    help: "How often a waiting stream hears of its place in the queue, in seconds; 0 sends no such events.",
-  }),
-  queueTimeoutMs: option.duration({
-    env: "LLM_QUEUE_TIMEOUT",
-    yaml: "plugin_options.llm.queue_timeout",
-    default: "5m",
-    min: 1,
-    max: 24 * HOUR,
-    help: "How long a request waits in the queue at most.",
-  }),
-  workerGraceMs: option.duration({
-    env: "LLM_WORKER_GRACE",
-    yaml: "plugin_options.llm.worker_grace",
-    default: "10s",
-    max: HOUR,
-    help: "How long a request waits for a worker that has just gone before it is told that there is none.",
-  }),
-  minScore: option.number({
-    env: "LLM_MIN_SCORE",
-    yaml: "plugin_options.llm.min_score",
-    default: 0.01,
-    min: 0,
-    max: 1,
-    help: "How well a worker's model must match the requested one; 1 takes the exact model only.",
-  }),
+  ...queueOptions("llm"),
+  ...eventOptions("llm"),
+  ...matchOptions("llm"),
 });
 
 /** What the agent can be told about its backend. */

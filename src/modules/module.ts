@@ -5,14 +5,17 @@
 export type LabelSource =
   /** The string at the top level of a JSON body under `model`; `stream` beside it says whether events are wanted. */
   | "json-model"
+  /** The part of a multipart form that is called `model`, wherever it stands; the part `stream` says whether events are wanted. */
+  | "form-model"
   /** Any worker of the module will do. */
   | "none";
 
 export interface Endpoint {
-  method: "POST";
-  /** Below `/api/<module>`. */
+  /** The query of a GET travels with it. */
+  method: "GET" | "POST";
+  /** Below `/api/<module>`; a segment `:name` stands for any one segment. */
   path: string;
-  /** What the agent appends to its backend's base URL. */
+  /** What the agent appends to its backend's base URL, with the segments of `path` filled in. */
   backendPath: string;
   jobType: string;
   label: LabelSource;
@@ -20,6 +23,11 @@ export interface Endpoint {
   events: boolean;
   /** Splits one request over several workers and merges their answers, when the request allows it. */
   fanout?: Fanout;
+  /**
+   * Work that outlives its request. `starts`: the answer's `task_id` names a task that its worker goes on with.
+   * `follows`: asks for the task that the segment `:task` names, at the worker that has it, without taking a seat.
+   */
+  task?: "starts" | "follows";
 }
 
 /** One request as many: the pure half; the broker's fan-out drives it. */
@@ -64,17 +72,23 @@ export interface ProbeResult {
 export interface Backend {
   /** No slash at the end; request paths are appended to it. */
   baseUrl: string;
+  /** Sent as a bearer token. */
   apiKey: string | undefined;
+  /** A header that carries the key too, for servers that look there. */
+  keyHeader?: string;
   /** Milliseconds between looks at the backend. */
   pollMs: number;
   /** Facts the agent states of itself from its options. */
   facts: Record<string, string>;
   /** Asks the backend for its models and version. Rejects with the reason when it is not there or not well. */
-  probe(fetchJson: FetchJson): Promise<ProbeResult>;
+  probe(ask: Ask): Promise<ProbeResult>;
 }
 
-/** GETs `url` with the backend's key; the parsed JSON body. Rejects on a status other than 2xx, on bad JSON and after a bounded time. */
-export type FetchJson = (url: string) => Promise<unknown>;
+/** GETs `url` with the backend's key; the body's text. Rejects on a status other than 2xx and after a bounded time. */
+export type Ask = (url: string) => Promise<string>;
+
+/** Milliseconds between looks at a backend whose agent has no option for it. */
+export const LOOK_MS = 30_000;
 
 export interface WorkerModule {
   id: string;

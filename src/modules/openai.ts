@@ -1,7 +1,7 @@
 // What OpenAI-compatible servers are asked about themselves.
 import { z } from "zod";
 import { messageOf } from "../lib/errors.ts";
-import type { FetchJson, ProbeResult } from "./module.ts";
+import type { Ask, ProbeResult } from "./module.ts";
 
 const modelList = z.object({ data: z.array(z.object({ id: z.string() })).nullish() });
 const tagList = z.object({ models: z.array(z.object({ name: z.string() })).nullish() });
@@ -12,40 +12,45 @@ const ollamaVersion = z.object({ version: z.string() });
  * The models of the server at `baseUrl` (with its /v1), in OpenAI's or Ollama's way, and its version. Rejects when the
  * models cannot be had; a version that cannot be had is left out.
  */
-export async function probeOpenai(
-  baseUrl: string,
-  style: "openai" | "ollama",
-  fetchJson: FetchJson,
-): Promise<ProbeResult> {
+export async function probeOpenai(baseUrl: string, style: "openai" | "ollama", ask: Ask): Promise<ProbeResult> {
   const parent = baseUrl.replace(/\/v1$/, "");
-  const models = style === "ollama" ? await ollamaModels(parent, fetchJson) : await openaiModels(baseUrl, fetchJson);
-  return { models: [...new Set(models)].sort(), facts: await backendVersion(parent, fetchJson) };
+  const models = style === "ollama" ? await ollamaModels(parent, ask) : await openaiModels(baseUrl, ask);
+  return { models, facts: await backendVersion(parent, ask) };
 }
 
-async function openaiModels(baseUrl: string, fetchJson: FetchJson): Promise<string[]> {
-  const list = modelList.safeParse(await fetchJson(`${baseUrl}/models`));
+/** The models at `baseUrl` (with its /v1), in OpenAI's way. Rejects when they cannot be had. */
+export async function openaiModels(baseUrl: string, ask: Ask): Promise<string[]> {
+  const list = modelList.safeParse(await askJson(`${baseUrl}/models`, ask));
   if (!list.success) throw new Error("the backend's answer to GET /models is not a list of models");
-  return (list.data.data ?? []).map(model => model.id);
+  return distinct((list.data.data ?? []).map(model => model.id));
 }
 
-async function ollamaModels(parent: string, fetchJson: FetchJson): Promise<string[]> {
-  const list = tagList.safeParse(await fetchJson(`${parent}/api/tags`));
+async function ollamaModels(parent: string, ask: Ask): Promise<string[]> {
+  const list = tagList.safeParse(await askJson(`${parent}/api/tags`, ask));
   if (!list.success) throw new Error("the backend's answer to GET /api/tags is not a list of models");
-  return (list.data.models ?? []).map(model => model.name);
+  return distinct((list.data.models ?? []).map(model => model.name));
+}
+
+function distinct(names: string[]): string[] {
+  return [...new Set(names)].sort();
 }
 
 /** llama.cpp tells its build at /props, Ollama its version at /api/version; others say nothing. */
-async function backendVersion(parent: string, fetchJson: FetchJson): Promise<Record<string, string>> {
-  const llamaCpp = props.safeParse(await ask(`${parent}/props`, fetchJson));
+async function backendVersion(parent: string, ask: Ask): Promise<Record<string, string>> {
+  const llamaCpp = props.safeParse(await tryJson(`${parent}/props`, ask));
   if (llamaCpp.success) return { backend_version: llamaCpp.data.build_info, backend_family: "llama.cpp" };
-  const ollama = ollamaVersion.safeParse(await ask(`${parent}/api/version`, fetchJson));
+  const ollama = ollamaVersion.safeParse(await tryJson(`${parent}/api/version`, ask));
   if (ollama.success) return { backend_version: ollama.data.version, backend_family: "ollama" };
   return {};
 }
 
-async function ask(url: string, fetchJson: FetchJson): Promise<unknown> {
+async function askJson(url: string, ask: Ask): Promise<unknown> {
+  return JSON.parse(await ask(url));
+}
+
+async function tryJson(url: string, ask: Ask): Promise<unknown> {
   try {
-    return await fetchJson(url);
+    return await askJson(url, ask);
   } catch (error) {
     return { unavailable: messageOf(error) };
   }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent } from "../../src/agent/run.ts";
 import { controlToken, serveMetrics, serveStatus } from "../../src/agent/status.ts";
+import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatStream, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
 import { TestClock } from "../kit/clock.ts";
@@ -18,7 +19,7 @@ const probing = (backend: TestBackend, pollMs: number) => ({
     apiKey: undefined,
     pollMs,
     facts: {},
-    probe: (fetchJson: (url: string) => Promise<unknown>) => probeOpenai(backend.url, "openai", fetchJson),
+    probe: (ask: Ask) => probeOpenai(backend.url, "openai", ask),
   },
 });
 

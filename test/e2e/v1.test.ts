@@ -247,7 +247,7 @@ async function agentAt(
       apiKey: "backend-key",
       pollMs: 60_000,
       facts: { embedding_batch_size: "8" },
-      probe: fetchJson => probeOpenai(backend.url, "openai", fetchJson),
+      probe: ask => probeOpenai(backend.url, "openai", ask),
     },
     serverUrl: broker.connectUrl,
     clientKey: CLIENT_KEY,

@@ -5,14 +5,41 @@ import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
 import type { Clock } from "../../src/lib/time.ts";
-import { llm, llmBrokerOptions, llmPool } from "../../src/modules/llm.ts";
-import type { PoolSettings } from "../../src/modules/module.ts";
-import { probeOpenai } from "../../src/modules/openai.ts";
+import { asr, asrAgentOptions, asrBackend, asrBrokerOptions } from "../../src/modules/asr.ts";
+import { docling, doclingAgentOptions, doclingBackend, doclingBrokerOptions } from "../../src/modules/docling.ts";
+import { llm, llmAgentOptions, llmBackend, llmBrokerOptions } from "../../src/modules/llm.ts";
+import type { Backend, PoolSettings, WorkerModule } from "../../src/modules/module.ts";
+import { poolSettings } from "../../src/modules/pool.ts";
 import { startBackend, type TestBackend } from "./backend.ts";
 import { Changes } from "./until.ts";
 
 export const API_KEY = "test-api-key";
 export const CLIENT_KEY = "test-client-key";
+
+interface Known {
+  module: WorkerModule;
+  pool: PoolSettings;
+  backend(url: string): Backend;
+}
+
+/** The worker modules, with their defaults. */
+const KNOWN = {
+  llm: {
+    module: llm,
+    pool: poolSettings(defaultsOf(llmBrokerOptions)),
+    backend: url => llmBackend({ ...defaultsOf(llmAgentOptions), completionBaseUrl: url }),
+  },
+  asr: {
+    module: asr,
+    pool: poolSettings(defaultsOf(asrBrokerOptions)),
+    backend: url => asrBackend({ ...defaultsOf(asrAgentOptions), asrBaseUrl: url }),
+  },
+  docling: {
+    module: docling,
+    pool: poolSettings(defaultsOf(doclingBrokerOptions)),
+    backend: url => doclingBackend({ ...defaultsOf(doclingAgentOptions), docBaseUrl: url.replace(/\/v1$/, "") }),
+  },
+} satisfies Record<string, Known>;
 
 /** A line that some part of the world logged. */
 export interface LogLine {
@@ -22,6 +49,8 @@ export interface LogLine {
 }
 
 export interface WorldOptions {
+  /** What it serves; llm unless told. */
+  module?: keyof typeof KNOWN;
   /** Broker options that differ from the defaults (keys are set, ports are free ones). */
   broker?: Partial<BrokerOptions["values"]>;
   /** Pool settings that differ from the defaults. */
@@ -35,6 +64,7 @@ export class World {
   readonly backends: TestBackend[] = [];
   readonly agents: Agent[] = [];
   readonly broker: Broker;
+  readonly #known: Known;
   readonly #changes = new Changes();
   readonly #runs: Promise<void>[] = [];
 
@@ -47,10 +77,11 @@ export class World {
       clientKey: CLIENT_KEY,
       ...options.broker,
     };
-    const pool = { ...llmPool(defaultsOf(llmBrokerOptions)), ...options.pool };
+    this.#known = KNOWN[options.module ?? "llm"];
+    const { module, pool } = this.#known;
     this.broker = Broker.start({
       values,
-      modules: [{ module: llm, pool }],
+      modules: [{ module, pool: { ...pool, ...options.pool } }],
       log: this.log("broker"),
       ...(options.clock && { clock: options.clock }),
     });
@@ -61,13 +92,13 @@ export class World {
     return `http://127.0.0.1:${this.broker.port}`;
   }
 
-  /** The OpenAI base URL. */
+  /** The base URL of its module's API; for OpenAI's SDKs it is theirs. */
   get url(): string {
-    return `${this.origin}/api/llm/v1`;
+    return `${this.origin}/api/${this.#known.module.id}/v1`;
   }
 
   get connectUrl(): string {
-    return `ws://127.0.0.1:${this.broker.port}/api/llm/connect`;
+    return `ws://127.0.0.1:${this.broker.port}/api/${this.#known.module.id}/connect`;
   }
 
   get pool() {
@@ -87,13 +118,10 @@ export class World {
   async agent(backend: { url: string }, options: Partial<AgentOptions> & { batchSize?: number } = {}): Promise<Agent> {
     const { batchSize, ...rest } = options;
     const agent = new Agent({
-      module: "llm",
+      module: this.#known.module.id,
       backend: {
-        baseUrl: backend.url,
-        apiKey: undefined,
-        pollMs: 60_000,
-        facts: batchSize === undefined ? {} : { embedding_batch_size: String(batchSize) },
-        probe: fetchJson => probeOpenai(backend.url, "openai", fetchJson),
+        ...this.#known.backend(backend.url),
+        ...(batchSize !== undefined && { facts: { embedding_batch_size: String(batchSize) } }),
       },
       serverUrl: this.connectUrl,
       clientKey: CLIENT_KEY,

@@ -277,7 +277,7 @@ async function oldBroker(): Promise<OldServer> {
       apiKey: undefined,
       pollMs: 200,
       facts: {},
-      probe: fetchJson => probeOpenai(backend.url, "openai", fetchJson),
+      probe: ask => probeOpenai(backend.url, "openai", ask),
     },
     serverUrl: `ws://127.0.0.1:${port}/api/llm/connect`,
     clientKey: CLIENT_KEY,

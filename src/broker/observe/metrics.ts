@@ -168,9 +168,9 @@ export class BrokerMetrics {
     });
   }
 
-  /** The series of a kind of request; a model nobody serves is `unknown`. */
+  /** The series of a kind of request; a model nobody serves is `unknown`, and where there are no models the module's id stands. */
   series(ext: string, jobType: string, model: string | undefined): RequestSeries {
-    const label = model === undefined ? "" : this.isServed(model) ? this.#models.of(model) : "unknown";
+    const label = model === undefined ? ext : this.isServed(model) ? this.#models.of(model) : "unknown";
     const key = `${ext}\n${jobType}\n${label}`;
     let series = this.#series.get(key);
     if (series === undefined) {

@@ -1,14 +1,14 @@
 // Gauges that are read when somebody scrapes.
 import type { Drain } from "../../lib/drain.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { MemoryBudget } from "../proxy/body.ts";
+import type { Budget } from "../proxy/budget.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 
 /** Registers what the pools, their connections and the process know of themselves. */
 export function watchPools(
   metrics: BrokerMetrics,
   pools: readonly Pool[],
-  others: { budget: MemoryBudget; drain: Drain; droppedLogs?: () => number },
+  others: { memory: Budget; disk: Budget; drain: Drain; droppedLogs?: () => number },
 ): void {
   const gauge = (name: string, help: string, read: (pool: Pool) => number): void =>
     metrics.observe(name, help, ["ext"], set => {
@@ -33,7 +33,10 @@ export function watchPools(
     set({}, others.drain.inflight),
   );
   metrics.observe("nfrx_buffered_body_bytes", "Bytes of request bodies held in memory.", [], set =>
-    set({}, others.budget.used),
+    set({}, others.memory.used),
+  );
+  metrics.observe("nfrx_spooled_body_bytes", "Bytes of request bodies held on disk.", [], set =>
+    set({}, others.disk.used),
   );
   metrics.observe("nfrx_log_lines_dropped", "Log lines that could not be written.", [], set =>
     set({}, others.droppedLogs?.() ?? 0),

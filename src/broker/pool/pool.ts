@@ -1,6 +1,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
+import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { Registry } from "./registry.ts";
@@ -13,6 +14,10 @@ export interface Wanted {
   label: string | undefined;
   /** Pins the request to one worker. */
   workerId?: string | undefined;
+  /** The request asks about work that a worker already has: it is let in beside the seats. */
+  visit?: boolean;
+  /** The request's body is larger than wire v1 carries. */
+  large?: boolean;
   /** Whose turn it is; asked only when the request has to wait. */
   caller: () => string;
   signal: AbortSignal;
@@ -85,9 +90,11 @@ export class Pool {
 
   /**
    * A seat at the best worker, at once or when one becomes free. Rejects with `no_worker` when nobody serves this,
-   * `worker_busy` when the queue is full or the wait too long, `canceled` when the signal aborts.
+   * `too_large` when only workers on wire v1 do and it is too large for them, `worker_busy` when the queue is full or the
+   * wait too long, `canceled` when the signal aborts.
    */
   acquire(wanted: Wanted): Seat | Promise<Seat> {
+    if (wanted.visit) return this.#visit(wanted);
     const choice = this.#choose(wanted);
     if (choice.kind === "seat") return this.#seat(choice.worker);
     if (choice.kind === "none") throw this.#noWorker(wanted);
@@ -106,6 +113,11 @@ export class Pool {
       seats.push(this.#seat(choice.worker));
     }
     return seats;
+  }
+
+  /** True when somebody who is not excluded could be visited. */
+  canVisit(wanted: Wanted): boolean {
+    return this.#visitable(wanted).length > 0;
   }
 
   /** The 1-based place of a waiting request, 0 when it does not wait. */
@@ -150,7 +162,8 @@ export class Pool {
     const stuck = new Set<string>();
     this.#queue.scan(entry => {
       const { wanted } = entry;
-      const kind = wanted.excluded === undefined ? `${wanted.workerId ?? ""}\n${wanted.label ?? ""}` : undefined;
+      const kind =
+        wanted.excluded === undefined ? `${wanted.large} ${wanted.workerId ?? ""}\n${wanted.label ?? ""}` : undefined;
       if (kind !== undefined && stuck.has(kind)) return false;
       const choice = this.#choose(wanted);
       if (choice.kind === "busy") {
@@ -171,6 +184,7 @@ export class Pool {
     const { label, workerId } = wanted;
     let offers = this.registry.offers(label);
     if (workerId !== undefined) offers = offers.filter(offer => offer.worker.id === workerId);
+    if (wanted.large) offers = offers.filter(offer => offer.worker.link.version !== 1);
     const choice = choose(offers, this.settings.minScore, wanted.excluded);
     if (choice.kind !== "none" || workerId !== undefined) return choice;
     return this.registry.brieflyAway(label) ? { kind: "busy" } : choice;
@@ -189,6 +203,33 @@ export class Pool {
         worker.inflight--;
         this.#inflight--;
         this.wake();
+      },
+    };
+  }
+
+  #visitable({ workerId, excluded }: Wanted): Worker[] {
+    return [...this.registry.workers].filter(
+      worker =>
+        (workerId === undefined || worker.id === workerId) &&
+        worker.present &&
+        worker.link.routable &&
+        !excluded?.has(worker),
+    );
+  }
+
+  /** A place beside the seats: a question about a task must not wait behind the tasks themselves. */
+  #visit(wanted: Wanted): Seat {
+    const workers = this.#visitable(wanted);
+    const worker = workers.find(({ visits }) => visits < VISITS_MAX);
+    if (worker === undefined)
+      throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(wanted);
+    worker.visits++;
+    let held = true;
+    return {
+      worker,
+      release: () => {
+        if (held) worker.visits--;
+        held = false;
       },
     };
   }
@@ -226,6 +267,12 @@ export class Pool {
 
   #noWorker(wanted: Wanted): NfrxError {
     const { label, workerId } = wanted;
+    if (wanted.large && this.#choose({ ...wanted, large: false }).kind !== "none")
+      return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
+    if (wanted.visit && workerId !== undefined)
+      return new NfrxError("overloaded", "the worker that has this task is not connected", {
+        retryAfterSeconds: RETRY_AFTER_S,
+      });
     if (workerId !== undefined)
       return new NfrxError("no_worker", `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`);
     if (label !== undefined) return new NfrxError("no_worker", `no worker serves model ${label}`, { param: "model" });
@@ -237,5 +284,7 @@ export class Pool {
   }
 }
 
+/** Questions about tasks that one worker is asked at once. */
+const VISITS_MAX = 64;
 /** Seconds after which a client that was turned away may ask again. */
 const RETRY_AFTER_S = 5;

@@ -23,6 +23,8 @@ export class Worker {
 
   /** Requests that hold a seat here. Changed by the pool alone. */
   inflight = 0;
+  /** Questions about its tasks that are under way. Changed by the pool alone. */
+  visits = 0;
   /** Turns that break ties: the one that was chosen longest ago goes first. */
   lastChosen = 0;
 

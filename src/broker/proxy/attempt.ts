@@ -15,6 +15,8 @@ export class Attempt {
   readonly stream: Stream;
   readonly #idle: IdleTimer;
   #answered = false;
+  /** True while the next byte is due from the client. */
+  waitsForClient = false;
 
   /** Opens the stream. Throws `refused`, with the seat given back, when the connection takes no more. */
   constructor(
@@ -36,11 +38,13 @@ export class Attempt {
     this.#idle = new IdleTimer(clock, requestTimeoutMs, () => {
       const seconds = requestTimeoutMs / 1000;
       // What has arrived and was not taken waits for the client; then the silence is not the worker's.
-      const clientsFault = this.stream.arrived || this.stream.buffered > 0;
+      const unread = this.stream.arrived || this.stream.buffered > 0;
       this.giveUp(
-        clientsFault
+        unread
           ? new NfrxError("canceled", `the client took no byte for ${seconds} seconds`)
-          : new NfrxError("timeout", `no byte from the worker for ${seconds} seconds`),
+          : this.waitsForClient
+            ? new NfrxError("request_timeout", `the client sent no byte for ${seconds} seconds`)
+            : new NfrxError("timeout", `no byte from the worker for ${seconds} seconds`),
       );
     });
   }

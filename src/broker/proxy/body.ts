@@ -1,28 +1,16 @@
 import { NfrxError } from "../../lib/errors.ts";
+import type { Budget } from "./budget.ts";
+import type { Spool, SpoolFile } from "./spool.ts";
 
 /** Bytes of a request body up to which it is held whole, so that it can be checked, split and sent a second time. */
 export const HELD_BODY_BYTES = 8 * 1024 * 1024;
 
-/** Bytes of request bodies held in memory by all requests together. */
-export class MemoryBudget {
-  #used = 0;
-
-  constructor(private readonly limit: number) {}
-
-  get used(): number {
-    return this.#used;
-  }
-
-  /** Takes `bytes`. Throws `overloaded` when that is more than is left. */
-  take(bytes: number): void {
-    if (this.#used + bytes > this.limit)
-      throw new NfrxError("overloaded", "too many request bodies are held in memory", { retryAfterSeconds: 5 });
-    this.#used += bytes;
-  }
-
-  give(bytes: number): void {
-    this.#used -= bytes;
-  }
+/** What bodies may use. */
+export interface BodyLimits {
+  /** Bytes of one body. */
+  maxBytes: number;
+  memory: Budget;
+  spool: Spool;
 }
 
 /** A body's reader, as much of it as is needed. */
@@ -31,56 +19,88 @@ export interface ChunkReader {
   cancel(): Promise<void>;
 }
 
+/** Where a body is: its beginning in memory or on disk, the rest, if any, still with the client. */
+interface Parts {
+  held: Uint8Array[];
+  file?: SpoolFile | undefined;
+  rest?: ChunkReader | undefined;
+}
+
 /**
- * A request's body. A small one is held whole in `bytes`; of a larger one only the beginning, and `next` hands out all
- * of it, once. `release` gives the memory back.
+ * A request's body. A small one is held whole in `bytes`; of a larger one `chunks` hands out all of it. `release` gives
+ * back what it uses.
  */
 export class RequestBody {
-  readonly #begin: Uint8Array[];
+  readonly #parts: Parts;
   #held: number;
-  /** Bytes that have come, the held ones included. */
-  #length: number;
 
   constructor(
-    begin: Uint8Array[],
-    readonly rest: ChunkReader | undefined,
-    private readonly limit: number,
-    private readonly budget: MemoryBudget,
+    parts: Parts,
+    private readonly limits: BodyLimits,
+    /** Bytes that the client has announced. */
+    private readonly announced?: number,
   ) {
-    this.#begin = begin;
-    this.#held = begin.reduce((sum, chunk) => sum + chunk.length, 0);
-    this.#length = this.#held;
+    this.#parts = parts;
+    this.#held = parts.held.reduce((sum, chunk) => sum + chunk.length, 0);
   }
 
-  /** The whole body, when it is. */
+  /** The whole body, when it is held so. */
   get bytes(): Uint8Array {
-    return this.#begin[0] ?? NOTHING;
+    return this.#parts.held[0] ?? NOTHING;
   }
 
+  /** True when all of it is in memory. */
   get whole(): boolean {
-    return this.rest === undefined;
+    return this.arrived && this.#parts.file === undefined;
   }
 
-  /** The next bytes, beginning with those that are held and from then on are not, or undefined at the end. Throws `too_large` past the limit. */
-  async next(): Promise<Uint8Array | undefined> {
-    const held = this.#begin.shift();
-    if (held !== undefined) return held;
-    this.#giveBack();
-    const chunk = await this.rest?.read();
-    if (chunk?.value === undefined || chunk.done) return undefined;
-    this.#length += chunk.value.length;
-    if (this.#length > this.limit) throw tooLarge(this.limit);
-    return chunk.value;
+  /** True when all of it has come from the client, so that it can be sent more than once. */
+  get arrived(): boolean {
+    return this.#parts.rest === undefined;
   }
 
-  /** Gives the memory back and stops reading. */
+  /** How many bytes it has, where that is known already. */
+  get length(): number | undefined {
+    return this.arrived ? (this.#parts.file?.length ?? this.#held) : this.announced;
+  }
+
+  /**
+   * All of a body that is not whole, from its beginning; more than once only when it has arrived. Throws `too_large` past the limit, `canceled` when
+   * the client goes away.
+   */
+  async *chunks(): AsyncGenerator<Uint8Array, void> {
+    const { held, file, rest } = this.#parts;
+    let length = 0;
+    if (file !== undefined) {
+      while (length < file.length) {
+        const chunk = await file.read(length);
+        length += chunk.length;
+        yield chunk;
+      }
+    }
+    for (let chunk = held.shift(); chunk !== undefined; chunk = held.shift()) {
+      length += chunk.length;
+      yield chunk;
+    }
+    this.#giveMemory();
+    while (rest !== undefined) {
+      const chunk = await readFrom(rest);
+      if (chunk === undefined) return requireAll(length, this.announced);
+      length += chunk.length;
+      if (length > this.limits.maxBytes) throw tooLarge(this.limits.maxBytes);
+      yield chunk;
+    }
+  }
+
+  /** Gives back memory and disk, and stops reading. */
   release(): void {
-    this.#giveBack();
-    this.rest?.cancel().catch(() => {});
+    this.#giveMemory();
+    this.#parts.file?.close();
+    this.#parts.rest?.cancel().catch(() => {});
   }
 
-  #giveBack(): void {
-    this.budget.give(this.#held);
+  #giveMemory(): void {
+    this.limits.memory.give(this.#held);
     this.#held = 0;
   }
 }
@@ -88,61 +108,106 @@ export class RequestBody {
 const NOTHING = new Uint8Array(0);
 
 /**
- * Reads a body: whole when it is small, else until `enough`, which sees every chunk, has found what it needs, and as far
- * as HELD_BODY_BYTES unless it is announced to be larger. Throws `too_large` when the body is announced or found to be larger than `limit`, `overloaded`
- * when the budget is used up, `canceled` when the client goes away.
+ * Reads a body: whole when it is small, else until `enough`, which sees every chunk, has found what it needs; as far as
+ * HELD_BODY_BYTES in memory unless it is announced to be larger, and beyond that on disk. Throws `too_large` when the body
+ * is announced or found to be larger than the limit, `overloaded` when memory or disk are used up, `canceled` when the
+ * client goes away.
  */
 export async function readBody(
   request: Request,
-  limit: number,
-  budget: MemoryBudget,
-  enough: (chunk: Uint8Array) => boolean,
+  limits: BodyLimits,
+  enough: (chunk: Uint8Array) => boolean | Promise<boolean>,
 ): Promise<RequestBody> {
+  const { memory, maxBytes } = limits;
   const announced = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (announced > limit) throw tooLarge(limit);
+  if (announced > maxBytes) throw tooLarge(maxBytes);
   if (announced <= HELD_BODY_BYTES) {
-    budget.take(announced);
+    memory.take(announced);
     try {
-      return new RequestBody([await request.bytes()], undefined, limit, budget);
+      return new RequestBody({ held: [await request.bytes()] }, limits);
     } catch (error) {
-      budget.give(announced);
+      memory.give(announced);
       throw canceled(error);
     }
   }
-  return readChunks(request, limit, budget, enough, announced > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES);
-}
-
-async function readChunks(
-  request: Request,
-  limit: number,
-  budget: MemoryBudget,
-  enough: (chunk: Uint8Array) => boolean,
-  atLeast: number,
-): Promise<RequestBody> {
-  const reader: ChunkReader | undefined = request.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  let taken = 0;
+  const reading = new Reading(request.body?.getReader(), limits, announced);
   try {
-    for (let more = true; more && reader !== undefined; ) {
-      const chunk = await reader.read().catch((error: unknown) => {
-        throw canceled(error);
-      });
-      if (chunk.done || chunk.value === undefined)
-        return new RequestBody([Buffer.concat(chunks, length)], undefined, limit, budget);
-      length += chunk.value.length;
-      if (length > limit) throw tooLarge(limit);
-      budget.take(chunk.value.length);
-      taken = length;
-      chunks.push(chunk.value);
-      more = !enough(chunk.value) || length < atLeast;
-    }
+    return await reading.read(enough);
   } catch (error) {
-    budget.give(taken);
-    reader?.cancel().catch(() => {});
+    reading.release();
     throw error;
   }
-  return new RequestBody(chunks, reader, limit, budget);
+}
+
+/** A body that is read chunk by chunk until enough of it is known. */
+class Reading {
+  readonly #held: Uint8Array[] = [];
+  #file: SpoolFile | undefined;
+  #length = 0;
+  #taken = 0;
+
+  constructor(
+    private readonly rest: ChunkReader | undefined,
+    private readonly limits: BodyLimits,
+    private readonly announced: number,
+  ) {}
+
+  async read(enough: (chunk: Uint8Array) => boolean | Promise<boolean>): Promise<RequestBody> {
+    const atLeast = this.announced > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
+    for (let known = false; !known || this.#length < atLeast; ) {
+      const chunk = this.rest && (await readFrom(this.rest));
+      if (chunk === undefined) return this.#all();
+      this.#length += chunk.length;
+      if (this.#length > this.limits.maxBytes) throw tooLarge(this.limits.maxBytes);
+      known ||= await enough(chunk);
+      await this.#keep(chunk, known);
+    }
+    const announced = Number.isNaN(this.announced) ? undefined : this.announced;
+    return new RequestBody({ held: this.#held, file: this.#file, rest: this.rest }, this.limits, announced);
+  }
+
+  release(): void {
+    this.limits.memory.give(this.#taken);
+    this.#file?.close();
+    this.rest?.cancel().catch(() => {});
+  }
+
+  /** In memory while that is little, or nothing more is to come; else on disk. */
+  async #keep(chunk: Uint8Array, known: boolean): Promise<void> {
+    const { memory, spool } = this.limits;
+    if (this.#file === undefined && (known || this.#length <= HELD_BODY_BYTES)) {
+      memory.take(chunk.length);
+      this.#taken += chunk.length;
+      this.#held.push(chunk);
+      return;
+    }
+    if (this.#file === undefined) {
+      this.#file = await spool.open();
+      for (const earlier of this.#held.splice(0)) await this.#file.append(earlier);
+      memory.give(this.#taken);
+      this.#taken = 0;
+    }
+    await this.#file.append(chunk);
+  }
+
+  #all(): RequestBody {
+    requireAll(this.#length, this.announced);
+    const held = this.#file === undefined ? [Buffer.concat(this.#held, this.#length)] : [];
+    return new RequestBody({ held, file: this.#file }, this.limits);
+  }
+}
+
+/** The next chunk, or undefined at the end. Throws `canceled` when the client goes away. */
+async function readFrom(reader: ChunkReader): Promise<Uint8Array | undefined> {
+  const { done, value } = await reader.read().catch((error: unknown) => {
+    throw canceled(error);
+  });
+  return done ? undefined : value;
+}
+
+/** Throws `canceled` when a body has ended before its announced length. */
+function requireAll(length: number, announced = 0): void {
+  if (length < announced) throw canceled(new Error(`${length} bytes came of ${announced}`));
 }
 
 function tooLarge(limit: number): NfrxError {

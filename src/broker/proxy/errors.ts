@@ -30,7 +30,8 @@ export function errorResponse(thrown: unknown, shape: WorkerModule["errors"], re
   if (requestId !== undefined) headers["x-request-id"] = requestId;
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);
   if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
-  // Answered before the body was read: Bun would swallow the rest of the upload on a connection that is kept.
+  // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
+  // larger than anybody may send is not worth that.
   if (error.code === "too_large") headers["connection"] = "close";
   return new Response(JSON.stringify(errorBody(error, shape)), { status: error.status, headers });
 }

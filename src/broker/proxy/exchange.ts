@@ -3,9 +3,11 @@ import { requestHeaders } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
+import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
 import type { Pool, Seat, Wanted } from "../pool/pool.ts";
+import type { Tasks } from "../pool/tasks.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
@@ -14,10 +16,16 @@ import type { Label } from "./label.ts";
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
 
+/** Workers that are asked whether a task of unknown owner is theirs. */
+const ASKED_MAX = 32;
+
+const NOT_FOUND = 404;
+
 /** What every exchange of a module shares. */
 export interface ExchangeContext extends AttemptContext {
   moduleId: string;
   pool: Pool;
+  tasks: Tasks;
   metrics: BrokerMetrics;
   log: Logger;
 }
@@ -25,10 +33,14 @@ export interface ExchangeContext extends AttemptContext {
 export interface ExchangeRequest {
   id: string;
   endpoint: Endpoint;
+  /** What the worker is asked for: path and query. */
+  target: string;
   label: Label;
   body: RequestBody;
   headers: Headers;
   workerId: string | undefined;
+  /** The task it asks about. */
+  task: string | undefined;
   caller: () => string;
   /** Aborts when the client goes away. */
   signal: AbortSignal;
@@ -51,7 +63,7 @@ export class Exchange {
   readonly series: RequestSeries;
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
-  #uploading = false;
+  #sent = false;
   #closed = false;
   #seatedAt = 0;
   #firstByteAt: number | undefined;
@@ -61,8 +73,13 @@ export class Exchange {
     readonly request: ExchangeRequest,
     onWait?: () => void,
   ) {
-    const { label, endpoint, signal } = request;
-    this.wanted = { label: label.model, workerId: request.workerId, caller: request.caller, signal, onWait };
+    const { label, endpoint, signal, body, caller, task } = request;
+    this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait };
+    if ((body.length ?? 0) > V1_REQUEST_BODY) this.wanted.large = true;
+    if (task !== undefined) {
+      this.wanted.visit = true;
+      this.wanted.workerId ??= context.tasks.owner(task);
+    }
     this.series = context.metrics.series(context.moduleId, endpoint.jobType, label.model);
     context.metrics.begin(this.series);
     signal.addEventListener("abort", this.#onAbort);
@@ -81,6 +98,10 @@ export class Exchange {
       try {
         const { stream, answer } = this.#ask(seat);
         const head = await answer;
+        if (this.#isElsewhere(head, seat)) {
+          this.#attempt?.end();
+          continue;
+        }
         this.#firstByteAt = this.context.clock.now();
         return { head, stream };
       } catch (thrown) {
@@ -88,13 +109,23 @@ export class Exchange {
         this.#attempt?.end(failure);
         if (!this.#mayRetry(failure)) throw outward(failure);
         this.retries++;
-        this.wanted.excluded ??= new Set<Worker>();
-        this.wanted.excluded.add(seat.worker);
+        this.#exclude(seat.worker);
         const { id } = this.request;
         const about = { request_id: id, worker_id: seat.worker.id, error_code: failure.code, error: failure.message };
         this.context.log.info(about, "request is sent to another worker");
       }
     }
+  }
+
+  /** True while the client still sends its request. */
+  get uploading(): boolean {
+    return !this.#sent && !this.request.body.arrived;
+  }
+
+  /** The worker that is being asked goes on with `task`; who asks for that is sent to it. */
+  began(task: string): void {
+    const worker = this.#attempt?.seat.worker;
+    if (worker !== undefined) this.context.tasks.remember(task, worker.id);
   }
 
   /** Bytes went one way or the other: the exchange is alive. */
@@ -165,42 +196,66 @@ export class Exchange {
 
   /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
   #ask(seat: Seat): { stream: Stream; answer: Promise<ResponseHead> } {
-    const { endpoint, headers, id, body, label } = this.request;
+    const { endpoint, target, headers, id, body, label } = this.request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
     this.context.log.info(dispatched, "request dispatched");
-    const head = { method: endpoint.method, path: endpoint.backendPath, headers: requestHeaders(headers, id) };
+    const head = { method: endpoint.method, path: target, headers: requestHeaders(headers, id) };
+    if (!body.whole && body.length !== undefined) head.headers.push(["content-length", String(body.length)]);
     const attempt = new Attempt(seat, head, this.context, error => this.close(error));
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
-    else void this.#upload(attempt.stream);
+    else void this.#upload(attempt);
     return { stream: attempt.stream, answer: attempt.answer() };
   }
 
-  /** Sends a body that passes through; it cannot be sent a second time. */
-  async #upload(stream: Stream): Promise<void> {
-    const { body } = this.request;
-    this.#uploading = true;
+  /** Sends a body that is not held in memory. */
+  async #upload(attempt: Attempt): Promise<void> {
+    const { stream } = attempt;
+    const chunks = this.request.body.chunks();
     try {
-      for (let chunk = await body.next(); chunk !== undefined; chunk = await body.next()) {
-        await stream.write(chunk);
-        this.touch();
+      for (;;) {
+        attempt.waitsForClient = true;
+        const { value, done } = await chunks.next();
+        attempt.waitsForClient = false;
+        if (done) break;
+        await stream.write(value);
+        attempt.touch();
       }
       stream.end();
+      this.#sent = true;
     } catch (error) {
       // Either the client's side failed, and the worker must hear of it, or the stream is over and this does nothing.
-      stream.reset(
-        error instanceof NfrxError
-          ? error
-          : new NfrxError("canceled", "the client went away while sending its request"),
-      );
+      stream.reset(toNfrxError(error));
     }
+  }
+
+  #exclude(worker: Worker): void {
+    this.wanted.excluded ??= new Set<Worker>();
+    this.wanted.excluded.add(worker);
+  }
+
+  /**
+   * True when the worker does not know the task that is asked for and another one may: the broker has not seen the task
+   * begin, as after a restart. Who does know it is remembered.
+   */
+  #isElsewhere(head: ResponseHead, { worker }: Seat): boolean {
+    const { pool, tasks } = this.context;
+    const { task } = this.request;
+    if (task === undefined) return false;
+    if (head.status !== NOT_FOUND) {
+      if (head.status < 400) tasks.remember(task, worker.id);
+      return false;
+    }
+    if (this.wanted.workerId !== undefined || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
+    this.#exclude(worker);
+    return pool.canVisit(this.wanted);
   }
 
   #mayRetry(error: NfrxError): boolean {
     return (
       (error.code === "refused" || error.code === "link_lost") &&
       this.retries < REDISPATCHES &&
-      !this.#uploading &&
+      this.request.body.arrived &&
       !this.request.signal.aborted
     );
   }

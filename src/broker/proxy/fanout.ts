@@ -170,16 +170,12 @@ class FanoutRun {
   }
 
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
-    const { endpoint, headers, id } = this.exchange.request;
+    const { endpoint, target, headers, id } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const plain = requestHeaders(headers, id).filter(([name]) => name !== "accept-encoding");
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const lent: Seat = { worker, release: () => {} };
-    const attempt = new Attempt(
-      lent,
-      { method: endpoint.method, path: endpoint.backendPath, headers: plain },
-      this.context,
-    );
+    const attempt = new Attempt(lent, { method: endpoint.method, path: target, headers: plain }, this.context);
     const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
     this.#abort.signal.addEventListener("abort", onAbort);
     try {

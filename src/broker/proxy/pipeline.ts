@@ -1,13 +1,15 @@
 import type { Drain } from "../../lib/drain.ts";
-import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import { type Door, fingerprint } from "../auth.ts";
-import { type MemoryBudget, type RequestBody, readBody } from "./body.ts";
+import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout.ts";
-import { type Label, LabelReader } from "./label.ts";
+import type { Label } from "./label.ts";
+import { labelReader } from "./labels.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
 
 /** As much of Bun's server as a request needs. */
@@ -21,8 +23,10 @@ export interface PipelineOptions extends ExchangeContext {
   door: Door;
   drain: Drain;
   proxies: TrustedProxies;
-  budget: MemoryBudget;
-  maxBodyBytes: number;
+  /** For JSON that is routed by its model. */
+  bodies: BodyLimits;
+  /** For everything else: recordings, documents. */
+  uploads: BodyLimits;
 }
 
 /**
@@ -37,8 +41,13 @@ export class Pipeline {
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs };
   }
 
-  /** Answers one request; never rejects. */
-  async handle(request: Request, server: PeerServer, endpoint: Endpoint, workerId?: string): Promise<Response> {
+  /** Answers one request; never rejects. `params` are what the named segments of its path were. */
+  async handle(
+    request: Request,
+    server: PeerServer,
+    endpoint: Endpoint,
+    params: PathParams = NO_PARAMS,
+  ): Promise<Response> {
     const id = requestIdOf(request.headers);
     const { errors } = this.options.module;
     let leave: (() => void) | undefined;
@@ -46,13 +55,15 @@ export class Pipeline {
     try {
       this.authorize(request, server);
       leave = this.options.drain.enter();
-      const labels = new LabelReader(request, endpoint);
-      const { maxBodyBytes, budget } = this.options;
-      body = await readBody(request, maxBodyBytes, budget, chunk => labels.scan(chunk));
-      const label = labels.read(body);
+      const target = targetOf(endpoint, params, request.url);
+      const labels = labelReader(request, endpoint);
+      const { bodies, uploads } = this.options;
+      body = await readBody(request, endpoint.label === "json-model" ? bodies : uploads, chunk => labels.scan(chunk));
+      const read = labels.read(body);
+      const label = read instanceof Promise ? await read : read;
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
-      return await this.#run(request, server, { id, endpoint, workerId, body, label, leave });
+      return await this.#run(request, server, { id, endpoint, target, params, body, label, leave });
     } catch (thrown) {
       // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
       body?.release();
@@ -74,25 +85,30 @@ export class Pipeline {
     about: {
       id: string;
       endpoint: Endpoint;
-      workerId: string | undefined;
+      target: string;
+      params: PathParams;
       body: RequestBody;
       label: Label;
       leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, label, leave, id } = about;
+    const { endpoint, label, leave, id, body, target, params } = about;
     const { clock, proxies, pool, module } = this.options;
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
-    const waiting = events && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
+    // A client that is still sending reads no events yet.
+    const waiting =
+      events && body.arrived && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
     const exchange = new Exchange(
       this.options,
       {
         id,
         endpoint,
+        target,
         label,
-        body: about.body,
-        workerId: about.workerId,
+        body,
+        workerId: params.worker,
+        task: endpoint.task === "follows" ? params.task : undefined,
         headers,
         signal,
         arrivedAt: clock.now(),
@@ -103,12 +119,16 @@ export class Pipeline {
       waiting && (() => waiting.resolve("waiting")),
     );
     try {
-      const split = about.workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
+      const split = params.worker === undefined ? endpoint.fanout?.split(label.json) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
       const pending = exchange.dispatch();
       if (!events) return passThrough(await pending, exchange, this.#respond);
       const quiet = Promise.withResolvers<"quiet">();
-      const timer = clock.after(KEEP_ALIVE_MS, () => quiet.resolve("quiet"));
+      let timer: Timer;
+      const listen = (): void => {
+        timer = clock.after(KEEP_ALIVE_MS, () => (exchange.uploading ? listen() : quiet.resolve("quiet")));
+      };
+      listen();
       const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
       return typeof first === "string"
@@ -116,7 +136,7 @@ export class Pipeline {
         : passThrough(first, exchange, this.#respond);
     } catch (thrown) {
       exchange.close(thrown);
-      return errorResponse(toNfrxError(thrown), module.errors, id);
+      return errorResponse(thrown, module.errors, id);
     }
   }
 
@@ -129,9 +149,33 @@ export class Pipeline {
       log.error({ ...fields, cause: String(error.detail.cause) }, "request failed");
     } else {
       metrics.refused(error.code);
-      log.warn({ ...fields, error: error.message }, "request refused");
+      const { cause } = error.detail;
+      log.warn(
+        { ...fields, error: error.message, ...(cause !== undefined && { cause: String(cause) }) },
+        "request refused",
+      );
     }
   }
+}
+
+/** What the named segments of a path were, as far as any endpoint names them. */
+export type PathParams = Readonly<Record<string, string | undefined>> & {
+  readonly worker?: string;
+  readonly task?: string;
+};
+
+const NO_PARAMS: PathParams = {};
+
+/** Path and query of what the worker is asked for. Throws `not_found` for a segment that no name can be. */
+function targetOf({ method, backendPath }: Endpoint, params: PathParams, url: string): string {
+  const path = backendPath.replace(/:(\w+)/g, (_, name: string) => {
+    const segment = params[name] ?? "";
+    if (!/^[\w.~-]{1,128}$/.test(segment) || /^\.+$/.test(segment))
+      throw new NfrxError("not_found", `${name} is not a name`, { param: name });
+    return segment;
+  });
+  const query = method === "GET" ? url.indexOf("?") : -1;
+  return query === -1 ? path : path + url.slice(query);
 }
 
 /** The address at the other end of the connection. */

@@ -2,8 +2,9 @@
 import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
+import { TopLevelScan } from "../../lib/json-scan.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
-import type { WorkerModule } from "../../modules/module.ts";
+import type { Usage, WorkerModule } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { errorEvent } from "./errors.ts";
@@ -34,7 +35,7 @@ type Controller = ReadableStreamDefaultController<Uint8Array>;
 export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
   const { head, stream } = answer;
   const headers = responseHeaders(head.headers, exchange.request.id);
-  const tap = tapFor(head);
+  const tap = tapFor(head, exchange);
   if (stream.arrived) {
     const bytes = stream.take();
     if (bytes !== undefined) tap?.feed(bytes, true);
@@ -62,7 +63,7 @@ export function committed(pending: Promise<Answer>, exchange: Exchange, context:
           if (pump === undefined) {
             const answer = await pending.finally(() => opening.end());
             await requireEvents(answer);
-            pump = new Pump(answer.stream, exchange, context, tapFor(answer.head), true);
+            pump = new Pump(answer.stream, exchange, context, tapFor(answer.head, exchange), true);
           }
         } catch (error) {
           finishWithError(controller, error, exchange, context);
@@ -130,7 +131,7 @@ class Pump {
     private readonly stream: Stream,
     private readonly exchange: Exchange,
     private readonly context: RespondContext,
-    private readonly tap: UsageTap | undefined,
+    private readonly tap: Tap | undefined,
     private readonly events: boolean,
   ) {}
 
@@ -241,9 +242,38 @@ function backendMessage(text: string): string | undefined {
   return undefined;
 }
 
-/** Reads the usage of an answer that can hold one. */
-function tapFor(head: ResponseHead): UsageTap | undefined {
-  if (head.status !== 200 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
+/** Looks at an answer that passes by. */
+interface Tap {
+  /** Takes the next bytes, before the client has them; `last` says that none follow. */
+  feed(bytes: Uint8Array, last?: boolean): void;
+  readonly usage?: Usage | undefined;
+}
+
+/** Reads what an answer can tell: the task that has begun, or the tokens it took. */
+function tapFor(head: ResponseHead, exchange: Exchange): Tap | undefined {
+  if (head.status >= 300 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
+  const { task, label } = exchange.request.endpoint;
+  if (task === "starts") return new TaskTap(id => exchange.began(id));
+  if (label === "none") return undefined;
   const text = hasContentType(head.headers, "application/json") || hasContentType(head.headers, "text/event-stream");
   return text ? new UsageTap() : undefined;
 }
+
+/** Finds the id of the task that an answer says has begun. */
+class TaskTap implements Tap {
+  readonly #scan = new TopLevelScan(TASK_ID);
+  #found = false;
+
+  constructor(private readonly onFound: (id: string) => void) {}
+
+  feed(bytes: Uint8Array): void {
+    if (this.#found) return;
+    this.#scan.feed(bytes);
+    const id = this.#scan.values.get("task_id");
+    if (typeof id !== "string") return;
+    this.#found = true;
+    this.onFound(id);
+  }
+}
+
+const TASK_ID = new Set(["task_id"]);

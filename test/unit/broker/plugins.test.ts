@@ -2,12 +2,13 @@ import { expect, test } from "bun:test";
 import { chooseModules } from "../../../src/broker/plugins.ts";
 import { defaultsOf } from "../../../src/config/group.ts";
 import { silentLog } from "../../../src/lib/log.ts";
-import { llm, llmBrokerOptions, llmPool } from "../../../src/modules/llm.ts";
+import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
+import { poolSettings } from "../../../src/modules/pool.ts";
 
 test("PLUGINS chooses modules; a name that none has is a warning, not an end", () => {
   const warnings: object[] = [];
   const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
-  const known = [{ module: llm, pool: llmPool(defaultsOf(llmBrokerOptions)) }];
+  const known = [{ module: llm, pool: poolSettings(defaultsOf(llmBrokerOptions)) }];
   const ids = (...names: string[]) => chooseModules(names, known, log).map(({ module }) => module.id);
   expect(ids("*")).toEqual(["llm"]);
   expect(ids("llm")).toEqual(["llm"]);

@@ -1,0 +1,69 @@
+import { Busboy, type BusboyInstance } from "@fastify/busboy";
+import { NfrxError } from "../../lib/errors.ts";
+import { NAME_MAX } from "../../protocol/limits.ts";
+import type { RequestBody } from "./body.ts";
+import { type Label, type LabelReader, refuseEncoding, requireModel } from "./label.ts";
+
+/** Bytes of a form's `model` or `stream` that are read; UTF-8 takes up to four for a character. */
+const FIELD_BYTES = 4 * (NAME_MAX + 1);
+
+const WANTED = new Set(["model", "stream"]);
+
+/** Reads the parts `model` and `stream` of a multipart form, wherever they stand; files pass by unread. */
+export class FormLabel implements LabelReader {
+  readonly #parser: BusboyInstance;
+  readonly #fields = new Map<string, string>();
+  #broken = false;
+
+  constructor({ headers }: Request) {
+    refuseEncoding(headers);
+    const type = headers.get("content-type") ?? "";
+    try {
+      // Every other part counts as a file, and a file that nobody listens to is passed over.
+      const isPartAFile = (name: string | undefined): boolean => name === undefined || !WANTED.has(name);
+      this.#parser = new Busboy({ headers: { "content-type": type }, isPartAFile, limits: { fieldSize: FIELD_BYTES } });
+    } catch {
+      // It is another type or lacks a boundary.
+      throw new NfrxError("invalid_request", "the content type must be multipart/form-data with a boundary", {
+        param: "content-type",
+      });
+    }
+    this.#parser.on("field", (name, value) => {
+      if (!this.#fields.has(name)) this.#fields.set(name, value);
+    });
+    this.#parser.on("error", () => {
+      this.#broken = true;
+    });
+  }
+
+  async scan(chunk: Uint8Array): Promise<boolean> {
+    await this.#feed(chunk);
+    return this.#fields.has("model");
+  }
+
+  async read(body: RequestBody): Promise<Label> {
+    if (body.whole) await this.#feed(body.bytes);
+    const known = this.#fields.has("model");
+    await this.#finish();
+    // What a cut form ends with may be half a name.
+    if (this.#broken && !known) throw new NfrxError("invalid_request", "the multipart form lacks its closing boundary");
+    const model = requireModel(this.#fields.get("model"), "part");
+    return { model, stream: /^(?:1|t|true)$/i.test(this.#fields.get("stream")?.trim() ?? "") };
+  }
+
+  /** Resolves when the parser has taken the bytes; they are not needed afterwards. */
+  #feed(bytes: Uint8Array): Promise<void> {
+    if (this.#broken || bytes.length === 0) return Promise.resolve();
+    return new Promise(resolve => this.#parser.write(bytes, () => resolve()));
+  }
+
+  /** Ends the form: its last field may come only then. */
+  #finish(): Promise<void> {
+    if (this.#broken) return Promise.resolve();
+    return new Promise(resolve => {
+      this.#parser.once("finish", resolve);
+      this.#parser.once("error", () => resolve());
+      this.#parser.end();
+    });
+  }
+}

@@ -1,0 +1,62 @@
+// What the broker can be told about the pool of a worker module: the same for all of them, under each one's name.
+import { option } from "../config/option.ts";
+import type { PoolSettings } from "./module.ts";
+
+const HOUR = 3_600_000;
+
+const named = (module: string, name: string) => ({
+  env: `${module.toUpperCase()}_${name}`,
+  yaml: `plugin_options.${module}.${name.toLowerCase()}`,
+});
+
+/** Who waits, and how long. */
+export const queueOptions = (module: string) => ({
+  queueSize: option.int({
+    ...named(module, "QUEUE_SIZE"),
+    default: 100,
+    min: 0,
+    max: 100_000,
+    help: "Requests that wait for a worker at most; 0 turns the queue off.",
+  }),
+  queueTimeoutMs: option.duration({
+    ...named(module, "QUEUE_TIMEOUT"),
+    default: "5m",
+    min: 1,
+    max: 24 * HOUR,
+    help: "How long a request waits in the queue at most.",
+  }),
+  graceMs: option.duration({
+    ...named(module, "WORKER_GRACE"),
+    default: "10s",
+    max: HOUR,
+    help: "How long a request waits for a worker that has just gone before it is told that there is none.",
+  }),
+});
+
+/** For a module that answers with events. */
+export const eventOptions = (module: string) => ({
+  queueUpdateMs: option.seconds({
+    ...named(module, "QUEUE_UPDATE_SECONDS"),
+    default: "10",
+    max: HOUR,
+    help: "How often a waiting stream hears of its place in the queue, in seconds; 0 sends no such events.",
+  }),
+});
+
+/** For a module that routes by model. */
+export const matchOptions = (module: string) => ({
+  minScore: option.number({
+    ...named(module, "MIN_SCORE"),
+    default: 0.01,
+    min: 0,
+    max: 1,
+    help: "How well a worker's model must match the requested one; 1 takes the exact model only.",
+  }),
+});
+
+/** The settings of a pool: what the options say, and what a module without such an option needs. */
+export function poolSettings(
+  values: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">,
+): PoolSettings {
+  return { queueUpdateMs: 0, minScore: 0, maxParallel: 1, ...values };
+}
