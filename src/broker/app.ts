@@ -13,7 +13,7 @@ import type { StateStream } from "./observe/stream.ts";
 import { type Connection, offers, type WorkerDoor } from "./pool/connect.ts";
 import type { Pool } from "./pool/pool.ts";
 import { errorResponse } from "./proxy/errors.ts";
-import { type Pipeline, peerOf } from "./proxy/pipeline.ts";
+import { type PathParams, type Pipeline, peerOf } from "./proxy/pipeline.ts";
 
 export type BrokerServer = Bun.Server<Connection>;
 
@@ -80,25 +80,11 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
   const base = `/api/${module.id}`;
   app.get(`${base}/connect`, ({ request }) => upgrade(request, door, server()));
   for (const endpoint of module.endpoints) {
-    const { method, path } = endpoint;
-    const raw = { parse: "none" } as const;
-    if (path.includes(":")) {
-      app.route(
-        method,
-        base + path,
-        ({ request, params }) => pipeline.handle(request, server(), endpoint, decoded(params)),
-        raw,
-      );
-    } else {
-      app.route(method, base + path, ({ request }) => pipeline.handle(request, server(), endpoint), raw);
+    for (const path of [base + endpoint.path, `${base}/id/:worker${endpoint.path}`]) {
+      app.route(endpoint.method, path, ({ request, params }) => pipeline.handle(request, server(), endpoint, params), {
+        parse: "none",
+      });
     }
-    const pinned = `${base}/id/:worker${path}`;
-    app.route(
-      method,
-      pinned,
-      ({ request, params }) => pipeline.handle(request, server(), endpoint, decoded(params)),
-      raw,
-    );
   }
   if (!module.listsModels) return;
   const answer = (request: Request, read: () => object): Response => {
@@ -106,12 +92,12 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
     return Response.json(read());
   };
   app.get(`${base}/v1/models`, ({ request }) => answer(request, () => listModels(pool)));
-  app.get(`${base}/v1/models/*`, ({ request, params }) => answer(request, () => findModel(pool, decode(params["*"]))));
+  app.get(`${base}/v1/models/*`, ({ request, params }) => answer(request, () => findModel(pool, decodeRest(params))));
   app.get(`${base}/id/:worker/v1/models`, ({ request, params }) =>
-    answer(request, () => listModels(pool, decode(params["worker"]))),
+    answer(request, () => listModels(pool, params.worker ?? "")),
   );
   app.get(`${base}/id/:worker/v1/models/*`, ({ request, params }) =>
-    answer(request, () => findModel(pool, decode(params["*"]), decode(params["worker"]))),
+    answer(request, () => findModel(pool, decodeRest(params), params.worker ?? "")),
   );
 }
 
@@ -123,16 +109,13 @@ function upgrade(request: Request, door: WorkerDoor, server: BrokerServer): Resp
   return new Response("the WebSocket handshake is not sound", { status: 400 });
 }
 
-function decoded(params: Record<string, string | undefined>): Record<string, string> {
-  return Object.fromEntries(Object.entries(params).map(([name, segment]) => [name, decode(segment)]));
-}
-
-/** A path segment as it was meant; a malformed escape is taken as it is. */
-function decode(segment: string | undefined): string {
+/** The rest of a path as it was meant; a malformed escape is taken as it is. Named segments Elysia decodes itself. */
+function decodeRest(params: PathParams): string {
+  const rest = params["*"] ?? "";
   try {
-    return decodeURIComponent(segment ?? "");
+    return decodeURIComponent(rest);
   } catch {
-    return segment ?? "";
+    return rest;
   }
 }
 

@@ -41,13 +41,11 @@ export class Pipeline {
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs };
   }
 
-  /** Answers one request; never rejects. `params` are what the named segments of its path were. */
-  async handle(
-    request: Request,
-    server: PeerServer,
-    endpoint: Endpoint,
-    params: PathParams = NO_PARAMS,
-  ): Promise<Response> {
+  /**
+   * Answers one request; never rejects. `params` are what the named segments of its path were; for a path without any
+   * Elysia gives none, whatever its types say.
+   */
+  async handle(request: Request, server: PeerServer, endpoint: Endpoint, params: PathParams = {}): Promise<Response> {
     const id = requestIdOf(request.headers);
     const { errors } = this.options.module;
     let leave: (() => void) | undefined;
@@ -94,6 +92,7 @@ export class Pipeline {
   ): Promise<Response> {
     const { endpoint, label, leave, id, body, target, params } = about;
     const { clock, proxies, pool, module } = this.options;
+    const workerId = workerOf(params);
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
     // A client that is still sending reads no events yet.
@@ -107,8 +106,8 @@ export class Pipeline {
         target,
         label,
         body,
-        workerId: params.worker,
-        task: endpoint.task === "follows" ? params.task : undefined,
+        workerId,
+        task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
         headers,
         signal,
         arrivedAt: clock.now(),
@@ -119,7 +118,7 @@ export class Pipeline {
       waiting && (() => waiting.resolve("waiting")),
     );
     try {
-      const split = params.worker === undefined ? endpoint.fanout?.split(label.json) : undefined;
+      const split = workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
       const pending = exchange.dispatch();
       if (!events) return passThrough(await pending, exchange, this.#respond);
@@ -158,13 +157,17 @@ export class Pipeline {
   }
 }
 
-/** What the named segments of a path were, as far as any endpoint names them. */
-export type PathParams = Readonly<Record<string, string | undefined>> & {
-  readonly worker?: string;
-  readonly task?: string;
-};
+/** What the named segments of a path were; null when an escape in one is malformed. */
+export interface PathParams {
+  readonly worker?: string | null;
+  readonly task?: string | null;
+  readonly [segment: string]: string | null | undefined;
+}
 
-const NO_PARAMS: PathParams = {};
+/** The worker that a path pins its request to. */
+function workerOf(params: PathParams): string | undefined {
+  return params.worker === null ? "" : params.worker;
+}
 
 /** Path and query of what the worker is asked for. Throws `not_found` for a segment that no name can be. */
 function targetOf({ method, backendPath }: Endpoint, params: PathParams, url: string): string {
