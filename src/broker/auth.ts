@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { bearerToken, splitList, type TrustedProxies } from "../lib/http.ts";
+import { callerKey, splitList, type TrustedProxies } from "../lib/http.ts";
 
 /** A key as it is kept: only its digest, so that comparing takes the same time for every guess. */
 class Key {
@@ -39,8 +39,8 @@ export class Door {
   /** True when the request may pass. `peer` is asked for the peer's address only when a role is claimed. */
   admits(headers: Headers, peer: () => string): boolean {
     if (this.open) return true;
-    const token = bearerToken(headers);
-    if (token !== undefined && this.admitsKey(token)) return true;
+    const key = callerKey(headers);
+    if (key !== undefined && this.admitsKey(key)) return true;
     if (this.#roles.size === 0) return false;
     const claimed = headers.get("x-user-roles");
     if (claimed === null || !this.proxies.has(peer())) return false;
@@ -60,8 +60,8 @@ export class Door {
 
 /** A short name for whoever sent a key, for logs and fair queueing; the key cannot be read back from it. */
 export function fingerprint(headers: Headers): string {
-  const token = bearerToken(headers);
-  return token === undefined ? "-" : Buffer.from(digest(token)).toString("hex", 0, 4);
+  const key = callerKey(headers);
+  return key === undefined ? "-" : Buffer.from(digest(key)).toString("hex", 0, 4);
 }
 
 function digest(text: string): Uint8Array {

@@ -72,6 +72,11 @@ export class Broker {
     const memory = new Budget(values.maxBufferedBytes, "too many request bodies are held in memory");
     const disk = new Budget(values.maxSpooledBytes, "too many uploads are held on disk");
     const spool = new Spool(values.uploadSpoolDir, disk);
+    void spool.trouble().then(cause => {
+      const dir = values.uploadSpoolDir;
+      if (cause !== undefined)
+        log.warn({ dir, cause }, "UPLOAD_SPOOL_DIR cannot be used: some large uploads will fail");
+    });
     const clock = this.#clock;
     const { drain, metrics } = this;
     this.mounted = modules.map(({ module, pool: settings }) => {

@@ -97,6 +97,11 @@ export function bearerToken(headers: Headers): string | undefined {
   return value.slice(7).trim();
 }
 
+/** The key that a caller brings: a bearer token, or an `X-Api-Key`, which is all that Docling's own clients can send. */
+export function callerKey(headers: Headers): string | undefined {
+  return bearerToken(headers) ?? headers.get("x-api-key") ?? undefined;
+}
+
 /** The client's own request id when it is a sane one, else a fresh one. */
 export function requestIdOf(headers: Headers): string {
   const given = headers.get("x-request-id");

@@ -29,6 +29,7 @@ test("the API key opens the API, a wrong one and none do not", async () => {
   const { backend } = await world.worker();
   expect((await chat(world, { Authorization: `Bearer ${API_KEY}` })).status).toBe(200);
   expect((await chat(world, { Authorization: `bearer ${API_KEY}` })).status).toBe(200);
+  expect((await chat(world, { "X-Api-Key": API_KEY })).status).toBe(200);
   for (const headers of [
     {},
     { Authorization: "Bearer wrong" },
@@ -36,6 +37,8 @@ test("the API key opens the API, a wrong one and none do not", async () => {
     { Authorization: `Bearer ${CLIENT_KEY}` },
     { Authorization: `Basic ${API_KEY}` },
     { Authorization: "Bearer" },
+    { "X-Api-Key": "wrong" },
+    { Authorization: "Bearer wrong", "X-Api-Key": API_KEY },
     { "X-User-Roles": "admin" },
   ]) {
     const refused = await chat(world, headers);
@@ -45,7 +48,8 @@ test("the API key opens the API, a wrong one and none do not", async () => {
       error: { type: "authentication_error", code: "unauthorized", message: "unauthorized", param: null },
     });
   }
-  expect(backend.requests).toHaveLength(2);
+  expect(backend.requests).toHaveLength(3);
+  expect(backend.requests.map(request => request.headers.get("x-api-key"))).toEqual([null, null, null]);
   expect(await world.leftovers()).toEqual({});
 });
 

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, NfrxError } from "../../lib/errors.ts";
+import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Budget } from "./budget.ts";
 
 /** Bytes of a spooled body that are read at once. */
@@ -13,6 +13,16 @@ export class Spool {
     private readonly folder: string,
     private readonly budget: Budget,
   ) {}
+
+  /** Why files cannot be kept there; undefined when they can. */
+  async trouble(): Promise<string | undefined> {
+    try {
+      (await this.open()).close();
+    } catch (error) {
+      return String(toNfrxError(error).detail.cause);
+    }
+    return undefined;
+  }
 
   /** A new, empty file that nobody else can open. Throws `overloaded` when there can be none. */
   async open(): Promise<SpoolFile> {
