@@ -1,4 +1,5 @@
 // From a stream to the private backend and back.
+import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
@@ -116,6 +117,7 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
       begun = true;
       if (done || value === undefined) break;
       await stream.write(value);
+      discard(value);
       idle.touch();
     }
   } catch (error) {

@@ -9,6 +9,7 @@ export type HeaderPairs = [name: string, value: string][];
  */
 const REQUEST_HEADERS = [
   "content-type",
+  "content-encoding",
   "accept",
   "accept-encoding",
   "accept-language",
@@ -52,14 +53,15 @@ const RESPONSE_DROPPED = new Set([
   "access-control-max-age",
 ]);
 
-/** The headers of a client's request as a worker gets them. */
-export function requestHeaders(headers: Headers, requestId: string): HeaderPairs {
+/** The headers of a client's request as a worker gets them; `length` is that of its body, where it is known. */
+export function requestHeaders(headers: Headers, requestId: string, length = 0): HeaderPairs {
   const pairs: HeaderPairs = [];
   for (const name of REQUEST_HEADERS) {
     const value = headers.get(name);
     if (value !== null) pairs.push([name, value]);
   }
   pairs.push(["cache-control", "no-store"], ["x-request-id", requestId]);
+  if (length > 0) pairs.push(["content-length", String(length)]);
   return pairs;
 }
 

@@ -46,6 +46,13 @@ export const UNROUTABLE_MS = 20_000;
 export const DEAD_MS = 30_000;
 /** Milliseconds of silence after which a v1 agent is dropped. */
 export const V1_DEAD_MS = 15_000;
+/**
+ * Milliseconds between an agent's pings to a v1 broker. Such a broker ends the connection when a ping comes while it has been
+ * writing one frame for five seconds, as a large upload over a slow line is: the fewer, the better.
+ */
+export const V1_PING_MS = 60_000;
+/** Milliseconds of silence after which an agent gives a v1 broker up: two pings and what an answer may take. */
+export const V1_BROKER_DEAD_MS = 135_000;
 /** Milliseconds between an agent's heartbeats. */
 export const HEARTBEAT_MS = 5_000;
 /** Milliseconds within which a new connection must register. */

@@ -1,3 +1,4 @@
+import { discard } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { Outbox, ReceiveWindow } from "./flow.ts";
 import type { Head, RequestHead, ResponseHead } from "./frames.ts";
@@ -120,8 +121,7 @@ export class Stream {
   /** All that has arrived and is unread, or undefined when that is nothing. */
   take(): Uint8Array | undefined {
     if (this.#buffered === 0) return undefined;
-    const chunks = this.#chunks;
-    const bytes = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, this.#buffered);
+    const bytes = join(this.#chunks, this.#buffered);
     this.#chunks = [];
     this.#buffered = 0;
     this.port.consumed(this, bytes.length);
@@ -140,7 +140,7 @@ export class Stream {
     const chunks = this.#chunks.splice(0, count);
     this.#buffered -= length;
     this.port.consumed(this, length);
-    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, length);
+    return join(chunks, length);
   }
 
   /** Wants no more of the peer's body: what this end still has to send leaves, then the peer is told to stop. */
@@ -239,4 +239,13 @@ export class Stream {
     this.#onClose = undefined;
     run?.();
   }
+}
+
+/** Chunks as one; they are gone then. */
+function join(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const [only] = chunks;
+  if (only !== undefined && chunks.length === 1) return only;
+  const bytes = Buffer.concat(chunks, length);
+  for (const chunk of chunks) discard(chunk);
+  return bytes;
 }

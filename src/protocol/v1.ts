@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { Head, HeaderList, RequestHead } from "./frames.ts";
-import { DEAD_MS, PING_MS, V1_CHUNK, V1_DEAD_MS, V1_REQUEST_BODY, V1_STREAM_BUFFER } from "./limits.ts";
+import { V1_BROKER_DEAD_MS, V1_CHUNK, V1_DEAD_MS, V1_PING_MS, V1_REQUEST_BODY, V1_STREAM_BUFFER } from "./limits.ts";
 import type { Link } from "./link.ts";
 import type { Stream } from "./stream.ts";
 import { parseControl, type Wire } from "./wire.ts";
@@ -54,7 +54,7 @@ export class WireV1 implements Wire {
 
   constructor(private readonly link: Link) {
     // A v1 broker sends nothing of its own: an agent learns from pongs that it lives, and gives those the longer time.
-    this.deadMs = link.side === "broker" ? V1_DEAD_MS : DEAD_MS;
+    this.deadMs = link.side === "broker" ? V1_DEAD_MS : V1_BROKER_DEAD_MS;
     this.bufferLimit = link.side === "broker" ? V1_STREAM_BUFFER : Number.POSITIVE_INFINITY;
     this.#pingAt = link.clock.now();
   }
@@ -92,7 +92,7 @@ export class WireV1 implements Wire {
   }
 
   beat(now: number): void {
-    if (this.link.side === "broker" || now - this.#pingAt < PING_MS) return;
+    if (this.link.side === "broker" || now - this.#pingAt < V1_PING_MS) return;
     this.#pingAt = now;
     this.link.ping();
   }
@@ -124,7 +124,8 @@ export class WireV1 implements Wire {
     if (out.head !== undefined) exchange.head = out.head;
     out.head = undefined;
     for (let bytes = out.next(V1_REQUEST_BODY); bytes.length > 0; bytes = out.next(V1_REQUEST_BODY)) {
-      exchange.body.push(bytes);
+      // What stays beyond this turn is a copy, for the writer has its bytes back after it.
+      exchange.body.push(out.ended ? bytes : Buffer.from(bytes));
       exchange.bytes += bytes.length;
     }
     if (exchange.bytes > V1_REQUEST_BODY) {

@@ -67,10 +67,11 @@ export class Call {
   }
 
   /** The answer, once it has ended, in whichever way. The connection is closed then. */
-  async answer(): Promise<CallAnswer> {
+  async answer(ms?: number): Promise<CallAnswer> {
     await this.#changes.when(
       () => this.#complete || this.#closed,
       () => `the end of an answer, after ${this.text.slice(-300)}`,
+      ms,
     );
     this.#socket.destroy();
     if (this.#head === undefined) throw new Error("the connection was closed without an answer");
@@ -100,6 +101,11 @@ export class Call {
 
   get #bodyBytes(): number {
     return this.#body.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Resolves once `holds` does; looked at after everything that arrives. */
+  when(holds: () => boolean, what: string, ms?: number): Promise<void> {
+    return this.#changes.when(holds, what, ms);
   }
 
   /** Resolves when either side has closed the connection. */
@@ -138,9 +144,10 @@ export class Call {
     this.#socket.resume();
   }
 
-  /** The client vanishes. */
-  abort(): void {
-    this.#socket.destroy();
+  /** The client vanishes: with a farewell (FIN), which stands behind all it has sent, or without (RST). */
+  abort(how: "fin" | "rst" = "fin"): void {
+    if (how === "rst") this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   #receive(data: Buffer): void {

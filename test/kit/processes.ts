@@ -227,7 +227,7 @@ export class BrokerProgram extends Program {
     }
   }
 
-  /** Resolves once nothing is under way any more: no seat, no place in the queue, no counted request, no held body, no open stream. */
+  /** Resolves once nothing is under way any more: no seat, no place in the queue, no counted request, no body held in memory or on disk, no open stream. */
   async quiet(ms?: number): Promise<void> {
     await this.state(
       ({ inflight, waiting, counted, seats }) => inflight + waiting + counted + seats === 0,
@@ -251,6 +251,7 @@ const QUIET_METRICS = [
   "nfrx_seats_taken",
   "nfrx_drainable_inflight",
   "nfrx_buffered_body_bytes",
+  "nfrx_spooled_body_bytes",
   "nfrx_tunnel_streams",
 ];
 

@@ -53,8 +53,12 @@ export class RawClient {
   }
 
   /** The answer's body as far as it has come, without its framing. */
+  get body(): Buffer {
+    return Buffer.concat(this.#body);
+  }
+
   get text(): string {
-    return Buffer.concat(this.#body).toString("utf8");
+    return this.body.toString("utf8");
   }
 
   /** Writes bytes as they are; resolves when they have left, or the connection is over. */

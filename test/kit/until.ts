@@ -17,6 +17,17 @@ export async function until<T>(promise: PromiseLike<T>, what: string | (() => st
   }
 }
 
+/** Resolves once `holds` does, looked at after every turn of the event loop: for what nobody tells of. Bounded. */
+export async function eventually(holds: () => boolean, what: string | (() => string), ms = WAIT_MS): Promise<void> {
+  let late = false;
+  const look = async (): Promise<void> => {
+    while (!holds() && !late) await new Promise<void>(resolve => setImmediate(resolve));
+  };
+  await until(look(), what, ms).finally(() => {
+    late = true;
+  });
+}
+
 /** Lets tests wait for a condition without polling: who changes the state calls `notify`, and every waiter looks again. */
 export class Changes {
   readonly #waiters = new Set<() => void>();

@@ -11,6 +11,7 @@ import { llm, llmAgentOptions, llmBackend, llmBrokerOptions } from "../../src/mo
 import type { Backend, PoolSettings, WorkerModule } from "../../src/modules/module.ts";
 import { poolSettings } from "../../src/modules/pool.ts";
 import { startBackend, type TestBackend } from "./backend.ts";
+import { noneSpooled } from "./spooled.ts";
 import { Changes } from "./until.ts";
 
 export const API_KEY = "test-api-key";
@@ -198,12 +199,12 @@ export class World {
       () =>
         `nothing is left (seats ${this.pool.inflight}, waiting ${this.pool.waiting}, counted in ${this.broker.drain.inflight})`,
     );
-    await Promise.all(this.backends.map(backend => backend.idle()));
+    await Promise.all([noneSpooled(), ...this.backends.map(backend => backend.idle())]);
     const response = await fetch(`${this.origin}/metrics`);
     const text = await response.text();
     if (!response.ok) throw new Error(`GET /metrics answered ${response.status}: ${text}`);
     const gauges =
-      /^(nfrx_(?:request_inflight|queue_length|seats_taken|drainable_inflight|buffered_body_bytes|unhandled_errors_total)(?:\{.*\})?) (.+)$/gm;
+      /^(nfrx_(?:request_inflight|queue_length|seats_taken|drainable_inflight|(?:buffered|spooled)_body_bytes|unhandled_errors_total)(?:\{.*\})?) (.+)$/gm;
     const left: Record<string, number> = {};
     for (const [, name = "", value] of text.matchAll(gauges)) if (Number(value) !== 0) left[name] = Number(value);
     return left;

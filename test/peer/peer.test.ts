@@ -1,68 +1,13 @@
-// The programs of the 0.9 series themselves, from the folder in NFRX_PEER: their agent at our broker, our agent at theirs.
-import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+// Chats with the programs of the 0.9 series themselves: their agent at our broker, our agent at theirs.
+import { expect } from "bun:test";
 import { Agent } from "../../src/agent/run.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatJson, chatStream, cut, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";
 import { Events } from "../kit/events.ts";
 import { Gate } from "../kit/gate.ts";
-import { Changes } from "../kit/until.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
-
-const peer = process.env["NFRX_PEER"];
-const withPeer = test.skipIf(peer === undefined);
-
-/** A program of the 0.9 series, with what it logs. */
-class OldProgram {
-  output = "";
-  readonly #changes = new Changes();
-  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
-  readonly #home = mkdtempSync(join(tmpdir(), "nfrx-peer-"));
-
-  constructor(name: "nfrx" | "nfrx-llm", env: Record<string, string>) {
-    this.#child = Bun.spawn([join(peer ?? "", name)], {
-      env: { HOME: this.#home, NO_COLOR: "1", ...env },
-      cwd: this.#home,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    for (const stream of [this.#child.stdout, this.#child.stderr]) void this.#read(stream);
-  }
-
-  /** Resolves when the log has a line with these words, `n` of them. */
-  logs(words: string, n = 1): Promise<void> {
-    return this.#changes.when(
-      () => this.output.split(words).length > n,
-      () => `"${words}" in the log of the old program:\n${this.output.slice(-2_000)}`,
-    );
-  }
-
-  terminate(): void {
-    this.#child.kill("SIGTERM");
-  }
-
-  get exited(): Promise<number> {
-    return this.#child.exited;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.exited;
-    rmSync(this.#home, { recursive: true, force: true });
-  }
-
-  async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const bytes of stream) {
-      this.output += decoder.decode(bytes, { stream: true });
-      this.#changes.notify();
-    }
-  }
-}
+import { freePort, OldProgram, startOldBroker, withPeer } from "./old.ts";
 
 // ---- the old agent at our broker -------------------------------------------------------------------------------
 
@@ -251,23 +196,9 @@ interface OldServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  const { port = 0 } = server;
-  server.stop(true);
-  return port;
-}
-
 async function oldBroker(): Promise<OldServer> {
   const port = freePort();
-  const broker = new OldProgram("nfrx", {
-    PORT: String(port),
-    METRICS_PORT: String(port),
-    API_KEY,
-    CLIENT_KEY,
-    LOG_LEVEL: "info",
-  });
-  await broker.logs("server starting");
+  const broker = await startOldBroker(port);
   const backend = await startBackend();
   const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
   const agent = new Agent({

@@ -16,8 +16,8 @@ export interface Wanted {
   workerId?: string | undefined;
   /** The request asks about work that a worker already has: it is let in beside the seats. */
   visit?: boolean;
-  /** The request's body is larger than wire v1 carries. */
-  large?: boolean;
+  /** The request's body is larger than wire v1 carries, or may be: a client need not say. */
+  large?: "yes" | "maybe";
   /** Whose turn it is; asked only when the request has to wait. */
   caller: () => string;
   signal: AbortSignal;
@@ -184,8 +184,10 @@ export class Pool {
     const { label, workerId } = wanted;
     let offers = this.registry.offers(label);
     if (workerId !== undefined) offers = offers.filter(offer => offer.worker.id === workerId);
-    if (wanted.large) offers = offers.filter(offer => offer.worker.link.version !== 1);
-    const choice = choose(offers, this.settings.minScore, wanted.excluded);
+    const { minScore } = this.settings;
+    const able = wanted.large ? offers.filter(offer => offer.worker.link.version !== 1) : offers;
+    let choice = choose(able, minScore, wanted.excluded);
+    if (choice.kind === "none" && wanted.large === "maybe") choice = choose(offers, minScore, wanted.excluded);
     if (choice.kind !== "none" || workerId !== undefined) return choice;
     return this.registry.brieflyAway(label) ? { kind: "busy" } : choice;
   }
@@ -267,12 +269,8 @@ export class Pool {
 
   #noWorker(wanted: Wanted): NfrxError {
     const { label, workerId } = wanted;
-    if (wanted.large && this.#choose({ ...wanted, large: false }).kind !== "none")
+    if (wanted.large === "yes" && this.#choose({ ...wanted, large: "maybe" }).kind !== "none")
       return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
-    if (wanted.visit && workerId !== undefined)
-      return new NfrxError("overloaded", "the worker that has this task is not connected", {
-        retryAfterSeconds: RETRY_AFTER_S,
-      });
     if (workerId !== undefined)
       return new NfrxError("no_worker", `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`);
     if (label !== undefined) return new NfrxError("no_worker", `no worker serves model ${label}`, { param: "model" });

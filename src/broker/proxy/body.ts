@@ -1,3 +1,4 @@
+import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Budget } from "./budget.ts";
 import type { Spool, SpoolFile } from "./spool.ts";
@@ -19,7 +20,7 @@ export interface ChunkReader {
   cancel(): Promise<void>;
 }
 
-/** Where a body is: its beginning in memory or on disk, the rest, if any, still with the client. */
+/** Where a body is: all of it on disk, or its beginning in memory and the rest, if any, still with the client. */
 interface Parts {
   held: Uint8Array[];
   file?: SpoolFile | undefined;
@@ -65,22 +66,22 @@ export class RequestBody {
   }
 
   /**
-   * All of a body that is not whole, from its beginning; more than once only when it has arrived. Throws `too_large` past the limit, `canceled` when
-   * the client goes away.
+   * All of a body that is not whole, from its beginning; more than once only when it has arrived. A chunk is gone when the
+   * next one is asked for. Throws `too_large` past the limit, `canceled` when the client goes away.
    */
   async *chunks(): AsyncGenerator<Uint8Array, void> {
     const { held, file, rest } = this.#parts;
     let length = 0;
-    if (file !== undefined) {
-      while (length < file.length) {
-        const chunk = await file.read(length);
-        length += chunk.length;
-        yield chunk;
-      }
+    while (file !== undefined && length < file.length) {
+      const chunk = await file.read(length);
+      length += chunk.length;
+      yield chunk;
+      discard(chunk);
     }
     for (let chunk = held.shift(); chunk !== undefined; chunk = held.shift()) {
       length += chunk.length;
       yield chunk;
+      discard(chunk);
     }
     this.#giveMemory();
     while (rest !== undefined) {
@@ -89,6 +90,7 @@ export class RequestBody {
       length += chunk.length;
       if (length > this.limits.maxBytes) throw tooLarge(this.limits.maxBytes);
       yield chunk;
+      discard(chunk);
     }
   }
 
@@ -124,7 +126,10 @@ export async function readBody(
   if (announced <= HELD_BODY_BYTES) {
     memory.take(announced);
     try {
-      return new RequestBody({ held: [await request.bytes()] }, limits);
+      const bytes = await request.bytes();
+      // A GET has no body here, whatever it announced.
+      memory.give(announced - bytes.length);
+      return new RequestBody({ held: [bytes] }, limits);
     } catch (error) {
       memory.give(announced);
       throw canceled(error);
@@ -154,7 +159,8 @@ class Reading {
 
   async read(enough: (chunk: Uint8Array) => boolean | Promise<boolean>): Promise<RequestBody> {
     const atLeast = this.announced > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
-    for (let known = false; !known || this.#length < atLeast; ) {
+    // What had to go to disk goes there to its end: nearly all of it has come by then, and it can be sent again.
+    for (let known = false; !known || this.#file !== undefined || this.#length < atLeast; ) {
       const chunk = this.rest && (await readFrom(this.rest));
       if (chunk === undefined) return this.#all();
       this.#length += chunk.length;
@@ -163,7 +169,7 @@ class Reading {
       await this.#keep(chunk, known);
     }
     const announced = Number.isNaN(this.announced) ? undefined : this.announced;
-    return new RequestBody({ held: this.#held, file: this.#file, rest: this.rest }, this.limits, announced);
+    return new RequestBody({ held: this.#held, rest: this.rest }, this.limits, announced);
   }
 
   release(): void {
@@ -183,11 +189,11 @@ class Reading {
     }
     if (this.#file === undefined) {
       this.#file = await spool.open();
-      for (const earlier of this.#held.splice(0)) await this.#file.append(earlier);
+      for (const earlier of this.#held.splice(0)) await append(this.#file, earlier);
       memory.give(this.#taken);
       this.#taken = 0;
     }
-    await this.#file.append(chunk);
+    await append(this.#file, chunk);
   }
 
   #all(): RequestBody {
@@ -195,6 +201,12 @@ class Reading {
     const held = this.#file === undefined ? [Buffer.concat(this.#held, this.#length)] : [];
     return new RequestBody({ held, file: this.#file }, this.limits);
   }
+}
+
+/** Moves a chunk to disk. */
+async function append(file: SpoolFile, chunk: Uint8Array): Promise<void> {
+  await file.append(chunk);
+  discard(chunk);
 }
 
 /** The next chunk, or undefined at the end. Throws `canceled` when the client goes away. */

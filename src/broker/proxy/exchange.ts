@@ -64,6 +64,8 @@ export class Exchange {
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
   #sent = false;
+  /** The worker that began the task asked for is not connected. */
+  #ownerAway = false;
   #closed = false;
   #seatedAt = 0;
   #firstByteAt: number | undefined;
@@ -75,10 +77,14 @@ export class Exchange {
   ) {
     const { label, endpoint, signal, body, caller, task } = request;
     this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait };
-    if ((body.length ?? 0) > V1_REQUEST_BODY) this.wanted.large = true;
+    if (body.length === undefined) this.wanted.large = "maybe";
+    else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
     if (task !== undefined) {
       this.wanted.visit = true;
-      this.wanted.workerId ??= context.tasks.owner(task);
+      const owner = context.tasks.owner(task);
+      // An agent that was started anew may have another id, and the same server behind it.
+      this.#ownerAway = owner !== undefined && context.pool.registry.get(owner) === undefined;
+      if (!this.#ownerAway) this.wanted.workerId ??= owner;
     }
     this.series = context.metrics.series(context.moduleId, endpoint.jobType, label.model);
     context.metrics.begin(this.series);
@@ -199,8 +205,10 @@ export class Exchange {
     const { endpoint, target, headers, id, body, label } = this.request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
     this.context.log.info(dispatched, "request dispatched");
-    const head = { method: endpoint.method, path: target, headers: requestHeaders(headers, id) };
-    if (!body.whole && body.length !== undefined) head.headers.push(["content-length", String(body.length)]);
+    // Of a body that follows its head the backend must be told the length: not every server reads one that comes in chunks.
+    const follows = seat.worker.link.version !== 1;
+    const sent = requestHeaders(headers, id, follows ? body.length : undefined);
+    const head = { method: endpoint.method, path: target, headers: sent };
     const attempt = new Attempt(seat, head, this.context, error => this.close(error));
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
@@ -236,7 +244,8 @@ export class Exchange {
 
   /**
    * True when the worker does not know the task that is asked for and another one may: the broker has not seen the task
-   * begin, as after a restart. Who does know it is remembered.
+   * begin, as after a restart, or its worker is gone. Who does know it is remembered. Throws `overloaded` when nobody
+   * knows it and its worker may come back.
    */
   #isElsewhere(head: ResponseHead, { worker }: Seat): boolean {
     const { pool, tasks } = this.context;
@@ -248,7 +257,10 @@ export class Exchange {
     }
     if (this.wanted.workerId !== undefined || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
     this.#exclude(worker);
-    return pool.canVisit(this.wanted);
+    if (pool.canVisit(this.wanted)) return true;
+    if (this.#ownerAway)
+      throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
+    return false;
   }
 
   #mayRetry(error: NfrxError): boolean {

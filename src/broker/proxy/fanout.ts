@@ -172,14 +172,16 @@ class FanoutRun {
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
     const { endpoint, target, headers, id } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
-    const plain = requestHeaders(headers, id).filter(([name]) => name !== "accept-encoding");
+    const bytes = this.split.part(part.start, part.end);
+    const length = worker.link.version === 1 ? undefined : bytes.length;
+    const plain = requestHeaders(headers, id, length).filter(([name]) => name !== "accept-encoding");
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const lent: Seat = { worker, release: () => {} };
     const attempt = new Attempt(lent, { method: endpoint.method, path: target, headers: plain }, this.context);
     const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
     this.#abort.signal.addEventListener("abort", onAbort);
     try {
-      attempt.stream.end(this.split.part(part.start, part.end));
+      attempt.stream.end(bytes);
       const head = await attempt.answer();
       const body = await this.#readAll(attempt.stream, attempt);
       if (head.status !== 200) throw new BackendAnswer(head, body);

@@ -9,16 +9,22 @@ const FIELD_BYTES = 4 * (NAME_MAX + 1);
 
 const WANTED = new Set(["model", "stream"]);
 
+/** A form's content type with a boundary that is not empty. The parser would take other forms and other boundaries too. */
+const FORM = /^multipart\/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"[^"]|[^\s";])/i;
+
 /** Reads the parts `model` and `stream` of a multipart form, wherever they stand; files pass by unread. */
 export class FormLabel implements LabelReader {
   readonly #parser: BusboyInstance;
   readonly #fields = new Map<string, string>();
   #broken = false;
+  /** Bytes of the form that the parser has had. */
+  #fed = 0;
 
   constructor({ headers }: Request) {
     refuseEncoding(headers);
     const type = headers.get("content-type") ?? "";
     try {
+      if (!FORM.test(type)) throw new Error("no form");
       // Every other part counts as a file, and a file that nobody listens to is passed over.
       const isPartAFile = (name: string | undefined): boolean => name === undefined || !WANTED.has(name);
       this.#parser = new Busboy({ headers: { "content-type": type }, isPartAFile, limits: { fieldSize: FIELD_BYTES } });
@@ -42,7 +48,8 @@ export class FormLabel implements LabelReader {
   }
 
   async read(body: RequestBody): Promise<Label> {
-    if (body.whole) await this.#feed(body.bytes);
+    // What passed by as chunks is not to be parsed a second time.
+    if (body.whole) await this.#feed(body.bytes.subarray(this.#fed));
     const known = this.#fields.has("model");
     await this.#finish();
     // What a cut form ends with may be half a name.
@@ -53,6 +60,7 @@ export class FormLabel implements LabelReader {
 
   /** Resolves when the parser has taken the bytes; they are not needed afterwards. */
   #feed(bytes: Uint8Array): Promise<void> {
+    this.#fed += bytes.length;
     if (this.#broken || bytes.length === 0) return Promise.resolve();
     return new Promise(resolve => this.#parser.write(bytes, () => resolve()));
   }

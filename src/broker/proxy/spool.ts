@@ -61,6 +61,7 @@ export class SpoolFile {
 
   /** Adds bytes at the end. Throws `overloaded` when the disk, or what may be used of it, is full. */
   async append(bytes: Uint8Array): Promise<void> {
+    if (this.#closed) throw unwanted();
     this.budget.take(bytes.length);
     const position = this.#length;
     this.#length += bytes.length;
@@ -103,12 +104,16 @@ export class SpoolFile {
 
   #alone<T>(act: () => Promise<T>): Promise<T> {
     const done = this.#busy.then(() => {
-      if (this.#closed) throw new NfrxError("canceled", "the body is no longer wanted");
+      if (this.#closed) throw unwanted();
       return act();
     });
     this.#busy = done.catch(() => {});
     return done;
   }
+}
+
+function unwanted(): NfrxError {
+  return new NfrxError("canceled", "the body is no longer wanted");
 }
 
 function unusable(error: unknown): NfrxError {
