@@ -19,10 +19,12 @@ await main(
       { module: asr, pool: poolSettings(values.asr) },
       { module: docling, pool: poolSettings(values.docling) },
     ];
-    const modules = command === "demo" ? known : chooseModules(values.broker.plugins, known, log);
+    const modules = command === "demo" ? known : chooseModules(values.broker.plugins, known, ["mcp"], log);
     if (command === "demo") return runDemo({ values: values.broker, modules, log, onSignal: onStopSignal });
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
-    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs });
+    const { plugins } = values.broker;
+    const relays = plugins.includes("*") || plugins.includes("mcp") ? values.mcp : undefined;
+    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs });
     catchStrays(log, () => broker.metrics.unhandled());
     return serveBroker(broker, values.broker, log, onStopSignal);
   },

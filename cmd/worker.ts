@@ -1,5 +1,6 @@
 // What the agents of the worker modules have in common.
-import { runAgent } from "../src/agent/main.ts";
+import { connectionOf, runAgent } from "../src/agent/main.ts";
+import { workerAgent } from "../src/agent/worker.ts";
 import type { agentOptions, workerOptions } from "../src/config/agent.ts";
 import type { commonOptions } from "../src/config/common.ts";
 import type { OptionGroup, Shape, Values } from "../src/config/group.ts";
@@ -27,14 +28,21 @@ export function runWorker<S extends Shape>(
     ({ values, configFile, log }) => {
       raiseFetchLimit();
       catchStrays(log);
-      const { agent, worker, backend } = values;
-      return runAgent({
+      const { agent: shared, worker, backend } = values;
+      const agent = workerAgent({
+        ...connectionOf(shared),
         module,
-        agent,
-        worker,
         backend: toBackend(backend),
-        configFile,
-        tokenName: module,
+        clientId: shared.clientId,
+        maxConcurrency: worker.maxConcurrency,
+        requestTimeoutMs: shared.requestTimeoutMs,
+        log,
+      });
+      return runAgent({
+        agent,
+        metricsAddress: shared.metricsAddress,
+        drainTimeoutMs: worker.drainTimeoutMs,
+        status: { address: worker.statusAddress, configFile, name: module },
         log,
         onSignal: onStopSignal,
       });

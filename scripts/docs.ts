@@ -3,6 +3,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Glob } from "bun";
+import { parse } from "yaml";
+import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
 import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
@@ -34,10 +36,44 @@ export function pages(): Map<string, string> {
     found.set(`examples/config/${program.configFile}`, sampleYaml(program));
     found.set(`examples/config/${program.configFile.replace(/\.yaml$/, ".env")}`, sampleEnv(program));
   }
+  const mcp = read("doc/mcp.md");
+  if (mcp !== undefined) found.set("doc/mcp.md", between(mcp, "differences", differencesTable()));
   const readme = read("README.md");
   if (readme !== undefined) found.set("README.md", fillOptionTables(readme, programs));
   return found;
 }
+
+/** The page with something else between two of its comments. */
+function between(page: string, name: string, text: string): string {
+  const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const [from, to] = [page.indexOf(start), page.indexOf(end)];
+  return from < 0 || to < 0 ? page : `${page.slice(0, from + start.length)}\n${text}\n${page.slice(to)}`;
+}
+
+/** What the conformance suites see of a relay, and why; the tests hold this list to be complete. */
+function differencesTable(): string {
+  const rows = explained.parse(parse(read("test/conformance/differences.yaml") ?? "[]")).map(entry => {
+    const { suites, providers, scenario, check, direct, tunnelled, why } = entry;
+    return `| ${suites.join(", ")} | ${providers.join(", ")} | ${scenario}: ${check} | ${direct} | ${tunnelled} | ${why} |`;
+  });
+  return [
+    "| Suite | Provider | Check | Directly | Through nfrx | Why |",
+    "| --- | --- | --- | --- | --- | --- |",
+    ...rows,
+  ].join("\n");
+}
+
+const explained = z.array(
+  z.object({
+    suites: z.array(z.string()),
+    providers: z.array(z.string()),
+    scenario: z.string(),
+    check: z.string(),
+    direct: z.string(),
+    tunnelled: z.string(),
+    why: z.string(),
+  }),
+);
 
 /** The pages on disk that are not as they should be. */
 export function stalePages(): string[] {

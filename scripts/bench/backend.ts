@@ -127,6 +127,18 @@ async function embeddings(request: Request): Promise<Response> {
   return Response.json({ object: "list", data, model: MODEL, usage }, headed(request, JSON_HEADERS));
 }
 
+const CALL_RESULT = JSON.stringify({
+  jsonrpc: "2.0",
+  id: 1,
+  result: { content: [{ type: "text", text: "All work and no play. ".repeat(10) }], isError: false },
+});
+
+/** A tool call of MCP, answered as a server does that answers in JSON. */
+async function call(request: Request): Promise<Response> {
+  await request.text();
+  return new Response(CALL_RESULT, headed(request, JSON_HEADERS));
+}
+
 /** Tells inputs apart: its first number is the one that ends the text. */
 function vector(text: string): number[] {
   const first = Number(/(\d+)$/.exec(text)?.[1] ?? 0);
@@ -141,6 +153,7 @@ const server = Bun.serve({
   routes: {
     "/v1/chat/completions": { POST: (request, server) => chat(request, () => server.timeout(request, 0)) },
     "/v1/embeddings": { POST: request => embeddings(request) },
+    "/mcp": { POST: request => call(request), GET: () => new Response(null, { status: 405 }) },
     "/v1/models": {
       GET: () =>
         Response.json({ object: "list", data: [{ id: MODEL, object: "model", created: 1, owned_by: "bench" }] }),

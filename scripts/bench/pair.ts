@@ -1,6 +1,7 @@
 /** A broker and its agents: our own binaries, or a peer's with the same names and environment. */
 import { accessSync, constants } from "node:fs";
 import { join, resolve } from "node:path";
+import type { Child, Children } from "./children.ts";
 import { freePort, until, type Way, type WayKind } from "./way.ts";
 
 const API_KEY = "bench-api-key";
@@ -12,24 +13,8 @@ export function pairWay(name: string, dir: string): WayKind {
   return {
     name,
     async start(children, backendPort, setup): Promise<Way> {
-      const port = freePort();
+      const { port, child: brokerChild } = await startBroker(name, broker, children);
       const models = `http://127.0.0.1:${port}/api/llm/v1/models`;
-      const brokerChild = children.start(`${name} broker`, [broker], {
-        LOG_LEVEL: "info",
-        API_KEY,
-        CLIENT_KEY,
-        HOST: "127.0.0.1",
-        PORT: `${port}`,
-        METRICS_PORT: `${port}`,
-        MAX_BODY_BYTES: `${2 ** 30}`,
-        LLM_QUEUE_SIZE: "4096",
-        DRAIN_TIMEOUT: "0",
-      });
-      await until(
-        `${name} broker is up`,
-        [brokerChild],
-        async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok,
-      );
       const agents = Array.from({ length: setup.agents }, (_, index) =>
         children.start(`${name} agent ${index + 1}`, [agent], {
           LOG_LEVEL: "info",
@@ -59,6 +44,53 @@ export function pairWay(name: string, dir: string): WayKind {
           { name: "agent", children: agents },
         ],
         target: path => ({ port, path: `/api/llm${path}`, token: API_KEY }),
+      };
+    },
+  };
+}
+
+async function startBroker(name: string, path: string, children: Children): Promise<{ port: number; child: Child }> {
+  const port = freePort();
+  const child = children.start(`${name} broker`, [path], {
+    LOG_LEVEL: "info",
+    API_KEY,
+    CLIENT_KEY,
+    HOST: "127.0.0.1",
+    PORT: `${port}`,
+    METRICS_PORT: `${port}`,
+    MAX_BODY_BYTES: `${2 ** 30}`,
+    LLM_QUEUE_SIZE: "4096",
+    DRAIN_TIMEOUT: "0",
+  });
+  await until(`${name} broker is up`, [child], async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);
+  return { port, child };
+}
+
+/** A broker and a relay in front of the backend's /mcp. */
+export function relayWay(name: string, dir: string): WayKind {
+  const broker = program(dir, "nfrx");
+  const relay = program(dir, "nfrx-mcp");
+  return {
+    name,
+    async start(children, backendPort): Promise<Way> {
+      const { port, child: brokerChild } = await startBroker(name, broker, children);
+      const agent = children.start(`${name} relay`, [relay], {
+        LOG_LEVEL: "info",
+        CLIENT_KEY,
+        SERVER_URL: `ws://127.0.0.1:${port}/api/mcp/connect`,
+        PROVIDER_URL: `http://127.0.0.1:${backendPort}/mcp`,
+        CLIENT_ID: "bench",
+        RECONNECT: "true",
+      });
+      const address = `http://127.0.0.1:${port}/api/mcp/id/bench`;
+      await until(`${name} has its relay`, [brokerChild, agent], async () => (await fetch(address)).status === 405);
+      return {
+        name,
+        parts: [
+          { name: "broker", children: [brokerChild] },
+          { name: "agent", children: [agent] },
+        ],
+        target: () => ({ port, path: "/api/mcp/id/bench" }),
       };
     },
   };

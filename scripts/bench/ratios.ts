@@ -40,8 +40,8 @@ function pairCpu(measured: Measured, way: string): number | null {
 }
 
 function pairRatios(measured: Measured, way: string): Ratio[] {
-  const has = [measured.chat, measured.sse, measured.upload, measured.idle, measured.handover].some(rows =>
-    rows?.some(row => row.way === way),
+  const has = [measured.chat, measured.sse, measured.upload, measured.idle, measured.handover, measured.mcp].some(
+    rows => rows?.some(row => row.way === way),
   );
   if (!has) return [];
   return [...chatRatios(measured, way), ...sseRatios(measured, way), ...otherRatios(measured, way)];
@@ -95,6 +95,9 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
   if (handover !== undefined) {
     list.push(ratio(way, "slot freed → next dispatched, median", handover.p50, { atMost: 5 }, " ms"));
   }
+  const mcp = measured.mcp?.find(row => row.way === way);
+  if (mcp !== undefined)
+    list.push(ratio(way, "tool call: added latency p50 at 1 connection", mcp.addedP50, { atMost: 0.6 }, "ms"));
   return list;
 }
 

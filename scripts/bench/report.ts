@@ -3,6 +3,7 @@ import type { ChatRow } from "./bench-chat.ts";
 import type { EmbedRow } from "./bench-embed.ts";
 import type { HandoverRow } from "./bench-handover.ts";
 import type { IdleRow } from "./bench-idle.ts";
+import type { McpRow } from "./bench-mcp.ts";
 import type { SseRow } from "./bench-sse.ts";
 import type { UploadRow } from "./bench-upload.ts";
 import type { Ratio } from "./ratios.ts";
@@ -16,10 +17,11 @@ export interface Measured {
   upload?: UploadRow[];
   idle?: IdleRow[];
   handover?: HandoverRow[];
+  mcp?: McpRow[];
 }
 
 export function tables(measured: Measured): string {
-  const { chat, sse, embed, upload, idle, handover } = measured;
+  const { chat, sse, embed, upload, idle, handover, mcp } = measured;
   return [
     chat && chatTables(chat),
     sse && sseTable(sse),
@@ -55,6 +57,12 @@ export function tables(measured: Measured): string {
         "Hand-over of the only slot: the backend's end of one to its start of the next (ms)",
         ["way", "requests", "p50", "p99"],
         handover.map(row => [row.way, `${row.requests}`, row.p50, row.p99]),
+      ),
+    mcp &&
+      table(
+        "Tool calls of one MCP client (ms)",
+        ["way", "calls/s", "p50", "p99", "added p50"],
+        mcp.map(row => [row.way, row.perSecond, row.p50, row.p99, row.addedP50]),
       ),
   ]
     .filter(part => part !== undefined)

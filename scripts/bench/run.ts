@@ -6,12 +6,13 @@ import { benchChat } from "./bench-chat.ts";
 import { benchEmbed } from "./bench-embed.ts";
 import { benchHandover } from "./bench-handover.ts";
 import { benchIdle } from "./bench-idle.ts";
+import { benchMcp } from "./bench-mcp.ts";
 import { benchSse } from "./bench-sse.ts";
 import { benchUpload } from "./bench-upload.ts";
 import { Children } from "./children.ts";
 import { nginxWay } from "./nginx.ts";
 import type { Options, Workload } from "./options.ts";
-import { pairWay } from "./pair.ts";
+import { pairWay, relayWay } from "./pair.ts";
 import { planOf } from "./plan.ts";
 import { ratiosOf } from "./ratios.ts";
 import { type Measured, ratioTable, tables } from "./report.ts";
@@ -123,6 +124,9 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
     },
     idle: async () => {
       measured.idle = await benchIdle(bench);
+    },
+    mcp: async () => {
+      measured.mcp = await benchMcp(bench, options.skipOwn ? [] : [relayWay(OWN, options.dir)]);
     },
     handover: async () => {
       measured.handover = await benchHandover(bench);

@@ -3,8 +3,7 @@ import { messageOf } from "../lib/errors.ts";
 import type { Clock } from "../lib/time.ts";
 import { DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
 import { Link } from "../protocol/link.ts";
-import { wireOf } from "../protocol/pair.ts";
-import type { LinkEvents, Socket } from "../protocol/wire.ts";
+import type { LinkEvents, Socket, Wire } from "../protocol/wire.ts";
 
 export interface DialOptions {
   url: string;
@@ -13,6 +12,8 @@ export interface DialOptions {
   ca: string | undefined;
   /** A proxy's URL. */
   proxy: string | undefined;
+  /** What is spoken in the version that the broker picks. */
+  wire: (version: 1 | 2) => (link: Link) => Wire;
   clock: Clock;
   events: LinkEvents;
 }
@@ -78,7 +79,7 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
       socket: new ClientSocket(ws),
       clock: options.clock,
       side: "agent",
-      wire: wireOf(version),
+      wire: options.wire(version),
       events: options.events,
     });
     resolve(link);

@@ -13,18 +13,27 @@ const SMALL_ANSWER_BYTES = 64 * 1024;
 export interface ForwardContext {
   backend: Pick<Backend, "baseUrl" | "apiKey" | "keyHeader">;
   clock: Clock;
-  /** Milliseconds without a byte from or to the backend. */
+  /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
 }
 
+/** Serves one stream by asking the backend. */
+export function forward(stream: Stream, head: RequestHead, context: ForwardContext): Promise<void> {
+  return exchange(stream, context, (signal, idle) => ask(stream, head, context, signal, idle));
+}
+
 /**
- * Serves one stream: asks the backend, sends its answer back. Resolves when the exchange is over; rejects with the reason
- * when it failed, after the peer was told. A reset from the peer aborts the backend request at once.
+ * Serves one stream: sends back what `respond` answers. Resolves when the exchange is over; rejects with the reason when it
+ * failed, after the peer was told. A reset from the peer aborts the signal at once.
  */
-export async function forward(stream: Stream, head: RequestHead, context: ForwardContext): Promise<void> {
+export async function exchange(
+  stream: Stream,
+  { clock, idleMs }: Pick<ForwardContext, "clock" | "idleMs">,
+  respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
+): Promise<void> {
   const abort = new AbortController();
-  const idle = new IdleTimer(context.clock, context.idleMs, () =>
-    abort.abort(new NfrxError("timeout", `no byte from the backend for ${context.idleMs / 1000} seconds`)),
+  const idle = new IdleTimer(clock, idleMs, () =>
+    abort.abort(new NfrxError("timeout", `no byte from the backend for ${idleMs / 1000} seconds`)),
   );
   stream.onClose(() => {
     if (stream.failure !== undefined) abort.abort(stream.failure);
@@ -32,7 +41,7 @@ export async function forward(stream: Stream, head: RequestHead, context: Forwar
   try {
     // The head and a small body come in one message, one frame after the other: let the second arrive.
     await Promise.resolve();
-    const response = await ask(stream, head, context, abort.signal, idle);
+    const response = await respond(abort.signal, idle);
     idle.touch();
     await answer(stream, response, idle);
     stream.stopReading();

@@ -4,52 +4,50 @@ import { dirname } from "node:path";
 import type { agentOptions, workerOptions } from "../config/agent.ts";
 import type { Values } from "../config/group.ts";
 import type { Logger } from "../lib/log.ts";
-import type { Backend } from "../modules/module.ts";
 import { proxyFor } from "./proxy.ts";
-import { Agent } from "./run.ts";
+import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveMetrics, serveStatus } from "./status.ts";
 
 export interface AgentProcess {
-  module: string;
-  agent: Values<ReturnType<typeof agentOptions>>;
-  worker: Values<typeof workerOptions>;
-  backend: Backend;
-  /** The token file is `<tokenName>.token` beside this file. */
-  configFile: string;
-  tokenName: string;
+  agent: Agent;
+  metricsAddress: Values<ReturnType<typeof agentOptions>>["metricsAddress"];
+  drainTimeoutMs: number;
+  /** The local door, where there is one: its address, and the file beside which its token lies as `<name>.token`. */
+  status?: { address: Values<typeof workerOptions>["statusAddress"]; configFile: string; name: string };
   log: Logger;
   /** Calls its argument on SIGTERM and SIGINT, and returns after the first. */
   onSignal: (run: () => void) => void;
 }
 
+/** What the options say of the connection to the broker. Throws when the file of the authority cannot be read. */
+export function connectionOf(
+  shared: Values<ReturnType<typeof agentOptions>>,
+): Pick<AgentOptions, "serverUrl" | "clientKey" | "clientName" | "reconnect" | "ca" | "proxy"> {
+  const { serverUrl, clientKey, clientName, reconnect, tlsCaFile } = shared;
+  return {
+    serverUrl,
+    clientKey,
+    clientName,
+    reconnect,
+    ca: tlsCaFile === undefined ? undefined : readFileSync(tlsCaFile, "utf8"),
+    proxy: proxyFor(serverUrl, process.env),
+  };
+}
+
 /** Runs an agent until it is told to stop; the process' exit code. */
 export async function runAgent(options: AgentProcess): Promise<number> {
-  const { agent: shared, worker, log } = options;
-  const agent = new Agent({
-    module: options.module,
-    backend: options.backend,
-    serverUrl: shared.serverUrl,
-    clientKey: shared.clientKey,
-    clientId: shared.clientId,
-    clientName: shared.clientName,
-    maxConcurrency: worker.maxConcurrency,
-    requestTimeoutMs: shared.requestTimeoutMs,
-    reconnect: shared.reconnect,
-    ca: shared.tlsCaFile === undefined ? undefined : readFileSync(shared.tlsCaFile, "utf8"),
-    proxy: proxyFor(shared.serverUrl, process.env),
-    log,
-  });
+  const { agent, status, log } = options;
   const shutdown = (): void => {
-    agent.shutdown(worker.drainTimeoutMs).then(finished => {
+    agent.shutdown(options.drainTimeoutMs).then(finished => {
       if (!finished) log.warn({}, "not all work finished before the drain timed out");
     });
   };
   const servers: Bun.Server<undefined>[] = [];
-  if (worker.statusAddress !== undefined) {
-    const token = controlToken(dirname(options.configFile), options.tokenName, log);
-    servers.push(serveStatus({ agent, address: worker.statusAddress, token, onShutdown: shutdown }));
+  if (status?.address !== undefined) {
+    const token = controlToken(dirname(status.configFile), status.name, log);
+    servers.push(serveStatus({ agent, address: status.address, token, onShutdown: shutdown }));
   }
-  if (shared.metricsAddress !== undefined) servers.push(serveMetrics(agent, shared.metricsAddress));
+  if (options.metricsAddress !== undefined) servers.push(serveMetrics(agent, options.metricsAddress));
   options.onSignal(shutdown);
   try {
     await agent.run();

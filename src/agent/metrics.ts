@@ -16,12 +16,20 @@ export class AgentMetrics {
     registers: [this.registry],
   }).cell({});
 
-  constructor(look: { server: () => boolean; backend: () => boolean; current: () => number; max: () => number }) {
+  constructor(look: {
+    server: () => boolean;
+    backend: () => boolean;
+    current: () => number;
+    max: () => number;
+    sessions?: () => number;
+  }) {
     collectDefaultMetrics({ register: this.registry });
     this.#gauge("nfrx_worker_connected_to_server", "1 while connected to the broker.", () => Number(look.server()));
     this.#gauge("nfrx_worker_connected_to_backend", "1 while the backend answers.", () => Number(look.backend()));
     this.#gauge("nfrx_worker_current_jobs", "Requests under way.", look.current);
     this.#gauge("nfrx_worker_max_concurrency", "Requests taken at once at most.", look.max);
+    if (look.sessions !== undefined)
+      this.#gauge("nfrx_worker_sessions", "Sessions of clients that the relay keeps.", look.sessions);
     new Gauge({
       name: "nfrx_worker_build_info",
       help: "Always 1; the build in its labels.",

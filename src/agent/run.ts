@@ -5,31 +5,31 @@ import { messageOf, NfrxError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { Backoff, type Clock, every, pause, systemClock } from "../lib/time.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
-import type { Backend } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
 import type { Link } from "../protocol/link.ts";
+import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { dial } from "./dial.ts";
-import { forward } from "./forward.ts";
+import { type DialOptions, dial } from "./dial.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics } from "./metrics.ts";
+import type { Service } from "./service.ts";
 import { type BackendState, BackendWatch } from "./watch.ts";
 
 export interface AgentOptions {
   /** The module's id. */
   module: string;
-  backend: Backend;
+  service: Service;
   serverUrl: string;
   clientKey: string | undefined;
   clientId: string | undefined;
   clientName: string | undefined;
   maxConcurrency: number;
-  /** Milliseconds without a byte from the backend. */
-  requestTimeoutMs: number;
   reconnect: boolean;
   ca?: string | undefined;
   proxy?: string | undefined;
+  /** What it speaks in either version of the wire; as workers do unless given. */
+  wire?: DialOptions["wire"];
   log: Logger;
   clock?: Clock;
   random?: () => number;
@@ -71,12 +71,13 @@ export class Agent {
     this.#backoff = new Backoff(options.random);
     this.id = options.clientId || crypto.randomUUID();
     this.name = options.clientName || hostname();
-    this.#watch = new BackendWatch(options.backend, this.#clock, state => this.#onBackend(state));
+    this.#watch = new BackendWatch(options.service, this.#clock, state => this.#onBackend(state));
     this.metrics = new AgentMetrics({
       server: () => this.#link !== undefined,
       backend: () => this.#watch.state.ready,
       current: () => this.#work.inflight,
       max: () => options.maxConcurrency,
+      ...(options.service.sessions && { sessions: options.service.sessions }),
     });
   }
 
@@ -88,10 +89,11 @@ export class Agent {
     try {
       const state = await this.#watch.start();
       if (!state.ready && !this.#options.reconnect)
-        throw new Error(`the backend ${this.#options.backend.baseUrl} is not ready: ${state.reason}`);
+        throw new Error(`the backend ${this.#options.service.address} is not ready: ${state.reason}`);
       while (!this.#stop.signal.aborted) await this.#session();
     } finally {
       this.#watch.stop();
+      await this.#options.service.close?.();
     }
   }
 
@@ -113,7 +115,8 @@ export class Agent {
   async shutdown(timeoutMs: number): Promise<boolean> {
     this.#terminating = true;
     if (!this.#work.draining) this.drain();
-    this.#link?.goaway();
+    // Who hears this opens no more streams.
+    if (!this.#servesLate) this.#link?.goaway();
     const finished = await this.#work.finish(this.#clock, timeoutMs);
     this.#stop.abort();
     this.#link?.close(CLOSE_NORMAL, "drained");
@@ -169,7 +172,7 @@ export class Agent {
 
   /** Resolves with the reason when the connection is over. */
   async #connection(): Promise<string> {
-    const { serverUrl, clientKey, ca, proxy } = this.#options;
+    const { serverUrl, clientKey, ca, proxy, wire = wireOf } = this.#options;
     const closed = Promise.withResolvers<string>();
     this.#connecting = true;
     let link: Link;
@@ -179,6 +182,7 @@ export class Agent {
         clientKey,
         ca,
         proxy,
+        wire,
         clock: this.#clock,
         events: {
           onStream: (stream, head) => void this.#serve(stream, head),
@@ -211,7 +215,7 @@ export class Agent {
       worker_name: this.name,
       // A v1 broker may look for the key here only.
       ...(link.version === 1 && clientKey !== undefined && { client_key: clientKey }),
-      models: backend.ready ? backend.models : [],
+      models: backend.ready ? backend.models : (this.#options.service.models ?? []),
       max_concurrency: this.#capacity(),
       version: VERSION,
       build_sha: SHA,
@@ -238,7 +242,7 @@ export class Agent {
 
   #onBackend(state: BackendState): void {
     if (state.ready) this.#log.info({ models: state.models.length }, "the backend is ready");
-    else this.#log.warn({ backend: this.#options.backend.baseUrl, reason: state.reason }, "the backend is not ready");
+    else this.#log.warn({ backend: this.#options.service.address, reason: state.reason }, "the backend is not ready");
     this.#announce();
   }
 
@@ -265,22 +269,24 @@ export class Agent {
 
   #facts(): Record<string, string> {
     const backend = this.#watch.state;
-    return { ...hostFacts(), ...(backend.ready ? backend.facts : this.#options.backend.facts) };
+    return { ...hostFacts(), ...(backend.ready ? backend.facts : this.#options.service.facts) };
+  }
+
+  get #servesLate(): boolean {
+    // The other version of the wire carries nothing but calls.
+    return this.#options.service.servesLate === true && this.#link?.version === 2;
   }
 
   async #serve(stream: Stream, head: RequestHead): Promise<void> {
-    if (this.#work.draining) return stream.reset(new NfrxError("refused", "draining"));
-    const { backend, requestTimeoutMs } = this.#options;
+    const { service } = this.#options;
+    const late = this.#work.draining;
+    if (late && !this.#servesLate) return stream.reset(new NfrxError("refused", "draining"));
     const began = this.#clock.now();
-    const leave = this.#work.enter();
+    const leave = late || service.lingers?.(head) ? () => {} : this.#work.enter();
     this.metrics.started();
     let ok = false;
     try {
-      await forward(stream, head, {
-        backend,
-        clock: this.#clock,
-        idleMs: requestTimeoutMs,
-      });
+      await service.serve(stream, head, late);
       ok = true;
     } catch (error) {
       if (!(error instanceof NfrxError) || error.code !== "canceled") {

@@ -1,14 +1,8 @@
 import { messageOf } from "../lib/errors.ts";
-import type { HeaderPairs } from "../lib/http.ts";
 import type { Clock, Timer } from "../lib/time.ts";
-import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import { MODELS_MAX } from "../protocol/limits.ts";
-import { credentials } from "./forward.ts";
+import type { Service } from "./service.ts";
 
-/** Milliseconds after which a question to the backend is given up. */
-const PROBE_MS = 10_000;
-/** Bytes of a backend's answer about itself. */
-const PROBE_BYTES = 8 * 1024 * 1024;
 /** Milliseconds between looks at a backend that is away. */
 const AWAY_MS = 2_000;
 
@@ -23,7 +17,7 @@ export class BackendWatch {
   #stopped = false;
 
   constructor(
-    private readonly backend: Backend,
+    private readonly service: Service,
     private readonly clock: Clock,
     private readonly onChange: (state: BackendState) => void,
   ) {}
@@ -49,35 +43,16 @@ export class BackendWatch {
     const changed = JSON.stringify(next) !== JSON.stringify(this.#state);
     this.#state = next;
     if (changed) this.onChange(next);
-    const wait = next.ready ? this.backend.pollMs : Math.min(AWAY_MS, this.backend.pollMs);
+    const wait = next.ready ? this.service.pollMs : Math.min(AWAY_MS, this.service.pollMs);
     this.#timer = this.clock.after(wait, () => void this.#look(), true);
   }
 
   async #probe(): Promise<BackendState> {
     try {
-      const { models, facts }: ProbeResult = await this.backend.probe(asking(credentials(this.backend)));
-      return { ready: true, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.backend.facts } };
+      const { models, facts } = await this.service.look();
+      return { ready: true, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.service.facts } };
     } catch (error) {
       return { ready: false, reason: messageOf(error) };
     }
   }
-}
-
-/** Asks with the backend's key, within PROBE_MS and PROBE_BYTES. */
-function asking(headers: HeaderPairs): Ask {
-  return async url => {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS), redirect: "manual", headers });
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw new Error(`GET ${url} answered ${response.status}`);
-    }
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of response.body ?? []) {
-      length += chunk.length;
-      if (length > PROBE_BYTES) throw new Error(`GET ${url} answered with more than ${PROBE_BYTES} bytes`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks, length).toString("utf8");
-  };
 }

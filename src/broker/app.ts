@@ -2,6 +2,7 @@
 import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { WorkerModule } from "../modules/module.ts";
 import { SUBPROTOCOL } from "../protocol/limits.ts";
 import type { Door } from "./auth.ts";
@@ -14,6 +15,7 @@ import { type Connection, offers, type WorkerDoor } from "./pool/connect.ts";
 import type { Pool } from "./pool/pool.ts";
 import { errorResponse } from "./proxy/errors.ts";
 import { type PathParams, type Pipeline, peerOf } from "./proxy/pipeline.ts";
+import type { Relays } from "./relay/relays.ts";
 
 export type BrokerServer = Bun.Server<Connection>;
 
@@ -27,6 +29,7 @@ export interface Mounted {
 
 export interface AppOptions {
   mounted: readonly Mounted[];
+  relays: Relays | undefined;
   api: Door;
   metrics: BrokerMetrics;
   sources: StateSources;
@@ -65,6 +68,7 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
     });
   if (options.publicMetrics) app.get("/metrics", () => metricsResponse(metrics));
   for (const mounted of options.mounted) mount(app, mounted, server);
+  if (options.relays !== undefined) mountRelays(app, options.relays, server);
   app.compile();
   return request => app.fetch(withLongHost(request));
 }
@@ -101,6 +105,18 @@ function mount(app: AnyElysia, { module, pool, pipeline, door }: Mounted, server
   );
 }
 
+function mountRelays(app: AnyElysia, { relay, door }: Relays, server: () => BrokerServer): void {
+  app.get("/api/mcp/connect", ({ request }) => upgrade(request, door, server()));
+  for (const method of ["GET", "POST", "DELETE", "OPTIONS"]) {
+    for (const path of ["/api/mcp/id/:id", "/api/mcp/id/:id/*"]) {
+      app.route(method, path, ({ request, params }) => relay.handle(request, server(), params), { parse: "none" });
+    }
+  }
+  app.get(`${RESOURCE_METADATA_PATH}/api/mcp/id/:id`, ({ request, params }) =>
+    relay.metadata(request, server(), params),
+  );
+}
+
 function upgrade(request: Request, door: WorkerDoor, server: BrokerServer): Response | undefined {
   const verdict = door.receive(request, peerOf(request, server));
   if (verdict instanceof Response) return verdict;
@@ -120,7 +136,10 @@ function decodeRest(params: PathParams): string {
 }
 
 function health(sources: StateSources): Response {
-  return sources.drain.draining
+  const { drain, pools, relays } = sources;
+  // One that serves nothing but relays serves nobody while there is none.
+  const alone = pools.length === 0 && relays !== undefined && relays.pool.registry.size === 0;
+  return drain.draining || alone
     ? Response.json({ status: "unavailable" }, { status: 503 })
     : Response.json({ status: "ok" });
 }

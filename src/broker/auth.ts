@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { callerKey, splitList, type TrustedProxies } from "../lib/http.ts";
+import { bearerToken, callerKey, splitList, type TrustedProxies } from "../lib/http.ts";
 
 /** A key as it is kept: only its digest, so that comparing takes the same time for every guess. */
 class Key {
@@ -45,6 +45,14 @@ export class Door {
     const claimed = headers.get("x-user-roles");
     if (claimed === null || !this.proxies.has(peer())) return false;
     return splitList(claimed).some(role => this.#roles.has(role));
+  }
+
+  /** The name of the header that carries this door's key, if one does. */
+  carrierOf(headers: Headers): string | undefined {
+    const token = bearerToken(headers);
+    if (token !== undefined && this.#key?.matches(token)) return "authorization";
+    const key = headers.get("x-api-key");
+    return key !== null && this.#key?.matches(key) ? "x-api-key" : undefined;
   }
 
   /** True when `key` opens this door. */

@@ -4,7 +4,7 @@ import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
-import type { PoolSettings, WorkerModule } from "../modules/module.ts";
+import type { PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
 import { Door } from "./auth.ts";
@@ -13,17 +13,21 @@ import { BrokerMetrics } from "./observe/metrics.ts";
 import { watchPools } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
-import { type Connection, dismiss, WorkerDoor } from "./pool/connect.ts";
+import { type Connection, dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
 import { Budget } from "./proxy/budget.ts";
 import { Pipeline } from "./proxy/pipeline.ts";
 import { Spool } from "./proxy/spool.ts";
+import { Guard } from "./relay/guard.ts";
+import { Relays } from "./relay/relays.ts";
 import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
 
 export interface BrokerOptions {
   values: Values<typeof brokerOptions>;
   modules: readonly { module: WorkerModule; pool: PoolSettings }[];
+  /** Serves relays of MCP, when given. */
+  relays?: RelaySettings | undefined;
   log: Logger;
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
@@ -39,6 +43,7 @@ const BACKPRESSURE_BYTES = 256 * 1024 * 1024;
 export class Broker {
   readonly drain = new Drain();
   readonly mounted: readonly Mounted[];
+  readonly relays: Relays | undefined;
   readonly metrics: BrokerMetrics;
 
   readonly #options: BrokerOptions;
@@ -79,20 +84,21 @@ export class Broker {
     });
     const clock = this.#clock;
     const { drain, metrics } = this;
+    const admit = (): boolean => this.#connections < values.maxWorkers;
     this.mounted = modules.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings);
       const door = new WorkerDoor({
+        reception: workerReception,
         pool,
         door: client,
         drain,
         clock,
         log,
         metrics,
-        admit: () => this.#connections < values.maxWorkers,
+        admit,
       });
       const pipeline = new Pipeline({
         module,
-        moduleId: module.id,
         pool,
         metrics,
         clock,
@@ -107,15 +113,32 @@ export class Broker {
       });
       return { module, pool, pipeline, door };
     });
-    const pools = this.mounted.map(({ pool }) => pool);
+    const guard = new Guard(this.#cors, values.allowedHosts, values.host);
+    this.relays =
+      options.relays &&
+      new Relays({
+        settings: options.relays,
+        api,
+        client,
+        guard,
+        proxies,
+        drain,
+        clock,
+        log,
+        metrics,
+        memory,
+        spool,
+        admit,
+      });
     const sources: StateSources = {
-      pools,
+      pools: this.mounted.map(({ pool }) => pool),
+      relays: this.relays,
       drain,
       clock,
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
     };
-    watchPools(metrics, pools, {
+    watchPools(metrics, this.#pools, {
       memory,
       disk,
       drain,
@@ -125,6 +148,7 @@ export class Broker {
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
     this.#fetch = buildApp({
       mounted: this.mounted,
+      relays: this.relays,
       api,
       metrics,
       sources,
@@ -152,11 +176,16 @@ export class Broker {
   async stop(): Promise<void> {
     for (const close of this.#closers) close();
     this.#stateStream.close();
-    for (const { pool } of this.mounted) {
+    for (const pool of this.#pools) {
       dismiss(pool);
       pool.close();
     }
     await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
+  }
+
+  get #pools(): Pool[] {
+    const pools = this.mounted.map(({ pool }) => pool);
+    return this.relays === undefined ? pools : [...pools, this.relays.pool];
   }
 
   get #running(): BrokerServer {

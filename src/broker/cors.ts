@@ -12,7 +12,7 @@ export class Cors {
   /** The answer to a preflight, or undefined when the request is none. */
   preflight(request: Request): Response | undefined {
     if (request.method !== "OPTIONS" || request.headers.get("access-control-request-method") === null) return undefined;
-    const response = new Response(null, { status: this.#allows(request) ? 204 : 403 });
+    const response = new Response(null, { status: this.allows(request.headers.get("origin")) ? 204 : 403 });
     if (response.status === 403) return response;
     response.headers.set("access-control-allow-methods", "GET, POST, DELETE, OPTIONS");
     const asked = request.headers.get("access-control-request-headers");
@@ -23,15 +23,18 @@ export class Cors {
 
   /** Lets the page of an allowed origin read the response. */
   decorate(request: Request, response: Response): Response {
-    if (!this.#allows(request)) return response;
+    if (!this.allows(request.headers.get("origin"))) return response;
     response.headers.set("access-control-allow-origin", request.headers.get("origin") ?? "");
-    response.headers.set("access-control-expose-headers", "x-request-id, retry-after, mcp-session-id");
+    response.headers.set(
+      "access-control-expose-headers",
+      "x-request-id, retry-after, mcp-session-id, www-authenticate",
+    );
     response.headers.append("vary", "Origin");
     return response;
   }
 
-  #allows(request: Request): boolean {
-    const origin = request.headers.get("origin");
+  /** True when pages of this origin may call. */
+  allows(origin: string | null): boolean {
     return origin !== null && (this.#any || this.#origins.has(origin.toLowerCase()));
   }
 }

@@ -53,7 +53,10 @@ export function agentOptions(module: string) {
       default: "300",
       min: 1_000,
       max: DAY,
-      help: "A request whose backend is silent this long fails, in seconds.",
+      help:
+        module === "mcp"
+          ? "Kept for settings of the 0.9 series: a call may be silent for as long as it likes."
+          : "A request whose backend is silent this long fails, in seconds.",
     }),
     reconnect: option.bool({
       env: "RECONNECT",

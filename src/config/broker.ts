@@ -71,6 +71,13 @@ const doors = {
     defaultNote: "unset, which denies",
     help: "Origins whose pages may call the API (CORS); * allows all.",
   }),
+  allowedHosts: option.list({
+    env: "ALLOWED_HOSTS",
+    of: text(),
+    default: [],
+    defaultNote: "any, or this machine's own names when HOST is one of them",
+    help: "Names by which callers of MCP relays reach this broker; a request for another name is refused.",
+  }),
 };
 
 const limits = {

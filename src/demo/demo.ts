@@ -1,5 +1,5 @@
 // `nfrx demo`: a broker, an agent and, when no Ollama answers, a toy backend, all in one process.
-import { Agent } from "../agent/run.ts";
+import { workerAgent } from "../agent/worker.ts";
 import { Broker, type BrokerOptions } from "../broker/broker.ts";
 import type { Logger } from "../lib/log.ts";
 import { probeOpenai } from "../modules/openai.ts";
@@ -24,7 +24,7 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
   const toy = ollama ? undefined : startDemoBackend();
   const baseUrl = toy?.url ?? OLLAMA;
   const origin = `http://localhost:${broker.port}`;
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "llm",
     backend: {
       baseUrl,

@@ -10,6 +10,21 @@ export function asText(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
+/** All bytes of a stream, or undefined as soon as they are more than `most`; the stream is then cancelled. */
+export async function bytesUpTo(
+  most: number,
+  stream: ReadableStream<Uint8Array> | null,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stream ?? []) {
+    length += chunk.length;
+    if (length > most) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
 /**
  * Gives the memory of bytes back at once; nobody may look at them any more. An upload passes by in chunks of up to a MiB,
  * of which some eighty would wait for the garbage collector.

@@ -33,12 +33,17 @@ const STATUS = {
   not_found: 404,
   method_not_allowed: 405,
   too_large: 413,
+  /** A session id that is not the caller's, or no longer anybody's. */
+  session_not_found: 404,
+  /** More calls at once than are allowed. */
+  limit_exceeded: 429,
   /** The client sent nothing for too long. */
   request_timeout: 408,
   unsupported_media_type: 415,
   headers_too_large: 431,
   forbidden: 403,
   overloaded: 503,
+  provider_unavailable: 503,
   internal: 500,
 
   /** The caller went away, or this end no longer wants the answer (499 is nginx's word for it; nobody is left to read it). */

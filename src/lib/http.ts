@@ -23,6 +23,37 @@ const REQUEST_HEADERS = [
 
 const TRAVELS: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control", "x-request-id"]);
 
+/** Header names that a relay does not pass on: of one hop, its own to set, or a proxy's word to the broker. */
+const RELAY_DROPPED: ReadonlySet<string> = new Set([
+  "host",
+  "content-length",
+  "origin",
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-real-ip",
+  "x-request-id",
+  "x-user-roles",
+]);
+
+/** The headers of a client's request as a relay gets them: all that is not of one hop, and not in `without`. */
+export function relayHeaders(headers: Headers, requestId: string, without: readonly string[]): HeaderPairs {
+  const pairs: HeaderPairs = [];
+  // A hop may name further headers that are its own.
+  const dropped = new Set([...without, ...splitList(headers.get("connection")?.toLowerCase() ?? "")]);
+  headers.forEach((value, name) => {
+    if (!HOP_BY_HOP.has(name) && !RELAY_DROPPED.has(name) && !dropped.has(name)) pairs.push([name, value]);
+  });
+  pairs.push(["x-request-id", requestId]);
+  return pairs;
+}
+
+/** True for a request that stays open to hear what comes: nobody can wait for its end. */
+export function listens(method: string, accept: string | null | undefined): boolean {
+  return method === "GET" && (accept ?? "").toLowerCase().includes("text/event-stream");
+}
+
 /** True when a request header of this lower-case name may reach a backend. */
 export function travels(name: string): boolean {
   return TRAVELS.has(name);
@@ -53,16 +84,20 @@ const RESPONSE_DROPPED = new Set([
   "access-control-max-age",
 ]);
 
-/** The headers of a client's request as a worker gets them; `length` is that of its body, where it is known. */
-export function requestHeaders(headers: Headers, requestId: string, length = 0): HeaderPairs {
+/** The headers of a client's request as a worker gets them. */
+export function requestHeaders(headers: Headers, requestId: string): HeaderPairs {
   const pairs: HeaderPairs = [];
   for (const name of REQUEST_HEADERS) {
     const value = headers.get(name);
     if (value !== null) pairs.push([name, value]);
   }
   pairs.push(["cache-control", "no-store"], ["x-request-id", requestId]);
-  if (length > 0) pairs.push(["content-length", String(length)]);
   return pairs;
+}
+
+/** The headers with the length of the body that they belong to, where that is known and not nothing. */
+export function withLength(headers: HeaderPairs, length = 0): HeaderPairs {
+  return length > 0 ? [...headers, ["content-length", String(length)]] : headers;
 }
 
 /** A worker's response headers as a client gets them. Names and values that HTTP does not allow are left out. */

@@ -81,10 +81,28 @@ const general = {
     default: undefined,
     help: "Token that callers must bring as bearer.",
   }),
+  authMode: option.choice({
+    env: "MCP_AUTH_MODE",
+    values: ["shield", "end-to-end"],
+    default: "shield",
+    help: "shield: what a caller brings as Authorization stops at the relay. end-to-end: it goes through to the provider, which judges it itself.",
+  }),
+  replicas: option.bool({
+    env: "MCP_REPLICAS",
+    default: false,
+    help: "Shares its CLIENT_ID with other relays that say so too; sessions stay with their relay.",
+  }),
+  drainTimeoutMs: option.duration({
+    env: "DRAIN_TIMEOUT",
+    default: "1m",
+    max: DAY,
+    allowForever: true,
+    help: "How long running calls may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+  }),
   httpAllowStreaming: option.bool({
     env: "MCP_HTTP_ALLOW_STREAMING",
     default: true,
-    help: "Passes streamed answers of the provider on as streams.",
+    help: "Passes event streams of the provider on as they are; without, each call has one answer in JSON and nobody can listen.",
   }),
   transportOrder: option.list({
     env: "MCP_TRANSPORT_ORDER",
@@ -124,6 +142,34 @@ const general = {
     yaml: "enableLegacySSE",
     default: false,
     help: "Allows the HTTP+SSE transport of 2024.",
+  }),
+};
+
+const sessions = {
+  sessionlessCompat: option.bool({
+    env: "MCP_SESSIONLESS_COMPAT",
+    default: true,
+    help: "Answers calls that bring no session, as some clients send them, by a session of the relay's own. For a provider over stdio or legacy-sse.",
+  }),
+  sessionIdleMs: option.duration({
+    env: "MCP_SESSION_IDLE",
+    default: "30m",
+    max: DAY,
+    help: "An unused session of a provider over stdio or legacy-sse ends after this; 0 is never.",
+  }),
+  maxSessions: option.int({
+    env: "MCP_MAX_SESSIONS",
+    default: 64,
+    min: 1,
+    max: 10_000,
+    help: "Sessions at once of a provider over stdio or legacy-sse, each of which has a process or a connection; the one idle longest goes first.",
+  }),
+  maxLineBytes: option.bytes({
+    env: "MCP_MAX_LINE_BYTES",
+    default: 16_777_216,
+    min: 1024,
+    max: GIB,
+    help: "Bytes of one message of a provider over stdio or legacy-sse.",
   }),
 };
 
@@ -176,13 +222,13 @@ const http = {
     default: "30s",
     min: 10,
     max: DAY,
-    help: "How long the provider may take to begin its answer.",
+    help: "How long the provider may take to show that it is there; a call may take as long as it likes.",
   }),
   httpEnablePush: option.bool({
     env: "MCP_HTTP_ENABLE_PUSH",
     yaml: ["http.enablePush", "http.enable_push"],
     default: false,
-    help: "Keeps a stream open for what the provider sends by itself.",
+    help: "Kept for settings of the 0.9 series: a client that listens is always let through to the provider.",
   }),
   httpInsecureSkipVerify: option.bool({
     env: "MCP_HTTP_INSECURE_SKIP_VERIFY",
@@ -203,7 +249,7 @@ const oauth = {
     env: "MCP_OAUTH_TOKEN_URL",
     yaml: ["oauth.tokenUrl", "oauth.tokenURL", "oauth.token_url"],
     default: undefined,
-    help: "Where tokens are given out.",
+    help: "Where tokens are given out; http:// is taken for this machine only.",
   }),
   oauthClientId: option.text({
     env: "MCP_OAUTH_CLIENT_ID",
@@ -233,7 +279,7 @@ const oauth = {
 };
 
 /** What the relay can be told about its provider. */
-export const mcpAgentOptions = options("Provider", { ...general, ...stdio, ...http, ...oauth }, values => {
+export const mcpAgentOptions = options("Provider", { ...general, ...sessions, ...stdio, ...http, ...oauth }, values => {
   const objections: Objection[] = [];
   const { stdioCommand } = values;
   if (stdioCommand !== undefined && !values.stdioAllowRelative && !isAbsolute(stdioCommand)) {
@@ -243,5 +289,20 @@ export const mcpAgentOptions = options("Provider", { ...general, ...stdio, ...ht
     const problem = "OAuth needs a token URL and a client id";
     objections.push({ keys: ["oauthEnabled", "oauthTokenUrl", "oauthClientId"], problem });
   }
+  if (values.oauthEnabled && values.authMode === "end-to-end") {
+    const problem = "end to end the caller's own token goes to the provider, and the relay can bring none";
+    objections.push({ keys: ["authMode", "oauthEnabled"], problem });
+  }
+  if (values.oauthTokenUrl !== undefined && !keepsSecrets(values.oauthTokenUrl)) {
+    const problem =
+      "it must begin with https://, as the client secret goes there; http:// is taken for this machine only";
+    objections.push({ keys: ["oauthTokenUrl"], problem });
+  }
   return objections;
 });
+
+/** True when nobody between here and this address can read what is sent there. */
+function keepsSecrets(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "https:" || /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
+}

@@ -10,9 +10,14 @@ export type LabelSource =
   /** Any worker of the module will do. */
   | "none";
 
+export type Method = "GET" | "POST" | "DELETE" | "OPTIONS";
+
+/** The shape of error bodies. */
+export type ErrorShape = "openai" | "plain" | "json-rpc";
+
 export interface Endpoint {
   /** The query of a GET travels with it. */
-  method: "GET" | "POST";
+  method: Method;
   /** Below `/api/<module>`; a segment `:name` stands for any one segment. */
   path: string;
   /** What the agent appends to its backend's base URL, with the segments of `path` filled in. */
@@ -95,8 +100,17 @@ export interface WorkerModule {
   endpoints: Endpoint[];
   /** Lists its models at GET /v1/models. */
   listsModels: boolean;
-  /** The shape of its error bodies. */
-  errors: "openai" | "plain";
+  errors: ErrorShape;
+}
+
+/** What the broker may be told about relays of MCP. */
+export interface RelaySettings {
+  maxReqBytes: number;
+  maxRespBytes: number;
+  wsHeartbeatMs: number;
+  wsDeadAfterMs: number;
+  maxConcurrencyPerClient: number;
+  requireApiKey: boolean;
 }
 
 /** What the queue and the schedule of a worker module's pool may be told. */
@@ -111,4 +125,8 @@ export interface PoolSettings {
   minScore: number;
   /** Workers one request may be split over. */
   maxParallel: number;
+  /** Requests beside the seats that one worker gets at once. */
+  maxVisits: number;
+  /** Seats that one worker has at most, whatever it says. */
+  maxSeats: number;
 }

@@ -4,6 +4,9 @@ import type { PoolSettings } from "./module.ts";
 
 const HOUR = 3_600_000;
 
+/** Questions about tasks that one worker is asked at once. */
+const VISITS_MAX = 64;
+
 const named = (module: string, name: string) => ({
   env: `${module.toUpperCase()}_${name}`,
   yaml: `plugin_options.${module}.${name.toLowerCase()}`,
@@ -58,5 +61,12 @@ export const matchOptions = (module: string) => ({
 export function poolSettings(
   values: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">,
 ): PoolSettings {
-  return { queueUpdateMs: 0, minScore: 0, maxParallel: 1, ...values };
+  return {
+    queueUpdateMs: 0,
+    minScore: 0,
+    maxParallel: 1,
+    maxVisits: VISITS_MAX,
+    maxSeats: Number.POSITIVE_INFINITY,
+    ...values,
+  };
 }

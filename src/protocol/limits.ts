@@ -36,6 +36,14 @@ export const V1_STREAM_BUFFER = 4 * 1024 * 1024;
 export const V1_CHUNK = 32 * 1024;
 /** Bytes of a request body towards a v1 agent, which takes it whole and in one frame; a larger one is refused with 413. */
 export const V1_REQUEST_BODY = 64 * 1024 * 1024;
+/** Bytes of one frame towards an MCP relay of the 0.9 series, whose socket closes on a larger one; a call that does not fit is refused with 413. */
+export const V1_MCP_FRAME = 32 * 1024;
+/** Bytes of an MCP answer, or of one event of it, that is held whole because v1 carries it in one frame. */
+export const V1_MCP_ANSWER = 16 * 1024 * 1024;
+/** MCP calls that a v1 broker may have opened without a request; the oldest is forgotten beyond it. */
+export const V1_MCP_OPENED = 1_000;
+/** Milliseconds that an MCP server may keep its event stream open after the answer for a v1 broker has been taken from it. */
+export const V1_MCP_LINGER_MS = 1_000;
 /** Milliseconds between pings on a v2 connection. */
 export const PING_MS = 15_000;
 /** Pings that a new connection sends one after the other, to learn its round trip. */
@@ -46,6 +54,10 @@ export const UNROUTABLE_MS = 20_000;
 export const DEAD_MS = 30_000;
 /** Milliseconds of silence after which a v1 agent is dropped. */
 export const V1_DEAD_MS = 15_000;
+/** Milliseconds after which an MCP call at a relay of the 0.9 series counts as lost: one that gives a call up does not say so. */
+export const V1_MCP_WAIT_MS = 900_000;
+/** Milliseconds of silence after which an MCP connection of wire v1 is closed, at either end. */
+export const V1_MCP_DEAD_MS = 45_000;
 /**
  * Milliseconds between an agent's pings to a v1 broker. Such a broker ends the connection when a ping comes while it has been
  * writing one frame for five seconds, as a large upload over a slow line is: the fewer, the better.

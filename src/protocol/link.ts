@@ -14,7 +14,7 @@ import {
 } from "./limits.ts";
 import type { ControlMessage } from "./messages.ts";
 import { Stream, type StreamPort } from "./stream.ts";
-import { type LinkEvents, type LinkOptions, LinkStats, type Socket, type Wire } from "./wire.ts";
+import { type LinkEvents, type LinkOptions, LinkStats, type Liveness, type Socket, type Wire } from "./wire.ts";
 
 /** How often a link looks at its peer's silence. */
 const BEAT_MS = 2_500;
@@ -28,6 +28,7 @@ export class Link implements StreamPort {
   readonly clock: Clock;
   readonly side: "broker" | "agent";
   readonly wire: Wire;
+  readonly liveness: Liveness | undefined;
 
   /** The time of the way to the peer and back, as the wire has learned it; 0 before it has. */
   roundTripMs = 0;
@@ -53,13 +54,14 @@ export class Link implements StreamPort {
   constructor(options: LinkOptions) {
     this.clock = options.clock;
     this.side = options.side;
+    this.liveness = options.liveness;
     this.#socket = options.socket;
     this.#events = options.events;
     this.#defer = options.defer ?? setImmediate;
     this.#nextId = options.side === "broker" ? 1 : 2;
     this.#lastHeard = this.clock.now();
     this.wire = options.wire(this);
-    this.#beat = every(this.clock, BEAT_MS, () => this.#onBeat());
+    this.#beat = every(this.clock, Math.min(BEAT_MS, this.liveness?.pingMs ?? BEAT_MS), () => this.#onBeat());
   }
 
   // ---- the application's side -------------------------------------------------------------------------------------
@@ -101,7 +103,8 @@ export class Link implements StreamPort {
   }
 
   control(message: ControlMessage): void {
-    this.transmit(JSON.stringify(message));
+    if (this.wire.control === undefined) this.transmit(JSON.stringify(message));
+    else this.wire.control(message);
   }
 
   /** Tells the peer to open no new streams here; those that run go on. */

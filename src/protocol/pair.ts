@@ -1,12 +1,14 @@
 import type { Clock } from "../lib/time.ts";
 import { Link } from "./link.ts";
+import { WireMcpV1 } from "./mcp-v1.ts";
 import { WireV1 } from "./v1.ts";
 import { WireV2 } from "./v2.ts";
-import type { LinkEvents, Socket } from "./wire.ts";
+import type { LinkEvents, Socket, Wire } from "./wire.ts";
 
-/** The wire of a version, as a link's option wants it. */
-export function wireOf(version: 1 | 2): (link: Link) => WireV1 | WireV2 {
-  return version === 2 ? link => new WireV2(link) : link => new WireV1(link);
+/** The wire of a version, as a link's option wants it. Only v1 differs between workers and relays of MCP. */
+export function wireOf(version: 1 | 2, kind: "worker" | "mcp" = "worker"): (link: Link) => Wire {
+  if (version === 2) return link => new WireV2(link);
+  return kind === "mcp" ? link => new WireMcpV1(link) : link => new WireV1(link);
 }
 
 /**
@@ -18,11 +20,17 @@ export class LinkedPair {
   readonly agent: Link;
   readonly #ways: { broker: Way; agent: Way };
 
-  constructor(options: { clock: Clock; version?: 1 | 2; broker?: LinkEvents; agent?: LinkEvents }) {
+  constructor(options: {
+    clock: Clock;
+    version?: 1 | 2;
+    kind?: "worker" | "mcp";
+    broker?: LinkEvents;
+    agent?: LinkEvents;
+  }) {
     const toAgent = new Way();
     const toBroker = new Way();
     this.#ways = { broker: toBroker, agent: toAgent };
-    const wire = wireOf(options.version ?? 2);
+    const wire = wireOf(options.version ?? 2, options.kind);
     const make = (side: "broker" | "agent", out: Way, back: Way, events: LinkEvents): Link =>
       new Link({ socket: out, clock: options.clock, side, wire, events, defer: run => back.deferred.push(run) });
     this.broker = make("broker", toAgent, toBroker, options.broker ?? {});

@@ -4,7 +4,7 @@ import type { Head, HeaderList, RequestHead } from "./frames.ts";
 import { V1_BROKER_DEAD_MS, V1_CHUNK, V1_DEAD_MS, V1_PING_MS, V1_REQUEST_BODY, V1_STREAM_BUFFER } from "./limits.ts";
 import type { Link } from "./link.ts";
 import type { Stream } from "./stream.ts";
-import { parseControl, type Wire } from "./wire.ts";
+import { parseControl, sound, type Wire } from "./wire.ts";
 
 const headerMap = z.record(z.string(), z.string()).nullish();
 const endError = z.object({ code: z.string().default("upstream_error"), message: z.string().default("") }).nullish();
@@ -264,14 +264,6 @@ export class WireV1 implements Wire {
 }
 
 const NOTHING = new Uint8Array(0);
-
-function sound<T>(frame: z.ZodSafeParseResult<T>): T {
-  if (frame.success) return frame.data;
-  throw new NfrxError(
-    "protocol",
-    `malformed frame: ${frame.error.issues[0]?.path.join(".")}: ${frame.error.issues[0]?.message}`,
-  );
-}
 
 /** v1 knows one value a name: repeated ones are joined. */
 function joinHeaders(headers: HeaderList): Record<string, string> {

@@ -19,7 +19,8 @@ import { parseControl, type Wire } from "./wire.ts";
 /** Wire v2: binary frames with credit. See README.md. */
 export class WireV2 implements Wire, FrameSink {
   readonly version = 2;
-  readonly deadMs = DEAD_MS;
+  readonly deadMs: number;
+  readonly #pingMs: number;
   readonly bufferLimit = Number.POSITIVE_INFINITY;
   readonly initialCredit = STREAM_WINDOW;
 
@@ -34,6 +35,8 @@ export class WireV2 implements Wire, FrameSink {
   #pongs = 0;
 
   constructor(private readonly link: Link) {
+    this.deadMs = link.liveness?.deadMs ?? DEAD_MS;
+    this.#pingMs = link.liveness?.pingMs ?? PING_MS;
     this.#pingAt = link.clock.now();
     this.#sendPing(this.#pingAt);
   }
@@ -98,7 +101,7 @@ export class WireV2 implements Wire, FrameSink {
   }
 
   beat(now: number): void {
-    if (now - this.#pingAt >= PING_MS) this.#sendPing(now);
+    if (now - this.#pingAt >= this.#pingMs) this.#sendPing(now);
   }
 
   receive(message: Uint8Array | string): void {

@@ -1,8 +1,10 @@
 // What a link stands between: the socket below it, the version of the wire it speaks, the application above it.
+import type { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { Clock } from "../lib/time.ts";
 import type { RequestHead } from "./frames.ts";
 import type { Link } from "./link.ts";
+import type { ControlMessage } from "./messages.ts";
 import type { Stream } from "./stream.ts";
 
 /** The WebSocket under a link, at either end. */
@@ -38,6 +40,14 @@ export interface Wire {
   /** Called now and then; sends a ping when one is due. */
   beat(now: number): void;
   receive(message: Uint8Array | string): void;
+  /** Says a control message in words of its own; without this it goes out as it is. */
+  control?(message: ControlMessage): void;
+}
+
+/** Milliseconds. */
+export interface Liveness {
+  pingMs: number;
+  deadMs: number;
 }
 
 export interface LinkEvents {
@@ -57,6 +67,8 @@ export interface LinkOptions {
   side: "broker" | "agent";
   wire: (link: Link) => Wire;
   events: LinkEvents;
+  /** How often to ask whether the peer lives, and after how long a silence it does not; the wire's own unless given. */
+  liveness?: Liveness | undefined;
   /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
   defer?: (run: () => void) => void;
 }
@@ -96,4 +108,11 @@ export function parseControl(text: string): { type?: unknown } {
     throw new NfrxError("protocol", "a text message must be a JSON object");
   }
   return message;
+}
+
+/** What a JSON frame says. Throws `protocol` when it is not as it should be. */
+export function sound<T>(frame: z.ZodSafeParseResult<T>): T {
+  if (frame.success) return frame.data;
+  const [issue] = frame.error.issues;
+  throw new NfrxError("protocol", `malformed frame: ${issue?.path.join(".")}: ${issue?.message}`);
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent } from "../../src/agent/run.ts";
 import { controlToken, serveMetrics, serveStatus } from "../../src/agent/status.ts";
+import { workerAgent } from "../../src/agent/worker.ts";
 import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatStream, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
@@ -76,7 +77,6 @@ test("a backend that is not there yet: connected with nothing to give, then with
 
 test("without --reconnect an agent whose backend or broker is away gives up, with the reason", async () => {
   await using world = new World();
-  const { Agent } = await import("../../src/agent/run.ts");
   const backend = await world.backend();
   const options = {
     module: "llm",
@@ -90,9 +90,9 @@ test("without --reconnect an agent whose backend or broker is away gives up, wit
     reconnect: false,
     log: world.log("agent"),
   };
-  await expect(new Agent(options).run()).rejects.toThrow("ws://127.0.0.1:1/api/llm/connect");
+  await expect(workerAgent(options).run()).rejects.toThrow("ws://127.0.0.1:1/api/llm/connect");
   backend.probe = status(500);
-  await expect(new Agent(options).run()).rejects.toThrow("is not ready");
+  await expect(workerAgent(options).run()).rejects.toThrow("is not ready");
 });
 
 test("what the backend and the machine say of themselves reaches the broker", async () => {

@@ -1,6 +1,6 @@
 // Speech: forms and JSON find the worker that has their model; what the backend answers comes back as it is.
 import { expect, test } from "bun:test";
-import { Agent } from "../../src/agent/run.ts";
+import { workerAgent } from "../../src/agent/worker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { asrAgentOptions, asrBackend } from "../../src/modules/asr.ts";
 import { bytes, headThenSilent, json, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
@@ -708,7 +708,7 @@ test("an old broker sends every header of its callers along: they end at our age
   const backend = await startBackend();
   const nothing = (): void => {};
   backend.respond = (_request, recorded) => json({ sha256: recorded.sha256 ?? "" });
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "asr",
     backend: asrBackend({ ...defaultsOf(asrAgentOptions), asrBaseUrl: backend.url, asrApiKey: "of-the-backend" }),
     serverUrl: broker.connectUrl.replace("/llm/", "/asr/"),

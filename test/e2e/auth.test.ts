@@ -1,6 +1,6 @@
 // Who may call, who may connect, and who may read the answers from a web page.
 import { expect, test } from "bun:test";
-import { Agent } from "../../src/agent/run.ts";
+import { workerAgent } from "../../src/agent/worker.ts";
 import { type CallAnswer, call } from "../kit/call.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
@@ -127,7 +127,7 @@ test("an agent with a wrong key is refused at the upgrade, in words its log show
 test("the runner says that the key was refused", async () => {
   await using world = new World();
   const backend = await world.backend();
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "llm",
     backend: {
       baseUrl: backend.url,

@@ -1,6 +1,6 @@
 // Documents: any worker will do, but a task stays with the worker that began it.
 import { expect, test } from "bun:test";
-import { Agent } from "../../src/agent/run.ts";
+import { workerAgent } from "../../src/agent/worker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { doclingAgentOptions, doclingBackend } from "../../src/modules/docling.ts";
 import { bytes, json, type Respond, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
@@ -715,7 +715,7 @@ test("an old broker sends every header of its callers along: they end at our age
   const backend = await startBackend();
   new Docling("a", backend);
   const nothing = (): void => {};
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "docling",
     backend: keyed(backend),
     serverUrl: broker.connectUrl.replace("/llm/", "/docling/"),

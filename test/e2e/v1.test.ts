@@ -1,6 +1,7 @@
 // Wire v1 by hand: what agents and brokers of the 0.9 series say, letter by letter, against our broker and our agent.
 import { expect, test } from "bun:test";
-import { Agent, type AgentOptions } from "../../src/agent/run.ts";
+import type { Agent } from "../../src/agent/run.ts";
+import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatStream, silent, startBackend, type TestBackend } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";
@@ -236,11 +237,11 @@ test("an agent that is silent for 15 seconds is dropped, one that beats is not",
 
 async function agentAt(
   broker: OldBroker,
-  options: Partial<AgentOptions> = {},
+  options: Partial<WorkerAgentOptions> = {},
 ): Promise<{ agent: Agent; backend: TestBackend; running: Promise<void>; [Symbol.asyncDispose](): Promise<void> }> {
   const backend = await startBackend();
   const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "llm",
     backend: {
       baseUrl: backend.url,

@@ -20,6 +20,9 @@ const BACKEND = { llm: "COMPLETION_BASE_URL", asr: "ASR_BASE_URL", docling: "DOC
 export type Module = keyof typeof BACKEND;
 const MODULES: readonly Module[] = ["llm", "asr", "docling"];
 
+/** How nfrx-mcp reaches a private MCP server: its address, or the command that starts it and speaks over stdio. */
+export type McpProvider = { http: string } | { stdio: readonly [command: string, ...args: string[]] };
+
 export interface StartOptions {
   /** Compiled programs in this folder; undefined runs the source. */
   dist?: string | undefined;
@@ -173,7 +176,12 @@ export class BrokerProgram extends Program {
     return `${this.origin}/api/llm/v1`;
   }
 
-  connectUrl(module: Module = "llm"): string {
+  /** Where a relay is reached. */
+  relayUrl(id: string): string {
+    return `${this.origin}/api/mcp/id/${id}`;
+  }
+
+  connectUrl(module: Module | "mcp" = "llm"): string {
     return `${this.origin.replace("http", "ws")}/api/${module}/connect`;
   }
 
@@ -193,7 +201,7 @@ export class BrokerProgram extends Program {
   }
 
   /** The value of a metric without labels, or of one module's; NaN when there is none. */
-  async metric(name: string, ext: Module = "llm"): Promise<number> {
+  async metric(name: string, ext: Module | "mcp" = "llm"): Promise<number> {
     const text = await (await fetch(`${this.origin}/metrics`)).text();
     return Number(new RegExp(`^${name}(?:\\{ext="${ext}"\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
   }
@@ -227,10 +235,11 @@ export class BrokerProgram extends Program {
     }
   }
 
-  /** Resolves once nothing is under way any more: no seat, no place in the queue, no counted request, no body held in memory or on disk, no open stream. */
+  /** Resolves once nothing is under way any more: no seat, no place in the queue, no counted request, no listener, no body held in memory or on disk, no open stream. */
   async quiet(ms?: number): Promise<void> {
     await this.state(
-      ({ inflight, waiting, counted, seats }) => inflight + waiting + counted + seats === 0,
+      ({ inflight, waiting, counted, seats, calls, listeners }) =>
+        inflight + waiting + counted + seats + calls + listeners === 0,
       "a quiet broker",
       ms,
     );
@@ -262,9 +271,14 @@ export interface BrokerState {
   waiting: number;
   /** Requests that a shutdown would wait for. */
   counted: number;
-  /** Seats taken, as the workers count them. */
+  /** Seats taken, as the workers and relays count them. */
   seats: number;
+  /** What is under way at relays, listening included. */
+  calls: number;
+  /** Requests that relays have beside their seats. */
+  listeners: number;
   workers: { id: string; status: string; inflight: number }[];
+  relays: { id: string; ready: boolean; inflight: number; listeners: number }[];
 }
 
 type PoolState = {
@@ -272,18 +286,27 @@ type PoolState = {
   workers: BrokerState["workers"];
 };
 
+type RelayState = { clients: BrokerState["relays"]; sessions: object[] };
+
 function stateOf({
   plugins,
 }: {
-  plugins: { server: { drainable_inflight: number } } & Record<Module, PoolState | undefined>;
+  plugins: { server: { drainable_inflight: number }; mcp?: RelayState } & Record<Module, PoolState | undefined>;
 }): BrokerState {
   const pools = MODULES.map(module => plugins[module]).filter(pool => pool !== undefined);
+  const { clients, sessions }: RelayState = plugins.mcp ?? { clients: [], sessions: [] };
   const sum = (read: (pool: PoolState) => number): number => pools.reduce((total, pool) => total + read(pool), 0);
+  const total = (read: (relay: RelayState["clients"][number]) => number): number =>
+    clients.reduce((so, relay) => so + read(relay), 0);
   return {
     inflight: sum(pool => pool.server.jobs_inflight_total),
     waiting: sum(pool => pool.server.scheduler_queue_len),
     counted: plugins.server.drainable_inflight,
-    seats: sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)),
+    seats:
+      sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)) + total(relay => relay.inflight),
+    calls: sessions.length,
+    listeners: total(relay => relay.listeners),
+    relays: clients.map(({ id, ready, inflight, listeners }) => ({ id, ready, inflight, listeners })),
     workers: pools.flatMap(pool => pool.workers.map(({ id, status, inflight }) => ({ id, status, inflight }))),
   };
 }
@@ -323,6 +346,22 @@ export class Processes {
     env: Env = {},
     module: Module = "llm",
   ): Promise<Program> {
+    return this.#registered(broker, module, "worker_id", { [BACKEND[module]]: backend.url, ...env });
+  }
+
+  /** A relay in front of a private MCP server, registered at the broker by the time this resolves; its id is CLIENT_ID. */
+  async relay(broker: BrokerProgram, provider: McpProvider, env: Env = {}): Promise<Program> {
+    // A relay's connection has an id of its own, but the name that it is given.
+    return this.#registered(broker, "mcp", "worker_name", { ...providerOptions(provider), ...env });
+  }
+
+  /** Starts an agent and waits until the broker names it in this field of its log. */
+  async #registered(
+    broker: BrokerProgram,
+    module: Module | "mcp",
+    field: "worker_id" | "worker_name",
+    env: Env,
+  ): Promise<Program> {
     const id = env["CLIENT_ID"] ?? `agent-${this.all.length}`;
     const from = broker.mark;
     const agent = this.start(`nfrx-${module}`, {
@@ -330,11 +369,10 @@ export class Processes {
       CLIENT_KEY,
       CLIENT_ID: id,
       CLIENT_NAME: id,
-      [BACKEND[module]]: backend.url,
       ...env,
     });
     const registered = broker.line(
-      line => line.msg === "worker registered" && line["worker_id"] === id,
+      line => line.msg === "worker registered" && line[field] === id,
       `registers ${id}`,
       START_MS,
       from,
@@ -342,8 +380,9 @@ export class Processes {
     const failed = agent.ended.then(({ code }) => {
       throw new Error(`${id} ended with ${code}\n${agent.tail}`);
     });
+    // Whichever loses the race fails when the processes are ended.
+    for (const late of [registered, failed]) late.catch(() => {});
     await Promise.race([registered, failed]);
-    failed.catch(() => {});
     return agent;
   }
 
@@ -370,6 +409,17 @@ export class Processes {
     const { folder } = this;
     return { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: folder, TMPDIR: folder, LOG_FORMAT: "json", ...env };
   }
+}
+
+/** What should not be there: whatever was printed that is no line of the log, and lines of errors. */
+export function troubles({ all }: Processes): unknown[] {
+  return all.flatMap(({ strays, lines }) => [...strays, ...lines.filter(line => /error|fatal/.test(line.level))]);
+}
+
+function providerOptions(provider: McpProvider): Env {
+  if ("http" in provider) return { MCP_TRANSPORT_ORDER: "http", PROVIDER_URL: provider.http };
+  const [command, ...args] = provider.stdio;
+  return { MCP_TRANSPORT_ORDER: "stdio", MCP_STDIO_COMMAND: command, MCP_STDIO_ARGS: JSON.stringify(args) };
 }
 
 const BROKER: Env = { PORT: "0", HOST: "127.0.0.1", API_KEY, CLIENT_KEY };

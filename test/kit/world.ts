@@ -1,5 +1,6 @@
 // A whole world in one call: a broker, backends and agents, in this process, on ports of their own.
-import { Agent, type AgentOptions } from "../../src/agent/run.ts";
+import type { Agent } from "../../src/agent/run.ts";
+import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker.ts";
 import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
@@ -116,9 +117,12 @@ export class World {
   }
 
   /** An agent in front of `backend`, registered by the time this resolves. */
-  async agent(backend: { url: string }, options: Partial<AgentOptions> & { batchSize?: number } = {}): Promise<Agent> {
+  async agent(
+    backend: { url: string },
+    options: Partial<WorkerAgentOptions> & { batchSize?: number } = {},
+  ): Promise<Agent> {
     const { batchSize, ...rest } = options;
-    const agent = new Agent({
+    const agent = workerAgent({
       module: this.#known.module.id,
       backend: {
         ...this.#known.backend(backend.url),

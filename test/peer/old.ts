@@ -23,7 +23,7 @@ export class OldProgram {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
 
   constructor(
-    name: "nfrx" | "nfrx-llm" | "nfrx-asr" | "nfrx-docling",
+    name: "nfrx" | "nfrx-llm" | "nfrx-asr" | "nfrx-docling" | "nfrx-mcp",
     env: Record<string, string>,
     args: readonly string[] = [],
   ) {

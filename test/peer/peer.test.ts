@@ -1,6 +1,7 @@
 // Chats with the programs of the 0.9 series themselves: their agent at our broker, our agent at theirs.
 import { expect } from "bun:test";
-import { Agent } from "../../src/agent/run.ts";
+import type { Agent } from "../../src/agent/run.ts";
+import { workerAgent } from "../../src/agent/worker.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatJson, chatStream, cut, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";
@@ -201,7 +202,7 @@ async function oldBroker(): Promise<OldServer> {
   const broker = await startOldBroker(port);
   const backend = await startBackend();
   const log = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
-  const agent = new Agent({
+  const agent = workerAgent({
     module: "llm",
     backend: {
       baseUrl: backend.url,

@@ -67,6 +67,7 @@ export interface RequestReport {
 export class BrokerMetrics {
   readonly registry = new Registry();
   readonly #models = new BoundedLabel();
+  readonly #methods = new BoundedLabel();
   readonly #workers = new BoundedLabel();
   readonly #series = new Map<string, RequestSeries>();
   readonly #llm = new LlmMetrics(this.registry);
@@ -171,13 +172,12 @@ export class BrokerMetrics {
   /** The series of a kind of request; a model nobody serves is `unknown`, and where there are no models the module's id stands. */
   series(ext: string, jobType: string, model: string | undefined): RequestSeries {
     const label = model === undefined ? ext : this.isServed(model) ? this.#models.of(model) : "unknown";
-    const key = `${ext}\n${jobType}\n${label}`;
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      series = this.#open({ ext, plugin_type: "worker", job_type: jobType, label });
-      this.#series.set(key, series);
-    }
-    return series;
+    return this.#seriesOf({ ext, plugin_type: "worker", job_type: jobType, label });
+  }
+
+  /** The series of a call through a tunnel, by its method. */
+  callSeries(ext: string, method: string): RequestSeries {
+    return this.#seriesOf({ ext, plugin_type: "tunnel", job_type: `${ext}.call`, label: this.#methods.of(method) });
   }
 
   begin(series: RequestSeries): void {
@@ -229,6 +229,16 @@ export class BrokerMetrics {
 
   unhandled(): void {
     this.#unhandled.inc();
+  }
+
+  #seriesOf(labels: RequestLabels): RequestSeries {
+    const key = `${labels.ext}\n${labels.job_type}\n${labels.label}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = this.#open(labels);
+      this.#series.set(key, series);
+    }
+    return series;
   }
 
   #open(labels: RequestLabels): RequestSeries {

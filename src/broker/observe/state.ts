@@ -5,11 +5,13 @@ import type { Clock } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
+import type { Relays } from "../relay/relays.ts";
 
 export type ServerStatus = "ready" | "not_ready" | "draining";
 
 export interface StateSources {
   pools: readonly Pool[];
+  relays: Relays | undefined;
   drain: Drain;
   clock: Clock;
   startedAt: number;
@@ -17,14 +19,16 @@ export interface StateSources {
 }
 
 /** Why the broker can or cannot serve anybody. */
-export function serverStatus({ pools, drain }: StateSources): ServerStatus {
+export function serverStatus({ pools, relays, drain }: StateSources): ServerStatus {
   if (drain.draining) return "draining";
-  return pools.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
+  const all = relays === undefined ? pools : [...pools, relays.pool];
+  return all.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
 }
 
 export function readState(sources: StateSources): { plugins: Record<string, unknown> } {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
   for (const pool of sources.pools) plugins[pool.moduleId] = poolState(pool, sources);
+  if (sources.relays !== undefined) plugins["mcp"] = sources.relays.state();
   return { plugins };
 }
 

@@ -9,7 +9,7 @@ import { CLOSE_POLICY, CLOSE_RESTART, REGISTER_BYTES, REGISTER_MS, SUBPROTOCOL }
 import { Link } from "../../protocol/link.ts";
 import { heartbeatMessage, type Register, registerMessage, statusMessage } from "../../protocol/messages.ts";
 import { wireOf } from "../../protocol/pair.ts";
-import type { Socket } from "../../protocol/wire.ts";
+import type { Liveness, Socket, Wire } from "../../protocol/wire.ts";
 import type { Door } from "../auth.ts";
 import type { Pool } from "./pool.ts";
 import { Worker } from "./worker.ts";
@@ -54,6 +54,7 @@ class LinkSocket implements Socket {
 }
 
 export interface DoorOptions {
+  reception: Reception;
   pool: Pool;
   door: Door;
   drain: Drain;
@@ -63,6 +64,26 @@ export interface DoorOptions {
   admit: () => boolean;
   metrics: { refused(reason: string): void };
 }
+
+/** How the agents of a module introduce themselves, and what they speak. */
+export interface Reception {
+  /** The first message as a registration; undefined when it is none. */
+  parse(message: string): Register | undefined;
+  /** Why this agent is not taken; undefined when it is. */
+  objection(register: Register, pool: Pool): string | undefined;
+  /** What it is answered; undefined for nothing. */
+  greeting(register: Register, version: 1 | 2): string | undefined;
+  wire(version: 1 | 2): (link: Link) => Wire;
+  liveness?: Liveness;
+}
+
+/** Workers send a register message and are answered nothing. */
+export const workerReception: Reception = {
+  parse: parseRegister,
+  objection: () => undefined,
+  greeting: () => undefined,
+  wire: wireOf,
+};
 
 /** Lets the agents of one worker module in. */
 export class WorkerDoor {
@@ -112,10 +133,15 @@ class WorkerConnection implements Connection {
   onMessage(message: Uint8Array | string): void {
     if (this.#link !== undefined) return this.#link.receive(message);
     if (this.#deadline === undefined) return; // refused; the close is on its way
-    const register = parseRegister(message);
+    const { reception, pool } = this.options;
+    const register = message.length > REGISTER_BYTES ? undefined : reception.parse(textOf(message));
     if (register === undefined) return this.#refuse("expected register");
     if (!this.admitted && !this.#admitsKey(register)) return this.#refuse("unauthorized");
+    const objection = reception.objection(register, pool);
+    if (objection !== undefined) return this.#refuse(objection);
     this.#deadline.cancel();
+    const greeting = reception.greeting(register, this.version);
+    if (greeting !== undefined) this.#socket?.sendText(greeting);
     this.#register(register);
   }
 
@@ -145,13 +171,14 @@ class WorkerConnection implements Connection {
   }
 
   #register(register: Register): void {
-    const { pool, clock, log } = this.options;
+    const { pool, clock, log, reception } = this.options;
     if (this.#socket === undefined) return;
     const link = new Link({
       socket: new LinkSocket(this.#socket),
       clock,
       side: "broker",
-      wire: wireOf(this.version),
+      wire: reception.wire(this.version),
+      liveness: reception.liveness,
       events: {
         onControl: message => this.#onControl(message),
         onGoaway: () => {
@@ -168,7 +195,7 @@ class WorkerConnection implements Connection {
       },
     });
     this.#link = link;
-    const worker = new Worker(link, register, this.peer, clock.wall());
+    const worker = new Worker(link, register, this.peer, clock.wall(), pool.settings.maxSeats);
     this.#worker = worker;
     const older = pool.join(worker);
     older?.link.close(CLOSE_POLICY, "replaced by a newer connection");
@@ -219,10 +246,12 @@ class WorkerConnection implements Connection {
   }
 }
 
-function parseRegister(message: Uint8Array | string): Register | undefined {
-  if (message.length > REGISTER_BYTES) return undefined;
+function textOf(message: Uint8Array | string): string {
+  return typeof message === "string" ? message : Buffer.from(message).toString("utf8");
+}
+
+function parseRegister(text: string): Register | undefined {
   try {
-    const text = typeof message === "string" ? message : Buffer.from(message).toString("utf8");
     const register = registerMessage.safeParse(JSON.parse(text));
     return register.success ? register.data : undefined;
   } catch {

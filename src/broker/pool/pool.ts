@@ -14,8 +14,10 @@ export interface Wanted {
   label: string | undefined;
   /** Pins the request to one worker. */
   workerId?: string | undefined;
-  /** The request asks about work that a worker already has: it is let in beside the seats. */
+  /** The request is let in beside the seats: it asks about work that a worker already has, or only listens. */
   visit?: boolean;
+  /** Work that a worker already has may need this visit to end: it is let in while that drains too. */
+  late?: boolean;
   /** The request's body is larger than wire v1 carries, or may be: a client need not say. */
   large?: "yes" | "maybe";
   /** Whose turn it is; asked only when the request has to wait. */
@@ -50,6 +52,8 @@ interface Entry extends Waiting {
 export class Pool {
   readonly registry: Registry;
   readonly totals = { completed: 0, failed: 0 };
+  /** Called when a worker has gone. */
+  onLeave: (worker: Worker) => void = () => {};
   readonly #queue: FairQueue<Entry>;
   #turn = 0;
   #inflight = 0;
@@ -147,6 +151,7 @@ export class Pool {
     if (!worker.gone) this.#past.add(worker.link.stats);
     worker.gone = true;
     this.registry.remove(worker);
+    this.onLeave(worker);
     this.wake();
   }
 
@@ -209,20 +214,23 @@ export class Pool {
     };
   }
 
-  #visitable({ workerId, excluded }: Wanted): Worker[] {
-    return [...this.registry.workers].filter(
-      worker =>
-        (workerId === undefined || worker.id === workerId) &&
-        worker.present &&
-        worker.link.routable &&
-        !excluded?.has(worker),
-    );
+  #visitable({ label, workerId, excluded, late }: Wanted): Worker[] {
+    return this.registry
+      .offers(label)
+      .map(offer => offer.worker)
+      .filter(
+        worker =>
+          (workerId === undefined || worker.id === workerId) &&
+          (worker.present || (late && !worker.gone)) &&
+          worker.link.routable &&
+          !excluded?.has(worker),
+      );
   }
 
-  /** A place beside the seats: a question about a task must not wait behind the tasks themselves. */
+  /** A place beside the seats: who asks about a task must not wait behind the tasks themselves. */
   #visit(wanted: Wanted): Seat {
     const workers = this.#visitable(wanted);
-    const worker = workers.find(({ visits }) => visits < VISITS_MAX);
+    const worker = workers.find(({ visits }) => visits < this.settings.maxVisits);
     if (worker === undefined)
       throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(wanted);
     worker.visits++;
@@ -282,7 +290,5 @@ export class Pool {
   }
 }
 
-/** Questions about tasks that one worker is asked at once. */
-const VISITS_MAX = 64;
 /** Seconds after which a client that was turned away may ask again. */
 const RETRY_AFTER_S = 5;

@@ -14,7 +14,8 @@ export class Worker {
   readonly buildSha: string;
   readonly buildDate: string;
   models: ReadonlySet<string>;
-  maxConcurrency: number;
+  /** Requests it takes at once, by its own word. */
+  #stated: number;
   batchSize: number;
   facts: Record<string, string>;
   draining = false;
@@ -40,6 +41,7 @@ export class Worker {
     register: Register,
     remote: string,
     wall: number,
+    private readonly maxSeats = Number.POSITIVE_INFINITY,
   ) {
     const { worker_id: id, worker_name: name } = register;
     this.id = id || crypto.randomUUID();
@@ -48,11 +50,15 @@ export class Worker {
     this.buildSha = register.build_sha ?? "";
     this.buildDate = register.build_date ?? "";
     this.models = new Set(register.models ?? []);
-    this.maxConcurrency = register.max_concurrency;
+    this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};
     this.batchSize = batchSizeOf(this.facts);
     this.connectedAt = wall;
     this.lastHeartbeat = wall;
+  }
+
+  get maxConcurrency(): number {
+    return Math.min(this.#stated, this.maxSeats);
   }
 
   /** Seats that could be given out now. */
@@ -89,7 +95,7 @@ export class Worker {
   }
 
   update(status: StatusUpdate): void {
-    this.maxConcurrency = status.max_concurrency;
+    this.#stated = status.max_concurrency;
     this.draining = status.status === "draining";
     this.notReady = status.status === "not_ready";
     if (status.models !== undefined) this.models = new Set(status.models);

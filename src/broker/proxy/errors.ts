@@ -1,6 +1,6 @@
 // How an error looks to a client.
-import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
-import type { WorkerModule } from "../../modules/module.ts";
+import { type ErrorCode, type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import type { ErrorShape } from "../../modules/module.ts";
 
 /** The error object of OpenAI's API, by which the official SDKs choose their exception. */
 export function openaiError(error: NfrxError): object {
@@ -16,15 +16,42 @@ function typeOf(status: number): string {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
+/** The older series' words for what went wrong with a call of MCP. */
+const MCP_WORDS: Partial<Record<ErrorCode, string>> = {
+  unauthorized: "MCP_UNAUTHORIZED",
+  forbidden: "MCP_UNAUTHORIZED",
+  provider_unavailable: "MCP_PROVIDER_UNAVAILABLE",
+  draining: "MCP_PROVIDER_UNAVAILABLE",
+  overloaded: "MCP_PROVIDER_UNAVAILABLE",
+  timeout: "MCP_TIMEOUT",
+  request_timeout: "MCP_TIMEOUT",
+  too_large: "MCP_LIMIT_EXCEEDED",
+  limit_exceeded: "MCP_LIMIT_EXCEEDED",
+  invalid_request: "MCP_SCHEMA_ERROR",
+  method_not_allowed: "MCP_SCHEMA_ERROR",
+};
+
+/** JSON-RPC's code for a session that is not there, as the official servers have it, and for what a server may define itself. */
+const RPC_NO_SESSION = -32_001;
+const RPC_SERVER_ERROR = -32_000;
+
+/** The error object of JSON-RPC, with `id` as the request had it. */
+export function rpcError(error: NfrxError, id: string | number | null = null): object {
+  const code = error.code === "session_not_found" ? RPC_NO_SESSION : RPC_SERVER_ERROR;
+  const data = { mcp: MCP_WORDS[error.code] ?? "MCP_UPSTREAM_ERROR", code: error.code };
+  return { jsonrpc: "2.0", id, error: { code, message: error.message, data } };
+}
+
 /** An error's body in the shape of a module's API. */
-export function errorBody(error: NfrxError, shape: WorkerModule["errors"]): object {
+export function errorBody(error: NfrxError, shape: ErrorShape): object {
+  if (shape === "json-rpc") return rpcError(error);
   return shape === "openai"
     ? openaiError(error)
     : { error: error.code, message: error.message, ...(error.detail.param && { param: error.detail.param }) };
 }
 
-/** The response for anything that was thrown. */
-export function errorResponse(thrown: unknown, shape: WorkerModule["errors"], requestId?: string): Response {
+/** The response for anything that was thrown; `body` unless the shape's own will do. */
+export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: string, body?: object): Response {
   const error = toNfrxError(thrown);
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (requestId !== undefined) headers["x-request-id"] = requestId;
@@ -33,10 +60,10 @@ export function errorResponse(thrown: unknown, shape: WorkerModule["errors"], re
   // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
   // larger than anybody may send is not worth that.
   if (error.code === "too_large") headers["connection"] = "close";
-  return new Response(JSON.stringify(errorBody(error, shape)), { status: error.status, headers });
+  return new Response(JSON.stringify(body ?? errorBody(error, shape)), { status: error.status, headers });
 }
 
 /** The same as the last event of a stream that has already begun. */
-export function errorEvent(thrown: unknown, shape: WorkerModule["errors"]): Uint8Array {
+export function errorEvent(thrown: unknown, shape: ErrorShape): Uint8Array {
   return Buffer.from(`event: error\ndata: ${JSON.stringify(errorBody(toNfrxError(thrown), shape))}\n\n`);
 }

@@ -1,8 +1,8 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestHeaders } from "../../lib/http.ts";
+import { withLength } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
+import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
@@ -23,7 +23,6 @@ const NOT_FOUND = 404;
 
 /** What every exchange of a module shares. */
 export interface ExchangeContext extends AttemptContext {
-  moduleId: string;
   pool: Pool;
   tasks: Tasks;
   metrics: BrokerMetrics;
@@ -37,7 +36,9 @@ export interface ExchangeRequest {
   target: string;
   label: Label;
   body: RequestBody;
-  headers: Headers;
+  /** What the worker gets of the request's headers. */
+  headers: HeaderList;
+  series: RequestSeries;
   workerId: string | undefined;
   /** The task it asks about. */
   task: string | undefined;
@@ -45,6 +46,12 @@ export interface ExchangeRequest {
   /** Aborts when the client goes away. */
   signal: AbortSignal;
   arrivedAt: number;
+  /** Let in beside the seats. */
+  visit?: boolean;
+  /** Such a visit that a worker which drains is asked too. */
+  late?: boolean;
+  /** Not safe to repeat: it is sent to one worker, once. */
+  once?: boolean;
   /** Runs once at the very end. */
   onClose: () => void;
 }
@@ -60,7 +67,6 @@ export class Exchange {
   /** Items of a request that produces several; counted when it succeeds. */
   items = 0;
 
-  readonly series: RequestSeries;
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
   #sent = false;
@@ -75,20 +81,25 @@ export class Exchange {
     readonly request: ExchangeRequest,
     onWait?: () => void,
   ) {
-    const { label, endpoint, signal, body, caller, task } = request;
+    const { label, signal, body, caller, task } = request;
     this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait };
     if (body.length === undefined) this.wanted.large = "maybe";
     else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
+    if (request.visit) this.wanted.visit = true;
+    if (request.late) this.wanted.late = true;
     if (task !== undefined) {
-      this.wanted.visit = true;
       const owner = context.tasks.owner(task);
       // An agent that was started anew may have another id, and the same server behind it.
       this.#ownerAway = owner !== undefined && context.pool.registry.get(owner) === undefined;
       if (!this.#ownerAway) this.wanted.workerId ??= owner;
     }
-    this.series = context.metrics.series(context.moduleId, endpoint.jobType, label.model);
-    context.metrics.begin(this.series);
+    context.metrics.begin(request.series);
     signal.addEventListener("abort", this.#onAbort);
+  }
+
+  /** The worker that is being asked. */
+  get worker(): Worker | undefined {
+    return this.#attempt?.seat.worker;
   }
 
   get queuePosition(): number {
@@ -162,7 +173,7 @@ export class Exchange {
     if (error !== undefined && error.code !== "canceled") totals.failed++;
     worker?.credit(now - this.#seatedAt, error, this.usage, embeddings);
     metrics.end({
-      series: this.series,
+      series: this.request.series,
       workerId: worker?.id,
       errorCode: error?.code ?? "",
       seconds: (now - arrivedAt) / 1000,
@@ -207,7 +218,7 @@ export class Exchange {
     this.context.log.info(dispatched, "request dispatched");
     // Of a body that follows its head the backend must be told the length: not every server reads one that comes in chunks.
     const follows = seat.worker.link.version !== 1;
-    const sent = requestHeaders(headers, id, follows ? body.length : undefined);
+    const sent = withLength(headers, follows ? body.length : undefined);
     const head = { method: endpoint.method, path: target, headers: sent };
     const attempt = new Attempt(seat, head, this.context, error => this.close(error));
     this.#attempt = attempt;
@@ -265,6 +276,7 @@ export class Exchange {
 
   #mayRetry(error: NfrxError): boolean {
     return (
+      !this.request.once &&
       (error.code === "refused" || error.code === "link_lost") &&
       this.retries < REDISPATCHES &&
       this.request.body.arrived &&
@@ -294,11 +306,12 @@ export class Exchange {
   }
 }
 
-/** What a client is told of a failure between broker and worker. */
+/** What a client is told of a failure between broker and worker, which is its cause. */
 export function outward(error: NfrxError): NfrxError {
+  const detail = { cause: error };
   if (error.code === "refused")
-    return new NfrxError("upstream_error", `the worker could not take the request: ${error.message}`);
-  if (error.code === "link_lost") return new NfrxError("upstream_error", "the worker was lost");
-  if (error.code === "protocol") return new NfrxError("upstream_error", "the worker broke the protocol");
+    return new NfrxError("upstream_error", `the worker could not take the request: ${error.message}`, detail);
+  if (error.code === "link_lost") return new NfrxError("upstream_error", "the worker was lost", detail);
+  if (error.code === "protocol") return new NfrxError("upstream_error", "the worker broke the protocol", detail);
   return error;
 }

@@ -1,6 +1,6 @@
 // One request, many workers, one answer.
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestHeaders, responseHeaders } from "../../lib/http.ts";
+import { responseHeaders, withLength } from "../../lib/http.ts";
 import type { PartAnswer, SplitRequest } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -166,15 +166,15 @@ class FanoutRun {
     const ms = clock.now() - began;
     const items = answer?.items ?? 0;
     worker.credit(ms, error, answer?.usage, items);
-    metrics.part(this.exchange.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
+    metrics.part(this.exchange.request.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
 
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
-    const { endpoint, target, headers, id } = this.exchange.request;
+    const { endpoint, target, headers } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const bytes = this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
-    const plain = requestHeaders(headers, id, length).filter(([name]) => name !== "accept-encoding");
+    const plain = withLength(headers, length).filter(([name]) => name !== "accept-encoding");
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const lent: Seat = { worker, release: () => {} };
     const attempt = new Attempt(lent, { method: endpoint.method, path: target, headers: plain }, this.context);

@@ -1,6 +1,6 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import { requestHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import { type Door, fingerprint } from "../auth.ts";
@@ -91,7 +91,7 @@ export class Pipeline {
     },
   ): Promise<Response> {
     const { endpoint, label, leave, id, body, target, params } = about;
-    const { clock, proxies, pool, module } = this.options;
+    const { clock, proxies, pool, module, metrics } = this.options;
     const workerId = workerOf(params);
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
@@ -108,7 +108,9 @@ export class Pipeline {
         body,
         workerId,
         task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
-        headers,
+        visit: endpoint.task === "follows",
+        headers: requestHeaders(headers, id),
+        series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
         arrivedAt: clock.now(),
         caller: () =>

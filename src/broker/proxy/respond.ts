@@ -4,9 +4,10 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
-import type { Usage, WorkerModule } from "../../modules/module.ts";
+import type { ErrorShape, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
+import { EventBorders } from "./borders.ts";
 import { errorEvent } from "./errors.ts";
 import { type Exchange, outward } from "./exchange.ts";
 import { UsageTap } from "./usage.ts";
@@ -23,9 +24,14 @@ const EVENT_HEADERS = { "content-type": "text/event-stream", "cache-control": "n
 
 export interface RespondContext {
   clock: Clock;
-  errors: WorkerModule["errors"];
+  errors: ErrorShape;
   /** Milliseconds between position events; 0 for none. */
   queueUpdateMs: number;
+  /** Set for a relay, whose event streams may be quiet for hours and are never finished by anybody but their server. */
+  relayed?: {
+    /** Bytes of one answer, or of one event. */
+    maxBytes: number;
+  };
 }
 
 type Answer = { head: ResponseHead; stream: Stream };
@@ -36,15 +42,18 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
   const { head, stream } = answer;
   const headers = responseHeaders(head.headers, exchange.request.id);
   const tap = tapFor(head, exchange);
+  const form = formOf(head);
+  if (form === "other")
+    requireSmall(Math.max(stream.buffered, Number(headerOf(head.headers, "content-length") ?? 0)), context);
   if (stream.arrived) {
     const bytes = stream.take();
+    if (bytes !== undefined && form === "events") requireSmall(new EventBorders().feed(bytes), context);
     if (bytes !== undefined) tap?.feed(bytes, true);
     exchange.usage = tap?.usage;
     exchange.close();
     return new Response(bytes ?? null, { status: head.status, headers });
   }
-  const events = hasContentType(head.headers, "text/event-stream");
-  const pump = new Pump(stream, exchange, context, tap, events);
+  const pump = new Pump(stream, exchange, context, tap, form);
   return new Response(pump.body(), { status: head.status, headers });
 }
 
@@ -63,7 +72,7 @@ export function committed(pending: Promise<Answer>, exchange: Exchange, context:
           if (pump === undefined) {
             const answer = await pending.finally(() => opening.end());
             await requireEvents(answer);
-            pump = new Pump(answer.stream, exchange, context, tapFor(answer.head, exchange), true);
+            pump = new Pump(answer.stream, exchange, context, tapFor(answer.head, exchange), "events");
           }
         } catch (error) {
           finishWithError(controller, error, exchange, context);
@@ -121,10 +130,23 @@ class Opening {
 /** Position events and comments that may wait for a client that does not read. */
 const MOST_UNREAD = 16;
 
+/** What an answer's bytes are: events, events that nobody can read while they pass, or anything else. */
+type Form = "events" | "packed events" | "other";
+
+function formOf({ headers }: ResponseHead): Form {
+  if (!hasContentType(headers, "text/event-stream")) return "other";
+  const encoding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
+  return encoding === "identity" || encoding === "" ? "events" : "packed events";
+}
+
 /** Moves a worker's body to a client, chunk by chunk as the client takes them. */
 class Pump {
   #begun = false;
-  #atEventEnd = true;
+  readonly #borders = new EventBorders();
+  /** Chunks so far. */
+  #taken = 0;
+  /** Bytes so far. */
+  #length = 0;
   #keepAlive: Timer | undefined;
 
   constructor(
@@ -132,24 +154,33 @@ class Pump {
     private readonly exchange: Exchange,
     private readonly context: RespondContext,
     private readonly tap: Tap | undefined,
-    private readonly events: boolean,
+    private readonly form: Form,
   ) {}
 
   body(): ReadableStream<Uint8Array> {
     return new ReadableStream<Uint8Array>(
       {
         pull: controller => this.pull(controller),
-        cancel: () => this.exchange.cancel(),
+        cancel: () => {
+          this.#keepAlive?.cancel();
+          this.exchange.cancel();
+        },
       },
       { highWaterMark: 0 },
     );
   }
 
   async pull(controller: Controller): Promise<void> {
-    if (!this.#begun && this.events) this.#startKeepAlive(controller);
+    const events = this.form === "events";
+    if (!this.#begun && events && this.#keepAlive === undefined) {
+      this.#startKeepAlive(controller);
+      // Bun holds the end of the head back until something follows: who opens a stream to listen must hear that it is open.
+      if (this.context.relayed !== undefined && this.stream.buffered === 0) return controller.enqueue(KEEP_ALIVE);
+    }
     try {
       const bytes = await this.stream.read();
-      this.#begin();
+      this.#begun = true;
+      if (bytes === null || this.context.relayed === undefined) this.#keepAlive?.cancel();
       if (bytes === null) {
         this.exchange.usage = this.tap?.usage;
         this.exchange.close();
@@ -157,14 +188,19 @@ class Pump {
         return;
       }
       this.exchange.touch();
+      this.#taken++;
       this.tap?.feed(bytes);
-      if (this.events) this.#atEventEnd = endsEvent(bytes);
+      this.#length += bytes.length;
+      // Whether an event has ended the last bytes tell; its length, which needs all of them, matters to relays alone.
+      if (events) requireSmall(this.#borders.feed(this.context.relayed ? bytes : bytes.subarray(-4)), this.context);
+      else if (this.form === "other") requireSmall(this.#length, this.context);
       controller.enqueue(bytes);
     } catch (error) {
-      this.#begin();
+      this.#begun = true;
+      this.#keepAlive?.cancel();
       this.exchange.usage = this.tap?.usage;
-      if (this.events) {
-        if (!this.#atEventEnd) controller.enqueue(EVENT_BREAK);
+      if (events && this.context.relayed === undefined) {
+        if (!this.#borders.between) controller.enqueue(EVENT_BREAK);
         finishWithError(controller, error, this.exchange, this.context);
       } else {
         this.exchange.close(error);
@@ -176,17 +212,14 @@ class Pump {
     }
   }
 
-  #begin(): void {
-    this.#begun = true;
-    this.#keepAlive?.cancel();
-  }
-
-  /** Comments between the head and the first event; afterwards the bytes are the worker's alone. */
+  /** Comments between the head and the first event; afterwards a worker's bytes are its own, and a relay's as long as they come. */
   #startKeepAlive(controller: Controller): void {
+    let seen = this.#taken;
     const arm = (): void => {
       this.#keepAlive = this.context.clock.after(KEEP_ALIVE_MS, () => {
-        if (this.#begun) return;
-        controller.enqueue(KEEP_ALIVE);
+        const read = (controller.desiredSize ?? 0) > -MOST_UNREAD;
+        if (seen === this.#taken && this.#borders.between && read) controller.enqueue(KEEP_ALIVE);
+        seen = this.#taken;
         arm();
       });
     };
@@ -194,19 +227,13 @@ class Pump {
   }
 }
 
-const EVENT_BREAK = Buffer.from("\n\n");
-
-const LF = 0x0a;
-const CR = 0x0d;
-
-/** True when the bytes end with the blank line that ends an event: LF LF, CR LF CR LF or CR CR. */
-function endsEvent(bytes: Uint8Array): boolean {
-  const last = bytes[bytes.length - 1];
-  const before = bytes[bytes.length - 2];
-  if (last === CR) return before === CR;
-  if (last !== LF) return false;
-  return before === LF || (before === CR && bytes[bytes.length - 3] === LF && bytes[bytes.length - 4] === CR);
+/** Throws when an answer, or one event of it, is larger than a relay passes on. */
+function requireSmall(length: number, { relayed }: RespondContext): void {
+  if (relayed !== undefined && length > relayed.maxBytes)
+    throw new NfrxError("upstream_error", `the answer is larger than ${relayed.maxBytes} bytes`);
 }
+
+const EVENT_BREAK = Buffer.from("\n\n");
 
 function finishWithError(controller: Controller, error: unknown, exchange: Exchange, context: RespondContext): void {
   exchange.close(error);

@@ -15,6 +15,8 @@ const SETTINGS: PoolSettings = {
   graceMs: 0,
   minScore: 0.5,
   maxParallel: 1,
+  maxVisits: 2,
+  maxSeats: 100,
 };
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
@@ -405,6 +407,19 @@ describe("workers that come and go", () => {
     running.seat?.release();
     expect([worker.inflight, place.pool.inflight]).toEqual([0, 0]);
     expect(place.pool.registry.models()).toEqual([]);
+  });
+
+  test("what its work needs to end reaches a worker that drains, and nothing else", () => {
+    const place = new Place();
+    const worker = place.join("w");
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 0, status: "draining" })));
+    expect(place.ask("visit", "m", { visit: true }).error?.code).toBe("no_worker");
+    const late = place.ask("late", "m", { visit: true, late: true });
+    expect([late.seat?.worker, worker.visits]).toEqual([worker, 1]);
+    late.seat?.release();
+    place.pool.leave(worker);
+    expect(place.ask("later", "m", { visit: true, late: true }).error?.code).toBe("no_worker");
+    expect(worker.visits).toBe(0);
   });
 
   test("a model that a worker no longer names is gone with its last worker", async () => {

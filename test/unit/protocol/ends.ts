@@ -31,7 +31,11 @@ export class Ends {
   readonly control: { broker: object[]; agent: object[] } = { broker: [], agent: [] };
   readonly goaways = { broker: 0, agent: 0 };
 
-  constructor(version: 1 | 2, serve: (stream: Stream, head: RequestHead) => void = () => {}) {
+  constructor(
+    version: 1 | 2,
+    serve: (stream: Stream, head: RequestHead) => void = () => {},
+    kind: "worker" | "mcp" = "worker",
+  ) {
     const events = (side: "broker" | "agent"): LinkEvents => ({
       onControl: message => this.control[side].push(message),
       onGoaway: () => this.goaways[side]++,
@@ -40,6 +44,7 @@ export class Ends {
     this.pair = new LinkedPair({
       clock: this.clock,
       version,
+      kind,
       broker: events("broker"),
       agent: {
         ...events("agent"),
@@ -198,12 +203,17 @@ export class Lone implements Socket {
   open = true;
   readonly #jobs: (() => void)[] = [];
 
-  constructor(side: "broker" | "agent", version: 1 | 2 = 2, events: LinkEvents = {}) {
+  constructor(
+    side: "broker" | "agent",
+    version: 1 | 2 = 2,
+    events: LinkEvents = {},
+    kind: "worker" | "mcp" = "worker",
+  ) {
     this.link = new Link({
       socket: this,
       clock: this.clock,
       side,
-      wire: wireOf(version),
+      wire: wireOf(version, kind),
       defer: run => this.#jobs.push(run),
       events: {
         onControl: message => this.control.push(message),
@@ -240,10 +250,15 @@ export class Lone implements Socket {
 
   /** The JSON messages sent since the last call. */
   messages(): Message[] {
+    return this.texts().map(text => JSON.parse(text));
+  }
+
+  /** The text messages sent since the last call, as they are. */
+  texts(): string[] {
     this.run();
     return this.sent.splice(0).map(message => {
       if (typeof message !== "string") throw new Error("a binary message");
-      return JSON.parse(message);
+      return message;
     });
   }
 

@@ -1,0 +1,114 @@
+import { NfrxError } from "../../lib/errors.ts";
+import type { HeaderPairs } from "../../lib/http.ts";
+import { fetchMetadata } from "./metadata.ts";
+import type { Provider, ProviderRequest } from "./provider.ts";
+
+export interface HttpProviderOptions {
+  /** Its Streamable HTTP endpoint. */
+  url: string;
+  /** Milliseconds within which it must show that it is there. */
+  timeoutMs: number;
+  insecureSkipVerify: boolean;
+  /** Further headers of every request, asked for each; for credentials. */
+  credentials?: (refused: boolean) => Promise<HeaderPairs>;
+}
+
+/** A server that speaks Streamable HTTP itself: bytes pass both ways as they are. */
+export class HttpProvider implements Provider {
+  readonly sessions = 0;
+  readonly #tls: BunFetchRequestInit;
+
+  constructor(private readonly options: HttpProviderOptions) {
+    this.#tls = options.insecureSkipVerify ? { tls: { rejectUnauthorized: false } } : {};
+  }
+
+  async fetch(request: ProviderRequest): Promise<Response> {
+    const { credentials } = this.options;
+    const response = await this.#send(request, await credentials?.(false));
+    if (response.status !== 401 || credentials === undefined) return response;
+    // The token may have been withdrawn: once more, with a fresh one. The server has done nothing with the first.
+    await response.body?.cancel();
+    return this.#send(request, await credentials(true));
+  }
+
+  metadata(signal: AbortSignal): Promise<Response> {
+    const { url, timeoutMs } = this.options;
+    return fetchMetadata(url, { timeoutMs, signal, init: this.#tls });
+  }
+
+  /** Any answer of a server that has this address will do; it is asked for nothing that would begin a session. */
+  async probe(signal: AbortSignal): Promise<void> {
+    const { url } = this.options;
+    const { status } = await this.#look({ headers: [["accept", "application/json"]] }, signal);
+    if (serves(status)) return;
+    // Some servers know nothing but calls.
+    const ping = { method: "POST", body: PING, headers: PING_HEADERS };
+    const { status: answer, headers } = await this.#look(ping, signal);
+    if (serves(answer)) return;
+    const elsewhere = headers.get("location");
+    throw new Error(`${url} answers ${answer}${elsewhere === null ? "" : `: it is at ${elsewhere}`}`);
+  }
+
+  async #look(init: { method?: string; body?: string; headers: HeaderPairs }, signal: AbortSignal): Promise<Response> {
+    const { url, timeoutMs, credentials } = this.options;
+    const response = await fetch(url, {
+      ...init,
+      headers: [...init.headers, ...((await credentials?.(false)) ?? [])],
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      redirect: "manual",
+      ...this.#tls,
+    });
+    await response.body?.cancel();
+    return response;
+  }
+
+  async close(): Promise<void> {}
+
+  #send({ method, rest, headers, body, signal }: ProviderRequest, credentials: HeaderPairs = []): Promise<Response> {
+    return fetch(join(this.options.url, rest), {
+      method,
+      headers: [...headers, ...credentials],
+      body: method === "GET" || method === "HEAD" ? null : (body as Uint8Array<ArrayBuffer> | null),
+      signal,
+      redirect: "manual",
+      decompress: false,
+      timeout: false,
+      // A pooled connection may be closed by the server just when it is used again, and a call is never sent twice.
+      keepalive: false,
+      ...this.#tls,
+    });
+  }
+}
+
+const PING = '{"jsonrpc":"2.0","id":0,"method":"ping"}';
+const PING_HEADERS: HeaderPairs = [
+  ["content-type", "application/json"],
+  ["accept", "application/json, text/event-stream"],
+];
+
+/** False when there is nothing at an address, or only the word that it is elsewhere, where callers could not follow. */
+function serves(status: number): boolean {
+  return status < 500 && status !== 404 && !(status >= 300 && status < 400);
+}
+
+/** The endpoint with what follows the relay's address. Throws `not_found` when that leads out of the endpoint. */
+function join(url: string, rest: string): string {
+  const [address = "", query] = split(url);
+  const [path = "", more] = split(rest);
+  const base = address.replace(/\/$/, "");
+  const joined = path === "" || path === "/" ? address : base + path;
+  if (!isBelow(new URL(joined), new URL(base))) throw new NfrxError("not_found", "not below the provider's address");
+  const queries = [query, more].filter(one => one !== undefined);
+  return queries.length === 0 ? joined : `${joined}?${queries.join("&")}`;
+}
+
+function isBelow({ origin, pathname }: URL, base: URL): boolean {
+  const root = base.pathname.replace(/\/$/, "");
+  return origin === base.origin && (pathname === root || pathname.startsWith(`${root}/`));
+}
+
+/** What stands before the first question mark and what behind it. */
+function split(url: string): [before: string, behind?: string] {
+  const at = url.indexOf("?");
+  return at === -1 ? [url] : [url.slice(0, at), url.slice(at + 1)];
+}

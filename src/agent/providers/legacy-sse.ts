@@ -1,0 +1,182 @@
+// The HTTP+SSE transport of 2024-11-05, from its client's side: a GET brings an endpoint and then the server's messages,
+// and the client's are sent there.
+import { NfrxError, messageOf as reasonOf } from "../../lib/errors.ts";
+import { SseParser } from "./sse-parser.ts";
+import type { Channel, ChannelEvents } from "./stdio/channel.ts";
+import { SessionManager, type SessionsOptions } from "./stdio/manager.ts";
+import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./stdio/message.ts";
+import { RateLog } from "./stdio/rate-log.ts";
+import { Starts } from "./stdio/starts.ts";
+
+/** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
+export const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
+
+/** The version whose transport this is, and with which sessions are all there is. */
+const VERSION = "2024-11-05";
+
+export interface LegacySseOptions extends SessionsOptions {
+  /** Where the event stream is. */
+  url: string;
+  /** Headers for every request, such as a token. */
+  headers?: () => Promise<Record<string, string>> | Record<string, string>;
+  /** How requests are made; the runtime's own fetch unless told otherwise. */
+  fetch?: (url: string, init: BunFetchRequestInit) => Promise<Response>;
+  /** Bytes of one message of the server. */
+  lineBytes: number;
+  random?: () => number;
+}
+
+/** A server of the HTTP+SSE transport; each session has a connection of its own. */
+export function legacySseProvider(options: LegacySseOptions, starts = legacySseStarts(options)): SessionManager {
+  return new SessionManager({ ...options, protocolVersion: options.protocolVersion ?? VERSION, starts });
+}
+
+/** How connections are opened, and what became of them; shared by providers that are opened one after the other. */
+export function legacySseStarts(options: LegacySseOptions): Starts {
+  return new Starts(events => new LegacySse(options, events), options.clock, options.random);
+}
+
+class LegacySse implements Channel {
+  readonly #abort = new AbortController();
+  readonly #endpoint = Promise.withResolvers<string>();
+  readonly #done: Promise<void>;
+  readonly #log: RateLog;
+  /** Settles when all that was queued has been sent: messages keep their order. */
+  #sending: Promise<void> = Promise.resolve();
+  #queued = 0;
+  #gate: PromiseWithResolvers<void> | undefined;
+  #ended = false;
+
+  constructor(
+    private readonly options: LegacySseOptions,
+    private readonly events: ChannelEvents,
+  ) {
+    this.#log = new RateLog(options.clock, (fields, message) => options.log.warn(fields, message));
+    this.#endpoint.promise.catch(() => {});
+    this.#done = this.#run();
+  }
+
+  send(line: string): void {
+    if (this.#ended) throw new NfrxError("upstream_error", "the connection to the MCP server has ended");
+    const bytes = Buffer.byteLength(line);
+    if (this.#queued > 0 && this.#queued + bytes > SSE_SEND_QUEUE_BYTES) {
+      throw new NfrxError("overloaded", "the MCP server does not take what it is sent", { retryAfterSeconds: 5 });
+    }
+    this.#queued += bytes;
+    this.#sending = this.#sending.then(async () => {
+      try {
+        await this.#post(line);
+      } catch (error) {
+        this.#notSent(line, reasonOf(error));
+      }
+      this.#queued -= bytes;
+    });
+  }
+
+  pause(): void {
+    this.#gate ??= Promise.withResolvers();
+  }
+
+  resume(): void {
+    this.#gate?.resolve();
+    this.#gate = undefined;
+  }
+
+  close(): Promise<void> {
+    this.kill();
+    return this.#done;
+  }
+
+  kill(): void {
+    this.resume();
+    this.#abort.abort(new NfrxError("canceled", "the connection was closed"));
+  }
+
+  async #run(): Promise<void> {
+    let reason = "the MCP server has closed its event stream";
+    try {
+      await this.#read();
+    } catch (error) {
+      reason = reasonOf(error);
+    }
+    this.#ended = true;
+    this.#endpoint.reject(new NfrxError("upstream_error", reason));
+    // What is being sent is of no use any more.
+    this.#abort.abort(new NfrxError("upstream_error", reason));
+    await this.#sending;
+    this.events.ended(reason);
+  }
+
+  async #read(): Promise<void> {
+    const response = await this.#fetch(this.options.url, { headers: { accept: "text/event-stream" } });
+    const type = response.headers.get("content-type") ?? "";
+    if (!response.ok || response.body === null || !type.toLowerCase().startsWith("text/event-stream")) {
+      await response.body?.cancel();
+      throw new NfrxError(
+        "upstream_error",
+        `the MCP server answers ${response.status} ${type} where events should come`,
+      );
+    }
+    const parser = new SseParser(
+      this.options.lineBytes,
+      (name, data) => this.#event(name, data),
+      line => this.events.overlong(line.hasMethod ? undefined : line.id),
+    );
+    for await (const chunk of response.body) {
+      parser.push(chunk);
+      if (this.#gate !== undefined) await this.#gate.promise;
+    }
+  }
+
+  #event(name: string, data: string): void {
+    if (name === "endpoint") return this.#setEndpoint(data);
+    if (name !== "message") return;
+    try {
+      for (const message of readMessages(data).messages) this.events.message(message);
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error;
+      this.#log.line(data, "the MCP server sent what is no message");
+    }
+  }
+
+  /** Whoever answers for one origin has no say about another: messages, and a token with them, stay where they belong. */
+  #setEndpoint(data: string): void {
+    const base = new URL(this.options.url);
+    const endpoint = URL.canParse(data, base.href) ? new URL(data, base) : undefined;
+    if (endpoint?.origin !== base.origin) {
+      throw new NfrxError("upstream_error", "the MCP server names an endpoint on another origin");
+    }
+    this.#endpoint.resolve(endpoint.href);
+  }
+
+  async #post(line: string): Promise<void> {
+    const url = await this.#endpoint.promise;
+    const headers = { "content-type": "application/json" };
+    const response = await this.#fetch(url, { method: "POST", headers, body: line });
+    await response.body?.cancel();
+    if (!response.ok) throw new NfrxError("upstream_error", `the MCP server answers a message with ${response.status}`);
+  }
+
+  /** A request that could not be sent gets its answer from us. */
+  #notSent(line: string, reason: string): void {
+    const [message]: (Message | undefined)[] = readMessages(line).messages;
+    if (message?.kind !== "request" || this.#ended) {
+      this.options.log.warn({ reason, method: message?.method }, "a message could not be sent to the MCP server");
+      return;
+    }
+    for (const answer of readMessages(errorText(message.id, SERVER_ERROR, reason)).messages)
+      this.events.message(answer);
+  }
+
+  async #fetch(url: string, init: BunFetchRequestInit & { headers: Record<string, string> }): Promise<Response> {
+    const { headers = () => ({}), fetch: ask = fetch } = this.options;
+    return await ask(url, {
+      ...init,
+      headers: { ...init.headers, ...(await headers()) },
+      signal: this.#abort.signal,
+      // Another address is another server.
+      redirect: "manual",
+      timeout: false,
+    });
+  }
+}

@@ -1,0 +1,53 @@
+// What a provider says of itself as a protected resource (RFC 9728).
+import { bytesUpTo } from "../../lib/bytes.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
+
+/** Bytes of a provider's metadata as a protected resource. */
+const METADATA_BYTES = 256 * 1024;
+
+export interface MetadataOptions {
+  /** Milliseconds that the provider has for an answer. */
+  timeoutMs: number;
+  /** Aborts when whoever asked has gone away. */
+  signal: AbortSignal;
+  /** Further settings of the requests, for TLS. */
+  init?: BunFetchRequestInit;
+}
+
+/**
+ * The metadata of the provider at `url`, as it gives it: from the address made of its own path, else from the one at the
+ * root. Answers 200 with the provider's bytes, or 404 without any when it has none at either place. It is asked for
+ * without credentials, as the metadata is what says where to get them. Rejects with an NfrxError when the provider is not
+ * well, too slow, or says too much, and as `fetch` does when it cannot be reached.
+ */
+export async function fetchMetadata(url: string, { timeoutMs, signal, init }: MetadataOptions): Promise<Response> {
+  const late = AbortSignal.timeout(timeoutMs);
+  const places = new Set([resourceMetadataUrl(url), new URL(url).origin + RESOURCE_METADATA_PATH]);
+  try {
+    for (const place of places) {
+      const bytes = await ask(place, { ...init, signal: AbortSignal.any([signal, late]) });
+      if (bytes !== undefined) return new Response(bytes, { headers: { "content-type": "application/json" } });
+    }
+  } catch (error) {
+    if (late.aborted && !signal.aborted)
+      throw new NfrxError("timeout", "the provider is too slow with its metadata", { cause: error });
+    throw error;
+  }
+  return new Response(null, { status: 404 });
+}
+
+/** What is found there, or undefined when nothing is. */
+async function ask(place: string, init: BunFetchRequestInit): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  // A redirect is not followed: it would let the provider send this agent anywhere on its network.
+  const response = await fetch(place, { ...init, headers: { accept: "application/json" }, redirect: "manual" });
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    if (response.status < 500) return undefined;
+    throw new NfrxError("upstream_error", `the provider answers ${response.status} when asked for its metadata`);
+  }
+  const bytes = await bytesUpTo(METADATA_BYTES, response.body);
+  if (bytes === undefined)
+    throw new NfrxError("upstream_error", `the provider's metadata has more than ${METADATA_BYTES} bytes`);
+  return bytes;
+}

@@ -1,0 +1,111 @@
+import type { Clock } from "../../../lib/time.ts";
+import { eventId, type Replay } from "./replay.ts";
+import { frame, primingFrame, SseBody } from "./sse-body.ts";
+
+/** Events that wait for a client to open its stream, when nobody else can take them; the oldest go first. */
+export const WAITING_EVENTS = 256;
+/** Bytes of such events. */
+export const WAITING_BYTES = 1024 * 1024;
+
+/**
+ * The events of one stream of a session, whether a client is connected or not: what is published goes to whoever is
+ * connected and is kept for whoever comes back.
+ */
+export class EventStream {
+  #count = 0;
+  #body: SseBody | undefined;
+  #finished = false;
+  /** What nobody was there for, where `holds`. */
+  readonly #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+
+  constructor(
+    readonly number: number,
+    private readonly replay: Replay,
+    private readonly clock: Clock,
+    private readonly events: {
+      /** A client has left, by itself or because it was too slow. */
+      left(stream: EventStream): void;
+      full(body: SseBody, full: boolean): void;
+    },
+    /** Keeps what nobody was there for until a client connects, instead of leaving it to those who resume. */
+    private readonly holds = false,
+  ) {}
+
+  get connected(): boolean {
+    return this.#body !== undefined;
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Where the stream stands. */
+  get count(): number {
+    return this.#count;
+  }
+
+  publish(text: string): void {
+    const count = ++this.#count;
+    const bytes = frame(text, eventId(this.number, count));
+    this.replay.add(this.number, count, bytes);
+    if (this.#body !== undefined) this.#body.write(bytes);
+    else if (this.holds) this.#hold(bytes);
+  }
+
+  /** A body for a client that is new to the stream. */
+  connect(signal: AbortSignal, primed: boolean): ReadableStream<Uint8Array> {
+    const body = this.#open(signal);
+    if (primed) body.write(primingFrame(eventId(this.number, this.#count)));
+    for (const bytes of this.#waiting.splice(0)) body.write(bytes);
+    this.#waitingBytes = 0;
+    return body.stream;
+  }
+
+  /** A body for a client that has seen the stream up to its `count`-th event; one that is still connected is cut off. */
+  resume(signal: AbortSignal, count: number): ReadableStream<Uint8Array> {
+    this.#body?.cut(new Error("another connection has taken up this stream"));
+    const body = this.#open(signal);
+    this.#waiting.length = this.#waitingBytes = 0;
+    for (const { bytes } of this.replay.after(this.number, count)) body.write(bytes);
+    if (this.#finished) this.#end();
+    return body.stream;
+  }
+
+  /** Nothing more will be published. */
+  finish(): void {
+    this.#finished = true;
+    this.#end();
+  }
+
+  #end(): void {
+    const body = this.#body;
+    this.#body = undefined;
+    body?.end();
+  }
+
+  #open(signal: AbortSignal): SseBody {
+    const body: SseBody = new SseBody(
+      this.clock,
+      {
+        gone: () => {
+          if (this.#body !== body) return;
+          this.#body = undefined;
+          this.events.left(this);
+        },
+        full: full => this.events.full(body, full),
+      },
+      signal,
+    );
+    if (!signal.aborted) this.#body = body;
+    return body;
+  }
+
+  #hold(bytes: Uint8Array): void {
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    while (this.#waiting.length > WAITING_EVENTS || (this.#waitingBytes > WAITING_BYTES && this.#waiting.length > 1)) {
+      this.#waitingBytes -= this.#waiting.shift()?.length ?? 0;
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import { type Clock, pause } from "../../../lib/time.ts";
+
+/** Milliseconds that processes get which a server left behind, between SIGTERM and SIGKILL. */
+export const LEFT_BEHIND_MS = 500;
+
+interface Leader {
+  readonly pid: number;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Signals the whole group of a process that was started as its leader. */
+export function killGroup(leader: Leader, signal: NodeJS.Signals): void {
+  // Windows knows no groups, and there the leader must do.
+  if (process.platform === "win32") leader.kill(signal);
+  else signalGroup(leader.pid, signal);
+}
+
+/** After the leader has ended: ends what it left behind in its group. */
+export async function leaderGone(leader: Leader, clock: Clock): Promise<void> {
+  if (process.platform === "win32" || !signalGroup(leader.pid, "SIGTERM")) return;
+  await pause(clock, LEFT_BEHIND_MS);
+  signalGroup(leader.pid, "SIGKILL");
+}
+
+/** False when nobody is in the group. */
+function signalGroup(group: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(-group, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}

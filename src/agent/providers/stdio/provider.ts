@@ -1,0 +1,27 @@
+import { childOpener } from "./child.ts";
+import { SessionManager, type SessionsOptions } from "./manager.ts";
+import { Starts } from "./starts.ts";
+
+export interface StdioOptions extends SessionsOptions {
+  command: string;
+  args: readonly string[];
+  /** Added to the few variables that every program needs. */
+  env: Readonly<Record<string, string>>;
+  workdir: string | undefined;
+  /** Bytes of one message of the server. */
+  lineBytes: number;
+  random?: () => number;
+}
+
+/**
+ * A server that is a program, and speaks by its standard input and output. Providers of one program should share their
+ * `starts`, or one that is closed and opened anew forgets that the program keeps crashing.
+ */
+export function stdioProvider(options: StdioOptions, starts = stdioStarts(options)): SessionManager {
+  return new SessionManager({ ...options, starts });
+}
+
+/** How the program is started, and what became of it. */
+export function stdioStarts(options: StdioOptions): Starts {
+  return new Starts(childOpener(options), options.clock, options.random);
+}

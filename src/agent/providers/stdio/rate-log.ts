@@ -1,0 +1,33 @@
+import type { Clock } from "../../../lib/time.ts";
+
+/** Lines of one server's own output that are logged in a minute; more are counted. */
+export const SERVER_LOG_LINES = 60;
+/** Characters of one such line. */
+export const SERVER_LOG_CHARS = 1000;
+
+const MINUTE_MS = 60_000;
+
+/** Passes on what another program says, in bounded number and length, and how much was left out. */
+export class RateLog {
+  #since: number;
+  #lines = 0;
+  #dropped = 0;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly write: (fields: object, message: string) => void,
+  ) {
+    this.#since = clock.now();
+  }
+
+  line(text: string, message: string): void {
+    const now = this.clock.now();
+    if (now - this.#since >= MINUTE_MS) {
+      if (this.#dropped > 0) this.write({ lines: this.#dropped }, "lines of the MCP server that were not logged");
+      this.#since = now;
+      this.#lines = this.#dropped = 0;
+    }
+    if (this.#lines++ < SERVER_LOG_LINES) this.write({ line: text.slice(0, SERVER_LOG_CHARS) }, message);
+    else this.#dropped++;
+  }
+}

@@ -1,0 +1,149 @@
+import { type Clock, every, type Timer } from "../../../lib/time.ts";
+
+/** Milliseconds between comments on a quiet event stream, which keep what lies between from cutting it. */
+export const SSE_KEEPALIVE_MS = 15_000;
+/** Bytes of events that wait for a slow client before its server is read no further. */
+export const SSE_HIGH_WATER = 1024 * 1024;
+/** Milliseconds after which a client that takes nothing of what waits for it is cut off. */
+export const SSE_STALL_MS = 30_000;
+
+export interface BodyEvents {
+  /** The client is gone, or was cut off. Said once, and not after `end`. */
+  gone(): void;
+  /** More than SSE_HIGH_WATER waits (true), or no longer so. */
+  full?(full: boolean): void;
+}
+
+/** The body of an event stream: what was written waits until the client takes it. */
+export class SseBody {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #queue: Uint8Array[] = [];
+  #unread = 0;
+  #full = false;
+  #over: { error?: unknown } | undefined;
+  #wake: (() => void) | undefined;
+  #stall: Timer | undefined;
+  readonly #keepAlive: Timer;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly events: BodyEvents,
+    signal?: AbortSignal,
+  ) {
+    this.stream = new ReadableStream<Uint8Array>(
+      { pull: controller => this.#pull(controller), cancel: () => this.#lost() },
+      { highWaterMark: 0 },
+    );
+    this.#keepAlive = every(clock, SSE_KEEPALIVE_MS, () => {
+      if (this.#queue.length === 0) this.write(KEEPALIVE);
+    });
+    // Of a client that left before it began nothing is told.
+    if (signal?.aborted) this.#finish({});
+    else signal?.addEventListener("abort", () => this.#lost(), { once: true });
+  }
+
+  /** Bytes that wait for the client. */
+  get unread(): number {
+    return this.#unread;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#over !== undefined) return;
+    this.#queue.push(bytes);
+    this.#unread += bytes.length;
+    if (this.#unread > SSE_HIGH_WATER) this.#setFull(true);
+    this.#wake?.();
+  }
+
+  /** Ends the stream after what waits. */
+  end(): void {
+    this.#finish({});
+  }
+
+  /** Cuts the client off; what waits for it is dropped. */
+  cut(error: unknown): void {
+    if (this.#over !== undefined) return;
+    this.#drop();
+    this.#finish({ error });
+    this.events.gone();
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    for (;;) {
+      const next = this.#queue.shift();
+      if (next !== undefined) {
+        this.#unread -= next.length;
+        this.#stall?.cancel();
+        this.#stall = undefined;
+        if (this.#unread <= SSE_HIGH_WATER) this.#setFull(false);
+        else this.#watch();
+        return controller.enqueue(next);
+      }
+      if (this.#over !== undefined)
+        return "error" in this.#over ? controller.error(this.#over.error) : controller.close();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await promise;
+      this.#wake = undefined;
+    }
+  }
+
+  #lost(): void {
+    this.#drop();
+    if (this.#over !== undefined) return;
+    this.#finish({});
+    this.events.gone();
+  }
+
+  #drop(): void {
+    this.#queue.length = 0;
+    this.#unread = 0;
+  }
+
+  #finish(how: { error?: unknown }): void {
+    if (this.#over !== undefined) return;
+    this.#over = how;
+    this.#keepAlive.cancel();
+    this.#setFull(false);
+    this.#wake?.();
+  }
+
+  #setFull(full: boolean): void {
+    if (full === this.#full) return;
+    this.#full = full;
+    if (full) {
+      this.#watch();
+    } else {
+      this.#stall?.cancel();
+      this.#stall = undefined;
+    }
+    this.events.full?.(full);
+  }
+
+  #watch(): void {
+    this.#stall ??= this.clock.after(
+      SSE_STALL_MS,
+      () => this.cut(new Error("the client takes nothing of what waits for it")),
+      true,
+    );
+  }
+}
+
+const KEEPALIVE = Buffer.from(": keepalive\n\n");
+
+/** One event. `data` is one line; its id may be missing. */
+export function frame(data: string, id?: string): Uint8Array {
+  return Buffer.from(`event: message\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`);
+}
+
+/** An event with an id and nothing else, by which a stream can be taken up again before anything has come. */
+export function primingFrame(id: string): Uint8Array {
+  return Buffer.from(`id: ${id}\ndata: \n\n`);
+}
+
+/** The headers of every event stream. */
+export const SSE_HEADERS: Readonly<Record<string, string>> = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+};

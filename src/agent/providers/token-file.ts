@@ -1,0 +1,105 @@
+// The file that keeps a token between runs.
+import { createHash, randomUUID } from "node:crypto";
+import { chmodSync, readFileSync, statSync } from "node:fs";
+import { mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+import type { Logger } from "../../lib/log.ts";
+import { HEADER_TOKEN } from "./token-request.ts";
+
+/** Bytes of a file with a token; a larger one is not read. */
+const FILE_BYTES = 64 * 1024;
+
+/** Times are milliseconds since 1970. */
+const kept = z.object({
+  /** Whose token it is: a digest of the token server, the client and the scopes. */
+  client: z.string(),
+  access_token: z.string().regex(HEADER_TOKEN),
+  refresh_token: z.string().min(1).optional(),
+  obtained_at: z.number(),
+  /** Missing when the server did not say. */
+  expires_at: z.number().optional(),
+});
+
+export type KeptToken = Omit<z.infer<typeof kept>, "client">;
+
+/** Whose token a file may hold. */
+export interface TokenOwner {
+  tokenUrl: string;
+  clientId: string;
+  scopes: readonly string[];
+}
+
+/**
+ * Keeps a client's token in a file that only its owner can read. Nothing that goes wrong with the file is more than a
+ * warning: without it a token is asked for at the next start.
+ */
+export class TokenFile {
+  readonly #client: string;
+
+  constructor(
+    private readonly path: string,
+    { tokenUrl, clientId, scopes }: TokenOwner,
+    private readonly log: Logger,
+  ) {
+    this.#client = createHash("sha256")
+      .update(JSON.stringify([tokenUrl, clientId, scopes]))
+      .digest("hex");
+  }
+
+  /** The token that an earlier run left, or undefined where there is none of this client. */
+  read(): KeptToken | undefined {
+    try {
+      const { client, ...token } = kept.parse(JSON.parse(this.#text()));
+      if (client === this.#client) return token;
+      this.#ignored("it holds the token of another client");
+    } catch (error) {
+      const code = codeOf(error);
+      // The message of what does not parse would quote it.
+      if (code !== "ENOENT")
+        this.#ignored(code ?? (error instanceof FileRefused ? error.message : "it cannot be read"));
+    }
+    return undefined;
+  }
+
+  /** Replaces the file at once or not at all; whoever reads it meanwhile sees the old one or the new one. */
+  async write(token: KeptToken): Promise<void> {
+    const fresh = `${this.path}.${randomUUID()}.tmp`;
+    try {
+      await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
+      const file = await open(fresh, "wx", 0o600);
+      try {
+        await file.writeFile(`${JSON.stringify({ client: this.#client, ...token })}\n`);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(fresh, this.path);
+    } catch (error) {
+      await rm(fresh, { force: true }).catch(() => {});
+      this.log.warn({ file: this.path, reason: codeOf(error) }, "the token cannot be kept in its file");
+    }
+  }
+
+  #text(): string {
+    const found = statSync(this.path);
+    if (!found.isFile()) throw new FileRefused("it is not a file");
+    if (found.size > FILE_BYTES) throw new FileRefused("it is too large");
+    if (process.platform !== "win32" && (found.mode & 0o077) !== 0) {
+      chmodSync(this.path, 0o600);
+      this.log.warn({ file: this.path }, "others could read the token in its file; now they cannot");
+    }
+    return readFileSync(this.path, "utf8");
+  }
+
+  #ignored(reason: string): void {
+    this.log.warn({ file: this.path, reason }, "the file with the token is ignored");
+  }
+}
+
+/** A file that is not what it should be; its message may be shown. */
+class FileRefused extends Error {}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,240 @@
+// One request to a token server, by way of oauth4webapi.
+import * as oauth from "oauth4webapi";
+import { bytesUpTo } from "../../lib/bytes.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+
+/** Bytes of a token server's answer. */
+const ANSWER_BYTES = 64 * 1024;
+/** Seconds that a token server may tell a client to stay away; a longer time is cut. */
+const RETRY_AFTER_MAX_S = 300;
+/** Characters of a token server's own explanation that are logged. */
+const EXPLANATION_MAX = 300;
+
+/** What an HTTP header carries unharmed, without spaces: all that a token may hold. */
+export const HEADER_TOKEN = /^[\x21-\x7e]+$/;
+
+export interface TokenServer {
+  tokenUrl: string;
+  clientId: string;
+  /** Missing for a client that only names itself. */
+  clientSecret: string | undefined;
+  scopes: readonly string[];
+}
+
+/** What a token server gave. */
+export interface Grant {
+  accessToken: string;
+  refreshToken: string | undefined;
+  /** Missing when the server did not say. */
+  lifetimeMs: number | undefined;
+}
+
+/** What a token server would not give. */
+interface Refusal {
+  status: number;
+  /** The word of RFC 6749, section 5.2, where it said one. */
+  word: string | undefined;
+  explanation: string | undefined;
+}
+
+/** Refusals of clients that have proved who they are: to prove it in another way would not help. */
+const PROVEN = new Set(["invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]);
+
+/**
+ * Asks a token server. Errors are NfrxErrors whose messages may be shown to anybody: `upstream_error` when the server
+ * refuses or answers what is no token, `provider_unavailable` when it cannot be asked now. What a server says of its
+ * refusal is logged; no secret is in either.
+ */
+export class TokenClient {
+  readonly #server: oauth.AuthorizationServer;
+  readonly #client: oauth.Client;
+  /** The ways to prove who the client is; the one that worked last comes first. */
+  readonly #proofs: oauth.ClientAuth[];
+
+  constructor(
+    private readonly options: TokenServer,
+    private readonly log: Logger,
+  ) {
+    const { tokenUrl, clientId, clientSecret } = options;
+    this.#server = { issuer: new URL(tokenUrl).origin, token_endpoint: tokenUrl };
+    this.#client = { client_id: clientId };
+    // Every server must take the first and many take only the second (RFC 6749, section 2.3.1).
+    this.#proofs =
+      clientSecret === undefined ? [oauth.None()] : [basic(clientSecret), oauth.ClientSecretPost(clientSecret)];
+  }
+
+  /** A token for the refresh token, or for the client's own credentials when there is none or the server refuses it. */
+  async request(refreshToken: string | undefined, signal: AbortSignal): Promise<Grant> {
+    if (refreshToken !== undefined) {
+      const renewed = await this.#prove(refreshToken, signal);
+      // A server that keeps the refresh token as it is need not repeat it.
+      if (isGrant(renewed)) return { ...renewed, refreshToken: renewed.refreshToken ?? refreshToken };
+      this.#tell(renewed, "the token server refuses the refresh token", refreshToken);
+    }
+    const grant = await this.#prove(undefined, signal);
+    if (isGrant(grant)) return grant;
+    this.#tell(grant, "the token server refuses to give a token");
+    const what = grant.word ?? `it answers ${grant.status}`;
+    throw new NfrxError("upstream_error", `the provider's token server refuses to give a token: ${what}`);
+  }
+
+  /** Asks, and asks again with another proof where the first may be what the server refuses. */
+  async #prove(refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | Refusal> {
+    const [first = oauth.None(), second] = this.#proofs;
+    const answer = await this.#ask(first, refreshToken, signal);
+    if (second === undefined || isGrant(answer) || PROVEN.has(answer.word ?? "")) return answer;
+    const other = await this.#ask(second, refreshToken, signal);
+    if (isGrant(other) || PROVEN.has(other.word ?? "")) {
+      this.#proofs.reverse();
+      return other;
+    }
+    // Both are refused: what was said to the proof that every server must know tells more.
+    return answer;
+  }
+
+  async #ask(proof: oauth.ClientAuth, refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | Refusal> {
+    let status = 0;
+    const options = {
+      signal,
+      // The options have let through only addresses where this is safe.
+      [oauth.allowInsecureRequests]: true,
+      [oauth.customFetch]: async (url: string, init: oauth.CustomFetchOptions<"POST", URLSearchParams>) => {
+        const response = await this.#send(url, init);
+        status = response.status;
+        return response;
+      },
+    };
+    const { scopes } = this.options;
+    try {
+      const response =
+        refreshToken === undefined
+          ? await oauth.clientCredentialsGrantRequest(
+              this.#server,
+              this.#client,
+              proof,
+              scopes.length === 0 ? {} : { scope: scopes.join(" ") },
+              options,
+            )
+          : await oauth.refreshTokenGrantRequest(this.#server, this.#client, proof, refreshToken, options);
+      return grantOf(await oauth.processGenericTokenEndpointResponse(this.#server, this.#client, response));
+    } catch (error) {
+      if (error instanceof NfrxError) throw error;
+      if (error instanceof oauth.ResponseBodyError)
+        return { status, word: wordOf(error.error), explanation: error.error_description };
+      if (status >= 400) return { status, word: undefined, explanation: undefined };
+      // What the library found wrong goes no further: it may hold the answer, and that the token.
+      throw new NfrxError("upstream_error", `the provider's token server answers ${status} without a usable token`);
+    }
+  }
+
+  /** One POST and the whole of its answer, of which the library gets what we use. */
+  async #send(url: string, init: oauth.CustomFetchOptions<"POST", URLSearchParams>): Promise<Response> {
+    try {
+      // A connection of its own: a pooled one may be closed by the server just when it is used again.
+      const response = await fetch(url, { ...init, signal: init.signal ?? null, keepalive: false });
+      const { status, headers } = response;
+      const bytes = await bytesUpTo(ANSWER_BYTES, response.body);
+      if (bytes === undefined)
+        throw new NfrxError(
+          "upstream_error",
+          `the provider's token server answers with more than ${ANSWER_BYTES} bytes`,
+        );
+      if (status === 429 || status >= 500) throw unavailable(`answers ${status}`, retryAfter(headers));
+      // Without its WWW-Authenticate, which would hide the error in the body.
+      return new Response(relevant(bytes), { status, headers: { "content-type": "application/json" } });
+    } catch (error) {
+      if (error instanceof NfrxError) throw error;
+      // Not its message, which may quote the address with all that is in it.
+      throw unavailable(init.signal?.aborted ? "is too slow" : `cannot be reached (${codeOf(error)})`);
+    }
+  }
+
+  #tell({ status, word, explanation }: Refusal, message: string, refreshToken?: string): void {
+    const { clientSecret } = this.options;
+    const told = explanation === undefined ? undefined : harmless(explanation, [clientSecret, refreshToken]);
+    this.log.warn({ status, oauth_error: word, explanation: told }, message);
+  }
+}
+
+/**
+ * The client's id and secret in an Authorization header. The library's own writes `-` and `_` as %2D and %5F; servers that
+ * forget to decode, of which there are some, then know no client whose id is a UUID.
+ */
+function basic(clientSecret: string): oauth.ClientAuth {
+  return (_server, { client_id }, _body, headers) => {
+    headers.set("authorization", `Basic ${btoa(`${formEncoded(client_id)}:${formEncoded(clientSecret)}`)}`);
+  };
+}
+
+function formEncoded(text: string): string {
+  return new URLSearchParams([["", text]]).toString().slice(1);
+}
+
+/**
+ * The answer as the library reads it: without members that are null, which some servers write for "none", and without an
+ * id token, which nobody asked for and which it could only check against an issuer that nobody has named.
+ */
+function relevant(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | string {
+  try {
+    const answer: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    if (typeof answer !== "object" || answer === null || Array.isArray(answer)) return bytes;
+    const members = Object.entries(answer).filter(([name, value]) => value !== null && name !== "id_token");
+    return JSON.stringify(Object.fromEntries(members));
+  } catch {
+    return bytes;
+  }
+}
+
+function grantOf({ access_token, token_type, refresh_token, expires_in }: oauth.TokenEndpointResponse): Grant {
+  if (token_type !== "bearer" || !HEADER_TOKEN.test(access_token)) throw new Error("not a bearer token");
+  return {
+    accessToken: access_token,
+    refreshToken: refresh_token,
+    lifetimeMs: expires_in === undefined ? undefined : expires_in * 1000,
+  };
+}
+
+function isGrant(answer: Grant | Refusal): answer is Grant {
+  return "accessToken" in answer;
+}
+
+/** The server's word for its refusal, if it is one that anybody may read: nothing that could be a secret sent back. */
+function wordOf(word: string): string | undefined {
+  return WORDS.has(word) ? word : undefined;
+}
+
+/** RFC 6749, sections 5.2 and 4.1.2.1; RFC 8707, section 2; RFC 8628, section 3.5. */
+const WORDS = new Set([
+  ...PROVEN,
+  "invalid_request",
+  "invalid_client",
+  "access_denied",
+  "server_error",
+  "temporarily_unavailable",
+  "invalid_target",
+  "slow_down",
+]);
+
+/** A server's text for the log, unless it holds one of the secrets in any form in which it was sent. */
+function harmless(text: string, secrets: readonly (string | undefined)[]): string {
+  const lower = text.toLowerCase();
+  const holds = (form: string) => lower.includes(form.toLowerCase());
+  const leaks = secrets.some(secret => secret !== undefined && [secret, formEncoded(secret)].some(holds));
+  if (leaks || /\bbasic\s/.test(lower)) return "withheld, as it holds a secret";
+  return text.replace(/[^\x20-\x7e]/g, " ").slice(0, EXPLANATION_MAX);
+}
+
+function unavailable(what: string, retryAfterSeconds?: number): NfrxError {
+  const detail = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  return new NfrxError("provider_unavailable", `the provider's token server ${what}`, detail);
+}
+
+function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get("retry-after");
+  return value !== null && /^\d+$/.test(value) ? Math.min(Number(value), RETRY_AFTER_MAX_S) : undefined;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
+}

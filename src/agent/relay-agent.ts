@@ -1,0 +1,145 @@
+import type { Logger } from "../lib/log.ts";
+import { type Clock, systemClock } from "../lib/time.ts";
+import { wireOf } from "../protocol/pair.ts";
+import { FirstOf, type Way } from "./providers/choose.ts";
+import { HttpProvider } from "./providers/http.ts";
+import { type LegacySseOptions, legacySseProvider, legacySseStarts } from "./providers/legacy-sse.ts";
+import { oauthCredentials } from "./providers/oauth.ts";
+import { stdioProvider, stdioStarts } from "./providers/stdio/provider.ts";
+import { relayService } from "./relay.ts";
+import { Agent, type AgentOptions } from "./run.ts";
+
+/** What a relay can be told of its provider; the options of the same names. */
+export interface ProviderSettings {
+  providerUrl: string;
+  authToken: string | undefined;
+  authMode: "shield" | "end-to-end";
+  replicas: boolean;
+  transportOrder: readonly ("stdio" | "http" | "oauth" | "legacy-sse")[];
+  initTimeoutMs: number;
+  maxInflight: number;
+  httpAllowStreaming: boolean;
+  protocolVersion: string | undefined;
+  enableLegacySse: boolean;
+  sessionlessCompat: boolean;
+  sessionIdleMs: number;
+  maxSessions: number;
+  maxLineBytes: number;
+  stdioCommand: string | undefined;
+  stdioArgs: readonly string[];
+  stdioEnv: Readonly<Record<string, string>>;
+  stdioWorkdir: string | undefined;
+  httpUrl: string | undefined;
+  httpTimeoutMs: number;
+  httpInsecureSkipVerify: boolean;
+  oauthEnabled: boolean;
+  oauthTokenUrl: string | undefined;
+  oauthClientId: string | undefined;
+  oauthClientSecret: string | undefined;
+  oauthScopes: readonly string[];
+  oauthTokenFile: string | undefined;
+}
+
+export interface RelayAgentOptions
+  extends Omit<AgentOptions, "module" | "service" | "clientId" | "maxConcurrency" | "wire"> {
+  /** The id under which the relay is reached; a random one when there is none. */
+  id: string | undefined;
+  provider: ProviderSettings;
+}
+
+/** Calls at once that a relay without a limit of its own states; the broker has a limit. */
+const UNLIMITED = 1_000_000;
+
+/** An agent that makes a private MCP server reachable. */
+export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgentOptions): Agent {
+  const id = given || crypto.randomUUID();
+  // Callers must be told it.
+  if (id !== given) rest.log.info({ id }, "without CLIENT_ID the relay has this id until it is started anew");
+  const clock = rest.clock ?? systemClock;
+  const ways = waysOf(settings, clock, rest.log);
+  const provider = new FirstOf(ways, settings.initTimeoutMs, rest.log);
+  const service = relayService({
+    id,
+    provider,
+    address: ways.map(way => way.name).join(", "),
+    authToken: settings.authToken,
+    endToEnd: settings.authMode === "end-to-end",
+    streaming: settings.httpAllowStreaming,
+    maxInflight: settings.maxInflight,
+    replicas: settings.replicas,
+    clock,
+  });
+  const maxConcurrency = settings.maxInflight > 0 ? settings.maxInflight : UNLIMITED;
+  // The connection's own id is not the relay's: one that comes back takes its old connection's place, another does not.
+  return new Agent({
+    ...rest,
+    module: "mcp",
+    service,
+    clientId: undefined,
+    maxConcurrency,
+    wire: version => wireOf(version, "mcp"),
+  });
+}
+
+/** The ways to the provider that the options describe, in the order to try them. */
+function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
+  const url = settings.httpUrl ?? settings.providerUrl;
+  const { httpTimeoutMs: timeoutMs, httpInsecureSkipVerify: insecureSkipVerify, stdioCommand } = settings;
+  const { sessionlessCompat, sessionIdleMs, maxSessions, initTimeoutMs, protocolVersion } = settings;
+  const lineBytes = settings.maxLineBytes;
+  const shared = {
+    sessionlessCompat,
+    sessionIdleMs,
+    maxSessions,
+    initTimeoutMs,
+    protocolVersion,
+    lineBytes,
+    clock,
+    log,
+  };
+  const http = { url, timeoutMs, insecureSkipVerify };
+  const credentials = credentialsOf(settings, clock, log);
+  const known: Record<(typeof settings.transportOrder)[number], Way | undefined> = {
+    stdio: stdioCommand === undefined ? undefined : stdioWay(settings, stdioCommand, shared),
+    // With credentials it is the next way: asked without them a server would only refuse.
+    http: credentials === undefined ? { name: url, open: () => new HttpProvider(http) } : undefined,
+    oauth: credentials && { name: `${url} with OAuth`, open: () => new HttpProvider({ ...http, credentials }) },
+    "legacy-sse": settings.enableLegacySse ? legacySseWay(url, shared) : undefined,
+  };
+  return settings.transportOrder.map(name => known[name]).filter(way => way !== undefined);
+}
+
+type Shared = Omit<LegacySseOptions, "url">;
+
+function stdioWay(settings: ProviderSettings, command: string, shared: Shared): Way {
+  const { stdioArgs: args, stdioEnv: env, stdioWorkdir: workdir } = settings;
+  const options = { ...shared, command, args, env, workdir };
+  // Made once, so that a program that keeps crashing is not started anew with every look at it.
+  const starts = stdioStarts(options);
+  return { name: command, open: () => stdioProvider(options, starts) };
+}
+
+function legacySseWay(url: string, shared: Shared): Way {
+  const options = { ...shared, url };
+  const starts = legacySseStarts(options);
+  return { name: `${url} in the way of 2024`, open: () => legacySseProvider(options, starts) };
+}
+
+/** Made once, so that what it knows of tokens and failures outlives a provider that goes away. */
+function credentialsOf(
+  settings: ProviderSettings,
+  clock: Clock,
+  log: Logger,
+): ReturnType<typeof oauthCredentials> | undefined {
+  const { oauthEnabled, oauthTokenUrl: tokenUrl, oauthClientId: clientId } = settings;
+  if (!oauthEnabled || tokenUrl === undefined || clientId === undefined) return undefined;
+  return oauthCredentials({
+    tokenUrl,
+    clientId,
+    clientSecret: settings.oauthClientSecret,
+    scopes: settings.oauthScopes,
+    tokenFile: settings.oauthTokenFile,
+    clock,
+    log,
+  });
+}

@@ -1,0 +1,155 @@
+// The service of a relay: requests for MCP from the tunnel, answers of a provider.
+import { timingSafeEqual } from "node:crypto";
+import { NfrxError } from "../lib/errors.ts";
+import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens } from "../lib/http.ts";
+import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
+import type { Clock } from "../lib/time.ts";
+import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
+import type { RequestHead } from "../protocol/frames.ts";
+import type { Stream } from "../protocol/stream.ts";
+import { exchange } from "./forward.ts";
+import { collapsed } from "./providers/collapse.ts";
+import type { Provider } from "./providers/provider.ts";
+import type { Service } from "./service.ts";
+
+/** Bytes of a call that a relay holds. */
+const CALL_BYTES = 64 * 1024 * 1024;
+/** Milliseconds between looks at a provider. */
+const LOOK_MS = 15_000;
+/** Milliseconds that a provider has for an answer that shows that it is there. */
+const PROBE_MS = 30_000;
+/** Where the broker asks for a relay's own address and what is below it; the rest of the path is the provider's. */
+const RELAY_PATH = "/mcp";
+
+export interface RelayOptions {
+  /** The id under which it is reached. */
+  id: string;
+  provider: Provider;
+  /** Its address, for messages. */
+  address: string;
+  /** What callers must bring as bearer. */
+  authToken: string | undefined;
+  /** The caller's own `Authorization` goes through to the provider, and so does what that says of itself. */
+  endToEnd: boolean;
+  /** Passes event streams on; otherwise each call has one answer in JSON. */
+  streaming: boolean;
+  /** Calls at once; 0 is no limit. */
+  maxInflight: number;
+  /** Shares its id with other relays that say so too. */
+  replicas: boolean;
+  clock: Clock;
+}
+
+/** A provider as an agent's service. */
+export function relayService(options: RelayOptions): Service {
+  const { provider, id, clock } = options;
+  const token = options.authToken === undefined ? undefined : digest(options.authToken);
+  const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
+  const running = new Set<Stream>();
+
+  /** What a request gets instead of the provider's answer. */
+  const refusal = (stream: Stream, head: RequestHead, message: RpcMessage): Response | undefined => {
+    const given = bearerToken(new Headers(head.headers)) ?? "";
+    if (token !== undefined && !options.endToEnd && !timingSafeEqual(token, digest(given)))
+      return failure(401, "MCP_UNAUTHORIZED", "unauthorized", message.id, { "www-authenticate": "Bearer" });
+    if (!options.streaming && head.method === "GET" && head.path !== RESOURCE_METADATA_PATH)
+      return failure(405, undefined, "this relay keeps no streams open", message.id, { allow: "POST, DELETE" });
+    if (head.method !== "POST" || !asks(message)) return undefined;
+    if (running.size >= limit)
+      return failure(429, "MCP_LIMIT_EXCEEDED", "too many calls at once", message.id, { "retry-after": "1" });
+    running.add(stream);
+    return undefined;
+  };
+
+  const respond = async (stream: Stream, head: RequestHead, late: boolean, signal: AbortSignal): Promise<Response> => {
+    const body = await bodyOf(stream);
+    const message = readRpc(body ?? NOTHING);
+    if (late && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
+      throw new NfrxError("refused", "draining");
+    const refused = refusal(stream, head, message);
+    if (refused !== undefined) return refused;
+    if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
+      return provider.metadata(signal);
+    if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
+    const headers = toProvider(head.headers, options.endToEnd);
+    const rest = head.path.slice(RELAY_PATH.length);
+    const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
+    if (response.status === 401 && !options.endToEnd) {
+      // The provider's word on the relay's own credentials: a caller could do nothing with it.
+      await response.body?.cancel();
+      throw new NfrxError("upstream_error", "the provider refused the relay's credentials");
+    }
+    return options.streaming ? response : collapsed(response, Buffer.from(body ?? NOTHING).toString("utf8"));
+  };
+
+  return {
+    address: options.address,
+    pollMs: LOOK_MS,
+    facts: {
+      mcp_auth: options.endToEnd ? "end-to-end" : "shield",
+      ...(options.replicas && { mcp_replicas: "true" }),
+    },
+    models: [id],
+    async look() {
+      await provider.probe(AbortSignal.timeout(PROBE_MS));
+      return { models: [id], facts: {} };
+    },
+    servesLate: true,
+    async serve(stream, head, late) {
+      try {
+        await exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal));
+      } finally {
+        running.delete(stream);
+      }
+    },
+    sessions: () => provider.sessions,
+    lingers: ({ method, headers }) => listens(method, headerOf(headers, "accept")),
+    close: () => provider.close(),
+  };
+}
+
+/** The whole of a request's body, or null when it has none. */
+async function bodyOf(stream: Stream): Promise<Uint8Array | null> {
+  if (stream.arrived) return stream.take() ?? null;
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for (let chunk = await stream.read(); chunk !== null; chunk = await stream.read()) {
+    length += chunk.length;
+    if (length > CALL_BYTES) throw new NfrxError("too_large", `a relay takes at most ${CALL_BYTES} bytes of a call`);
+    chunks.push(chunk);
+  }
+  return length === 0 ? null : Buffer.concat(chunks, length);
+}
+
+/** The caller's headers as the provider gets them. */
+function toProvider(list: HeaderPairs, endToEnd: boolean): HeaderPairs {
+  const headers: HeaderPairs = [];
+  let encoding = false;
+  for (const [name, value] of list) {
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || lower === "host" || lower === "content-length" || lower === "origin") continue;
+    if (lower === "authorization" && !endToEnd) continue;
+    encoding ||= lower === "accept-encoding";
+    headers.push([name, value]);
+  }
+  // Without this Bun would ask for encodings that the caller may not read.
+  if (!encoding) headers.push(["accept-encoding", "identity"]);
+  return headers;
+}
+
+function failure(
+  status: number,
+  mcp: string | undefined,
+  message: string,
+  id: string | number | null,
+  headers: Record<string, string> = {},
+): Response {
+  const error = { code: -32_000, message, ...(mcp && { data: { mcp } }) };
+  return Response.json({ jsonrpc: "2.0", id, error }, { status, headers });
+}
+
+const NOTHING = new Uint8Array(0);
+
+function digest(text: string): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(text).digest();
+}

@@ -1,0 +1,104 @@
+import type { Clock } from "../../lib/time.ts";
+
+/** Names of methods that MCP does not have and that are told apart; what comes later is counted as `other`. */
+const OTHERS_MAX = 100;
+
+/** What servers are asked and told in any version of MCP, and what `readCall` says of what is no call. */
+const KNOWN: ReadonlySet<string> = new Set([
+  "initialize",
+  "ping",
+  "server/discover",
+  "completion/complete",
+  "elicitation/create",
+  "logging/setLevel",
+  "prompts/get",
+  "prompts/list",
+  "resources/list",
+  "resources/read",
+  "resources/subscribe",
+  "resources/templates/list",
+  "resources/unsubscribe",
+  "roots/list",
+  "sampling/createMessage",
+  "subscriptions/listen",
+  "tasks/cancel",
+  "tasks/get",
+  "tasks/list",
+  "tasks/result",
+  "tasks/update",
+  "tools/call",
+  "tools/list",
+  "notifications/cancelled",
+  "notifications/initialized",
+  "notifications/progress",
+  "notifications/roots/list_changed",
+  "metadata",
+  "batch",
+  "response",
+  "DELETE",
+  "GET",
+  "OPTIONS",
+  "POST",
+]);
+
+interface RunningCall {
+  relayId: string;
+  method: string;
+  startedAt: number;
+  began: number;
+}
+
+/** The calls that are under way, and how many of which method each relay has had; for the state. */
+export class Calls {
+  readonly #running = new Map<object, RunningCall & { id: string }>();
+  readonly #functions = new Map<string, Map<string, number>>();
+  readonly #others = new Set<string>();
+
+  constructor(
+    private readonly clock: Clock,
+    /** True while a relay of this id is connected. */
+    private readonly isRelay: (id: string) => boolean,
+  ) {}
+
+  /** The name under which a method is counted: callers may make up as many as they like. */
+  nameOf(method: string): string {
+    if (KNOWN.has(method) || this.#others.has(method)) return method;
+    if (this.#others.size >= OTHERS_MAX) return "other";
+    this.#others.add(method);
+    return method;
+  }
+
+  /** Counts a call in, by its name; call the returned function at its end. */
+  begin(relayId: string, id: string, method: string): () => void {
+    const key = {};
+    this.#running.set(key, { id, relayId, method, startedAt: this.clock.wall(), began: this.clock.now() });
+    if (this.isRelay(relayId)) this.#count(relayId, method);
+    return () => this.#running.delete(key);
+  }
+
+  /** Forgets a relay that is gone. */
+  forget(relayId: string): void {
+    this.#functions.delete(relayId);
+  }
+
+  functionsOf(relayId: string): Record<string, number> {
+    return Object.fromEntries(this.#functions.get(relayId) ?? []);
+  }
+
+  #count(relayId: string, method: string): void {
+    const counts = this.#functions.get(relayId) ?? new Map<string, number>();
+    counts.set(method, (counts.get(method) ?? 0) + 1);
+    this.#functions.set(relayId, counts);
+  }
+
+  /** The calls under way, as the state shows them. */
+  list(): object[] {
+    return [...this.#running.values()].map(({ id, relayId, method, startedAt, began }) => ({
+      id,
+      client_id: relayId,
+      method,
+      started_at: new Date(startedAt).toISOString(),
+      duration_ms: Math.round(this.clock.now() - began),
+    }));
+  }
+}

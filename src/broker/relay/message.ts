@@ -1,0 +1,26 @@
+import { asks, readRpc } from "../../lib/json-rpc.ts";
+import type { RequestBody } from "../proxy/body.ts";
+
+/** Characters of a method's name that are kept. */
+const METHOD_MAX = 64;
+
+/** What the broker reads of a call: for its metrics, its limits and its own errors, never to change anything. */
+export interface Call {
+  /** The JSON-RPC method; the kind of message or the HTTP method where there is none. */
+  method: string;
+  id: string | number | null;
+  /**
+   * It begins no work: it listens, ends a session, or belongs to work that is under way, such as the answer to what a tool
+   * has asked. That could not end if such were turned away, so it takes no call's place.
+   */
+  beside: boolean;
+}
+
+/** Reads a small call. Anything else is named after its HTTP method. */
+export function readCall(httpMethod: string, body: RequestBody): Call {
+  if (httpMethod !== "POST") return { method: httpMethod, id: null, beside: true };
+  const message = readRpc(body.whole ? body.bytes : new Uint8Array(0));
+  const { kind, id } = message;
+  const method = kind === "request" || kind === "notification" ? message.method : kind === "unread" ? httpMethod : kind;
+  return { method: method.slice(0, METHOD_MAX), id, beside: !asks(message) };
+}

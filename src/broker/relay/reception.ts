@@ -1,0 +1,72 @@
+import { z } from "zod";
+import { type Register, registerMessage } from "../../protocol/messages.ts";
+import { wireOf } from "../../protocol/pair.ts";
+import type { Liveness } from "../../protocol/wire.ts";
+import type { Reception } from "../pool/connect.ts";
+
+/** How a relay of the older series introduces itself. */
+const oldGreeting = z.object({
+  id: z.string().max(128).nullish(),
+  client_name: z.string().nullish(),
+  client_key: z.string().nullish(),
+  token: z.string().nullish(),
+});
+
+/** The fact by which a relay says that it shares its id with others. */
+const REPLICAS = "mcp_replicas";
+
+/**
+ * How relays introduce themselves. One of ours registers as workers do, its id being the only model; one of the older
+ * series says its id alone, and is answered the one it has.
+ */
+export function relayReception(liveness: Liveness, seats: number): Reception {
+  return {
+    liveness,
+    wire: version => wireOf(version, "mcp"),
+    parse: text => parseOld(text, seats) ?? parseRegister(text),
+    objection: (register, pool) => {
+      const [id = ""] = register.models ?? [];
+      if (!/^[\w.~-]{1,128}$/.test(id)) return "the id must be 1 to 128 letters, digits, dots, dashes or underscores";
+      const holders = pool.registry
+        .offers(id)
+        .map(offer => offer.worker)
+        .filter(worker => worker.present && worker.id !== register.worker_id);
+      const shared = [register.agent_config, ...holders.map(holder => holder.facts)].every(
+        facts => facts?.[REPLICAS] === "true",
+      );
+      return holders.length === 0 || shared ? undefined : "id in use";
+    },
+    greeting: (register, version) => (version === 1 ? JSON.stringify({ id: register.models?.[0] }) : undefined),
+  };
+}
+
+function parseRegister(text: string): Register | undefined {
+  const register = registerMessage.safeParse(parse(text));
+  return register.success && register.data.models?.length === 1 ? register.data : undefined;
+}
+
+function parseOld(text: string, seats: number): Register | undefined {
+  const frame = parse(text);
+  if (typeof frame !== "object" || frame === null || "type" in frame) return undefined;
+  const old = oldGreeting.safeParse(frame);
+  if (!old.success) return undefined;
+  const id = old.data.id || crypto.randomUUID();
+  return registerMessage.parse({
+    type: "register",
+    // Each connection is a worker of its own, so that a second one cannot push the first aside.
+    worker_id: crypto.randomUUID(),
+    worker_name: old.data.client_name,
+    client_key: old.data.client_key,
+    token: old.data.token,
+    models: [id],
+    max_concurrency: seats,
+  });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,326 @@
+import type { Drain } from "../../lib/drain.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { headerOf, listens, relayHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
+import type { Endpoint, Method } from "../../modules/module.ts";
+import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
+import type { Stream } from "../../protocol/stream.ts";
+import { type Door, fingerprint } from "../auth.ts";
+import type { Worker } from "../pool/worker.ts";
+import { type BodyLimits, RequestBody, readBody } from "../proxy/body.ts";
+import { errorResponse, rpcError } from "../proxy/errors.ts";
+import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
+import type { PathParams, PeerServer } from "../proxy/pipeline.ts";
+import { peerOf } from "../proxy/pipeline.ts";
+import { passThrough, type RespondContext } from "../proxy/respond.ts";
+import type { Calls } from "./calls.ts";
+import type { Guard } from "./guard.ts";
+import { type Call, readCall } from "./message.ts";
+import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
+import { FOREIGN, type Sessions } from "./sessions.ts";
+
+/** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */
+export const RELAY_PATH = "/mcp";
+
+export interface RelayOptions extends ExchangeContext {
+  guard: Guard;
+  proxies: TrustedProxies;
+  /** Set when callers must bring the broker's own key. */
+  door: Door | undefined;
+  drain: Drain;
+  sessions: Sessions;
+  calls: Calls;
+  limits: BodyLimits;
+  maxAnswerBytes: number;
+}
+
+/** The way of a request to a relay: bytes pass both ways as they are, whatever they say. */
+export class Relay {
+  readonly #respond: RespondContext;
+
+  constructor(private readonly options: RelayOptions) {
+    const { clock, maxAnswerBytes } = options;
+    this.#respond = { clock, errors: "json-rpc", queueUpdateMs: 0, relayed: { maxBytes: maxAnswerBytes } };
+  }
+
+  /** Answers one request; never rejects. */
+  async handle(request: Request, server: PeerServer, params: PathParams): Promise<Response> {
+    const { drain, limits, metrics, log } = this.options;
+    const id = requestIdOf(request.headers);
+    let leave: (() => void) | undefined;
+    let body: RequestBody | undefined;
+    try {
+      const relayId = params["id"] ?? "";
+      const without = this.#admit(request, server);
+      const endpoint = ENDPOINTS[request.method];
+      if (endpoint === undefined)
+        throw new NfrxError("method_not_allowed", `a relay is not asked with ${request.method}`);
+      const late = drain.draining;
+      if (!late) leave = drain.enter();
+      const workerId = this.#workerOf(request.headers, relayId);
+      body = await readBody(request, limits, () => false);
+      server.timeout(request, 0);
+      const call = readCall(request.method, body);
+      // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
+      if (late && (!call.beside || request.method === "GET")) drain.enter();
+      // Nobody waits for the end of listening.
+      if (listens(request.method, request.headers.get("accept"))) leave?.();
+      const address = this.#addressOf(request, server, relayId);
+      return await this.#run(request, { id, endpoint, relayId, workerId, without, body, call, leave, address });
+    } catch (thrown) {
+      body?.release();
+      leave?.();
+      const error = toNfrxError(thrown);
+      if (error.code === "internal") metrics.unhandled();
+      else metrics.refused(error.code);
+      log.warn(
+        {
+          request_id: id,
+          relay: params["id"],
+          error_code: error.code,
+          error: error.message,
+          cause: error.detail.cause,
+        },
+        "call refused",
+      );
+      return errorResponse(error, "json-rpc", id);
+    }
+  }
+
+  async #run(
+    request: Request,
+    about: {
+      id: string;
+      endpoint: Endpoint;
+      relayId: string;
+      workerId: string | undefined;
+      without: readonly string[];
+      body: RequestBody;
+      call: Call;
+      leave: (() => void) | undefined;
+      /** The relay's public address. */
+      address: string;
+    },
+  ): Promise<Response> {
+    const { metrics, clock, calls } = this.options;
+    const { headers, signal } = request;
+    const { id, relayId, call, leave } = about;
+    const target = targetOf(request.url, relayId);
+    const name = calls.nameOf(call.method);
+    const ended = calls.begin(relayId, id, name);
+    const exchange = new Exchange(this.options, {
+      id,
+      endpoint: about.endpoint,
+      target,
+      label: { model: relayId, stream: false },
+      body: about.body,
+      headers: relayHeaders(headers, id, about.without),
+      series: metrics.callSeries("mcp", name),
+      workerId: about.workerId,
+      task: undefined,
+      visit: call.beside,
+      late: call.beside && request.method !== "GET",
+      once: true,
+      caller: () => "",
+      signal,
+      arrivedAt: clock.now(),
+      onClose: () => {
+        ended();
+        leave?.();
+      },
+    });
+    try {
+      const answer = await exchange.dispatch();
+      this.#noteSession(request, relayId, answer.head, exchange);
+      const head = passesTokens(exchange.worker) ? challenged(answer.head, about.address) : answer.head;
+      return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
+    } catch (thrown) {
+      const error = this.#told(toNfrxError(thrown), relayId, about.workerId);
+      exchange.close(error);
+      return errorResponse(error, "json-rpc", id, rpcError(error, call.id));
+    }
+  }
+
+  /** Throws unless the request may pass; the names of the headers whose key opened the door, which stay here. */
+  #admit(request: Request, server: PeerServer): string[] {
+    const { guard, door } = this.options;
+    guard.check(request.headers);
+    if (door === undefined) return [];
+    // The one may be the relay's own token, the other the broker's key.
+    const carriers = ["authorization", "x-api-key"].filter(name => {
+      const value = request.headers.get(name);
+      return value !== null && door.carrierOf(new Headers([[name, value]])) === name;
+    });
+    if (carriers.length === 0) door.check(request.headers, () => peerOf(request, server));
+    return carriers;
+  }
+
+  /** The worker that a request must go to: the one that has its session. */
+  #workerOf(headers: Headers, relayId: string): string | undefined {
+    const session = headers.get(SESSION);
+    if (session === null) return undefined;
+    const { sessions, pool } = this.options;
+    const found = sessions.find(session, relayId, fingerprint(headers));
+    if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
+    // When that one has gone, whoever has its id now may have the same server behind it, which knows its sessions.
+    return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
+  }
+
+  /** The public address of a relay, as this caller sees it. */
+  #addressOf(request: Request, server: PeerServer, relayId: string): string {
+    const { proxies } = this.options;
+    const forwarded = request.headers.get("x-forwarded-proto");
+    const scheme =
+      forwarded !== null && proxies.has(peerOf(request, server)) ? forwarded : request.url.split(":", 1)[0];
+    const host = request.headers.get("host") ?? "";
+    return `${scheme === "https" ? "https" : "http"}://${host}/api/mcp/id/${encodeURIComponent(relayId)}`;
+  }
+
+  /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */
+  async metadata(request: Request, server: PeerServer, params: PathParams): Promise<Response> {
+    const { guard, drain, clock, metrics, limits } = this.options;
+    const id = requestIdOf(request.headers);
+    const relayId = params["id"] ?? "";
+    let exchange: Exchange | undefined;
+    try {
+      guard.check(request.headers);
+      const leave = drain.enter();
+      exchange = new Exchange(this.options, {
+        id,
+        endpoint: GET,
+        target: RESOURCE_METADATA_PATH,
+        label: { model: relayId, stream: false },
+        body: new RequestBody({ held: [] }, limits),
+        headers: [
+          ["accept", "application/json"],
+          ["x-request-id", id],
+        ],
+        series: metrics.callSeries("mcp", "metadata"),
+        workerId: undefined,
+        task: undefined,
+        visit: true,
+        once: true,
+        caller: () => "",
+        signal: request.signal,
+        arrivedAt: clock.now(),
+        onClose: leave,
+      });
+      const { head, stream } = await exchange.dispatch();
+      const body = await readAnswer(stream);
+      exchange.close();
+      if (head.status !== 200) throw new NfrxError("not_found", "this relay has no such metadata");
+      const address = this.#addressOf(request, server, relayId);
+      return new Response(rewriteMetadata(body, address), {
+        headers: { "content-type": "application/json", "x-request-id": id },
+      });
+    } catch (thrown) {
+      const error = this.#told(toNfrxError(thrown), relayId, undefined);
+      exchange?.close(error);
+      return errorResponse(error, "json-rpc", id);
+    }
+  }
+
+  /** The words of the pool and of the tunnel in those of a relay. */
+  #told(error: NfrxError, relayId: string, workerId: string | undefined): NfrxError {
+    const retry = { retryAfterSeconds: RETRY_AFTER_S };
+    const reason = error.detail.cause instanceof NfrxError ? error.detail.cause : error;
+    switch (reason.code) {
+      case "no_worker":
+      // It is there, and about to leave.
+      case "overloaded":
+        return new NfrxError("provider_unavailable", "no relay of this id is connected", retry);
+      case "worker_busy":
+        return this.#canServe(relayId, workerId)
+          ? new NfrxError("limit_exceeded", "too many calls at once to this relay", retry)
+          : new NfrxError("provider_unavailable", "the relay cannot reach its provider now", retry);
+      case "refused":
+        return new NfrxError("provider_unavailable", `the relay could not take the call: ${reason.message}`, retry);
+      case "link_lost":
+        return new NfrxError("upstream_error", "the relay was lost", retry);
+      default:
+        return error;
+    }
+  }
+
+  /** True when a relay of this id takes calls at all. */
+  #canServe(relayId: string, workerId: string | undefined): boolean {
+    return this.options.pool.registry
+      .offers(relayId)
+      .some(
+        ({ worker }) =>
+          (workerId === undefined || worker.id === workerId) && worker.state !== "not_ready" && worker.link.routable,
+      );
+  }
+
+  #noteSession({ method, headers, url }: Request, relayId: string, head: ResponseHead, exchange: Exchange): void {
+    const { sessions } = this.options;
+    const asked = headers.get(SESSION);
+    const given = headerOf(head.headers, SESSION);
+    const workerId = exchange.worker?.id;
+    const ended =
+      head.status === 404 ? targetOf(url, relayId) === RELAY_PATH : method === "DELETE" && head.status < 300;
+    if (asked !== null && ended) sessions.forget(asked, relayId);
+    else if (given !== undefined && head.status < 300 && workerId !== undefined)
+      sessions.remember(given, relayId, {
+        workerId,
+        // Tokens that go through to the provider change while a session lasts, and the provider judges them itself.
+        caller: passesTokens(exchange.worker) ? undefined : fingerprint(headers),
+      });
+  }
+}
+
+/** True for a relay whose callers' own tokens go through to its provider. */
+function passesTokens(worker: Worker | undefined): boolean {
+  return worker?.facts["mcp_auth"] === "end-to-end";
+}
+
+/** An answer whose challenge, if it has one, names the metadata that the broker serves. */
+function challenged(head: ResponseHead, address: string): ResponseHead {
+  if (head.status !== 401 && head.status !== 403) return head;
+  const metadataUrl = resourceMetadataUrl(address);
+  const headers: HeaderList = head.headers.map(([name, value]) =>
+    name.toLowerCase() === "www-authenticate" ? [name, rewriteChallenge(value, metadataUrl)] : [name, value],
+  );
+  return { status: head.status, headers };
+}
+
+/** Bytes of a provider's metadata. */
+const METADATA_BYTES = 256 * 1024;
+
+async function readAnswer(stream: Stream): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+    length += bytes.length;
+    if (length > METADATA_BYTES) throw new NfrxError("upstream_error", "the provider's metadata is too large");
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+const SESSION = "mcp-session-id";
+/** Seconds after which a client that was turned away may ask again. */
+const RETRY_AFTER_S = 5;
+
+const endpointOf = (method: Method): Endpoint => ({
+  method,
+  path: "",
+  backendPath: "",
+  jobType: "mcp.call",
+  label: "none",
+  events: false,
+});
+const GET = endpointOf("GET");
+const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
+  POST: endpointOf("POST"),
+  GET,
+  DELETE: endpointOf("DELETE"),
+  OPTIONS: endpointOf("OPTIONS"),
+};
+
+/** What follows the relay's own address, path and query, as it came. */
+function targetOf(url: string, relayId: string): string {
+  const own = /^[^:]+:\/\/[^/]*\/api\/mcp\/id\/[^/?#]*/.exec(url)?.[0];
+  if (own === undefined) throw new NfrxError("not_found", `no relay ${relayId}`);
+  return RELAY_PATH + url.slice(own.length);
+}

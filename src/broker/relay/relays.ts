@@ -1,0 +1,124 @@
+import type { Drain } from "../../lib/drain.ts";
+import type { TrustedProxies } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { RelaySettings } from "../../modules/module.ts";
+import type { Door } from "../auth.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import { WorkerDoor } from "../pool/connect.ts";
+import { Pool } from "../pool/pool.ts";
+import { Tasks } from "../pool/tasks.ts";
+import type { Worker } from "../pool/worker.ts";
+import type { Budget } from "../proxy/budget.ts";
+import type { Spool } from "../proxy/spool.ts";
+import { Calls } from "./calls.ts";
+import type { Guard } from "./guard.ts";
+import { relayReception } from "./reception.ts";
+import { Relay } from "./relay.ts";
+import { Sessions } from "./sessions.ts";
+
+/** Listening streams of one relay at once, beside its calls. */
+const LISTENERS_MAX = 4096;
+
+export interface RelaysOptions {
+  settings: RelaySettings;
+  api: Door;
+  client: Door;
+  guard: Guard;
+  proxies: TrustedProxies;
+  drain: Drain;
+  clock: Clock;
+  log: Logger;
+  metrics: BrokerMetrics;
+  memory: Budget;
+  spool: Spool;
+  admit: () => boolean;
+}
+
+/** Its workers keep the id that they were let in with, whatever they say later. */
+class RelayPool extends Pool {
+  override change(worker: Worker, apply: () => void): void {
+    const { models } = worker;
+    super.change(worker, () => {
+      apply();
+      worker.models = models;
+    });
+  }
+}
+
+/** The relays of a broker: a pool whose labels are their ids, its door, and the way of their requests. */
+export class Relays {
+  readonly pool: Pool;
+  readonly door: WorkerDoor;
+  readonly relay: Relay;
+  readonly sessions = new Sessions();
+  readonly #calls: Calls;
+
+  constructor(options: RelaysOptions) {
+    const { settings, clock, log, metrics, drain, memory, spool, guard } = options;
+    const seats = settings.maxConcurrencyPerClient;
+    this.pool = new RelayPool("mcp", clock, {
+      // A call that cannot run now is answered so at once: its client has a limit of its own.
+      queueSize: 0,
+      queueTimeoutMs: 0,
+      queueUpdateMs: 0,
+      graceMs: 0,
+      minScore: 1,
+      maxParallel: 1,
+      maxVisits: LISTENERS_MAX,
+      maxSeats: seats,
+    });
+    this.#calls = new Calls(clock, id => this.pool.registry.serves(id));
+    this.pool.onLeave = ({ models }) => {
+      for (const id of models) if (!this.pool.registry.serves(id)) this.#calls.forget(id);
+    };
+    const liveness = { pingMs: settings.wsHeartbeatMs, deadMs: settings.wsDeadAfterMs };
+    this.door = new WorkerDoor({
+      reception: relayReception(liveness, seats),
+      pool: this.pool,
+      door: options.client,
+      drain,
+      clock,
+      log,
+      metrics,
+      admit: options.admit,
+    });
+    this.relay = new Relay({
+      pool: this.pool,
+      tasks: new Tasks(),
+      metrics,
+      clock,
+      log,
+      // A tool may think for as long as it likes; a relay that is lost is noticed by its silence.
+      requestTimeoutMs: 0,
+      guard,
+      proxies: options.proxies,
+      door: settings.requireApiKey ? options.api : undefined,
+      drain,
+      sessions: this.sessions,
+      calls: this.#calls,
+      limits: { maxBytes: settings.maxReqBytes, memory, spool },
+      maxAnswerBytes: settings.maxRespBytes,
+    });
+  }
+
+  /** What the state shows of them. */
+  state(): object {
+    const workers = [...this.pool.registry.workers];
+    const idOf = (models: ReadonlySet<string>): string => [...models][0] ?? "";
+    return {
+      clients: workers.map(worker => ({
+        id: idOf(worker.models),
+        name: worker.name,
+        status: worker.inflight > 0 ? "active" : "idle",
+        ready: worker.state !== "not_ready",
+        inflight: worker.inflight,
+        listeners: worker.visits,
+        functions: this.#calls.functionsOf(idOf(worker.models)),
+        version: worker.version,
+        wire: worker.link.version,
+      })),
+      sessions: this.#calls.list(),
+    };
+  }
+}

@@ -1,0 +1,41 @@
+// What a message of JSON-RPC is, as far as somebody who passes it on has to know.
+
+/** Bytes of a message up to which it is read; a larger one is passed on unread. */
+const READ_BYTES = 1024 * 1024;
+
+export interface RpcMessage {
+  /** `unread` is too large or no JSON-RPC; a batch may hold anything. */
+  kind: "request" | "notification" | "response" | "batch" | "unread";
+  /** Of a request or notification, else "". */
+  method: string;
+  /** To answer with: null where there is none, or none that JavaScript can say again. */
+  id: string | number | null;
+}
+
+const UNREAD: RpcMessage = { kind: "unread", method: "", id: null };
+
+/** Reads a small message; never throws. */
+export function readRpc(bytes: Uint8Array): RpcMessage {
+  if (bytes.length === 0 || bytes.length > READ_BYTES) return UNREAD;
+  const message = parse(bytes);
+  if (typeof message !== "object" || message === null) return UNREAD;
+  if (Array.isArray(message)) return { ...UNREAD, kind: "batch" };
+  const given = "id" in message ? message.id : null;
+  const id = typeof given === "string" || (typeof given === "number" && Number.isSafeInteger(given)) ? given : null;
+  if (!("method" in message)) return "id" in message ? { kind: "response", method: "", id } : UNREAD;
+  if (typeof message.method !== "string") return { ...UNREAD, id };
+  return { kind: "id" in message ? "request" : "notification", method: message.method, id };
+}
+
+/** True of what may begin work; what only answers the server or tells it something must pass for running work to end. */
+export function asks({ kind }: RpcMessage): boolean {
+  return kind !== "notification" && kind !== "response";
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}

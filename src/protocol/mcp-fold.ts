@@ -1,0 +1,74 @@
+import { NfrxError } from "../lib/errors.ts";
+import { hasContentType } from "../lib/http.ts";
+import { EventReader } from "../lib/sse.ts";
+import type { ResponseHead } from "./frames.ts";
+import { V1_MCP_ANSWER } from "./limits.ts";
+import { errorText, parse, responseTo, strictText, type Waiting, wordOf } from "./mcp-rpc.ts";
+
+/** Makes one JSON-RPC message out of an MCP server's answer in HTTP, JSON or events, as its bytes come. */
+export class Fold {
+  readonly #events: EventReader | undefined;
+  #chunks: Uint8Array[] = [];
+  #length = 0;
+  #found: string | undefined;
+  /** An error that names no id; the answer when nothing better comes. */
+  #spare: string | undefined;
+
+  constructor(
+    private readonly head: ResponseHead,
+    private readonly waiting: Waiting,
+  ) {
+    if (this.#isFine && hasContentType(head.headers, "text/event-stream"))
+      this.#events = new EventReader(V1_MCP_ANSWER, data => this.#onEvent(data));
+  }
+
+  /** The answer, when it is there before the end: one event of a stream that may go on. */
+  get found(): string | undefined {
+    return this.#found;
+  }
+
+  /** Takes bytes of the body; they may change afterwards. Throws `too_large`. */
+  feed(bytes: Uint8Array): void {
+    if (this.#found !== undefined) return;
+    if (this.#events !== undefined) return this.#events.feed(bytes);
+    this.#length += bytes.length;
+    if (this.#length > V1_MCP_ANSWER)
+      throw new NfrxError("too_large", `the answer is larger than ${V1_MCP_ANSWER} bytes, which wire v1 cannot carry`);
+    this.#chunks.push(Buffer.from(bytes));
+  }
+
+  /** The answer, once the body is over. */
+  end(): string {
+    if (this.#events !== undefined)
+      return this.#found ?? this.#spare ?? this.#failed("the provider ended its events without a response");
+    const text = strictText(Buffer.concat(this.#chunks, this.#length));
+    this.#chunks = [];
+    if (text?.trim() === "" && this.#isFine) return this.#failed("the provider took the message and gave no answer");
+    const value = text === undefined ? undefined : parse(text);
+    const response = text === undefined ? undefined : responseTo(this.waiting, text, value);
+    if (response !== undefined) return response;
+    if (!this.#isFine) return this.#failed(`the provider answered with status ${this.head.status}`);
+    // Not to our request, but the caller's to judge.
+    return text === undefined || value === undefined ? this.#failed("the provider's answer is not JSON") : text;
+  }
+
+  get #isFine(): boolean {
+    return this.head.status >= 200 && this.head.status < 300;
+  }
+
+  #onEvent(data: string): void {
+    if (this.#found !== undefined) return;
+    const value = parse(data);
+    const response = responseTo(this.waiting, data, value);
+    // Notifications and requests of the server have no way back on v1, nor would anybody hear them.
+    if (response === undefined) return;
+    if (response === data) this.#found = data;
+    else this.#spare = response;
+  }
+
+  #failed(message: string): string {
+    const { status } = this.head;
+    const word = this.#isFine ? "MCP_UPSTREAM_ERROR" : wordOf(status);
+    return errorText(this.waiting.idText, message, word, { status });
+  }
+}
