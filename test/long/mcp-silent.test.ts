@@ -1,4 +1,4 @@
-// A tool that says nothing for longer than any timer on the way. It takes minutes, so it runs only when NFRX_LONG is set.
+// A tool that says nothing for longer than any timer on the way. It takes minutes: `npm run test:long`, and with NFRX_DIST=dist from the built programs.
 import { expect, test } from "bun:test";
 import { bytes } from "../kit/backend.ts";
 import { Gate } from "../kit/gate.ts";
@@ -11,7 +11,7 @@ import { Roll } from "../kit/roll.ts";
 const SILENT_S = 400;
 const WAIT_MS = (SILENT_S + 60) * 1000;
 
-test.skipIf(!process.env["NFRX_LONG"])(
+test(
   `tools that are silent for ${SILENT_S} s: in JSON before the head, as events after it, and of a program`,
   async () => {
     const gate = new Gate();
