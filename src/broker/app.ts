@@ -6,6 +6,7 @@ import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { WorkerModule } from "../modules/module.ts";
 import { SUBPROTOCOL } from "../protocol/limits.ts";
 import type { Door } from "./auth.ts";
+import type { Call, JobRoutes } from "./jobs/routes.ts";
 import { findModel, listModels } from "./models.ts";
 import dashboard from "./observe/dashboard/index.html" with { type: "text" };
 import type { BrokerMetrics } from "./observe/metrics.ts";
@@ -30,6 +31,7 @@ export interface Mounted {
 export interface AppOptions {
   mounted: readonly Mounted[];
   relays: Relays | undefined;
+  jobs: JobRoutes;
   api: Door;
   metrics: BrokerMetrics;
   sources: StateSources;
@@ -57,9 +59,9 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
     .get("/healthz", () => health(sources))
     .get("/readyz", () => readiness(sources))
     .get("/state", () => new Response(DASHBOARD, { headers: DASHBOARD_HEADERS }))
-    .get("/api/state", ({ request }) => {
+    .get("/api/state", async ({ request }) => {
       guard(request);
-      return Response.json(readState(sources));
+      return Response.json(await readState(sources));
     })
     .get("/api/state/stream", ({ request }) => {
       guard(request);
@@ -69,6 +71,7 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
   if (options.publicMetrics) app.get("/metrics", () => metricsResponse(metrics));
   for (const mounted of options.mounted) mount(app, mounted, server);
   if (options.relays !== undefined) mountRelays(app, options.relays, server);
+  mountJobs(app, options.jobs, server);
   app.compile();
   return request => app.fetch(withLongHost(request));
 }
@@ -115,6 +118,33 @@ function mountRelays(app: AnyElysia, { relay, door }: Relays, server: () => Brok
   app.get(`${RESOURCE_METADATA_PATH}/api/mcp/id/:id`, ({ request, params }) =>
     relay.metadata(request, server(), params),
   );
+}
+
+function mountJobs(app: AnyElysia, jobs: JobRoutes, server: () => BrokerServer): void {
+  const at = (method: string, path: string, answer: (call: Call) => Promise<Response>): void => {
+    app.route(
+      method,
+      `/api/jobs${path}`,
+      ({ request, params }) => {
+        const peer = (): string => peerOf(request, server());
+        const patience = (): void => server().timeout(request, 0);
+        // A path without names has no params.
+        return answer({ request, peer, patience, id: params?.["id"] ?? "" });
+      },
+      { parse: "none" },
+    );
+  };
+  at("POST", "", call => jobs.create(call));
+  at("GET", "", call => jobs.list(call));
+  at("POST", "/claim", call => jobs.claim(call));
+  at("GET", "/stream", call => jobs.stream(call));
+  at("GET", "/:id", call => jobs.get(call));
+  at("GET", "/:id/events", call => jobs.events(call));
+  at("POST", "/:id/cancel", call => jobs.cancel(call));
+  at("POST", "/:id/payload", call => jobs.payload(call));
+  at("POST", "/:id/result", call => jobs.result(call));
+  at("POST", "/:id/status", call => jobs.status(call));
+  at("POST", "/:id/heartbeat", call => jobs.heartbeat(call));
 }
 
 function upgrade(request: Request, door: WorkerDoor, server: BrokerServer): Response | undefined {

@@ -9,6 +9,10 @@ import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
 import { Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
+import { NO_CHANNELS } from "./jobs/channels.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import { JOB_BODY_BYTES } from "./jobs/limits.ts";
+import { openStore } from "./jobs/open.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { watchPools } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
@@ -44,6 +48,7 @@ export class Broker {
   readonly drain = new Drain();
   readonly mounted: readonly Mounted[];
   readonly relays: Relays | undefined;
+  readonly jobs: Jobs;
   readonly metrics: BrokerMetrics;
 
   readonly #options: BrokerOptions;
@@ -130,9 +135,11 @@ export class Broker {
         spool,
         admit,
       });
+    this.jobs = this.#openJobs(api, client, { memory, spool });
     const sources: StateSources = {
       pools: this.mounted.map(({ pool }) => pool),
       relays: this.relays,
+      jobs: this.jobs,
       drain,
       clock,
       startedAt: clock.now(),
@@ -144,11 +151,16 @@ export class Broker {
       drain,
       ...(options.droppedLogs && { droppedLogs: options.droppedLogs }),
     });
-    this.#stateStream = new StateStream(clock, () => readState(sources));
+    this.#stateStream = new StateStream(
+      clock,
+      () => readState(sources),
+      error => log.error({ cause: String(error) }, "the state could not be read"),
+    );
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
     this.#fetch = buildApp({
       mounted: this.mounted,
       relays: this.relays,
+      jobs: this.jobs.routes,
       api,
       metrics,
       sources,
@@ -181,6 +193,33 @@ export class Broker {
       pool.close();
     }
     await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
+    await this.jobs.close();
+  }
+
+  #openJobs(api: Door, client: Door, { memory, spool }: { memory: Budget; spool: Spool }): Jobs {
+    const { values, log } = this.#options;
+    const { drain, metrics } = this;
+    const clock = this.#clock;
+    const limits = { maxJobs: values.jobsMax, maxBytes: values.jobsMaxBytes };
+    return new Jobs({
+      store: openStore(values.jobsStore, clock, limits, log),
+      channels: NO_CHANNELS,
+      settings: {
+        leaseMs: values.jobsLeaseMs,
+        maxAttempts: values.jobsMaxAttempts,
+        clientTtlMs: values.jobsClientTtlMs,
+        retentionMs: values.jobsRetentionMs,
+        maxEnded: values.jobsMaxEnded,
+      },
+      closeDelayMs: values.jobsSseCloseDelayMs,
+      api,
+      client,
+      bodies: { maxBytes: JOB_BODY_BYTES, memory, spool },
+      drain,
+      metrics,
+      clock,
+      log,
+    });
   }
 
   get #pools(): Pool[] {

@@ -140,6 +140,53 @@ const limits = {
 };
 
 const jobs = {
+  jobsStore: option.text({
+    env: "JOBS_STORE",
+    default: "",
+    defaultNote:
+      "jobs.db in $STATE_DIRECTORY or /var/lib/nfrx, or in ~/.local/state/nfrx for other users than root, ~/Library/Application Support/nfrx on macOS, %ProgramData%\\nfrx on Windows",
+    help: "Where jobs are kept: a file, which belongs to one broker, or memory. Without a file that can be written they are kept in memory.",
+  }),
+  jobsLeaseMs: option.duration({
+    env: "JOBS_LEASE",
+    default: "15m",
+    min: 1_000,
+    max: DAY,
+    help: "How long a worker may be silent about a job before it counts as lost, unless its claim asks for another time.",
+  }),
+  jobsMaxAttempts: option.int({
+    env: "JOBS_MAX_ATTEMPTS",
+    default: 3,
+    min: 1,
+    max: 100,
+    help: "How often a job whose worker was lost is handed out before it fails.",
+  }),
+  jobsRetentionMs: option.duration({
+    env: "JOBS_RETENTION",
+    default: "24h",
+    help: "How long jobs that have ended are kept.",
+  }),
+  jobsMaxEnded: option.int({
+    env: "JOBS_MAX_ENDED",
+    default: 10_000,
+    min: 0,
+    max: 10_000_000,
+    help: "Jobs that have ended and are kept at most; the oldest go first.",
+  }),
+  jobsMax: option.int({
+    env: "JOBS_MAX",
+    default: 100_000,
+    min: 1,
+    max: 10_000_000,
+    help: "Jobs at most, those that have ended included; more are refused with 503.",
+  }),
+  jobsMaxBytes: option.bytes({
+    env: "JOBS_MAX_BYTES",
+    default: 536_870_912,
+    min: 1_048_576,
+    max: 1024 * GIB,
+    help: "Bytes that all jobs together may take, on disk or in memory; beyond them new ones are refused with 503.",
+  }),
   jobsSseCloseDelayMs: option.duration({
     env: "JOBS_SSE_CLOSE_DELAY",
     default: "5s",
@@ -183,6 +230,13 @@ export const brokerOptions = options("Broker", { ...listening, ...doors, ...limi
   if (values.maxSpooledBytes < values.maxUploadBytes) {
     const problem = "one upload must fit into what all of them may take together";
     objections.push({ keys: ["maxUploadBytes", "maxSpooledBytes"], problem });
+  }
+  if (values.jobsStore === "redis" || /^rediss?(?:-sentinel)?:/.test(values.jobsStore)) {
+    objections.push({ keys: ["jobsStore"], problem: "jobs cannot be kept in Redis yet: name a file, or memory" });
+  }
+  if (values.jobsMaxEnded >= values.jobsMax) {
+    const problem = "those that have ended must leave room for others";
+    objections.push({ keys: ["jobsMaxEnded", "jobsMax"], problem });
   }
   return objections;
 });

@@ -45,3 +45,20 @@ export function defaultSpoolDir({ platform, env }: Machine): string {
       return env["TMPDIR"] || "/var/tmp";
   }
 }
+
+/** Where the broker keeps its jobs when nobody says: in the directory that systemd gives, the system's for root, else the user's. */
+export function defaultJobsFile(machine: Machine): string {
+  const { platform, env } = machine;
+  const home = env["HOME"];
+  switch (platform) {
+    case "win32":
+      return win32.join(programData(machine), "nfrx", "jobs.db");
+    case "darwin":
+      return posix.join(home || "/var/root", "Library", "Application Support", "nfrx", "jobs.db");
+    default: {
+      if (env["STATE_DIRECTORY"]) return posix.join(env["STATE_DIRECTORY"], "jobs.db");
+      if (!home || home === "/" || home === "/root") return "/var/lib/nfrx/jobs.db";
+      return posix.join(env["XDG_STATE_HOME"] || posix.join(home, ".local", "state"), "nfrx", "jobs.db");
+    }
+  }
+}

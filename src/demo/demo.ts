@@ -19,7 +19,12 @@ export interface DemoOptions {
 export async function runDemo({ values, modules, log, onSignal }: DemoOptions): Promise<number> {
   const apiKey = values.apiKey ?? randomKey();
   const clientKey = values.clientKey ?? randomKey();
-  const broker = Broker.start({ values: { ...values, apiKey, clientKey }, modules, log });
+  const broker = Broker.start({
+    // What a demo was asked to do is nothing to keep.
+    values: { ...values, apiKey, clientKey, jobsStore: values.jobsStore || "memory" },
+    modules,
+    log,
+  });
   const ollama = await answers(OLLAMA);
   const toy = ollama ? undefined : startDemoBackend();
   const baseUrl = toy?.url ?? OLLAMA;

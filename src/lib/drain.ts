@@ -9,6 +9,7 @@ export class Drain {
   #inflight = 0;
   #draining = false;
   #idle: PromiseWithResolvers<void> | undefined;
+  readonly #beginners: (() => void)[] = [];
 
   get inflight(): number {
     return this.#inflight;
@@ -34,7 +35,14 @@ export class Drain {
   }
 
   begin(): void {
+    if (this.#draining) return;
     this.#draining = true;
+    for (const run of this.#beginners) run();
+  }
+
+  /** Calls `run` when a drain begins. */
+  onBegin(run: () => void): void {
+    this.#beginners.push(run);
   }
 
   /** Takes work again. */

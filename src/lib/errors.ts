@@ -46,6 +46,13 @@ const STATUS = {
   provider_unavailable: 503,
   internal: 500,
 
+  /** What a job's client or worker may have forgotten, or may not do to the job as it is. */
+  missing_type: 400,
+  missing_state: 400,
+  unknown_state: 400,
+  invalid_state: 409,
+  idempotency_conflict: 409,
+
   /** The caller went away, or this end no longer wants the answer (499 is nginx's word for it; nobody is left to read it). */
   canceled: 499,
   /** The peer would not take the stream and has done nothing with it: safe to ask somebody else. */

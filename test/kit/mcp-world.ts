@@ -101,6 +101,7 @@ export class McpWorld {
         ...defaultsOf(brokerOptions),
         port: 0,
         host: "127.0.0.1",
+        jobsStore: "memory",
         apiKey: API_KEY,
         clientKey: CLIENT_KEY,
         ...options.broker,

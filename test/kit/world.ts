@@ -75,6 +75,7 @@ export class World {
       ...defaultsOf(brokerOptions),
       port: 0,
       host: "127.0.0.1",
+      jobsStore: "memory",
       apiKey: API_KEY,
       clientKey: CLIENT_KEY,
       ...options.broker,

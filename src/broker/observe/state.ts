@@ -3,6 +3,7 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
+import type { Jobs } from "../jobs/jobs.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Relays } from "../relay/relays.ts";
@@ -12,6 +13,7 @@ export type ServerStatus = "ready" | "not_ready" | "draining";
 export interface StateSources {
   pools: readonly Pool[];
   relays: Relays | undefined;
+  jobs: Jobs;
   drain: Drain;
   clock: Clock;
   startedAt: number;
@@ -25,10 +27,11 @@ export function serverStatus({ pools, relays, drain }: StateSources): ServerStat
   return all.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
 }
 
-export function readState(sources: StateSources): { plugins: Record<string, unknown> } {
+export async function readState(sources: StateSources): Promise<{ plugins: Record<string, unknown> }> {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
   for (const pool of sources.pools) plugins[pool.moduleId] = poolState(pool, sources);
   if (sources.relays !== undefined) plugins["mcp"] = sources.relays.state();
+  plugins["jobs"] = await sources.jobs.state();
   return { plugins };
 }
 

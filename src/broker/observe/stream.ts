@@ -17,7 +17,8 @@ export class StateStream {
 
   constructor(
     private readonly clock: Clock,
-    private readonly read: () => object,
+    private readonly read: () => Promise<object>,
+    private readonly onError: (error: unknown) => void,
   ) {}
 
   get listeners(): number {
@@ -25,7 +26,8 @@ export class StateStream {
   }
 
   /** A response that goes on until the client leaves. */
-  open(): Response {
+  async open(): Promise<Response> {
+    const first = event(await this.read());
     if (this.#listeners.size >= STATE_LISTENERS_MAX) {
       return new Response("too many listeners", { status: 503, headers: { "retry-after": "10" } });
     }
@@ -34,8 +36,8 @@ export class StateStream {
       start: controller => {
         mine = controller;
         this.#listeners.add(controller);
-        controller.enqueue(event(this.read()));
-        this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => this.#tell());
+        controller.enqueue(first);
+        this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => void this.#tell().catch(this.onError));
       },
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
@@ -50,8 +52,8 @@ export class StateStream {
     this.#timer = undefined;
   }
 
-  #tell(): void {
-    const bytes = event(this.read());
+  async #tell(): Promise<void> {
+    const bytes = event(await this.read());
     for (const controller of this.#listeners) {
       if ((controller.desiredSize ?? 0) > -UNREAD_MAX) controller.enqueue(bytes);
     }

@@ -1,0 +1,25 @@
+// What the jobs queue needs of the transfer channels.
+
+/** A channel as a worker asks for it: one end is the worker's, the other is the client's. */
+export interface ChannelOptions {
+  /** The client's end. */
+  readonly client: "reader" | "writer";
+  /** Called while bytes pass; as often as the channel likes. */
+  readonly onProgress: () => void;
+}
+
+export interface Channels {
+  /** Opens a channel. Throws `overloaded` when there are too many. */
+  create(options: ChannelOptions): { readonly id: string; readonly expiresAt: number };
+  /** Ends a channel, with whatever passes through it. */
+  close(id: string): void;
+  /** True while the client's end can still be taken. */
+  awaitsClient(id: string): boolean;
+}
+
+/** Until the broker has channels. */
+export const NO_CHANNELS: Channels = {
+  create: () => ({ id: crypto.randomUUID(), expiresAt: Date.now() + 60_000 }),
+  close: () => {},
+  awaitsClient: () => true,
+};

@@ -1,0 +1,102 @@
+// What a job is, inside and as its clients see it.
+
+export const STATUSES = [
+  "queued",
+  "claimed",
+  "awaiting_payload",
+  "running",
+  "awaiting_result",
+  "completed",
+  "failed",
+  "canceled",
+] as const;
+
+export type JobStatus = (typeof STATUSES)[number];
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export interface JobError {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A worker's hold on a job. It stays with a job that has ended, to tell who did it. */
+export interface Claim {
+  readonly id: string;
+  readonly workerId: string;
+  readonly workerGroup: string;
+  readonly leaseMs: number;
+  readonly at: number;
+}
+
+/** A channel on which a payload goes to the worker, or a result to the client. */
+export interface JobTransfer {
+  readonly role: "payload" | "result";
+  readonly key: string;
+  readonly channelId: string;
+  readonly expiresAt: number;
+  readonly properties?: JsonObject | undefined;
+  /** The event that told of it. */
+  readonly event: number;
+}
+
+/** A job as it is at one moment; a change makes another one. Times are milliseconds since 1970. */
+export interface Job {
+  readonly id: string;
+  /** Its place in line among those of its priority; the store gives it. */
+  readonly seq: number;
+  /** Number of its last event. Every change raises it, so that it tells one state of a job from another. */
+  readonly rev: number;
+  readonly type: string;
+  readonly status: JobStatus;
+  readonly priority: number;
+  /** JSON, or "" when there is none. */
+  readonly metadata: string;
+  /** Who must do it; "" when anybody may. */
+  readonly workerId: string;
+  readonly workerGroup: string;
+  /** Whose job it is. */
+  readonly owner: string;
+  readonly idempotency?: { readonly key: string; readonly digest: string } | undefined;
+  readonly claim?: Claim | undefined;
+  /** Claims that it has had, those that were given back aside. */
+  readonly attempts: number;
+  readonly progress?: JsonObject | undefined;
+  readonly error?: JobError | undefined;
+  readonly transfers: readonly JobTransfer[];
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly endedAt?: number | undefined;
+}
+
+export function isStatus(word: string): word is JobStatus {
+  return STATUSES.some(status => status === word);
+}
+
+export function isTerminal(status: JobStatus): boolean {
+  return status === "completed" || status === "failed" || status === "canceled";
+}
+
+/** True while a worker has it. */
+export function isHeld({ status }: Job): boolean {
+  return status !== "queued" && !isTerminal(status);
+}
+
+/** Who asks for a job, and which ones it takes. */
+export interface Claimer {
+  /** Every type, when empty. */
+  readonly types: readonly string[];
+  readonly workerId: string;
+  readonly workerGroup: string;
+  /** The lease it asks for. */
+  readonly leaseMs?: number | undefined;
+}
+
+/** True when the claimer may have the job: its type is one of theirs, and whoever the job names is them. */
+export function suits(job: Pick<Job, "type" | "workerId" | "workerGroup">, claimer: Claimer): boolean {
+  return (
+    (claimer.types.length === 0 || claimer.types.includes(job.type)) &&
+    (job.workerId === "" || job.workerId === claimer.workerId) &&
+    (job.workerGroup === "" || job.workerGroup === claimer.workerGroup)
+  );
+}

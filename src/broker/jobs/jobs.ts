@@ -1,0 +1,61 @@
+import type { Drain } from "../../lib/drain.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Door } from "../auth.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import type { BodyLimits } from "../proxy/body.ts";
+import { WorkerActivity } from "./activity.ts";
+import type { Channels } from "./channels.ts";
+import { JobMetrics } from "./metrics.ts";
+import { JobRoutes } from "./routes.ts";
+import { JobService, type JobSettings } from "./service.ts";
+import { jobsState } from "./state.ts";
+import type { JobStore } from "./store.ts";
+
+export interface JobsOptions {
+  readonly store: JobStore;
+  readonly channels: Channels;
+  readonly settings: JobSettings;
+  readonly closeDelayMs: number;
+  readonly api: Door;
+  readonly client: Door;
+  readonly bodies: BodyLimits;
+  readonly drain: Drain;
+  readonly metrics: BrokerMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** The jobs of a broker: the queue, its routes, and what is seen of it. */
+export class Jobs {
+  readonly routes: JobRoutes;
+  readonly service: JobService;
+  readonly #metrics: JobMetrics;
+  readonly #activity: WorkerActivity;
+
+  constructor(private readonly options: JobsOptions) {
+    const { metrics, clock, drain } = options;
+    this.#metrics = new JobMetrics(metrics);
+    this.#activity = new WorkerActivity(clock);
+    this.service = new JobService({ ...options, metrics: this.#metrics });
+    this.routes = new JobRoutes({ ...options, service: this.service, activity: this.#activity });
+    const { claimers, events } = this.service;
+    metrics.observe("nfrx_jobs_waiting_workers", "Claims and streams that wait for a job.", [], set =>
+      set({}, claimers.size),
+    );
+    metrics.observe("nfrx_jobs_listeners", "Clients that listen to a job.", [], set => set({}, events.listeners));
+    // What waits for a job would wait in vain, and hold its worker here.
+    drain.onBegin(() => void claimers.close());
+  }
+
+  /** What the state shows of them. */
+  state(): Promise<object> {
+    const { store, clock } = this.options;
+    return jobsState(store, this.#activity, this.#metrics.tally, clock);
+  }
+
+  /** Ends when everything that was acknowledged is kept. */
+  close(): Promise<void> {
+    return this.service.close();
+  }
+}

@@ -1,0 +1,192 @@
+// What comes in over HTTP, checked once and turned into our own words.
+import { z } from "zod";
+import { NfrxError } from "../../lib/errors.ts";
+import { type BodyLimits, readBody } from "../proxy/body.ts";
+import { type Claimer, isStatus, type JobError, type JobStatus, type JsonObject } from "./job.ts";
+import {
+  CLAIM_TYPES_MAX,
+  CLAIM_WAIT_MAX_SECONDS,
+  IDEMPOTENCY_KEY_MAX,
+  JOB_ERROR_MAX,
+  JOB_JSON_BYTES,
+  JOB_LIST_DEFAULT,
+  JOB_LIST_MAX,
+  JOB_NAME_MAX,
+  LEASE_MAX_SECONDS,
+  LEASE_MIN_SECONDS,
+} from "./limits.ts";
+
+const name = z
+  .string()
+  .transform(text => text.trim())
+  .refine(text => text.length <= JOB_NAME_MAX, `is longer than ${JOB_NAME_MAX} characters`);
+/** A name that may be left out; null says the same, as some clients send it. */
+const optionalName = name.nullish().transform(text => text ?? "");
+const object = z.custom<JsonObject>(isObject, "is not an object").nullish();
+const proof = { claim_id: z.string().nullish(), worker_id: z.string().nullish() };
+
+const created = z.object({
+  type: z.string().nullish(),
+  metadata: object,
+  worker_id: optionalName,
+  worker_group: optionalName,
+  priority: z.int().min(0).max(9).nullish(),
+});
+const claimed = z.object({
+  types: z.array(name).max(CLAIM_TYPES_MAX).nullish(),
+  max_wait_seconds: z.number().nullish(),
+  lease_seconds: z.number().min(LEASE_MIN_SECONDS).max(LEASE_MAX_SECONDS).nullish(),
+  worker_id: optionalName,
+  worker_group: optionalName,
+});
+const transferred = z.object({ ...proof, key: name.nullish(), properties: object });
+const reported = z.object({
+  ...proof,
+  state: z.string().nullish(),
+  progress: object,
+  error: z.object({ code: z.string().nullish(), message: z.string().nullish() }).nullish(),
+});
+const beaten = z.object(proof);
+
+export interface CreateRequest {
+  type: string;
+  metadata: string;
+  workerId: string;
+  workerGroup: string;
+  priority: number;
+}
+
+export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
+  const body = await read(request, limits, created, false);
+  const type = (body.type ?? "").trim();
+  if (type === "") throw new NfrxError("missing_type", "a type is needed", { param: "type" });
+  if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
+  const metadata = body.metadata ? bounded("metadata", body.metadata) : "";
+  return { type, metadata, workerId: body.worker_id, workerGroup: body.worker_group, priority: body.priority ?? 0 };
+}
+
+export async function readClaim(request: Request, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
+  const body = await read(request, limits, claimed);
+  return {
+    claimer: {
+      types: [...new Set(body.types ?? [])],
+      workerId: body.worker_id,
+      workerGroup: body.worker_group,
+      leaseMs: body.lease_seconds ? body.lease_seconds * 1000 : undefined,
+    },
+    waitMs: Math.min(Math.max(0, body.max_wait_seconds ?? 0), CLAIM_WAIT_MAX_SECONDS) * 1000,
+  };
+}
+
+/** The claimer of a stream, from the query of its URL. */
+export function claimerOf(query: URLSearchParams): Claimer {
+  const one = (key: string): string => checked(key, name, query.get(key) ?? "");
+  const types = query.getAll("types").flatMap(text => text.split(","));
+  const named = types.map(type => checked("types", name, type)).filter(type => type !== "");
+  if (named.length > CLAIM_TYPES_MAX) throw invalid("types", `has more than ${CLAIM_TYPES_MAX} entries`);
+  const lease = query.get("lease_seconds");
+  return {
+    types: [...new Set(named)],
+    workerId: one("worker_id"),
+    workerGroup: one("worker_group"),
+    leaseMs:
+      lease === null
+        ? undefined
+        : 1000 * checked("lease_seconds", claimed.shape.lease_seconds.unwrap().unwrap(), Number(lease)),
+  };
+}
+
+export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
+  const body = await read(request, limits, transferred);
+  if (body.properties) bounded("properties", body.properties);
+  return { by: proofOf(body), wanted: { role, key: body.key ?? role, properties: body.properties ?? undefined } };
+}
+
+export async function readReport(request: Request, limits: BodyLimits) {
+  const body = await read(request, limits, reported, false);
+  if (body.progress) bounded("progress", body.progress);
+  const error: JobError | undefined = body.error
+    ? {
+        code: (body.error.code ?? "").slice(0, JOB_NAME_MAX),
+        message: (body.error.message ?? "").slice(0, JOB_ERROR_MAX),
+      }
+    : undefined;
+  return { by: proofOf(body), news: { state: (body.state ?? "").trim(), progress: body.progress ?? undefined, error } };
+}
+
+export async function readHeartbeat(request: Request, limits: BodyLimits) {
+  return proofOf(await read(request, limits, beaten));
+}
+
+/** The query of a list. */
+export function listOf(query: URLSearchParams): { statuses: JobStatus[]; type: string | undefined; limit: number } {
+  const words = query
+    .getAll("status")
+    .flatMap(text => text.split(","))
+    .map(word => word.trim())
+    .filter(word => word !== "");
+  const statuses = words.filter(isStatus);
+  if (statuses.length < words.length) throw invalid("status", "is no state");
+  const type = query.get("type") || undefined;
+  const limit = Number(query.get("limit") || JOB_LIST_DEFAULT);
+  if (!Number.isInteger(limit) || limit < 1) throw invalid("limit", "is no whole number from 1");
+  return { statuses: [...new Set(statuses)], type, limit: Math.min(limit, JOB_LIST_MAX) };
+}
+
+/** The idempotency key of a request with what it asks for, so that another request with the same key is known. */
+export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: string; digest: string } | undefined {
+  const key = headers.get("idempotency-key");
+  if (key === null) return undefined;
+  if (key === "" || key.length > IDEMPOTENCY_KEY_MAX)
+    throw invalid("Idempotency-Key", `is not of 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
+  const { type, metadata, workerId, workerGroup, priority } = wanted;
+  const text = JSON.stringify([type, metadata, workerId, workerGroup, priority]);
+  return { key, digest: new Bun.CryptoHasher("sha256").update(text).digest("base64url") };
+}
+
+/** The number of the last event that a client has seen, when it says one. */
+export function lastEventOf(headers: Headers): number | undefined {
+  const text = headers.get("last-event-id");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+/** A body of JSON; none at all is an empty object where that is allowed. */
+async function read<T>(request: Request, limits: BodyLimits, schema: z.ZodType<T>, mayLack = true): Promise<T> {
+  const body = await readBody(request, limits, () => false);
+  try {
+    const text = Buffer.from(body.bytes).toString("utf8");
+    if (text.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");
+    return checked("", schema, text.trim() === "" ? {} : JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new NfrxError("invalid_request", "the body is not JSON");
+    throw error;
+  } finally {
+    body.release();
+  }
+}
+
+function checked<T>(param: string, schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is not what it should be");
+}
+
+function bounded(param: string, value: JsonObject): string {
+  const text = JSON.stringify(value);
+  if (Buffer.byteLength(text) > JOB_JSON_BYTES)
+    throw new NfrxError("too_large", `${param} is larger than ${JOB_JSON_BYTES} bytes`, { param });
+  return text;
+}
+
+function proofOf(body: { claim_id?: string | null | undefined; worker_id?: string | null | undefined }) {
+  return { claimId: body.claim_id || undefined, workerId: body.worker_id?.trim() || undefined };
+}
+
+function invalid(param: string, problem: string): NfrxError {
+  return new NfrxError("invalid_request", `${param || "the body"}: ${problem}`, param ? { param } : {});
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,276 @@
+// The jobs queue over HTTP.
+import type { Drain } from "../../lib/drain.ts";
+import { toNfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
+import { type Door, fingerprint } from "../auth.ts";
+import type { BodyLimits } from "../proxy/body.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import type { WorkerActivity } from "./activity.ts";
+import type { Channels } from "./channels.ts";
+import { eventText, type JobEvent, transferEvents } from "./events.ts";
+import { type Claimer, isTerminal, type Job, type JobTransfer } from "./job.ts";
+import * as requests from "./requests.ts";
+import type { JobService } from "./service.ts";
+import { EventStream } from "./sse.ts";
+import { turn } from "./turn.ts";
+import { claimText, transferAnswer, viewText } from "./view.ts";
+
+export interface JobRoutesOptions {
+  readonly service: JobService;
+  readonly channels: Channels;
+  readonly activity: WorkerActivity;
+  /** Who creates jobs, and who does them. */
+  readonly api: Door;
+  readonly client: Door;
+  readonly bodies: BodyLimits;
+  readonly drain: Drain;
+  readonly clock: Clock;
+  /** How long a stream of events stays open behind the job's last status. */
+  readonly closeDelayMs: number;
+}
+
+/** A request to a route, and where it comes from. */
+export interface Call {
+  readonly request: Request;
+  readonly peer: () => string;
+  /** Lets the connection be quiet for as long as it likes. */
+  readonly patience: () => void;
+  /** The job's id in the path. */
+  readonly id: string;
+}
+
+export class JobRoutes {
+  constructor(private readonly options: JobRoutesOptions) {}
+
+  create({ request, peer }: Call): Promise<Response> {
+    const { service, api, bodies, drain } = this.options;
+    return this.#answer(api, request, peer, async () => {
+      const leave = drain.enter();
+      try {
+        const wanted = await requests.readCreate(request, bodies);
+        const idempotency = requests.idempotencyOf(request.headers, wanted);
+        const { job, added } = await service.create({ ...wanted, owner: this.#owner(request), idempotency });
+        const headers = added ? {} : { "idempotent-replayed": "true" };
+        return Response.json({ job_id: job.id, status: job.status }, { headers });
+      } finally {
+        leave();
+      }
+    });
+  }
+
+  list({ request, peer }: Call): Promise<Response> {
+    const { service, api } = this.options;
+    return this.#answer(api, request, peer, async () => {
+      const query = requests.listOf(new URL(request.url).searchParams);
+      const jobs = await service.list({ ...query, owner: this.#owner(request) });
+      return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
+    });
+  }
+
+  get({ request, peer, id }: Call): Promise<Response> {
+    const { service, api } = this.options;
+    return this.#answer(api, request, peer, async () => {
+      const { job, position } = await service.get(id);
+      return json(viewText(job, position));
+    });
+  }
+
+  cancel({ request, peer, id }: Call): Promise<Response> {
+    const { service, api } = this.options;
+    return this.#answer(api, request, peer, async () => {
+      const { status } = await service.cancel(id);
+      return Response.json({ status });
+    });
+  }
+
+  events({ request, peer, id, patience }: Call): Promise<Response> {
+    const { service, api, clock } = this.options;
+    return this.#answer(api, request, peer, async () => {
+      // An id that is nobody's is not listened to.
+      await service.get(id);
+      let tell = (event: JobEvent): void => void early.push(event);
+      const early: JobEvent[] = [];
+      const end = service.listen(id, event => tell(event));
+      try {
+        const { job, position } = await service.get(id);
+        const first = this.#firstEvents(job, position, requests.lastEventOf(request.headers));
+        // Tells a client that comes back by itself that there is nothing more.
+        if (first.length === 0 && isTerminal(job.status)) {
+          end();
+          return new Response(null, { status: 204 });
+        }
+        patience();
+        const stream = new EventStream(clock, request.signal);
+        if (stream.ended.aborted) end();
+        else stream.ended.addEventListener("abort", end, { once: true });
+        tell = event => this.#tell(stream, event);
+        stream.send(first.join("") || ": nothing new\n\n");
+        if (isTerminal(job.status)) this.#closeSoon(stream);
+        for (const event of early) if (event.id > job.rev) this.#tell(stream, event);
+        return stream.response;
+      } catch (error) {
+        end();
+        throw error;
+      }
+    });
+  }
+
+  claim({ request, peer, patience }: Call): Promise<Response> {
+    const { service, client, bodies, clock, activity, drain } = this.options;
+    return this.#answer(client, request, peer, async () => {
+      const { claimer, waitMs } = await requests.readClaim(request, bodies);
+      drain.enter()();
+      activity.saw(claimer, "poll");
+      patience();
+      let leave = (): void => {};
+      const waiting = service.claim(claimer, so => {
+        leave = so;
+      });
+      if (waitMs === 0 || request.signal.aborted) leave();
+      const timer = clock.after(waitMs, leave, true);
+      request.signal.addEventListener("abort", leave, { once: true });
+      const job = await waiting.finally(() => {
+        timer.cancel();
+        request.signal.removeEventListener("abort", leave);
+      });
+      if (job === undefined) return new Response(null, { status: 204 });
+      if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
+      activity.saw(claimer, "poll", job);
+      return json(claimText(job));
+    });
+  }
+
+  /** A worker's stream: it claims a job whenever the worker has taken the one before. */
+  stream({ request, peer, patience }: Call): Promise<Response> {
+    const { client, clock, activity, drain } = this.options;
+    return this.#answer(client, request, peer, async () => {
+      const claimer = requests.claimerOf(new URL(request.url).searchParams);
+      drain.enter()();
+      patience();
+      const stream = new EventStream(clock, request.signal);
+      // So that the worker sees that it is open.
+      stream.send(": keep-alive\n\n");
+      const closed = activity.streams(claimer);
+      void this.#feed(stream, claimer).finally(() => {
+        closed();
+        stream.close();
+      });
+      return stream.response;
+    });
+  }
+
+  payload(call: Call): Promise<Response> {
+    return this.#transfer(call, "payload");
+  }
+
+  result(call: Call): Promise<Response> {
+    return this.#transfer(call, "result");
+  }
+
+  status({ request, peer, id }: Call): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    return this.#answer(client, request, peer, async () => {
+      const { by, news } = await requests.readReport(request, bodies);
+      const { status } = await service.report(id, by, news);
+      return Response.json({ status });
+    });
+  }
+
+  heartbeat({ request, peer, id }: Call): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    return this.#answer(client, request, peer, async () => {
+      const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
+      return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
+    });
+  }
+
+  #transfer({ request, peer, id }: Call, role: JobTransfer["role"]): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    return this.#answer(client, request, peer, async () => {
+      const { by, wanted } = await requests.readTransfer(request, bodies, role);
+      return Response.json(transferAnswer(await service.transfer(id, by, wanted)));
+    });
+  }
+
+  async #feed(stream: EventStream, claimer: Claimer): Promise<void> {
+    const { service, activity } = this.options;
+    let last: Job | undefined;
+    while (!stream.ended.aborted) {
+      const job = await service
+        .claim(claimer, leave => stream.ended.addEventListener("abort", leave, { once: true }))
+        .catch(() => undefined);
+      if (job === undefined) break;
+      if (!(await this.#reaches(job, stream.ended))) return;
+      last = job;
+      stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
+      activity.saw(claimer, "stream", job);
+      await stream.drained();
+    }
+    if (last !== undefined && stream.ended.aborted && stream.unread > 0) await this.#giveBack(last);
+  }
+
+  /** False when the worker's connection has ended before the claim could be written to it; the job then goes back. */
+  async #reaches(job: Job, gone: AbortSignal): Promise<boolean> {
+    await turn();
+    if (!gone.aborted) return true;
+    await this.#giveBack(job);
+    return false;
+  }
+
+  /** What fails here, the lease makes good. */
+  async #giveBack(job: Job): Promise<void> {
+    await this.options.service.giveBack(job).catch(() => {});
+  }
+
+  /** What a client hears first: what it has missed when that is known, else how the job is and what waits for it. */
+  #firstEvents(job: Job, position: number | undefined, last: number | undefined): string[] {
+    const { service, channels } = this.options;
+    if (last !== undefined && last <= job.rev) {
+      const missed = last === job.rev ? [] : service.events.since(job.id, last);
+      if (missed !== undefined)
+        return missed.filter(({ id }) => id <= job.rev).map(event => eventText(event, event.id, position));
+    }
+    const open = transferEvents(job, last ?? 0).filter(({ transfer }) =>
+      channels.awaitsClient(transfer?.channelId ?? ""),
+    );
+    const events: JobEvent[] = [{ id: job.rev, kind: "status", job }, ...open];
+    // A client that is cut off among them has an id that is no event's, and hears all of them again.
+    const idAt = (at: number): string | number => (at === events.length - 1 ? job.rev : `${job.rev - 1}.${at + 1}`);
+    return events.map((event, at) => eventText(event, idAt(at), position));
+  }
+
+  #tell(stream: EventStream, event: JobEvent): void {
+    stream.send(eventText(event, event.id));
+    if (event.kind === "status" && isTerminal(event.job.status)) this.#closeSoon(stream);
+  }
+
+  #closeSoon(stream: EventStream): void {
+    const { clock, closeDelayMs } = this.options;
+    if (closeDelayMs === 0) return stream.close();
+    const timer = clock.after(closeDelayMs, () => stream.close(), true);
+    stream.ended.addEventListener("abort", () => timer.cancel(), { once: true });
+  }
+
+  /** Whose jobs the caller creates and lists: those of its key; with a role, or where none is needed, those of all without one. */
+  #owner({ headers }: Request): string {
+    const { api } = this.options;
+    return api.open || api.carrierOf(headers) === undefined ? "-" : fingerprint(headers);
+  }
+
+  async #answer(door: Door, request: Request, peer: () => string, work: () => Promise<Response>): Promise<Response> {
+    try {
+      door.check(request.headers, peer);
+      return await work();
+    } catch (thrown) {
+      const error = toNfrxError(thrown);
+      if (error.code === "internal") throw thrown;
+      // The API has one word for a state that is not there and for one that cannot be.
+      const word = error.code === "unknown_state" ? "invalid_state" : error.code;
+      return errorResponse(error, "plain", undefined, { error: word, message: error.message });
+    }
+  }
+}
+
+function json(text: string): Response {
+  return new Response(text, { headers: { "content-type": "application/json" } });
+}

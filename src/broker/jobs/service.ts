@@ -1,0 +1,314 @@
+// The jobs queue: what happens to a job, who is told and who is waited for. How it looks over HTTP is in routes.ts.
+import { NfrxError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock, Timer } from "../../lib/time.ts";
+import type { Channels } from "./channels.ts";
+import { Claimers } from "./claimers.ts";
+import { Deadlines } from "./deadlines.ts";
+import { eventsOf, JobEvents, type Listener } from "./events.ts";
+import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer, type JsonObject } from "./job.ts";
+import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX, RETENTION_BATCH, RETENTION_GAP_MS } from "./limits.ts";
+import { type Change, judge, type Proof, requireHolder } from "./machine.ts";
+import type { JobMetrics } from "./metrics.ts";
+import type { Draft, JobQuery, JobStore } from "./store.ts";
+
+export interface JobSettings {
+  /** How long a claim holds without a word from its worker, unless it asks for something else. */
+  readonly leaseMs: number;
+  /** Claims of one job, after which it fails when the last one is lost, too. */
+  readonly maxAttempts: number;
+  /** A job whose client neither listens nor asks for this long is canceled; 0 turns that off. */
+  readonly clientTtlMs: number;
+  /** How long ended jobs are kept, and how many of them. */
+  readonly retentionMs: number;
+  readonly maxEnded: number;
+}
+
+export interface JobsOptions {
+  readonly store: JobStore;
+  readonly channels: Channels;
+  readonly settings: JobSettings;
+  readonly metrics: JobMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a caller wants done. */
+export type Wanted = Pick<
+  Draft,
+  "type" | "priority" | "metadata" | "workerId" | "workerGroup" | "owner" | "idempotency"
+>;
+
+/** What a worker wants a channel for. */
+export interface WantedTransfer {
+  readonly role: JobTransfer["role"];
+  readonly key: string;
+  readonly properties?: JsonObject | undefined;
+}
+
+const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
+
+export class JobService {
+  readonly events = new JobEvents();
+  readonly claimers: Claimers;
+  readonly #options: JobsOptions;
+  /** Jobs whose client has gone quiet. */
+  readonly #absent: Deadlines;
+  /** The jobs that somebody listens to, and that have not ended. */
+  readonly #listening = new Set<string>();
+  #retention: { readonly timer: Timer; readonly at: number } | undefined;
+  #closed = false;
+
+  constructor(options: JobsOptions) {
+    const { store, clock, log } = options;
+    this.#options = options;
+    this.claimers = new Claimers(claimer => this.#claim(claimer));
+    const quietly = (what: string, work: Promise<unknown>): void => {
+      work.catch((cause: unknown) => {
+        // Deleted in the meantime.
+        if (!(cause instanceof NfrxError && cause.code === "not_found")) log.error({ cause: String(cause) }, what);
+      });
+    };
+    this.#absent = new Deadlines(clock, id => quietly("an abandoned job could not be canceled", this.#abandon(id)));
+    store.onLapse((id, claimId) => quietly("a lapsed job could not be queued again", this.#lapse(id, claimId)));
+    quietly("the jobs of an earlier process could not be read", this.#resume());
+  }
+
+  /** Adds a job, or finds the one that was created with the same idempotency key. */
+  async create(wanted: Wanted): Promise<{ job: Job; added: boolean }> {
+    const { store, clock } = this.#options;
+    const at = clock.wall();
+    const draft: Draft = {
+      ...wanted,
+      id: crypto.randomUUID(),
+      rev: 1,
+      status: "queued",
+      attempts: 0,
+      transfers: [],
+      createdAt: at,
+      updatedAt: at,
+    };
+    const { job, added } = await store.add(draft);
+    if (added) this.#changed(undefined, job);
+    else if (job.idempotency?.digest !== wanted.idempotency?.digest)
+      throw new NfrxError("idempotency_conflict", "the Idempotency-Key belongs to another request");
+    else this.touch(job);
+    return { job, added };
+  }
+
+  /** The job and its place in the queue, for its client, who is thereby heard of. Throws `not_found`. */
+  async get(id: string): Promise<{ job: Job; position: number | undefined }> {
+    const { store } = this.#options;
+    const job = await store.get(id);
+    if (job === undefined) throw notFound();
+    this.touch(job);
+    return { job, position: job.status === "queued" ? await store.position(job) : undefined };
+  }
+
+  list(query: JobQuery): Promise<Job[]> {
+    return this.#options.store.list(query);
+  }
+
+  /** The job when it is canceled, or had ended before. */
+  cancel(id: string): Promise<Job> {
+    return this.#change(id, { does: "cancel" });
+  }
+
+  /** Claims a job for `claimer`, waiting until `hold`'s function is called. */
+  claim(claimer: Claimer, hold: (leave: () => void) => void): Promise<Job | undefined> {
+    return this.claimers.wait(claimer, hold);
+  }
+
+  /** Takes back a claim that never reached its worker. */
+  async giveBack({ id, claim }: Job): Promise<void> {
+    if (claim === undefined) return;
+    const job = await this.#change(id, { does: "give back", claimId: claim.id });
+    if (job.status === "queued") this.#options.metrics.requeued("undelivered");
+  }
+
+  /** Opens a channel for a job's worker and tells its client. */
+  async transfer(id: string, by: Proof, { role, key, properties }: WantedTransfer): Promise<JobTransfer> {
+    const { channels, store } = this.#options;
+    const known = await store.get(id);
+    if (known === undefined) throw notFound();
+    requireHolder(known, by);
+    const { claim } = known;
+    const client = role === "payload" ? "writer" : "reader";
+    const channel = channels.create({ client, onProgress: () => this.#progress(id, claim?.id ?? "") });
+    const { id: channelId, expiresAt } = channel;
+    // The claim that was seen is the claim that gets the channel.
+    const proof = { claimId: claim?.id, workerId: by.workerId };
+    const change: Change = { does: "transfer", by: proof, transfer: { role, key, channelId, expiresAt, properties } };
+    try {
+      const job = await this.#change(id, change);
+      const transfer = job.transfers.find(one => one.channelId === channelId);
+      if (transfer === undefined) throw new NfrxError("internal", "a transfer that was not kept");
+      return transfer;
+    } catch (error) {
+      channels.close(channelId);
+      throw error;
+    }
+  }
+
+  /** A worker's word on how a job goes. */
+  report(
+    id: string,
+    by: Proof,
+    news: { state: string; progress?: JsonObject | undefined; error?: JobError | undefined },
+  ) {
+    return this.#change(id, { does: "report", by, ...news });
+  }
+
+  /** Renews a claim's lease; the job as it is. Throws `invalid_state` when the claim has ended. */
+  async heartbeat(id: string, by: Proof): Promise<Job> {
+    const job = await this.#options.store.get(id);
+    if (job === undefined) throw notFound();
+    requireHolder(job, by);
+    await this.#options.store.renew(id, job.claim?.id ?? "");
+    return job;
+  }
+
+  /** Calls `listener` with what happens to a job; its client is there as long. Throws `overloaded` when too many listen. */
+  listen(id: string, listener: Listener): () => void {
+    if (this.events.listeners >= JOB_LISTENERS_MAX)
+      throw new NfrxError("overloaded", "too many clients listen to jobs", { retryAfterSeconds: 5 });
+    const end = this.events.listen(id, listener);
+    this.#absent.delete(id);
+    this.#listening.add(id);
+    return () => {
+      if (end() > 0 || !this.#listening.delete(id)) return;
+      this.#absentFrom(id);
+    };
+  }
+
+  /** The client of this job has been heard of. */
+  touch(job: Job): void {
+    if (!isTerminal(job.status) && !this.#listening.has(job.id)) this.#absentFrom(job.id);
+  }
+
+  /** Sends every waiting worker away, and ends when the store has closed. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#absent.close();
+    this.#retention?.timer.cancel();
+    await this.claimers.close();
+    await this.#options.store.close();
+  }
+
+  async #claim(claimer: Claimer): Promise<Job | undefined> {
+    const { store, clock, settings, metrics, log } = this.#options;
+    const { workerId, workerGroup, leaseMs = settings.leaseMs } = claimer;
+    const claim = { id: crypto.randomUUID(), workerId, workerGroup, leaseMs, at: clock.wall() };
+    const job = await store.claim(claimer, claim);
+    if (job === undefined) return undefined;
+    this.events.tell(eventsOf({ ...job, rev: job.rev - 1 }, job));
+    metrics.claimed(job);
+    log.info(
+      { job_id: job.id, type: job.type, worker_id: workerId, worker_group: workerGroup, attempt: job.attempts },
+      "job claimed",
+    );
+    return job;
+  }
+
+  async #change(id: string, change: Change): Promise<Job> {
+    const { store, clock } = this.#options;
+    for (let tries = 0; tries < JOB_SWAPS_MAX; tries++) {
+      const before = await store.get(id);
+      if (before === undefined) throw notFound();
+      const after = judge(before, change, clock.wall());
+      if (after === undefined) return before;
+      if (!(await store.swap(before, after))) continue;
+      this.#changed(before, after);
+      return after;
+    }
+    throw new NfrxError("overloaded", "too many change this job at once", { retryAfterSeconds: 1 });
+  }
+
+  /** Tells everybody whom a change concerns. */
+  #changed(before: Job | undefined, after: Job): void {
+    const { metrics, log, channels } = this.#options;
+    this.events.tell(eventsOf(before, after));
+    const kept = new Set(after.transfers.map(({ channelId }) => channelId));
+    const dropped =
+      after.status === "canceled"
+        ? before?.transfers
+        : before?.transfers.filter(({ channelId }) => !kept.has(channelId));
+    for (const { channelId } of dropped ?? []) channels.close(channelId);
+    if (before === undefined) {
+      metrics.created();
+      log.debug({ job_id: after.id, type: after.type }, "job created");
+    }
+    if (isTerminal(after.status)) {
+      this.#absent.delete(after.id);
+      this.#listening.delete(after.id);
+      metrics.ended(after);
+      const { id: job_id, type, status, claim, error } = after;
+      log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
+      this.#planRetention(RETENTION_GAP_MS);
+    } else if (before === undefined) this.#absentFrom(after.id);
+    if (after.status === "queued") this.claimers.offer(after);
+  }
+
+  async #lapse(id: string, claimId: string): Promise<void> {
+    const { settings, metrics, log, store } = this.#options;
+    const lost = await store.get(id);
+    const job = await this.#change(id, { does: "lapse", claimId, maxAttempts: settings.maxAttempts });
+    if (job.rev === lost?.rev) return;
+    log.warn(
+      { job_id: id, worker_id: lost?.claim?.workerId ?? "", attempt: lost?.attempts, status: job.status },
+      "worker lost",
+    );
+    if (job.status === "queued") metrics.requeued("lapsed");
+  }
+
+  async #abandon(id: string): Promise<void> {
+    if (!this.#listening.has(id)) await this.#change(id, { does: "cancel", error: INACTIVE });
+  }
+
+  /** A running transfer is a word of the worker, and one of the client. */
+  #progress(id: string, claimId: string): void {
+    this.#options.store.renew(id, claimId).catch(() => {});
+    if (!this.#listening.has(id) && this.#absent.has(id)) this.#absentFrom(id);
+  }
+
+  #absentFrom(id: string): void {
+    const { clientTtlMs } = this.#options.settings;
+    if (clientTtlMs > 0 && !this.#closed) this.#absent.set(id, clientTtlMs);
+  }
+
+  /** Takes up what an earlier process left. */
+  async #resume(): Promise<void> {
+    const { store } = this.#options;
+    for (const id of await store.live()) if (!this.#listening.has(id)) this.#absentFrom(id);
+    this.#planRetention(0);
+  }
+
+  /** Looks for old jobs in `ms`, unless that is planned for an earlier time. */
+  #planRetention(ms: number): void {
+    const { clock, log } = this.#options;
+    const at = clock.now() + ms;
+    if (this.#closed || (this.#retention !== undefined && this.#retention.at <= at)) return;
+    this.#retention?.timer.cancel();
+    const look = (): void => {
+      this.#retention = undefined;
+      this.#forget().catch((cause: unknown) => log.error({ cause: String(cause) }, "old jobs could not be deleted"));
+    };
+    this.#retention = { timer: clock.after(ms, look, true), at };
+  }
+
+  /** Deletes what has been kept long enough, and comes back when there is more. */
+  async #forget(): Promise<void> {
+    const { store, clock, settings } = this.#options;
+    const ids = await store.forget(clock.wall() - settings.retentionMs, settings.maxEnded, RETENTION_BATCH);
+    for (const id of ids) this.events.forget(id);
+    if (ids.length === RETENTION_BATCH) return this.#planRetention(1);
+    const first = await store.firstEnd();
+    if (first !== undefined)
+      this.#planRetention(Math.max(first + settings.retentionMs + 1 - clock.wall(), RETENTION_GAP_MS));
+  }
+}
+
+function notFound(): NfrxError {
+  return new NfrxError("not_found", "there is no such job");
+}

@@ -1,0 +1,72 @@
+import { type Clock, every, type Timer } from "../../lib/time.ts";
+import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_MAX } from "./limits.ts";
+
+/** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */
+export class EventStream {
+  readonly response: Response;
+  /** Aborts when it has ended, by whom ever. */
+  readonly ended: AbortSignal;
+  readonly #end = new AbortController();
+  readonly #beat: Timer;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #drained: PromiseWithResolvers<void> | undefined;
+  #left = 0;
+
+  constructor(clock: Clock, signal: AbortSignal) {
+    const body = new ReadableStream<Uint8Array>({
+      start: controller => {
+        this.#controller = controller;
+      },
+      pull: () => this.#drained?.resolve(),
+      cancel: () => this.#finish(),
+    });
+    this.ended = this.#end.signal;
+    this.#beat = every(clock, JOB_KEEP_ALIVE_MS, () => this.send(": keep-alive\n\n"));
+    if (signal.aborted) this.#finish();
+    else signal.addEventListener("abort", () => this.#finish(), { once: true });
+    this.response = new Response(body, {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" },
+    });
+  }
+
+  /** Pieces that the client has not taken. */
+  get unread(): number {
+    return this.ended.aborted ? this.#left : this.#waiting;
+  }
+
+  /** Writes; a client that leaves too much unread is cut off. */
+  send(text: string): void {
+    if (this.ended.aborted) return;
+    if (this.#waiting >= JOB_UNREAD_MAX) {
+      this.#finish();
+      this.#controller?.error(new Error("the client does not read"));
+    } else this.#controller?.enqueue(Buffer.from(text));
+  }
+
+  /** Resolves when the client has taken all there is, or the stream has ended. */
+  async drained(): Promise<void> {
+    while (!this.ended.aborted && this.#waiting > 0) {
+      this.#drained = Promise.withResolvers();
+      await this.#drained.promise;
+    }
+  }
+
+  /** Ends it behind what has been written. */
+  close(): void {
+    if (this.ended.aborted) return;
+    this.#finish();
+    this.#controller?.close();
+  }
+
+  get #waiting(): number {
+    return 1 - (this.#controller?.desiredSize ?? 1);
+  }
+
+  #finish(): void {
+    if (this.ended.aborted) return;
+    this.#left = this.#waiting;
+    this.#beat.cancel();
+    this.#end.abort();
+    this.#drained?.resolve();
+  }
+}
