@@ -105,3 +105,21 @@ export function decode(row: Row): Job {
     endedAt: row["ended_at"] === null ? undefined : Number(row["ended_at"]),
   };
 }
+
+/** The jobs that a worker has; without their metadata. */
+export const HELD = "SELECT * FROM jobs WHERE ended_at IS NULL AND status <> 'queued'";
+
+export const OLDEST_ENDED = "SELECT id, seq, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
+
+/** Bytes of the pages that are in use. */
+export const USED_BYTES = `SELECT (pages.page_count - free.freelist_count) * size.page_size AS n
+  FROM pragma_page_count pages, pragma_freelist_count free, pragma_page_size size`;
+
+/** Jobs as `decode` wants them. */
+export const WHOLE = "SELECT jobs.*, metadata.json AS metadata FROM jobs LEFT JOIN metadata USING (seq)";
+
+/** True when one queued job comes before another. */
+export function isBefore(row: Row, other: Row): boolean {
+  const [a, b] = [Number(row["priority"]), Number(other["priority"])];
+  return a > b || (a === b && Number(row["seq"]) < Number(other["seq"]));
+}

@@ -1,15 +1,16 @@
 // The jobs queue: what happens to a job, who is told and who is waited for. How it looks over HTTP is in routes.ts.
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Clock, Timer } from "../../lib/time.ts";
+import type { Clock } from "../../lib/time.ts";
 import type { Channels } from "./channels.ts";
 import { Claimers } from "./claimers.ts";
-import { Deadlines } from "./deadlines.ts";
 import { eventsOf, JobEvents, type Listener } from "./events.ts";
 import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer, type JsonObject } from "./job.ts";
-import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX, RETENTION_BATCH, RETENTION_GAP_MS } from "./limits.ts";
+import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "./limits.ts";
 import { type Change, judge, type Proof, requireHolder } from "./machine.ts";
 import type { JobMetrics } from "./metrics.ts";
+import { Presence } from "./presence.ts";
+import { Retention } from "./retention.ts";
 import type { Draft, JobQuery, JobStore } from "./store.ts";
 
 export interface JobSettings {
@@ -52,26 +53,23 @@ export class JobService {
   readonly events = new JobEvents();
   readonly claimers: Claimers;
   readonly #options: JobsOptions;
-  /** Jobs whose client has gone quiet. */
-  readonly #absent: Deadlines;
-  /** The jobs that somebody listens to, and that have not ended. */
-  readonly #listening = new Set<string>();
-  #retention: { readonly timer: Timer; readonly at: number } | undefined;
+  readonly #presence: Presence;
+  readonly #retention: Retention;
   #closed = false;
 
   constructor(options: JobsOptions) {
     const { store, clock, log } = options;
     this.#options = options;
     this.claimers = new Claimers(claimer => this.#claim(claimer));
-    const quietly = (what: string, work: Promise<unknown>): void => {
-      work.catch((cause: unknown) => {
-        // Deleted in the meantime.
-        if (!(cause instanceof NfrxError && cause.code === "not_found")) log.error({ cause: String(cause) }, what);
+    this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
+    this.#presence = new Presence(clock, options.settings.clientTtlMs, id => {
+      this.#change(id, { does: "cancel", error: INACTIVE }).catch((error: unknown) => {
+        if (!isGone(error)) this.#presence.heard(id);
       });
-    };
-    this.#absent = new Deadlines(clock, id => quietly("an abandoned job could not be canceled", this.#abandon(id)));
-    store.onLapse((id, claimId) => quietly("a lapsed job could not be queued again", this.#lapse(id, claimId)));
-    quietly("the jobs of an earlier process could not be read", this.#resume());
+    });
+    // The store tells of it again when this does not succeed.
+    store.onLapse((id, claimId) => void this.#lapse(id, claimId).catch(() => {}));
+    this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
   }
 
   /** Adds a job, or finds the one that was created with the same idempotency key. */
@@ -92,7 +90,7 @@ export class JobService {
     if (added) this.#changed(undefined, job);
     else if (job.idempotency?.digest !== wanted.idempotency?.digest)
       throw new NfrxError("idempotency_conflict", "the Idempotency-Key belongs to another request");
-    else this.touch(job);
+    else this.#touch(job);
     return { job, added };
   }
 
@@ -101,7 +99,7 @@ export class JobService {
     const { store } = this.#options;
     const job = await store.get(id);
     if (job === undefined) throw notFound();
-    this.touch(job);
+    this.#touch(job);
     return { job, position: job.status === "queued" ? await store.position(job) : undefined };
   }
 
@@ -168,30 +166,26 @@ export class JobService {
     return job;
   }
 
-  /** Calls `listener` with what happens to a job; its client is there as long. Throws `overloaded` when too many listen. */
+  /**
+   * Calls `listener` with what happens to a job that is there; as long as somebody listens, its client is. Throws
+   * `overloaded` when too many listen.
+   */
   listen(id: string, listener: Listener): () => void {
     if (this.events.listeners >= JOB_LISTENERS_MAX)
       throw new NfrxError("overloaded", "too many clients listen to jobs", { retryAfterSeconds: 5 });
     const end = this.events.listen(id, listener);
-    this.#absent.delete(id);
-    this.#listening.add(id);
+    this.#presence.listens(id);
     return () => {
-      if (end() > 0 || !this.#listening.delete(id)) return;
-      this.#absentFrom(id);
+      if (end() === 0) this.#presence.left(id);
     };
-  }
-
-  /** The client of this job has been heard of. */
-  touch(job: Job): void {
-    if (!isTerminal(job.status) && !this.#listening.has(job.id)) this.#absentFrom(job.id);
   }
 
   /** Sends every waiting worker away, and ends when the store has closed. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#absent.close();
-    this.#retention?.timer.cancel();
+    this.#presence.close();
+    this.#retention.close();
     await this.claimers.close();
     await this.#options.store.close();
   }
@@ -239,15 +233,23 @@ export class JobService {
       metrics.created();
       log.debug({ job_id: after.id, type: after.type }, "job created");
     }
-    if (isTerminal(after.status)) {
-      this.#absent.delete(after.id);
-      this.#listening.delete(after.id);
-      metrics.ended(after);
-      const { id: job_id, type, status, claim, error } = after;
-      log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
-      this.#planRetention(RETENTION_GAP_MS);
-    } else if (before === undefined) this.#absentFrom(after.id);
+    if (isTerminal(after.status)) this.#ended(after);
+    else if (before === undefined) this.#presence.heard(after.id);
     if (after.status === "queued") this.claimers.offer(after);
+  }
+
+  #ended(job: Job): void {
+    const { metrics, log } = this.#options;
+    const { id: job_id, type, status, claim, error } = job;
+    this.#presence.ended(job_id);
+    this.#retention.plan();
+    metrics.ended(job);
+    log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
+  }
+
+  /** The client of this job has been heard of. */
+  #touch(job: Job): void {
+    if (!isTerminal(job.status)) this.#presence.heard(job.id);
   }
 
   async #lapse(id: string, claimId: string): Promise<void> {
@@ -255,58 +257,26 @@ export class JobService {
     const lost = await store.get(id);
     const job = await this.#change(id, { does: "lapse", claimId, maxAttempts: settings.maxAttempts });
     if (job.rev === lost?.rev) return;
-    log.warn(
-      { job_id: id, worker_id: lost?.claim?.workerId ?? "", attempt: lost?.attempts, status: job.status },
-      "worker lost",
-    );
-    if (job.status === "queued") metrics.requeued("lapsed");
-  }
-
-  async #abandon(id: string): Promise<void> {
-    if (!this.#listening.has(id)) await this.#change(id, { does: "cancel", error: INACTIVE });
+    const { status } = job;
+    log.warn({ job_id: id, worker_id: lost?.claim?.workerId ?? "", attempt: lost?.attempts, status }, "worker lost");
+    if (status === "queued") metrics.requeued("lapsed");
   }
 
   /** A running transfer is a word of the worker, and one of the client. */
   #progress(id: string, claimId: string): void {
     this.#options.store.renew(id, claimId).catch(() => {});
-    if (!this.#listening.has(id) && this.#absent.has(id)) this.#absentFrom(id);
-  }
-
-  #absentFrom(id: string): void {
-    const { clientTtlMs } = this.#options.settings;
-    if (clientTtlMs > 0 && !this.#closed) this.#absent.set(id, clientTtlMs);
+    this.#presence.heardIfKnown(id);
   }
 
   /** Takes up what an earlier process left. */
   async #resume(): Promise<void> {
-    const { store } = this.#options;
-    for (const id of await store.live()) if (!this.#listening.has(id)) this.#absentFrom(id);
-    this.#planRetention(0);
+    for (const id of await this.#options.store.live()) this.#presence.heard(id);
+    this.#retention.plan(1);
   }
+}
 
-  /** Looks for old jobs in `ms`, unless that is planned for an earlier time. */
-  #planRetention(ms: number): void {
-    const { clock, log } = this.#options;
-    const at = clock.now() + ms;
-    if (this.#closed || (this.#retention !== undefined && this.#retention.at <= at)) return;
-    this.#retention?.timer.cancel();
-    const look = (): void => {
-      this.#retention = undefined;
-      this.#forget().catch((cause: unknown) => log.error({ cause: String(cause) }, "old jobs could not be deleted"));
-    };
-    this.#retention = { timer: clock.after(ms, look, true), at };
-  }
-
-  /** Deletes what has been kept long enough, and comes back when there is more. */
-  async #forget(): Promise<void> {
-    const { store, clock, settings } = this.#options;
-    const ids = await store.forget(clock.wall() - settings.retentionMs, settings.maxEnded, RETENTION_BATCH);
-    for (const id of ids) this.events.forget(id);
-    if (ids.length === RETENTION_BATCH) return this.#planRetention(1);
-    const first = await store.firstEnd();
-    if (first !== undefined)
-      this.#planRetention(Math.max(first + settings.retentionMs + 1 - clock.wall(), RETENTION_GAP_MS));
-  }
+function isGone(error: unknown): boolean {
+  return error instanceof NfrxError && error.code === "not_found";
 }
 
 function notFound(): NfrxError {

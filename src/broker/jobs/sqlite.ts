@@ -4,10 +4,23 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
+import { Batches } from "./batches.ts";
 import { Deadlines } from "./deadlines.ts";
 import { type Claim, type Claimer, isHeld, type Job, type JobStatus, STATUSES } from "./job.ts";
 import { judge } from "./machine.ts";
-import { decode, encode, type Row, SCHEMA, SCHEMA_VERSION, type Value } from "./rows.ts";
+import {
+  decode,
+  encode,
+  HELD,
+  isBefore,
+  OLDEST_ENDED,
+  type Row,
+  SCHEMA,
+  SCHEMA_VERSION,
+  USED_BYTES,
+  type Value,
+  WHOLE,
+} from "./rows.ts";
 import type { Draft, JobQuery, JobStore, StoreOverview } from "./store.ts";
 
 /** How much a store holds. */
@@ -18,28 +31,20 @@ export interface StoreLimits {
   maxBytes: number;
 }
 
-interface Write {
-  run(): void;
-  settle(failed?: unknown): void;
-}
-
 /** Milliseconds to wait for a file that a process which is just ending still holds. */
 const BUSY_MS = 2000;
+/** Milliseconds after which a lapsed lease that is still there is told of again, or the length of the lease. */
+const AGAIN_MS = 10_000;
 /** Ended jobs that go at once when there is no room for a new one. */
 const ROOM_BATCH = 100;
 
-/**
- * Every turn of the event loop writes what it was asked for as one transaction, and only what is on disk is answered: an
- * fsync costs milliseconds, whether one job is written or a hundred. The file belongs to one process.
- */
+/** Keeps jobs in a file that belongs to one process, and is written before anything is answered; or in memory. */
 export class SqliteStore implements JobStore {
   readonly #db: Database;
   readonly #leases: Deadlines;
   readonly #holders = new Map<string, Claim>();
   readonly #prepared = new Map<string, Statement<Row, Value[]>>();
-  #writes: Write[] = [];
-  #flushing = false;
-  #idle: PromiseWithResolvers<void> | undefined;
+  readonly #batches: Batches;
   #jobs = 0;
   #lapsed: (id: string, claimId: string) => void = () => {};
 
@@ -59,16 +64,18 @@ export class SqliteStore implements JobStore {
     }
     this.#leases = new Deadlines(clock, id => {
       const claim = this.#holders.get(id);
-      if (claim !== undefined) this.#lapsed(id, claim.id);
+      if (claim === undefined) return;
+      // Told again should nothing come of it.
+      this.#leases.set(id, Math.min(claim.leaseMs, AGAIN_MS));
+      this.#lapsed(id, claim.id);
     });
-    this.#jobs = this.#number("SELECT count(*) AS n FROM jobs");
+    this.#batches = new Batches(this.#db, () => this.#reread());
     // Nobody could renew a lease while this process was not there: all of them begin anew.
-    for (const row of this.#all("SELECT * FROM jobs WHERE ended_at IS NULL AND status <> 'queued'"))
-      this.#lease(decode(row));
+    this.#reread();
   }
 
   async add(draft: Draft): Promise<{ job: Job; added: boolean }> {
-    return this.#write(() => {
+    return this.#batches.write(() => {
       const { owner, idempotency, metadata } = draft;
       if (idempotency !== undefined) {
         const [row] = this.#all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
@@ -93,11 +100,11 @@ export class SqliteStore implements JobStore {
   }
 
   async swap(before: Job, after: Job): Promise<boolean> {
-    return this.#write(() => this.#replace(before, after));
+    return this.#batches.write(() => this.#replace(before, after));
   }
 
   async claim(claimer: Claimer, claim: Claim): Promise<Job | undefined> {
-    return this.#write(() => {
+    return this.#batches.write(() => {
       const before = this.#first(claimer);
       const after = before && judge(before, { does: "claim", claim }, claim.at);
       return before !== undefined && after !== undefined && this.#replace(before, after) ? after : undefined;
@@ -155,7 +162,7 @@ export class SqliteStore implements JobStore {
   }
 
   async forget(endedBefore: number, keep: number, limit: number): Promise<string[]> {
-    return this.#write(() => {
+    return this.#batches.write(() => {
       const ended = this.#number("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL");
       const rows = this.#all(OLDEST_ENDED, limit).filter(
         (row, at) => at < ended - keep || Number(row["ended_at"]) < endedBefore,
@@ -171,10 +178,7 @@ export class SqliteStore implements JobStore {
 
   async close(): Promise<void> {
     this.#leases.close();
-    if (this.#flushing) {
-      this.#idle ??= Promise.withResolvers();
-      await this.#idle.promise;
-    }
+    await this.#batches.close();
     for (const statement of this.#prepared.values()) statement.finalize();
     this.#db.close();
   }
@@ -228,13 +232,16 @@ export class SqliteStore implements JobStore {
   /** Keeps the lease of a job that is held, and of no other. */
   #lease(job: Job): void {
     const { id, claim } = job;
-    if (claim === undefined || !isHeld(job)) {
-      this.#holders.delete(id);
-      this.#leases.delete(id);
-    } else {
+    if (claim === undefined || !isHeld(job)) this.#release(id);
+    else {
       this.#holders.set(id, claim);
       this.#leases.set(id, claim.leaseMs);
     }
+  }
+
+  #release(id: string): void {
+    this.#holders.delete(id);
+    this.#leases.delete(id);
   }
 
   /** Makes room at the cost of jobs that have ended. Throws `overloaded` when there are none left. */
@@ -254,65 +261,11 @@ export class SqliteStore implements JobStore {
     this.#jobs -= rows.length;
   }
 
-  /** Runs `work` in the next transaction; what it returns or throws is the answer once that is on disk. */
-  #write<T>(work: () => T): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    let answer: { value: T } | { error: unknown };
-    this.#writes.push({
-      run: () => {
-        try {
-          answer = { value: work() };
-        } catch (error) {
-          // A refusal is an answer too; anything else spoils the transaction.
-          if (!(error instanceof NfrxError)) throw error;
-          answer = { error };
-        }
-      },
-      settle: failed => {
-        if (failed !== undefined) reject(failed);
-        else if ("value" in answer) resolve(answer.value);
-        else reject(answer.error);
-      },
-    });
-    if (!this.#flushing) {
-      this.#flushing = true;
-      setImmediate(() => this.#flush());
-    }
-    return promise;
-  }
-
-  #flush(): void {
-    const writes = this.#writes;
-    this.#writes = [];
-    this.#flushing = false;
-    let failed: NfrxError | undefined;
-    try {
-      this.#db.run("BEGIN IMMEDIATE");
-      for (const write of writes) write.run();
-      this.#db.run("COMMIT");
-    } catch (cause) {
-      failed = new NfrxError("overloaded", "the jobs queue cannot be written", { retryAfterSeconds: 10, cause });
-      this.#undo();
-    }
-    for (const write of writes) write.settle(failed);
-    if (!this.#flushing) this.#idle?.resolve();
-  }
-
-  /** Takes a transaction back that failed, and with it what was noted beside it. */
-  #undo(): void {
-    if (this.#db.inTransaction) this.#db.run("ROLLBACK");
+  /** Reads anew what is noted beside a transaction that was taken back. */
+  #reread(): void {
     this.#jobs = this.#number("SELECT count(*) AS n FROM jobs");
-    const held = new Map(
-      this.#all("SELECT * FROM jobs WHERE ended_at IS NULL AND status <> 'queued'").map(row => [
-        String(row["id"]),
-        decode(row),
-      ]),
-    );
-    for (const id of this.#holders.keys()) {
-      if (held.has(id)) continue;
-      this.#holders.delete(id);
-      this.#leases.delete(id);
-    }
+    const held = new Map(this.#all(HELD).map(row => [String(row["id"]), decode(row)]));
+    for (const id of this.#holders.keys()) if (!held.has(id)) this.#release(id);
     for (const [id, job] of held) if (this.#holders.get(id)?.id !== job.claim?.id) this.#lease(job);
   }
 
@@ -344,15 +297,3 @@ const NONE: Readonly<Record<JobStatus, number>> = {
   failed: 0,
   canceled: 0,
 };
-
-const OLDEST_ENDED = "SELECT id, seq, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
-
-const USED_BYTES = `SELECT (pages.page_count - free.freelist_count) * size.page_size AS n
-  FROM pragma_page_count pages, pragma_freelist_count free, pragma_page_size size`;
-
-const WHOLE = "SELECT jobs.*, metadata.json AS metadata FROM jobs LEFT JOIN metadata USING (seq)";
-
-function isBefore(row: Row, other: Row): boolean {
-  const [a, b] = [Number(row["priority"]), Number(other["priority"])];
-  return a > b || (a === b && Number(row["seq"]) < Number(other["seq"]));
-}
