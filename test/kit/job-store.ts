@@ -1,0 +1,70 @@
+// Stores of jobs for tests.
+import type { Claim, Claimer, Job } from "../../src/broker/jobs/job.ts";
+import { SqliteStore, type StoreLimits } from "../../src/broker/jobs/sqlite.ts";
+import type { Draft, JobStore } from "../../src/broker/jobs/store.ts";
+import type { Clock } from "../../src/lib/time.ts";
+
+export const ROOMY: StoreLimits = { maxJobs: 100_000, maxBytes: 256 * 1024 * 1024 };
+
+/** A store whose answers come late and out of order, as those of a store elsewhere may. */
+export function distant(store: JobStore, random: () => number = Math.random): JobStore {
+  const later = async <T>(answer: Promise<T>): Promise<T> => {
+    const value = await answer;
+    for (let turns = Math.floor(random() * 4); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve));
+    return value;
+  };
+  return {
+    add: draft => later(store.add(draft)),
+    get: id => later(store.get(id)),
+    swap: (before, after) => later(store.swap(before, after)),
+    claim: (claimer, claim) => later(store.claim(claimer, claim)),
+    renew: (id, claimId) => later(store.renew(id, claimId)),
+    onLapse: tell => store.onLapse(tell),
+    position: job => later(store.position(job)),
+    list: query => later(store.list(query)),
+    live: () => later(store.live()),
+    overview: recent => later(store.overview(recent)),
+    forget: (endedBefore, keep, limit) => later(store.forget(endedBefore, keep, limit)),
+    firstEnd: () => later(store.firstEnd()),
+    close: () => store.close(),
+  };
+}
+
+export function memoryStore(clock: Clock, limits: Partial<StoreLimits> = {}): JobStore {
+  return new SqliteStore(":memory:", clock, { ...ROOMY, ...limits });
+}
+
+let drafts = 0;
+
+/** A job that is about to be added. */
+export function draftOf(news: Partial<Draft> = {}): Draft {
+  return {
+    id: `job-${++drafts}`,
+    rev: 1,
+    type: "t",
+    status: "queued",
+    priority: 0,
+    metadata: "",
+    workerId: "",
+    workerGroup: "",
+    owner: "-",
+    attempts: 0,
+    transfers: [],
+    createdAt: 1000,
+    updatedAt: 1000,
+    ...news,
+  };
+}
+
+let claims = 0;
+
+export function claimOf(news: Partial<Claim> = {}): Claim {
+  return { id: `claim-${++claims}`, workerId: "", workerGroup: "", leaseMs: 60_000, at: 2000, ...news };
+}
+
+export const ANYBODY: Claimer = { types: [], workerId: "", workerGroup: "" };
+
+/** The job when it ended at some time. */
+export function endedOf(job: Job, endedAt: number, status: "completed" | "failed" | "canceled" = "completed"): Job {
+  return { ...job, status, rev: job.rev + 1, endedAt, updatedAt: endedAt };
+}
