@@ -46,6 +46,16 @@ const STATUS = {
   provider_unavailable: 503,
   internal: 500,
 
+  transfer_not_found: 404,
+  /** The other end did not come in time. */
+  transfer_expired: 410,
+  /** The channel has served, or is not wanted any more. */
+  transfer_closed: 410,
+  /** The channel has a reader, or a writer, already. */
+  transfer_in_use: 409,
+  /** The other end went away, or was silent for too long. */
+  transfer_failed: 502,
+
   /** What a job's client or worker may have forgotten, or may not do to the job as it is. */
   missing_type: 400,
   missing_state: 400,

@@ -1,0 +1,98 @@
+import { NfrxError } from "../../lib/errors.ts";
+import type { Timer } from "../../lib/time.ts";
+import { Passage, type PassageEnd, type PassageOptions } from "./passage.ts";
+
+/** Who takes the bytes, and who brings them. */
+export type End = "reader" | "writer";
+
+/** How a channel ended: as its passage did, or because the two did not meet in time. */
+export type TransferEnd = PassageEnd | "expired";
+
+/** What the maker of a channel wants, and what it is told. */
+export interface ChannelOptions {
+  /** Milliseconds that the ends have to meet. */
+  readonly ttlMs?: number | undefined;
+  /** The end that `awaitsClient` asks about. */
+  readonly client?: End | undefined;
+  /** Called when the ends have met, and then from time to time while bytes pass; with the bytes so far. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+  /** Called once, with the bytes that were taken from the writer. */
+  readonly onEnd?: ((end: TransferEnd, bytes: number) => void) | undefined;
+}
+
+/** An end that has come and waits for the other. */
+interface Arrival {
+  readonly request: Request;
+  readonly met: PromiseWithResolvers<Passage>;
+}
+
+/** Where one reader and one writer meet, once. */
+export class Channel {
+  readonly id = crypto.randomUUID();
+  /** Bytes that were taken from the writer. */
+  bytes = 0;
+  /** Set once they have met. */
+  passage: Passage | undefined;
+  /** Tells the drain that nobody uses it any more. */
+  leave: () => void = () => {};
+
+  #timer: Timer | undefined;
+  readonly #arrivals: Partial<Record<End, Arrival>> = {};
+
+  constructor(
+    readonly options: ChannelOptions,
+    /** Milliseconds since 1970. */
+    readonly expiresAt: number,
+    /** Of the monotonic clock. */
+    readonly createdAt: number,
+  ) {}
+
+  /** Whoever has to give up when the time is over. */
+  set timer(timer: Timer) {
+    this.#timer = timer;
+  }
+
+  /** True when this end has come. */
+  has(end: End): boolean {
+    return this.#arrivals[end] !== undefined;
+  }
+
+  get empty(): boolean {
+    return !this.has("reader") && !this.has("writer");
+  }
+
+  /**
+   * Resolves when both are there. Rejects with `transfer_in_use` when somebody else has come as this end, with what it was
+   * ended for when that comes first, and with `canceled` when the request goes away; its place is then free again.
+   */
+  async arrive(end: End, request: Request, passage: () => Omit<PassageOptions, End>): Promise<Passage> {
+    if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer has a ${end}`);
+    const met = Promise.withResolvers<Passage>();
+    const gone = (): void => {
+      // Once they have met, the passage sees to it.
+      if (this.passage !== undefined) return;
+      delete this.#arrivals[end];
+      met.reject(new NfrxError("canceled", `the ${end} went away`));
+    };
+    this.#arrivals[end] = { request, met };
+    request.signal.addEventListener("abort", gone);
+    const { reader, writer } = this.#arrivals;
+    if (request.signal.aborted) gone();
+    else if (reader !== undefined && writer !== undefined) {
+      this.#timer?.cancel();
+      this.passage = new Passage({ ...passage(), reader: reader.request, writer: writer.request });
+      for (const arrival of [reader, writer]) arrival.met.resolve(this.passage);
+    }
+    try {
+      return await met.promise;
+    } finally {
+      request.signal.removeEventListener("abort", gone);
+    }
+  }
+
+  /** Tells whoever waits that the other end will not come. */
+  giveUp(error: NfrxError): void {
+    this.#timer?.cancel();
+    for (const arrival of Object.values(this.#arrivals)) arrival.met.reject(error);
+  }
+}

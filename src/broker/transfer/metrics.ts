@@ -1,0 +1,44 @@
+import { Counter } from "prom-client";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import type { TransferEnd } from "./transfers.ts";
+
+/** What the transfer channels count. */
+export class TransferMetrics {
+  readonly #bytes: Counter;
+  readonly #ended: Counter<"outcome">;
+
+  constructor(private readonly metrics: Pick<BrokerMetrics, "registry" | "observe" | "refused" | "unhandled">) {
+    const registers = [metrics.registry];
+    this.#bytes = new Counter({ name: "nfrx_transfer_bytes_total", help: "Bytes taken from writers.", registers });
+    this.#ended = new Counter({
+      name: "nfrx_transfers_total",
+      help: "Transfer channels that ended, by how.",
+      labelNames: ["outcome"],
+      registers,
+    });
+  }
+
+  /** Shows how many channels there are. */
+  watch(channels: { readonly waiting: number; readonly running: number }): void {
+    this.metrics.observe("nfrx_transfer_channels", "Transfer channels that are open.", ["state"], set => {
+      set({ state: "waiting" }, channels.waiting);
+      set({ state: "running" }, channels.running);
+    });
+  }
+
+  bytes(count: number): void {
+    this.#bytes.inc(count);
+  }
+
+  ended(outcome: TransferEnd): void {
+    this.#ended.inc({ outcome });
+  }
+
+  refused(reason: string): void {
+    this.metrics.refused(reason);
+  }
+
+  unhandled(): void {
+    this.metrics.unhandled();
+  }
+}

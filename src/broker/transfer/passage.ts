@@ -1,0 +1,145 @@
+import { discard } from "../../lib/bytes.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import { type Clock, IdleTimer } from "../../lib/time.ts";
+import type { ChunkReader } from "../proxy/body.ts";
+
+/** How a passage ended: well, by whose fault, or because nobody wants it any more. */
+export type PassageEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
+
+/** Throws what both ends are told of a passage that did not end well. */
+export function requireDone(end: PassageEnd): void {
+  if (end === "done") return;
+  if (end === "closed") throw new NfrxError("transfer_closed", "the transfer is not wanted any more");
+  throw new NfrxError("transfer_failed", "the other end went away, or one of them was silent for too long");
+}
+
+export interface PassageOptions {
+  reader: Request;
+  writer: Request;
+  clock: Clock;
+  /** Milliseconds without a byte after which it fails. */
+  idleMs: number;
+  onBytes(bytes: number): void;
+  /** Called once, before either end hears of it. */
+  onEnd(end: PassageEnd): void;
+}
+
+/**
+ * The way of the bytes from a writer's request to a reader's response, once both are there. The reader sets the pace: the
+ * next chunk is taken from the writer when the one before has left for the reader.
+ */
+export class Passage {
+  /** How it ended. */
+  readonly ended: Promise<PassageEnd>;
+  /** The writer's body, for whoever has to do with the rest of it. */
+  readonly source: ChunkReader | undefined;
+
+  readonly #options: PassageOptions;
+  /** Bytes that the writer has announced. */
+  readonly #announced: number | undefined;
+  readonly #end = Promise.withResolvers<PassageEnd>();
+  readonly #idle: IdleTimer;
+  #over = false;
+  #bytes = 0;
+  /** Who has to do something next. */
+  #turn: "writer" | "reader" = "writer";
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** The chunk that the reader has been given last. */
+  #given: Uint8Array | undefined;
+
+  constructor(options: PassageOptions) {
+    const { writer, reader, clock, idleMs } = options;
+    this.#options = options;
+    this.source = writer.body?.getReader();
+    const announced = writer.headers.get("content-length");
+    this.#announced = announced === null ? undefined : Number(announced);
+    this.ended = this.#end.promise;
+    this.#idle = new IdleTimer(clock, idleMs, () =>
+      this.#finish(this.#turn === "writer" ? "writer_silent" : "reader_silent"),
+    );
+    writer.signal.addEventListener("abort", this.#writerGone);
+    reader.signal.addEventListener("abort", this.#readerGone);
+    if (reader.signal.aborted) this.#readerGone();
+  }
+
+  readonly #writerGone = (): void => this.#finish("writer_gone");
+  readonly #readerGone = (): void => this.#finish("reader_gone");
+
+  /**
+   * The reader's response, once there is something to read. Rejects when it fails before that; afterwards a failure cuts
+   * the response.
+   */
+  async response(): Promise<Response> {
+    const first = await Promise.race([this.#take(), this.ended.then(() => undefined)]);
+    if (this.#over) requireDone(await this.ended);
+    const headers: Record<string, string> = {
+      "content-type": this.#options.writer.headers.get("content-type") ?? "application/octet-stream",
+      "cache-control": "no-store",
+      // What the writer says of its bytes is not for a browser to act on, on the broker's own origin.
+      "content-disposition": "attachment",
+      "x-content-type-options": "nosniff",
+    };
+    if (this.#announced !== undefined) headers["x-transfer-length"] = String(this.#announced);
+    return new Response(first === undefined ? null : this.#body(first), { headers });
+  }
+
+  /** Ends it now, for both. */
+  close(): void {
+    this.#finish("closed");
+  }
+
+  #body(first: Uint8Array): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>(
+      {
+        start: controller => {
+          this.#controller = controller;
+        },
+        pull: async controller => {
+          // Bun asks for more when it has copied or sent what it was given.
+          if (this.#given !== undefined) discard(this.#given);
+          const chunk = this.#given === undefined ? first : await this.#take();
+          if (chunk === undefined || this.#over) return;
+          this.#given = chunk;
+          controller.enqueue(chunk);
+        },
+        cancel: this.#readerGone,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** The writer's next bytes; undefined when it is over, one way or the other. */
+  async #take(): Promise<Uint8Array | undefined> {
+    this.#turn = "writer";
+    this.#idle.touch();
+    let chunk: Uint8Array | undefined;
+    try {
+      chunk = (await this.source?.read())?.value;
+    } catch {
+      this.#writerGone();
+    }
+    if (this.#over) return undefined;
+    this.#turn = "reader";
+    this.#idle.touch();
+    if (chunk === undefined) {
+      this.#finish(this.#bytes < (this.#announced ?? 0) ? "writer_gone" : "done");
+      return undefined;
+    }
+    this.#bytes += chunk.length;
+    this.#options.onBytes(chunk.length);
+    return chunk;
+  }
+
+  #finish(end: PassageEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#idle.cancel();
+    this.#options.writer.signal.removeEventListener("abort", this.#writerGone);
+    this.#options.reader.signal.removeEventListener("abort", this.#readerGone);
+    this.#options.onEnd(end);
+    if (end === "done") this.#controller?.close();
+    // Resets the reader's connection, so that nobody takes a part for the whole; Bun prints a trace for any reason but undefined.
+    else if (end !== "reader_gone") this.#controller?.error(undefined);
+    this.#end.resolve(end);
+  }
+}

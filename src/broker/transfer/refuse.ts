@@ -1,0 +1,60 @@
+import { discard } from "../../lib/bytes.ts";
+import type { NfrxError } from "../../lib/errors.ts";
+import { type Clock, pause } from "../../lib/time.ts";
+import type { ChunkReader } from "../proxy/body.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "./limits.ts";
+
+/** An error as the transfer API has it. */
+export function refusal(error: NfrxError, requestId: string): Response {
+  return errorResponse(error, "openai", requestId, { error: error.code });
+}
+
+/**
+ * The same for a request whose body may still be on its way, from which some may have been read by `source`. The answer
+ * leaves at once. Bun would then swallow the rest, however much that is, or cut the connection at once, by which many a
+ * client loses the answer; so the connection ends when the upload does, or a little later.
+ */
+export function refuseUpload(
+  error: NfrxError,
+  requestId: string,
+  request: Request,
+  clock: Clock,
+  source: ChunkReader | undefined = request.body?.getReader(),
+): Response {
+  const answer = refusal(error, requestId);
+  const announced = Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
+  if (source === undefined || announced <= REFUSED_UPLOAD_BYTES || request.signal.aborted) {
+    source?.cancel().catch(() => {});
+    return answer;
+  }
+  const late = new AbortController();
+  const { headers, status } = answer;
+  headers.set("connection", "close");
+  const body = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(new Uint8Array(await answer.arrayBuffer()));
+      void Promise.race([swallow(source), pause(clock, REFUSED_UPLOAD_MS, late.signal)]).then(() => {
+        if (late.signal.aborted) return;
+        late.abort();
+        controller.close();
+        source.cancel().catch(() => {});
+      });
+    },
+    cancel: () => late.abort(),
+  });
+  return new Response(body, { status, headers });
+}
+
+/** Takes what comes, to its end. Never rejects. */
+async function swallow(source: ChunkReader): Promise<void> {
+  try {
+    for (;;) {
+      const { value } = await source.read();
+      if (value === undefined) return;
+      discard(value);
+    }
+  } catch {
+    // the sender is gone
+  }
+}

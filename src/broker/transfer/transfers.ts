@@ -1,0 +1,245 @@
+import type { Drain } from "../../lib/drain.ts";
+import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { requestIdOf } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { PeerServer } from "../proxy/pipeline.ts";
+import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
+import { EndedIds } from "./ended.ts";
+import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";
+import type { TransferMetrics } from "./metrics.ts";
+import { type Passage, type PassageOptions, requireDone } from "./passage.ts";
+import { refusal, refuseUpload } from "./refuse.ts";
+
+export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
+
+export interface TransfersOptions {
+  clock: Clock;
+  log: Logger;
+  metrics: TransferMetrics;
+  drain: Drain;
+  limits: TransferLimits;
+  /** Throws `unauthorized` unless the caller may use the channels. */
+  authorize(request: Request, server: PeerServer): void;
+}
+
+/**
+ * One-shot channels in which the bytes of one request become the answer to another. Whoever comes first waits; nothing is
+ * kept of what passes.
+ */
+export class Transfers {
+  readonly #options: TransfersOptions;
+  readonly #channels = new Map<string, Channel>();
+  readonly #ended: EndedIds<TransferEnd>;
+  #running = 0;
+
+  constructor(options: TransfersOptions) {
+    this.#options = options;
+    this.#ended = new EndedIds(options.clock, TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS);
+    options.metrics.watch(this);
+  }
+
+  /** Channels whose ends have not met. */
+  get waiting(): number {
+    return this.#channels.size - this.#running;
+  }
+
+  /** Channels through which bytes pass. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /**
+   * Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many, `draining`
+   * when the broker is about to stop.
+   */
+  create(options: ChannelOptions = {}): { id: string; expiresAt: number } {
+    const { clock, drain, limits } = this.#options;
+    if (this.#channels.size >= limits.channels)
+      throw new NfrxError("overloaded", "too many transfer channels are open", { retryAfterSeconds: 5 });
+    drain.enter()();
+    const ttlMs = options.ttlMs ?? limits.meetMs;
+    const channel = new Channel(options, clock.wall() + ttlMs, clock.now());
+    this.#channels.set(channel.id, channel);
+    channel.timer = clock.after(ttlMs, () => this.#giveUp(channel, "expired"), true);
+    return { id: channel.id, expiresAt: channel.expiresAt };
+  }
+
+  /** Ends a channel, with whatever passes through it. */
+  close(id: string): void {
+    const channel = this.#channels.get(id);
+    if (channel?.passage !== undefined) channel.passage.close();
+    else if (channel !== undefined) this.#giveUp(channel, "closed");
+  }
+
+  /** True while this end of an open channel has not come. */
+  awaits(id: string, end: End): boolean {
+    const channel = this.#channels.get(id);
+    return channel !== undefined && !channel.has(end);
+  }
+
+  /** The same for the end that the channel's maker named as its client's. */
+  awaitsClient(id: string): boolean {
+    const client = this.#channels.get(id)?.options.client;
+    return client !== undefined && this.awaits(id, client);
+  }
+
+  /** Closes all of them. */
+  stop(): void {
+    for (const id of [...this.#channels.keys()]) this.close(id);
+  }
+
+  /** `POST /api/transfer` */
+  open(request: Request, server: PeerServer): Response {
+    const requestId = requestIdOf(request.headers);
+    try {
+      this.#options.authorize(request, server);
+      const { id, expiresAt } = this.create();
+      const answer = { channel_id: id, expires_at: new Date(expiresAt).toISOString() };
+      return Response.json(answer, { headers: { "x-request-id": requestId } });
+    } catch (thrown) {
+      return refuseUpload(this.#report(thrown, requestId), requestId, request, this.#options.clock);
+    }
+  }
+
+  /** `GET /api/transfer/{id}`: the writer's bytes, when there is one. */
+  async read(id: string, request: Request, server: PeerServer): Promise<Response> {
+    // Elysia asks here for HEAD, too; to look must not take the only reader's place.
+    if (request.method !== "GET") return this.refuse(request);
+    const requestId = requestIdOf(request.headers);
+    try {
+      const passage = await this.#arrive(id, "reader", request, server);
+      const response = await passage.response();
+      response.headers.set("x-request-id", requestId);
+      return response;
+    } catch (thrown) {
+      return refusal(this.#report(thrown, requestId, id), requestId);
+    }
+  }
+
+  /** `POST /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
+  async write(id: string, request: Request, server: PeerServer): Promise<Response> {
+    const requestId = requestIdOf(request.headers);
+    let passage: Passage | undefined;
+    try {
+      passage = await this.#arrive(id, "writer", request, server);
+      requireDone(await passage.ended);
+      return Response.json({ status: "ok" }, { headers: { "x-request-id": requestId } });
+    } catch (thrown) {
+      const error = this.#report(thrown, requestId, id);
+      return refuseUpload(error, requestId, request, this.#options.clock, passage?.source);
+    }
+  }
+
+  /** Any other method, which touches no channel; `allow` names those there are. */
+  refuse(request: Request, allow = "GET, POST"): Response {
+    const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
+    const response = refuseUpload(error, requestIdOf(request.headers), request, this.#options.clock);
+    response.headers.set("allow", allow);
+    return response;
+  }
+
+  async #arrive(id: string, end: End, request: Request, server: PeerServer): Promise<Passage> {
+    this.#options.authorize(request, server);
+    const channel = this.#find(id);
+    // From the first end on it is work that a shutdown waits for; the second one comes to it.
+    if (channel.empty) channel.leave = this.#options.drain.enter();
+    server.timeout(request, 0);
+    try {
+      return await channel.arrive(end, request, () => this.#begin(channel));
+    } finally {
+      if (channel.empty) channel.leave();
+    }
+  }
+
+  /** Throws what there is to say of a channel that is not open. */
+  #find(id: string): Channel {
+    const channel = this.#channels.get(id);
+    if (channel !== undefined) return channel;
+    const end = this.#ended.get(id);
+    if (end === undefined) throw new NfrxError("transfer_not_found", "there is no such transfer");
+    if (end === "expired") throw expired();
+    throw new NfrxError("transfer_closed", "the transfer is over");
+  }
+
+  #begin(channel: Channel): Omit<PassageOptions, End> {
+    const { clock, limits, metrics } = this.#options;
+    this.#running++;
+    let told = clock.now();
+    this.#tell(() => channel.options.onProgress?.(0));
+    return {
+      clock,
+      idleMs: limits.idleMs,
+      onBytes: count => {
+        channel.bytes += count;
+        metrics.bytes(count);
+        const now = clock.now();
+        if (now - told < TRANSFER_PROGRESS_MS) return;
+        told = now;
+        this.#tell(() => channel.options.onProgress?.(channel.bytes));
+      },
+      onEnd: end => {
+        this.#running--;
+        this.#over(channel, end);
+      },
+    };
+  }
+
+  /** Ends a channel whose ends have not met. */
+  #giveUp(channel: Channel, end: "expired" | "closed"): void {
+    channel.giveUp(
+      end === "expired" ? expired() : new NfrxError("transfer_closed", "the transfer is not wanted any more"),
+    );
+    this.#over(channel, end);
+  }
+
+  #over(channel: Channel, outcome: TransferEnd): void {
+    const { clock, log, metrics } = this.#options;
+    const { id, bytes, createdAt, options } = channel;
+    this.#channels.delete(id);
+    this.#ended.add(id, outcome);
+    channel.leave();
+    metrics.ended(outcome);
+    const seconds = (clock.now() - createdAt) / 1000;
+    const fields = { ...named(id), outcome, bytes, seconds };
+    if (outcome === "done") log.info(fields, "transfer ended");
+    else log.warn(fields, "transfer failed");
+    this.#tell(() => options.onEnd?.(outcome, bytes));
+  }
+
+  /** Tells the maker of a channel; the transfer does not suffer for what it does with that. */
+  #tell(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#options.metrics.unhandled();
+      this.#options.log.error({ error: messageOf(error) }, "the maker of a transfer channel failed");
+    }
+  }
+
+  /** Logs and counts a refused request; what a channel came to is told where it ends. */
+  #report(thrown: unknown, requestId: string, id?: string): NfrxError {
+    const { log, metrics } = this.#options;
+    const error = toNfrxError(thrown);
+    const fields = { request_id: requestId, ...(id !== undefined && named(id)), error_code: error.code };
+    if (error.code === "internal") {
+      metrics.unhandled();
+      log.error({ ...fields, cause: String(error.detail.cause) }, "request failed");
+    } else if (error.code === "canceled" || error.code === "transfer_failed") {
+      log.debug(fields, "the end of a transfer is gone");
+    } else {
+      metrics.refused(error.code);
+      log.warn(fields, "request refused");
+    }
+    return error;
+  }
+}
+
+function expired(): NfrxError {
+  return new NfrxError("transfer_expired", "the other end did not come in time");
+}
+
+/** A channel as the log names it: who reads the log shall not be able to use it. */
+function named(id: string): { channel: string } {
+  return { channel: id.slice(0, 8) };
+}
