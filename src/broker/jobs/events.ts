@@ -60,8 +60,10 @@ export class JobEvents {
     return this.#bytes;
   }
 
+  /** Tells what is newer than what was told of the job before: a store may answer out of order, and an end is the end. */
   tell(events: readonly JobEvent[]): void {
     for (const event of events) {
+      if (event.id <= (this.#logs.get(event.job.id)?.events.at(-1)?.id ?? 0)) continue;
       this.#keep(event);
       for (const listener of this.#listeners.get(event.job.id) ?? []) listener(event);
     }
