@@ -17,6 +17,8 @@ import type { Pool } from "./pool/pool.ts";
 import { errorResponse } from "./proxy/errors.ts";
 import { type PathParams, type Pipeline, peerOf } from "./proxy/pipeline.ts";
 import type { Relays } from "./relay/relays.ts";
+import { mountTransfers } from "./transfer/routes.ts";
+import type { Transfers } from "./transfer/transfers.ts";
 
 export type BrokerServer = Bun.Server<Connection>;
 
@@ -32,6 +34,7 @@ export interface AppOptions {
   mounted: readonly Mounted[];
   relays: Relays | undefined;
   jobs: JobRoutes;
+  transfers: Transfers;
   api: Door;
   metrics: BrokerMetrics;
   sources: StateSources;
@@ -72,6 +75,7 @@ export function buildApp(options: AppOptions): (request: Request) => Response | 
   for (const mounted of options.mounted) mount(app, mounted, server);
   if (options.relays !== undefined) mountRelays(app, options.relays, server);
   mountJobs(app, options.jobs, server);
+  mountTransfers(app, options.transfers, server);
   app.compile();
   return request => app.fetch(withLongHost(request));
 }

@@ -9,7 +9,6 @@ import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
 import { Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
-import { NO_CHANNELS } from "./jobs/channels.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
@@ -26,6 +25,10 @@ import { Spool } from "./proxy/spool.ts";
 import { Guard } from "./relay/guard.ts";
 import { Relays } from "./relay/relays.ts";
 import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
+import { TRANSFER_LIMITS } from "./transfer/limits.ts";
+import { TransferMetrics } from "./transfer/metrics.ts";
+import { anyDoor } from "./transfer/routes.ts";
+import { Transfers } from "./transfer/transfers.ts";
 
 export interface BrokerOptions {
   values: Values<typeof brokerOptions>;
@@ -49,6 +52,7 @@ export class Broker {
   readonly mounted: readonly Mounted[];
   readonly relays: Relays | undefined;
   readonly jobs: Jobs;
+  readonly transfers: Transfers;
   readonly metrics: BrokerMetrics;
 
   readonly #options: BrokerOptions;
@@ -135,6 +139,14 @@ export class Broker {
         spool,
         admit,
       });
+    this.transfers = new Transfers({
+      clock,
+      log,
+      metrics: new TransferMetrics(metrics),
+      drain,
+      limits: TRANSFER_LIMITS,
+      authorize: anyDoor(api, client),
+    });
     this.jobs = this.#openJobs(api, client, { memory, spool });
     const sources: StateSources = {
       pools: this.mounted.map(({ pool }) => pool),
@@ -161,6 +173,7 @@ export class Broker {
       mounted: this.mounted,
       relays: this.relays,
       jobs: this.jobs.routes,
+      transfers: this.transfers,
       api,
       metrics,
       sources,
@@ -192,6 +205,7 @@ export class Broker {
       dismiss(pool);
       pool.close();
     }
+    this.transfers.stop();
     await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
     await this.jobs.close();
   }
@@ -203,7 +217,7 @@ export class Broker {
     const limits = { maxJobs: values.jobsMax, maxBytes: values.jobsMaxBytes };
     return new Jobs({
       store: openStore(values.jobsStore, clock, limits, log),
-      channels: NO_CHANNELS,
+      channels: this.transfers,
       settings: {
         leaseMs: values.jobsLeaseMs,
         maxAttempts: values.jobsMaxAttempts,

@@ -16,10 +16,3 @@ export interface Channels {
   /** True while the client's end can still be taken. */
   awaitsClient(id: string): boolean;
 }
-
-/** Until the broker has channels. */
-export const NO_CHANNELS: Channels = {
-  create: () => ({ id: crypto.randomUUID(), expiresAt: Date.now() + 60_000 }),
-  close: () => {},
-  awaitsClient: () => true,
-};
