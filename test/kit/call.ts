@@ -78,6 +78,16 @@ export class Call {
     return { ...this.#head, body: Buffer.concat(this.#body), complete: this.#complete };
   }
 
+  /** True once the answer has ended as it must. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** True once the connection is closed, by either side. */
+  get over(): boolean {
+    return this.#closed;
+  }
+
   /** What has arrived of the body. */
   get text(): string {
     return Buffer.concat(this.#body).toString("utf8");

@@ -22,16 +22,24 @@ export class TransferWorld {
   readonly logs: LogLine[] = [];
   readonly metrics = new BrokerMetrics(() => false);
   readonly transfers: Transfers;
+  /** Bytes that were taken from writers. */
+  bytes = 0;
   readonly #server: Bun.Server<undefined>;
 
   constructor(limits: Partial<TransferLimits> = {}) {
     const { clock, drain } = this;
     const none = new TrustedProxies([]);
+    const metrics = new TransferMetrics(this.metrics);
+    const count = metrics.bytes.bind(metrics);
+    metrics.bytes = bytes => {
+      this.bytes += bytes;
+      count(bytes);
+    };
     this.transfers = new Transfers({
       clock,
       drain,
       log: this.#log(),
-      metrics: new TransferMetrics(this.metrics),
+      metrics,
       limits: { ...TRANSFER_LIMITS, ...limits },
       authorize: anyDoor(new Door(API_KEY, [], none), new Door(CLIENT_KEY, [], none)),
     });

@@ -1,16 +1,17 @@
-import { Counter } from "prom-client";
+import { type Cell, CellCounter } from "../../lib/series.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { TransferEnd } from "./transfers.ts";
 
 /** What the transfer channels count. */
 export class TransferMetrics {
-  readonly #bytes: Counter;
-  readonly #ended: Counter<"outcome">;
+  readonly #bytes: Cell;
+  readonly #ended: CellCounter<"outcome">;
 
   constructor(private readonly metrics: Pick<BrokerMetrics, "registry" | "observe" | "refused" | "unhandled">) {
     const registers = [metrics.registry];
-    this.#bytes = new Counter({ name: "nfrx_transfer_bytes_total", help: "Bytes taken from writers.", registers });
-    this.#ended = new Counter({
+    const name = "nfrx_transfer_bytes_total";
+    this.#bytes = new CellCounter({ name, help: "Bytes taken from writers.", labelNames: [], registers }).cell({});
+    this.#ended = new CellCounter({
       name: "nfrx_transfers_total",
       help: "Transfer channels that ended, by how.",
       labelNames: ["outcome"],
@@ -27,11 +28,11 @@ export class TransferMetrics {
   }
 
   bytes(count: number): void {
-    this.#bytes.inc(count);
+    this.#bytes.value += count;
   }
 
   ended(outcome: TransferEnd): void {
-    this.#ended.inc({ outcome });
+    this.#ended.cell({ outcome }).value++;
   }
 
   refused(reason: string): void {

@@ -1,4 +1,3 @@
-import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import type { ChunkReader } from "../proxy/body.ts";
@@ -44,8 +43,6 @@ export class Passage {
   /** Who has to do something next. */
   #turn: "writer" | "reader" = "writer";
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  /** The chunk that the reader has been given last. */
-  #given: Uint8Array | undefined;
 
   constructor(options: PassageOptions) {
     const { writer, reader, clock, idleMs } = options;
@@ -89,18 +86,16 @@ export class Passage {
   }
 
   #body(first: Uint8Array): ReadableStream<Uint8Array> {
+    let next: Uint8Array | undefined = first;
     return new ReadableStream<Uint8Array>(
       {
         start: controller => {
           this.#controller = controller;
         },
         pull: async controller => {
-          // Bun asks for more when it has copied or sent what it was given.
-          if (this.#given !== undefined) discard(this.#given);
-          const chunk = this.#given === undefined ? first : await this.#take();
-          if (chunk === undefined || this.#over) return;
-          this.#given = chunk;
-          controller.enqueue(chunk);
+          const chunk = next ?? (await this.#take());
+          next = undefined;
+          if (chunk !== undefined && !this.#over) controller.enqueue(chunk);
         },
         cancel: this.#readerGone,
       },
