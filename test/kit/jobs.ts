@@ -108,7 +108,7 @@ export class JobsApi {
   }
 
   get(id: string) {
-    return this.send<JobView & ErrorView>(API_KEY, "GET", `/${id}`);
+    return this.send<JobView>(API_KEY, "GET", `/${id}`);
   }
 
   list(query = "") {

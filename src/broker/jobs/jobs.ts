@@ -6,7 +6,7 @@ import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { WorkerActivity } from "./activity.ts";
 import type { Channels } from "./channels.ts";
-import { JobMetrics } from "./metrics.ts";
+import { JobMetrics, type JobTally } from "./metrics.ts";
 import { JobRoutes } from "./routes.ts";
 import { JobService, type JobSettings } from "./service.ts";
 import { jobsState } from "./state.ts";
@@ -39,13 +39,21 @@ export class Jobs {
     this.#activity = new WorkerActivity(clock);
     this.service = new JobService({ ...options, metrics: this.#metrics });
     this.routes = new JobRoutes({ ...options, service: this.service, activity: this.#activity });
-    const { claimers, events } = this.service;
-    metrics.observe("nfrx_jobs_waiting_workers", "Claims and streams that wait for a job.", [], set =>
-      set({}, claimers.size),
-    );
-    metrics.observe("nfrx_jobs_listeners", "Clients that listen to a job.", [], set => set({}, events.listeners));
+    const { service } = this;
+    const { claimers, events } = service;
+    const gauge = (name: string, help: string, read: () => number): void =>
+      metrics.observe(name, help, [], set => set({}, read()));
+    gauge("nfrx_jobs_waiting_workers", "Claims and streams that wait for a job.", () => claimers.size);
+    gauge("nfrx_jobs_listeners", "Clients that listen to a job.", () => events.listeners);
+    gauge("nfrx_jobs_watched", "Jobs that end when their clients are gone.", () => service.watched);
+    gauge("nfrx_jobs_event_bytes", "Bytes of events kept for clients that come back.", () => events.bytes);
     // What waits for a job would wait in vain, and hold its worker here.
     drain.onBegin(() => void claimers.close());
+  }
+
+  /** How many have ended since the process began, and how long they took. */
+  get tally(): JobTally {
+    return this.#metrics.tally;
   }
 
   /** What the state shows of them. */

@@ -72,6 +72,11 @@ export class JobService {
     this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
   }
 
+  /** Jobs whose clients are waited for. */
+  get watched(): number {
+    return this.#presence.size;
+  }
+
   /** Adds a job, or finds the one that was created with the same idempotency key. */
   async create(wanted: Wanted): Promise<{ job: Job; added: boolean }> {
     const { store, clock } = this.#options;
@@ -249,7 +254,8 @@ export class JobService {
 
   /** The client of this job has been heard of. */
   #touch(job: Job): void {
-    if (!isTerminal(job.status)) this.#presence.heard(job.id);
+    if (isTerminal(job.status)) this.#presence.ended(job.id);
+    else this.#presence.heard(job.id);
   }
 
   async #lapse(id: string, claimId: string): Promise<void> {
