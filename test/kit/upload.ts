@@ -102,7 +102,8 @@ export class Upload {
   }
 }
 
-function blockAt(index: number): Buffer {
+/** A MiB of a file, by its place in it. */
+export function blockAt(index: number): Buffer {
   const block = blocks[index % blocks.length];
   if (block === undefined) throw new Error("there are no blocks");
   return block;

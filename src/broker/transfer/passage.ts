@@ -1,3 +1,4 @@
+import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import type { ChunkReader } from "../proxy/body.ts";
@@ -38,11 +39,11 @@ export class Passage {
   readonly #announced: number | undefined;
   readonly #end = Promise.withResolvers<PassageEnd>();
   readonly #idle: IdleTimer;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #over = false;
   #bytes = 0;
   /** Who has to do something next. */
   #turn: "writer" | "reader" = "writer";
-  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   constructor(options: PassageOptions) {
     const { writer, reader, clock, idleMs } = options;
@@ -87,15 +88,18 @@ export class Passage {
 
   #body(first: Uint8Array): ReadableStream<Uint8Array> {
     let next: Uint8Array | undefined = first;
+    let given: Uint8Array | undefined;
     return new ReadableStream<Uint8Array>(
       {
         start: controller => {
           this.#controller = controller;
         },
         pull: async controller => {
-          const chunk = next ?? (await this.#take());
+          // Bun asks for more when what it was given has left, or lies in a buffer of its own; the tests hold it to that.
+          if (given !== undefined) discard(given);
+          given = next ?? (await this.#take());
           next = undefined;
-          if (chunk !== undefined && !this.#over) controller.enqueue(chunk);
+          if (given !== undefined && !this.#over) controller.enqueue(given);
         },
         cancel: this.#readerGone,
       },
