@@ -60,6 +60,7 @@ async function startBroker(name: string, path: string, children: Children): Prom
     METRICS_PORT: `${port}`,
     MAX_BODY_BYTES: `${2 ** 30}`,
     LLM_QUEUE_SIZE: "4096",
+    JOBS_STORE: "memory",
     DRAIN_TIMEOUT: "0",
   });
   await until(`${name} broker is up`, [child], async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);

@@ -407,7 +407,14 @@ export class Processes {
   /** Nothing of the caller's environment but the path: no proxy, no settings, no config file in a home directory. */
   #env(env: Env): Env {
     const { folder } = this;
-    return { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: folder, TMPDIR: folder, LOG_FORMAT: "json", ...env };
+    return {
+      PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+      HOME: folder,
+      TMPDIR: folder,
+      STATE_DIRECTORY: folder,
+      LOG_FORMAT: "json",
+      ...env,
+    };
   }
 }
 
