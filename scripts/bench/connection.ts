@@ -23,6 +23,12 @@ export function requestHead(target: Target, length: number): string {
   );
 }
 
+/** The whole of a GET request. */
+export function readHead(target: Target): string {
+  const auth = target.token === undefined ? "" : `Authorization: Bearer ${target.token}\r\n`;
+  return `GET ${target.path} HTTP/1.1\r\nHost: 127.0.0.1:${target.port}\r\n${auth}\r\n`;
+}
+
 export class Connection {
   #socket: Socket | null = null;
   #exchange: Exchange | null = null;

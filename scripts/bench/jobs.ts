@@ -46,6 +46,10 @@ const jobSchema = z.discriminatedUnion("kind", [
     deadlineMs: z.number(),
   }),
   z.object({ kind: z.literal("release") }),
+  /** One body of `bytes` bytes to whoever takes it. */
+  z.object({ kind: z.literal("push"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),
+  /** One answer of `bytes` bytes. */
+  z.object({ kind: z.literal("pull"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),
   /** One valid JSON body of `bytes` bytes; the backend answers with the count it has read. */
   z.object({ kind: z.literal("upload"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),
 ]);

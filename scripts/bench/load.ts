@@ -6,6 +6,7 @@ import { Flow } from "./load-flow.ts";
 import { Hold } from "./load-hold.ts";
 import { runRequests } from "./load-requests.ts";
 import { runStreams } from "./load-streams.ts";
+import { runPull, runPush } from "./load-transfer.ts";
 import { runUpload } from "./load-upload.ts";
 
 let flow: Flow | null = null;
@@ -19,6 +20,10 @@ async function run(job: Job): Promise<Result> {
       return runStreams(job);
     case "upload":
       return runUpload(job);
+    case "push":
+      return runPush(job);
+    case "pull":
+      return runPull(job);
     case "flow":
       flow = new Flow(job);
       return flow.start();

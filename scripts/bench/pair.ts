@@ -67,6 +67,18 @@ async function startBroker(name: string, path: string, children: Children): Prom
   return { port, child };
 }
 
+/** A broker alone. */
+export function brokerWay(name: string, dir: string): WayKind {
+  const broker = program(dir, "nfrx");
+  return {
+    name,
+    async start(children): Promise<Way> {
+      const { port, child } = await startBroker(name, broker, children);
+      return { name, parts: [{ name: "broker", children: [child] }], target: path => ({ port, path, token: API_KEY }) };
+    },
+  };
+}
+
 /** A broker and a relay in front of the backend's /mcp. */
 export function relayWay(name: string, dir: string): WayKind {
   const broker = program(dir, "nfrx");

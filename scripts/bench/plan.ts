@@ -7,6 +7,7 @@ export interface Plan {
   embed: { inputs: number; agents: number; batch: number; requests: number };
   upload: { bytes: number; streams: number; quietMs: number; rounds: number };
   idle: { streams: number; settleMs: number };
+  transfer: { bytes: number; rounds: number };
   handover: { requests: number; connections: number; delayMs: number };
   /** The whole run ends at the latest after this. */
   deadlineMs: number;
@@ -28,6 +29,7 @@ export function planOf({ quick, rounds }: Options): Plan {
       embed: { ...embed, requests: 4 },
       upload: { bytes, streams: 50, quietMs: 1500, rounds: 1 },
       idle: { streams: 1000, settleMs: 1500 },
+      transfer: { bytes: 256 * MIB, rounds: 3 },
       handover: { requests: 100, connections: 32, delayMs: 20 },
       deadlineMs: 5 * 60_000,
     };
@@ -41,6 +43,7 @@ export function planOf({ quick, rounds }: Options): Plan {
     embed: { ...embed, requests: 15 },
     upload: { bytes, streams: 50, quietMs: 3000, rounds: 2 },
     idle: { streams: 5000, settleMs: 3000 },
+    transfer: { bytes: 1024 * MIB, rounds: 5 },
     handover: { requests: 250, connections: 64, delayMs: 20 },
     deadlineMs: 15 * 60_000,
   };

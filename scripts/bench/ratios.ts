@@ -40,9 +40,15 @@ function pairCpu(measured: Measured, way: string): number | null {
 }
 
 function pairRatios(measured: Measured, way: string): Ratio[] {
-  const has = [measured.chat, measured.sse, measured.upload, measured.idle, measured.handover, measured.mcp].some(
-    rows => rows?.some(row => row.way === way),
-  );
+  const has = [
+    measured.chat,
+    measured.sse,
+    measured.upload,
+    measured.idle,
+    measured.handover,
+    measured.mcp,
+    measured.transfer,
+  ].some(rows => rows?.some(row => row.way === way));
   if (!has) return [];
   return [...chatRatios(measured, way), ...sseRatios(measured, way), ...otherRatios(measured, way)];
 }
@@ -94,6 +100,16 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
   const handover = measured.handover?.find(row => row.way === way);
   if (handover !== undefined) {
     list.push(ratio(way, "slot freed → next dispatched, median", handover.p50, { atMost: 5 }, " ms"));
+  }
+  const transfer = measured.transfer?.find(row => row.way === way);
+  if (transfer !== undefined) {
+    const nginx = measured.transfer?.find(row => row.way === "nginx");
+    list.push(
+      ratio(way, "transfer: bytes/s / the same pipe through nginx", over(transfer.mbPerSecond, nginx?.mbPerSecond), {
+        atLeast: 0.7,
+      }),
+      ratio(way, "transfer: memory growth of the broker", transfer.growthMiB, { atMost: 32 }, " MiB"),
+    );
   }
   const mcp = measured.mcp?.find(row => row.way === way);
   if (mcp !== undefined)

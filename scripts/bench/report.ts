@@ -5,6 +5,7 @@ import type { HandoverRow } from "./bench-handover.ts";
 import type { IdleRow } from "./bench-idle.ts";
 import type { McpRow } from "./bench-mcp.ts";
 import type { SseRow } from "./bench-sse.ts";
+import type { TransferRow } from "./bench-transfer.ts";
 import type { UploadRow } from "./bench-upload.ts";
 import type { Ratio } from "./ratios.ts";
 import { table } from "./table.ts";
@@ -18,10 +19,11 @@ export interface Measured {
   idle?: IdleRow[];
   handover?: HandoverRow[];
   mcp?: McpRow[];
+  transfer?: TransferRow[];
 }
 
 export function tables(measured: Measured): string {
-  const { chat, sse, embed, upload, idle, handover, mcp } = measured;
+  const { chat, sse, embed, upload, idle, handover, mcp, transfer } = measured;
   return [
     chat && chatTables(chat),
     sse && sseTable(sse),
@@ -63,6 +65,12 @@ export function tables(measured: Measured): string {
         "Tool calls of one MCP client (ms)",
         ["way", "calls/s", "p50", "p99", "added p50"],
         mcp.map(row => [row.way, row.perSecond, row.p50, row.p99, row.addedP50]),
+      ),
+    transfer &&
+      table(
+        `${transfer[0]?.mib ?? 0} MiB from one process to another (of the hop: CPU in seconds per GiB, memory growth in MiB)`,
+        ["way", "MB/s", "CPU", "+MiB"],
+        transfer.map(row => [row.way, row.mbPerSecond, row.cpuSeconds, row.growthMiB]),
       ),
   ]
     .filter(part => part !== undefined)

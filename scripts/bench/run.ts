@@ -8,11 +8,12 @@ import { benchHandover } from "./bench-handover.ts";
 import { benchIdle } from "./bench-idle.ts";
 import { benchMcp } from "./bench-mcp.ts";
 import { benchSse } from "./bench-sse.ts";
+import { benchTransfer } from "./bench-transfer.ts";
 import { benchUpload } from "./bench-upload.ts";
 import { Children } from "./children.ts";
 import { nginxWay } from "./nginx.ts";
 import type { Options, Workload } from "./options.ts";
-import { pairWay, relayWay } from "./pair.ts";
+import { brokerWay, pairWay, relayWay } from "./pair.ts";
 import { planOf } from "./plan.ts";
 import { ratiosOf } from "./ratios.ts";
 import { type Measured, ratioTable, tables } from "./report.ts";
@@ -127,6 +128,14 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
     },
     mcp: async () => {
       measured.mcp = await benchMcp(bench, options.skipOwn ? [] : [relayWay(OWN, options.dir)]);
+    },
+    transfer: async () => {
+      const pipes = bench.kinds.filter(({ name }) => name === direct.name || name === "nginx");
+      const brokers = [
+        ...(options.skipOwn ? [] : [brokerWay(OWN, options.dir)]),
+        ...(options.peer === null ? [] : [brokerWay(PEER, options.peer)]),
+      ];
+      measured.transfer = await benchTransfer(bench, pipes, brokers);
     },
     handover: async () => {
       measured.handover = await benchHandover(bench);
