@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { KEY, TransferWorld } from "../../kit/transfers.ts";
 import { eventually } from "../../kit/until.ts";
 
+const required = process.env["CI"] === "true";
+const withCurl = test.skipIf(!required && Bun.which("curl") === null);
 const MIB = 1024 * 1024;
 /** What curl ends with when an answer is cut: it is partial, there is none, the connection is reset. */
 const CUT = [18, 52, 56];
@@ -33,7 +35,7 @@ async function create(world: TransferWorld): Promise<string> {
   return JSON.parse(text).channel_id;
 }
 
-test.each(["reader", "writer"] as const)("a file of 40 MiB from curl to curl, the %s first", async first => {
+withCurl.each(["reader", "writer"] as const)("a file of 40 MiB from curl to curl, the %s first", async first => {
   await using world = new TransferWorld();
   await using dir = await folder();
   const [from, to] = [join(dir.path, "from"), join(dir.path, "to")];
@@ -57,7 +59,7 @@ test.each(["reader", "writer"] as const)("a file of 40 MiB from curl to curl, th
   expect(sha256(await Bun.file(to).arrayBuffer())).toBe(sha256(bytes));
 });
 
-test("curl uploads what it is piped, with no length", async () => {
+withCurl("curl uploads what it is piped, with no length", async () => {
   await using world = new TransferWorld();
   await using dir = await folder();
   const from = join(dir.path, "from");
@@ -69,7 +71,7 @@ test("curl uploads what it is piped, with no length", async () => {
   expect(await reader.done).toEqual([0, "piped"]);
 });
 
-test.each(["--http1.1", "--http1.0"])("a writer that is killed: its reader's curl fails (%s)", async version => {
+withCurl.each(["--http1.1", "--http1.0"])("a writer that is killed: its reader's curl fails (%s)", async version => {
   await using world = new TransferWorld();
   const id = await create(world);
   const reader = curl(version, world.url(id));
@@ -80,7 +82,7 @@ test.each(["--http1.1", "--http1.0"])("a writer that is killed: its reader's cur
   expect(CUT).toContain((await reader.done)[0]);
 });
 
-test("a reader that is killed: its writer's curl stops, and says why", async () => {
+withCurl("a reader that is killed: its writer's curl stops, and says why", async () => {
   await using world = new TransferWorld();
   await using dir = await folder();
   const from = join(dir.path, "from");
@@ -95,7 +97,7 @@ test("a reader that is killed: its writer's curl stops, and says why", async () 
   expect(world.outcomes).toEqual(["reader_gone"]);
 });
 
-test("a reader that speaks HTTP/1.0 gets the bytes, too", async () => {
+withCurl("a reader that speaks HTTP/1.0 gets the bytes, too", async () => {
   await using world = new TransferWorld();
   const id = await create(world);
   const reader = curl("-0", world.url(id));
