@@ -1,0 +1,1 @@
+"""Clients and workers for nfrx jobs and transfer channels."""

@@ -1,0 +1,75 @@
+"""What a secure client and worker say to each other around CMS: doc/secure-jobs.md is the description of it."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from .cms import CmsError, Identity, Peer, new_identity, peer_from_pem, seal, unseal
+
+SCHEME = "cms-x509-signed-v1"
+MEDIA_TYPE = "application/cms"
+EPHEMERAL_DAYS = 7
+KEPT_DAYS = 365
+
+
+def load_identity(path: str | None, name: str) -> Identity:
+    """The identity in a file, which is made when there is none; without a file, one for this run only."""
+    if path is None:
+        return new_identity(name, EPHEMERAL_DAYS)
+    if os.path.exists(path):
+        return Identity.from_pem(Path(path).read_bytes())
+    identity = new_identity(name, KEPT_DAYS)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(identity.to_pem())
+    return identity
+
+
+def make_offer(identity: Identity) -> dict[str, str]:
+    """Stands as `secure_transfer` in a job's metadata and in a channel's properties: how to seal something for me.
+
+    The nonce is repeated in what is sealed, so that nothing old can be put in its place.
+    """
+    return {"scheme": SCHEME, "certificate": identity.certificate_pem, "nonce": secrets.token_hex(16)}
+
+
+def take_offer(source: dict[str, Any] | None, pins: list[str]) -> tuple[Peer, str]:
+    """The other side and its nonce.
+
+    With `pins`, fingerprints as `openssl x509 -fingerprint -sha256` prints them, only from these.
+    """
+    offer = (source or {}).get("secure_transfer")
+    if not isinstance(offer, dict) or offer.get("scheme") != SCHEME:
+        raise CmsError(f"the other side does not offer {SCHEME}")
+    certificate, nonce = offer.get("certificate"), offer.get("nonce")
+    if not isinstance(certificate, str) or not isinstance(nonce, str):
+        raise CmsError("the offer is not complete")
+    peer = peer_from_pem(certificate)
+    known = [pin.replace(":", "").lower() for pin in pins]
+    if known and peer.fingerprint not in known:
+        raise CmsError(f"the other side's certificate is none of the pinned ones: {peer.fingerprint}")
+    return peer, nonce
+
+
+def context(claim: dict[str, Any], part: str, key: str, nonce: str) -> dict[str, str]:
+    """What something sealed is for. Sealed along with it, and compared when it is opened."""
+    return {"job_id": claim["job_id"], "type": claim["type"], "part": part, "key": key, "nonce": nonce}
+
+
+def seal_for(identity: Identity, peer: Peer, purpose: dict[str, str], content_type: str, body: bytes) -> bytes:
+    """Seals one line of JSON, the context and the content type, and after it the body."""
+    header = json.dumps({**purpose, "content_type": content_type})
+    return seal(identity, peer, header.encode() + b"\n" + body)
+
+
+def open_from(identity: Identity, peer: Peer, purpose: dict[str, str], sealed: bytes) -> tuple[str, bytes]:
+    """The content type and the body."""
+    header, line_end, body = unseal(identity, peer, sealed).partition(b"\n")
+    if not line_end:
+        raise CmsError("no header in what was sealed")
+    fields = json.loads(header)
+    for name, value in purpose.items():
+        if fields.get(name) != value:
+            raise CmsError(f"sealed for another {name}")
+    return str(fields.get("content_type")), body
