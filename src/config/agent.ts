@@ -38,6 +38,7 @@ export function agentOptions(module: string) {
     }),
     tlsCaFile: option.text({
       env: "TLS_CA_FILE",
+      path: "file",
       default: undefined,
       help: "PEM file with a further authority to trust for the broker's certificate.",
     }),

@@ -29,11 +29,13 @@ const listening = {
   }),
   tlsCertFile: option.text({
     env: "TLS_CERT_FILE",
+    path: "file",
     default: undefined,
     help: "PEM file with the certificate, for TLS on the public address. Goes with TLS_KEY_FILE.",
   }),
   tlsKeyFile: option.text({
     env: "TLS_KEY_FILE",
+    path: "file",
     default: undefined,
     help: "PEM file with the private key. Goes with TLS_CERT_FILE.",
   }),
@@ -118,6 +120,7 @@ const limits = {
   }),
   uploadSpoolDir: option.text({
     env: "UPLOAD_SPOOL_DIR",
+    path: "folder",
     default: "",
     defaultOn: defaultSpoolDir,
     defaultNote: "the TMPDIR of the environment, else /var/tmp on Linux, /tmp on macOS, TEMP on Windows",
@@ -142,6 +145,7 @@ const limits = {
 const jobs = {
   jobsStore: option.text({
     env: "JOBS_STORE",
+    path: "file",
     default: "",
     defaultNote:
       "jobs.db in $STATE_DIRECTORY or /var/lib/nfrx, or in ~/.local/state/nfrx for other users than root, ~/Library/Application Support/nfrx on macOS, %ProgramData%\\nfrx on Windows",

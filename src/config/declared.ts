@@ -41,6 +41,10 @@ export interface Option<T> {
   /** Its value is shown nowhere. */
   readonly secret: boolean;
   readonly range: Range | undefined;
+  /** The values it may have, when they are few. */
+  readonly choices: readonly string[];
+  /** What its value is the path of. */
+  readonly path: "file" | "folder" | undefined;
   /** The default as one would write it; undefined when it is unset or depends on the machine. */
   readonly defaultRaw: Raw | undefined;
   /** Words for a default that a value does not explain. */

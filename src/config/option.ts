@@ -25,6 +25,8 @@ interface Reading<T> {
   readonly expects: string;
   readonly raw?: Raw | undefined;
   readonly range?: Range;
+  readonly choices?: readonly string[];
+  readonly path?: "file" | "folder" | undefined;
   readonly secret?: boolean;
   readonly defaultOn?: ((machine: Machine) => T) | undefined;
 }
@@ -42,6 +44,8 @@ function declare<T>(kind: Kind, spec: Spec<unknown>, initial: T, reading: Readin
     expects: reading.expects,
     secret: reading.secret ?? false,
     range: reading.range,
+    choices: reading.choices ?? [],
+    path: reading.path,
     defaultRaw: reading.raw,
     defaultNote: spec.defaultNote,
     initial: machine => reading.defaultOn?.(machine) ?? initial,
@@ -60,15 +64,17 @@ interface TextSpec<D> extends Spec<D> {
   readonly pattern?: RegExp;
   /** What a value must be, to follow "is not …". */
   readonly expects?: string;
+  /** It is the path of one. */
+  readonly path?: "file" | "folder";
 }
 
 /** Any text, or one that fits `pattern`. */
 function text<D extends string | Unset>(
   spec: TextSpec<D> & { readonly defaultOn?: (machine: Machine) => string | D },
 ): Option<string | D> {
-  const { expects = "a text", defaultOn } = spec;
-  const schema = values.text(spec.pattern);
-  return declare<string | D>("text", spec, spec.default, { schema, expects, raw: written(spec.default), defaultOn });
+  const { expects = "a text", defaultOn, path } = spec;
+  const [schema, raw] = [values.text(spec.pattern), written(spec.default)];
+  return declare<string | D>("text", spec, spec.default, { schema, expects, raw, path, defaultOn });
 }
 
 /** A text that is never shown. */
@@ -153,7 +159,12 @@ function url<D extends string | Unset>(spec: UrlSpec<D>): Option<string | D> {
 
 function choice<const C extends string>(spec: Spec<NoInfer<C>> & { readonly values: readonly C[] }): Option<C> {
   const [schema, expects] = [values.choice(spec.values), `one of ${spec.values.join(", ")}`];
-  return declare<C>("choice", spec, spec.default, { schema, expects, raw: written(spec.default) });
+  return declare<C>("choice", spec, spec.default, {
+    schema,
+    expects,
+    choices: spec.values,
+    raw: written(spec.default),
+  });
 }
 
 interface ListSpec<E> extends Spec<readonly NoInfer<E>[]> {

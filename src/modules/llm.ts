@@ -99,6 +99,7 @@ export const llmAgentOptions = options("Backend", {
   }),
   logDir: option.text({
     env: "LOG_DIR",
+    path: "folder",
     default: undefined,
     defaultOn: defaultLogDir,
     defaultNote: "none on Linux, ~/Library/Logs/nfrx on macOS, %ProgramData%\\nfrx\\Logs on Windows",

@@ -176,6 +176,7 @@ const sessions = {
 const stdio = {
   stdioCommand: option.text({
     env: "MCP_STDIO_COMMAND",
+    path: "file",
     yaml: "stdio.command",
     default: undefined,
     help: "Program to start as the provider; an absolute path unless MCP_STDIO_ALLOW_RELATIVE.",
@@ -196,6 +197,7 @@ const stdio = {
   }),
   stdioWorkdir: option.text({
     env: "MCP_STDIO_WORKDIR",
+    path: "folder",
     yaml: ["stdio.workdir", "stdio.workDir"],
     default: undefined,
     help: "Its working directory.",
@@ -272,6 +274,7 @@ const oauth = {
   }),
   oauthTokenFile: option.text({
     env: "MCP_OAUTH_TOKEN_FILE",
+    path: "file",
     yaml: ["oauth.tokenFile", "oauth.token_file"],
     default: undefined,
     help: "File that keeps the token between runs, readable by its owner only.",

@@ -1,0 +1,104 @@
+// Completions of the command line for shells, made from the declarations.
+import type { Option } from "./option.ts";
+import { BUILT_IN_FLAGS, catalogOf, type Program } from "./program.ts";
+
+/** One flag as a shell is told of it. */
+interface Flag {
+  readonly names: readonly string[];
+  readonly help: string;
+  /** What follows it; undefined for one that stands alone. */
+  readonly value: { readonly choices: readonly string[]; readonly path: Option<unknown>["path"] } | undefined;
+}
+
+const BUILT_IN: Record<(typeof BUILT_IN_FLAGS)[number], Flag> = {
+  config: { names: ["--config"], help: "Configuration file.", value: { choices: [], path: "file" } },
+  help: { names: ["-h", "--help"], help: "Says what the program can be told.", value: undefined },
+  version: { names: ["--version"], help: "Says the version of this build.", value: undefined },
+  "help-plugins": { names: ["--help-plugins"], help: "Lists the options of the modules.", value: undefined },
+};
+
+function flagsOf(program: Program): Flag[] {
+  const builtIn = BUILT_IN_FLAGS.filter(flag => flag !== "help-plugins" || program.plugins !== undefined);
+  const declared = catalogOf(program).options.map(({ flag, short, help, kind, choices, path }) => ({
+    names: [...(short === undefined ? [] : [`-${short}`]), `--${flag}`],
+    help,
+    value: kind === "bool" ? undefined : { choices, path },
+  }));
+  return [...builtIn.map(flag => BUILT_IN[flag]), ...declared];
+}
+
+const commandsOf = ({ commands = {} }: Program): [word: string, help: string][] => Object.entries(commands);
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+/** A name that may stand in a shell function's. */
+const identifier = ({ name }: Program): string => `_${name.replaceAll("-", "_")}`;
+
+/** What bash sources to complete a program's command line. */
+export function bashCompletion(program: Program): string {
+  const flags = flagsOf(program);
+  const words = [...commandsOf(program).map(([word]) => word), ...flags.flatMap(({ names }) => names)];
+  const taking = flags.filter(({ value }) => value !== undefined);
+  const chosen = taking.filter(({ value }) => (value?.choices.length ?? 0) > 0);
+  const cases = [
+    ...chosen.map(({ names, value }) => `    ${names.join("|")}) words=${quote(value?.choices.join(" ") ?? "")} ;;`),
+    // Nothing found, readline offers files.
+    `    ${taking
+      .filter(flag => !chosen.includes(flag))
+      .flatMap(({ names }) => names)
+      .join("|")}) return ;;`,
+  ];
+  // What bash 3.2 understands too, for that is macOS's.
+  return `# Completes ${program.name} in bash.
+${identifier(program)}() {
+  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]}
+  local words=${quote(words.join(" "))}
+  COMPREPLY=()
+  case $before in
+${cases.join("\n")}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}
+complete -o default -F ${identifier(program)} ${program.name}
+`;
+}
+
+/** What zsh finds in its function path to complete a program's command line. */
+export function zshCompletion(program: Program): string {
+  const text = (help: string): string => help.replace(/[\\[\]:]/g, "\\$&");
+  const after = ({ value }: Flag): string => {
+    if (value === undefined) return "";
+    if (value.choices.length > 0) return `:value:(${value.choices.join(" ")})`;
+    if (value.path === "file") return ":file:_files";
+    if (value.path === "folder") return ":folder:_files -/";
+    return ":value:";
+  };
+  const specs = flagsOf(program).flatMap(flag =>
+    flag.names.map(name => `  ${quote(`${name}[${text(flag.help)}]${after(flag)}`)}`),
+  );
+  const commands = commandsOf(program).map(([word, help]) => `${word}\\:${quote(text(help))}`);
+  if (commands.length > 0) specs.push(`  ${quote(`1::command:((${commands.join(" ")}))`)}`);
+  return `#compdef ${program.name}
+_arguments -s \\
+${specs.join(" \\\n")}
+`;
+}
+
+/** What fish sources to complete a program's command line. */
+export function fishCompletion(program: Program): string {
+  const text = (help: string): string => `'${help.replace(/[\\']/g, "\\$&")}'`;
+  const after = ({ value }: Flag): string => {
+    if (value === undefined) return "";
+    if (value.choices.length > 0) return ` -x -a '${value.choices.join(" ")}'`;
+    if (value.path === "file") return " -r -F";
+    if (value.path === "folder") return " -x -a '(__fish_complete_directories)'";
+    return " -x";
+  };
+  const start = `complete -c ${program.name}`;
+  const commands = commandsOf(program).map(
+    ([word, help]) => `${start} -n __fish_is_first_arg -a ${word} -d ${text(help)}`,
+  );
+  const flags = flagsOf(program).map(flag => {
+    const names = flag.names.map(name => (name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
+    return `${start} ${names.join(" ")}${after(flag)} -d ${text(flag.help)}`;
+  });
+  return [`# Completes ${program.name} in fish.`, `${start} -f`, ...commands, ...flags, ""].join("\n");
+}

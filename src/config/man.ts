@@ -1,0 +1,77 @@
+// Manual pages, made from the declarations.
+import { defaultText } from "./help.ts";
+import type { Option } from "./option.ts";
+import { CONFIG_DIRS } from "./paths.ts";
+import type { Program } from "./program.ts";
+
+/** Text as troff takes it: hyphens that can be copied, backslashes and leading dots that say nothing to it. */
+function roff(text: string): string {
+  return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replace(/^[.']/gm, "\\&$&");
+}
+
+const bold = (text: string): string => `\\fB${roff(text)}\\fR`;
+const italic = (text: string): string => `\\fI${roff(text)}\\fR`;
+const entry = (head: string, ...lines: string[]): string => [".TP", head, ...lines].join("\n");
+
+function optionEntry(option: Option<unknown>): string {
+  const { env, aliases, yaml, flag, short, kind, help } = option;
+  const value = kind === "bool" ? "" : ` ${italic(kind)}`;
+  const flags = [...(short === undefined ? [] : [bold(`-${short}`)]), bold(`--${flag}`)].join(", ");
+  return entry(
+    `${flags}${value}`,
+    roff(help),
+    ".br",
+    // A long list may be broken behind its commas.
+    `Default: ${roff(defaultText(option)).replaceAll(",", ",\\:")}. Environment: ${[env, ...aliases].map(bold).join(" or ")}. YAML: ${bold(yaml[0] ?? "")}.`,
+  );
+}
+
+/** The manual page of a program in section 1, in the man macros of troff; `others` are the programs it goes with. */
+export function manPage(program: Program, others: readonly Program[]): string {
+  const { name, summary, commands = {}, build, plugins, configFile } = program;
+  const words = Object.entries(commands);
+  const own = [
+    entry(`${bold("--config")} ${italic("file")}`, "Configuration file. Environment: \\fBCONFIG_FILE\\fR."),
+    entry(`${bold("-h")}, ${bold("--help")}`, "Says what the program can be told."),
+    entry(bold("--version"), "Says the version, the commit and the date of this build."),
+    ...(plugins === undefined ? [] : [entry(bold("--help-plugins"), "Lists the options of the modules alone.")]),
+  ];
+  const day = /^\d{4}-\d\d-\d\d/.exec(build.date)?.[0] ?? "";
+  const options = Object.values(program.groups).flatMap(group => [
+    `.SS ${roff(group.title)}`,
+    ...Object.values(group.shape).map(optionEntry),
+  ]);
+  const related = others.filter(other => other.name !== name).map(other => `${bold(other.name)}(1)`);
+  return [
+    `.TH ${name.toUpperCase().replaceAll("-", "\\-")} 1 "${day}" "nfrx ${roff(build.version)}" "nfrx"`,
+    ".ad l",
+    ".SH NAME",
+    `${roff(name)} \\- ${roff(summary.replace(/\.$/, "").replace(/^The /, "the "))}`,
+    ".SH SYNOPSIS",
+    [bold(name), ...(words.length > 0 ? [`[${words.map(([word]) => bold(word)).join("|")}]`] : []), "[options]"].join(
+      " ",
+    ),
+    ".SH DESCRIPTION",
+    roff(summary),
+    ".PP",
+    "An option is taken from its default, the configuration file, the environment and the command line; the later one wins.",
+    ...(words.length === 0 ? [] : [".SH COMMANDS", ...words.map(([word, what]) => entry(bold(word), roff(what)))]),
+    ".SH OPTIONS",
+    ...own,
+    ...options,
+    ".SH FILES",
+    entry(
+      italic(`${CONFIG_DIRS.linux}/${configFile}`),
+      "The configuration file, when none is named. It may be missing.",
+    ),
+    ".SH EXIT STATUS",
+    entry("0", "It was told to stop, and has."),
+    entry("1", "It could not go on."),
+    entry("2", "The configuration is wrong; the message names every mistake."),
+    ".SH SIGNALS",
+    entry("SIGTERM, SIGINT", "Takes no new work, finishes what runs, and stops. A second one stops it at once."),
+    ".SH SEE ALSO",
+    related.join(",\n"),
+    "",
+  ].join("\n");
+}
