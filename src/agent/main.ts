@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { agentOptions, workerOptions } from "../config/agent.ts";
 import type { Values } from "../config/group.ts";
 import type { Logger } from "../lib/log.ts";
+import { serviceManagerOf } from "../lib/systemd.ts";
 import { proxyFor } from "./proxy.ts";
 import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveMetrics, serveStatus } from "./status.ts";
@@ -37,7 +38,9 @@ export function connectionOf(
 /** Runs an agent until it is told to stop; the process' exit code. */
 export async function runAgent(options: AgentProcess): Promise<number> {
   const { agent, status, log } = options;
+  const manager = await serviceManagerOf(log);
   const shutdown = (): void => {
+    manager.stopping();
     agent.shutdown(options.drainTimeoutMs).then(finished => {
       if (!finished) log.warn({}, "not all work finished before the drain timed out");
     });
@@ -49,6 +52,8 @@ export async function runAgent(options: AgentProcess): Promise<number> {
   }
   if (options.metricsAddress !== undefined) servers.push(serveMetrics(agent, options.metricsAddress));
   options.onSignal(shutdown);
+  // Ready is who has begun: a broker that is away for a while must not make the service fail.
+  manager.ready(() => agent.summary);
   try {
     await agent.run();
     return 0;

@@ -132,6 +132,13 @@ export class Agent {
     return this.#work.inflight > 0 ? "connected_busy" : "connected_idle";
   }
 
+  /** How it is, in a line for people. */
+  get summary(): string {
+    const { state } = this;
+    const why = this.#lastError === "" ? "" : `; last error: ${this.#lastError}`;
+    return `${state.replace("_", ", ")}, ${this.#work.inflight} requests under way${why}`;
+  }
+
   /** The body of GET /status. */
   status(): object {
     const backend = this.#watch.state;

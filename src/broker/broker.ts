@@ -192,6 +192,13 @@ export class Broker {
     return this.#metricsServer?.port;
   }
 
+  /** How it is, in a line for people. */
+  get summary(): string {
+    const agents = this.#pools.reduce((sum, pool) => sum + pool.registry.size, 0);
+    const { draining, inflight } = this.drain;
+    return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests under way`;
+  }
+
   /** Takes no new work, waits for what runs, at most `timeoutMs` (Infinity waits for ever, 0 not at all). True when all of it finished. */
   finish(timeoutMs: number): Promise<boolean> {
     return this.drain.finish(this.#clock, timeoutMs);

@@ -2,6 +2,7 @@
 import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import type { Logger } from "../lib/log.ts";
+import { serviceManagerOf } from "../lib/systemd.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Broker } from "./broker.ts";
 
@@ -23,7 +24,10 @@ export async function serveBroker(
   );
   const { promise, resolve } = Promise.withResolvers<void>();
   onSignal(resolve);
+  const manager = await serviceManagerOf(log);
+  manager.ready(() => broker.summary);
   await promise;
+  manager.stopping();
   log.info({ inflight: broker.drain.inflight, timeout_ms: values.drainTimeoutMs }, "draining");
   const finished = await broker.finish(values.drainTimeoutMs);
   if (!finished) log.warn({ inflight: broker.drain.inflight }, "not all work finished before the drain timed out");
