@@ -2,43 +2,73 @@
 import { ConfigError } from "../src/config/error.ts";
 import { load } from "../src/config/load.ts";
 import type { Groups, GroupValues, Program } from "../src/config/program.ts";
-import { createLogger, type LogFormat, type Logger, type LogLevel } from "../src/lib/log.ts";
+import { type Finding, fail, report } from "../src/lib/findings.ts";
+import { createLogger, type LogFormat, type Logger, type LogLevel, silentLog } from "../src/lib/log.ts";
+import { writeConfig } from "./init.ts";
+
+/** What a program is told. */
+export interface Told<G extends Groups> {
+  values: GroupValues<G>;
+  configFile: { path: string; found: boolean };
+  log: Logger;
+}
 
 /** What a program runs with. */
-export interface Started<G extends Groups, C extends string> {
-  values: GroupValues<G>;
-  configFile: string;
+export interface Started<G extends Groups, C extends string> extends Told<G> {
   command: C | undefined;
-  log: Logger;
   droppedLogs: () => number;
+}
+
+export interface Main<G extends Groups, C extends string> {
+  /** The part of the values that says how to log. */
+  logging: (values: GroupValues<G>) => WithLogs;
+  /** What the program is there for; its exit code. */
+  run: (started: Started<G, C>) => Promise<number>;
+  /** What `doctor` looks at. */
+  examine: (told: Told<G>) => AsyncIterable<Finding>;
 }
 
 type WithLogs = { common: { logLevel: LogLevel; logFormat: LogFormat }; backend?: object };
 
-/** Reads the options and runs the program; `--help`, `--version` and mistakes end here. */
+/** The folder for log files, where the backend's options name one. */
+export function logDirOf(backend: object | undefined): string | undefined {
+  return backend !== undefined && "logDir" in backend && typeof backend.logDir === "string"
+    ? backend.logDir
+    : undefined;
+}
+
+/** Reads the options and runs the program; `--help`, `--version`, `init`, `doctor` and mistakes end here. */
 export async function main<G extends Groups, C extends string>(
   program: Program<G, C>,
-  logging: (values: GroupValues<G>) => WithLogs,
-  run: (started: Started<G, C>) => Promise<number>,
+  { logging, run, examine }: Main<G, C>,
 ): Promise<never> {
+  const print = (text: string): void => void process.stdout.write(text);
   try {
     const loaded = load(program);
     if (loaded.kind === "print") {
-      process.stdout.write(loaded.text);
+      print(loaded.text);
       process.exit(loaded.exitCode);
     }
+    if (loaded.kind === "init") process.exit(writeConfig(program, loaded));
     const { values, configFile, command } = loaded;
+    if (command === "doctor") process.exit(await report(examine({ values, configFile, log: silentLog }), print));
     const { common, backend } = logging(values);
     const { log, dropped } = createLogger({
       level: common.logLevel,
       format: common.logFormat,
       name: program.name,
-      folder:
-        backend !== undefined && "logDir" in backend && typeof backend.logDir === "string" ? backend.logDir : undefined,
+      folder: logDirOf(backend),
     });
-    process.exit(await run({ values, configFile: configFile.path, command, log, droppedLogs: dropped }));
+    process.exit(await run({ values, configFile, command, log, droppedLogs: dropped }));
   } catch (error) {
     const mistake = error instanceof ConfigError;
+    if (mistake && error.command === "doctor")
+      process.exit(
+        await report(
+          error.mistakes.map(({ text }) => fail("config", text)),
+          print,
+        ),
+      );
     process.stderr.write(`${program.name}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(mistake ? 2 : 1);
   }

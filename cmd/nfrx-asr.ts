@@ -1,5 +1,5 @@
-import { asrBackend } from "../src/modules/asr.ts";
+import { asr, asrBackend } from "../src/modules/asr.ts";
 import { nfrxAsr } from "./programs.ts";
 import { runWorker } from "./worker.ts";
 
-await runWorker(nfrxAsr, "asr", asrBackend);
+await runWorker(nfrxAsr, asr, asrBackend);

@@ -1,5 +1,5 @@
-import { llmBackend } from "../src/modules/llm.ts";
+import { llm, llmBackend } from "../src/modules/llm.ts";
 import { nfrxLlm } from "./programs.ts";
 import { runWorker } from "./worker.ts";
 
-await runWorker(nfrxLlm, "llm", llmBackend);
+await runWorker(nfrxLlm, llm, llmBackend);

@@ -1,18 +1,34 @@
+import { examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import { relayAgent } from "../src/agent/relay-agent.ts";
+import type { Agent } from "../src/agent/run.ts";
+import type { GroupValues } from "../src/config/program.ts";
+import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
 import { main } from "./main.ts";
 import { nfrxMcp } from "./programs.ts";
 
-await main(
-  nfrxMcp,
-  values => values,
-  ({ values, log }) => {
+const build = ({ agent, provider }: GroupValues<typeof nfrxMcp.groups>, log: Logger): Agent =>
+  relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, log });
+
+await main(nfrxMcp, {
+  logging: values => values,
+  examine: ({ values, configFile, log }) =>
+    examineAgent({
+      program: nfrxMcp.name,
+      config: configFile,
+      agent: build(values, log),
+      backendOption: "PROVIDER_URL or MCP_STDIO_COMMAND",
+      needsModels: false,
+      statusAddress: undefined,
+      metricsAddress: values.agent.metricsAddress,
+      logDir: undefined,
+    }),
+  run: ({ values, log }) => {
     raiseFetchLimit();
     catchStrays(log);
-    const { agent: shared, provider } = values;
-    const agent = relayAgent({ ...connectionOf(shared), id: shared.clientId, provider, log });
-    const { metricsAddress } = shared;
-    return runAgent({ agent, metricsAddress, drainTimeoutMs: provider.drainTimeoutMs, log, onSignal: onStopSignal });
+    const { metricsAddress } = values.agent;
+    const { drainTimeoutMs } = values.provider;
+    return runAgent({ agent: build(values, log), metricsAddress, drainTimeoutMs, log, onSignal: onStopSignal });
   },
-);
+});

@@ -1,4 +1,5 @@
 import { Broker } from "../src/broker/broker.ts";
+import { examineBroker } from "../src/broker/doctor.ts";
 import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
@@ -10,17 +11,17 @@ import { poolSettings } from "../src/modules/pool.ts";
 import { main } from "./main.ts";
 import { nfrx } from "./programs.ts";
 
-await main(
-  nfrx,
-  values => values,
-  async ({ values, command, log, droppedLogs }) => {
+await main(nfrx, {
+  logging: values => values,
+  examine: ({ values, configFile }) => examineBroker({ config: configFile, values: values.broker }),
+  run: async ({ values, command, log, droppedLogs }) => {
     const known = [
       { module: llm, pool: poolSettings(values.llm) },
       { module: asr, pool: poolSettings(values.asr) },
       { module: docling, pool: poolSettings(values.docling) },
     ];
-    const modules = command === "demo" ? known : chooseModules(values.broker.plugins, known, ["mcp"], log);
-    if (command === "demo") return runDemo({ values: values.broker, modules, log, onSignal: onStopSignal });
+    if (command === "demo") return runDemo({ values: values.broker, modules: known, log, onSignal: onStopSignal });
+    const modules = chooseModules(values.broker.plugins, known, ["mcp"], log);
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
     const { plugins } = values.broker;
     const relays = plugins.includes("*") || plugins.includes("mcp") ? values.mcp : undefined;
@@ -28,4 +29,4 @@ await main(
     catchStrays(log, () => broker.metrics.unhandled());
     return serveBroker(broker, values.broker, log, onStopSignal);
   },
-);
+});

@@ -1,13 +1,16 @@
 // What the agents of the worker modules have in common.
+import { examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
+import type { Agent } from "../src/agent/run.ts";
 import { workerAgent } from "../src/agent/worker.ts";
 import type { agentOptions, workerOptions } from "../src/config/agent.ts";
 import type { commonOptions } from "../src/config/common.ts";
 import type { OptionGroup, Shape, Values } from "../src/config/group.ts";
-import type { Program } from "../src/config/program.ts";
+import type { GroupValues, Program } from "../src/config/program.ts";
+import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
-import type { Backend } from "../src/modules/module.ts";
-import { main } from "./main.ts";
+import type { Backend, WorkerModule } from "../src/modules/module.ts";
+import { logDirOf, main } from "./main.ts";
 
 type WorkerGroups<S extends Shape> = {
   common: typeof commonOptions;
@@ -16,36 +19,47 @@ type WorkerGroups<S extends Shape> = {
   backend: OptionGroup<S>;
 };
 
-/** Runs the agent of `module`, with the backend that `toBackend` makes of the options. */
+/** Runs the agent of a module, with the backend that `toBackend` makes of the options. */
 export function runWorker<S extends Shape>(
   program: Program<WorkerGroups<S>>,
-  module: string,
+  { id: module, listsModels }: WorkerModule,
   toBackend: (values: Values<OptionGroup<S>>) => Backend,
 ): Promise<never> {
-  return main(
-    program,
-    values => values,
-    ({ values, configFile, log }) => {
+  const build = ({ agent, worker, backend }: GroupValues<WorkerGroups<S>>, log: Logger): Agent =>
+    workerAgent({
+      ...connectionOf(agent),
+      module,
+      backend: toBackend(backend),
+      clientId: agent.clientId,
+      maxConcurrency: worker.maxConcurrency,
+      requestTimeoutMs: agent.requestTimeoutMs,
+      log,
+    });
+  return main(program, {
+    logging: values => values,
+    examine: ({ values, configFile, log }) =>
+      examineAgent({
+        program: program.name,
+        config: configFile,
+        agent: build(values, log),
+        backendOption: Object.values(program.groups.backend.shape).find(({ kind }) => kind === "url")?.env ?? "",
+        needsModels: listsModels,
+        statusAddress: values.worker.statusAddress,
+        metricsAddress: values.agent.metricsAddress,
+        logDir: logDirOf(values.backend),
+      }),
+    run: ({ values, configFile, log }) => {
       raiseFetchLimit();
       catchStrays(log);
-      const { agent: shared, worker, backend } = values;
-      const agent = workerAgent({
-        ...connectionOf(shared),
-        module,
-        backend: toBackend(backend),
-        clientId: shared.clientId,
-        maxConcurrency: worker.maxConcurrency,
-        requestTimeoutMs: shared.requestTimeoutMs,
-        log,
-      });
+      const { agent, worker } = values;
       return runAgent({
-        agent,
-        metricsAddress: shared.metricsAddress,
+        agent: build(values, log),
+        metricsAddress: agent.metricsAddress,
         drainTimeoutMs: worker.drainTimeoutMs,
-        status: { address: worker.statusAddress, configFile, name: module },
+        status: { address: worker.statusAddress, configFile: configFile.path, name: module },
         log,
         onSignal: onStopSignal,
       });
     },
-  );
+  });
 }

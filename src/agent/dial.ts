@@ -5,6 +5,12 @@ import { DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
 import { Link } from "../protocol/link.ts";
 import type { LinkEvents, Socket, Wire } from "../protocol/wire.ts";
 
+/** A broker as an agent dials it. */
+export interface Broker extends Omit<DialOptions, "clock" | "events"> {
+  /** The module whose door it should be. */
+  module: string;
+}
+
 export interface DialOptions {
   url: string;
   clientKey: string | undefined;
@@ -26,7 +32,7 @@ export async function dial(options: DialOptions): Promise<Link> {
   try {
     return await connect(options, [SUBPROTOCOL]);
   } catch (error) {
-    if (!messageOf(error).includes(NO_SUBPROTOCOL)) throw new Error(await diagnose(options, messageOf(error)));
+    if (!messageOf(error).includes(NO_SUBPROTOCOL)) throw await diagnose(options, messageOf(error));
   }
   return connect(options, []);
 }
@@ -101,7 +107,7 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
 }
 
 /** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
-async function diagnose(options: DialOptions, message: string): Promise<string> {
+async function diagnose(options: DialOptions, message: string): Promise<Error> {
   try {
     const response = await fetch(options.url.replace(/^ws/, "http"), {
       signal: AbortSignal.timeout(DIAL_MS),
@@ -112,13 +118,22 @@ async function diagnose(options: DialOptions, message: string): Promise<string> 
     await response.body?.cancel();
     // The handshake's own status, where Bun tells it: a plain GET may be refused for another reason.
     const status = Number(/status code: (\d{3})/.exec(message)?.[1] ?? response.status);
-    if (status === 401 || status === 403) return "the broker refused the key (CLIENT_KEY)";
-    if (status === 404) return "there is no broker at this address (404); check SERVER_URL";
-    if (status === 503) return "the broker is draining or full";
-    if (status >= 300 && status < 400)
-      return `the address redirects to ${response.headers.get("location")}; check SERVER_URL`;
-    return `${message} (status ${status})`;
+    const why = refusal(status, response.headers.get("location"));
+    return why === undefined ? new Error(`${message} (status ${status})`) : new Refusal(why);
   } catch (error) {
-    return messageOf(error);
+    return new Error(messageOf(error));
   }
+}
+
+/** A broker, or what stands there instead, has said why it does not let the agent in. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+}
+
+function refusal(status: number, location: string | null): string | undefined {
+  if (status === 401 || status === 403) return "the broker refused the key (CLIENT_KEY)";
+  if (status === 404) return "there is no broker at this address (404); check SERVER_URL";
+  if (status === 503) return "the broker is draining or full";
+  if (status >= 300 && status < 400) return `the address redirects to ${location}; check SERVER_URL`;
+  return undefined;
 }

@@ -10,7 +10,7 @@ import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
 import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { type DialOptions, dial } from "./dial.ts";
+import { type Broker, type DialOptions, dial } from "./dial.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics } from "./metrics.ts";
 import type { Service } from "./service.ts";
@@ -132,6 +132,22 @@ export class Agent {
     return this.#work.inflight > 0 ? "connected_busy" : "connected_idle";
   }
 
+  /** The private service that it stands beside. */
+  get service(): Service {
+    return this.#options.service;
+  }
+
+  /** What it dials, and how. */
+  get broker(): Broker {
+    const { module, serverUrl: url, clientKey, ca, proxy, wire = wireOf } = this.#options;
+    return { module, url, clientKey, ca, proxy, wire };
+  }
+
+  /** Whether it ends when the broker is away. */
+  get exits(): boolean {
+    return !this.#options.reconnect;
+  }
+
   /** How it is, in a line for people. */
   get summary(): string {
     const { state } = this;
@@ -179,17 +195,12 @@ export class Agent {
 
   /** Resolves with the reason when the connection is over. */
   async #connection(): Promise<string> {
-    const { serverUrl, clientKey, ca, proxy, wire = wireOf } = this.#options;
     const closed = Promise.withResolvers<string>();
     this.#connecting = true;
     let link: Link;
     try {
       link = await dial({
-        url: serverUrl,
-        clientKey,
-        ca,
-        proxy,
-        wire,
+        ...this.broker,
         clock: this.#clock,
         events: {
           onStream: (stream, head) => void this.#serve(stream, head),
@@ -209,7 +220,7 @@ export class Agent {
     } finally {
       beat.cancel();
       this.#link = undefined;
-      this.#log.info({ server_url: serverUrl }, "disconnected");
+      this.#log.info({ server_url: this.#options.serverUrl }, "disconnected");
     }
   }
 

@@ -63,6 +63,7 @@ export function agentOptions(module: string) {
       env: "RECONNECT",
       short: "r",
       default: false,
+      seed: () => "true",
       help: "Connects again and again while the broker or the backend is away, instead of exiting.",
     }),
   });

@@ -1,3 +1,4 @@
+import { randomKey } from "../lib/keys.ts";
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
 import { defaultSpoolDir } from "./paths.ts";
@@ -42,9 +43,19 @@ const listening = {
 };
 
 const doors = {
-  apiKey: option.secret({ env: "API_KEY", default: undefined, help: "Key that callers of the API must bring." }),
-  clientKey: option.secret({ env: "CLIENT_KEY", default: undefined, help: "Key that agents must bring." }),
-  adminKey: option.secret({ env: "ADMIN_KEY", default: undefined, help: "Key for administration." }),
+  apiKey: option.secret({
+    env: "API_KEY",
+    default: undefined,
+    seed: randomKey,
+    help: "Key that callers of the API must bring.",
+  }),
+  clientKey: option.secret({
+    env: "CLIENT_KEY",
+    default: undefined,
+    seed: randomKey,
+    help: "Key that agents must bring.",
+  }),
+  adminKey: option.secret({ env: "ADMIN_KEY", default: undefined, seed: randomKey, help: "Key for administration." }),
   apiHttpRoles: option.list({
     env: "API_HTTP_ROLES",
     of: text(),

@@ -1,6 +1,6 @@
 // Completions of the command line for shells, made from the declarations.
 import type { Option } from "./option.ts";
-import { BUILT_IN_FLAGS, catalogOf, type Program } from "./program.ts";
+import { BUILT_IN_FLAGS, catalogOf, commandsOf, type Program } from "./program.ts";
 
 /** One flag as a shell is told of it. */
 interface Flag {
@@ -27,7 +27,6 @@ function flagsOf(program: Program): Flag[] {
   return [...builtIn.map(flag => BUILT_IN[flag]), ...declared];
 }
 
-const commandsOf = ({ commands = {} }: Program): [word: string, help: string][] => Object.entries(commands);
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** A name that may stand in a shell function's. */
 const identifier = ({ name }: Program): string => `_${name.replaceAll("-", "_")}`;
@@ -75,7 +74,7 @@ export function zshCompletion(program: Program): string {
     flag.names.map(name => `  ${quote(`${name}[${text(flag.help)}]${after(flag)}`)}`),
   );
   const commands = commandsOf(program).map(([word, help]) => `${word}\\:${quote(text(help))}`);
-  if (commands.length > 0) specs.push(`  ${quote(`1::command:((${commands.join(" ")}))`)}`);
+  specs.push(`  ${quote(`1::command:((${commands.join(" ")}))`)}`);
   return `#compdef ${program.name}
 _arguments -s \\
 ${specs.join(" \\\n")}

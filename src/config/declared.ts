@@ -45,6 +45,8 @@ export interface Option<T> {
   readonly choices: readonly string[];
   /** What its value is the path of. */
   readonly path: "file" | "folder" | undefined;
+  /** What `init` writes into a new file for it, unless it is told otherwise: often a fresh key. */
+  readonly seed: (() => string) | undefined;
   /** The default as one would write it; undefined when it is unset or depends on the machine. */
   readonly defaultRaw: Raw | undefined;
   /** Words for a default that a value does not explain. */

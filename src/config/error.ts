@@ -23,7 +23,12 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly mistakes: readonly Mistake[];
 
-  constructor(program: string, mistakes: readonly Mistake[]) {
+  constructor(
+    program: string,
+    mistakes: readonly Mistake[],
+    /** The command that the program was given. */
+    readonly command?: string,
+  ) {
     const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
     const lines = mistakes.map(mistake => `  - ${mistake.text}`);
     super(

@@ -1,7 +1,7 @@
 import type { Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
-import { BUILT_IN_FLAGS, type Catalog, type Program } from "./program.ts";
+import { BUILT_IN_FLAGS, type Catalog, commandsOf, type Program } from "./program.ts";
 import type { Setting, Told } from "./setting.ts";
 
 type Print = "help" | "version" | "help-plugins";
@@ -101,8 +101,7 @@ class Reader {
     if (this.command === undefined && this.commands.includes(argument)) {
       this.command = argument;
     } else if (this.#next === 1) {
-      const what = this.commands.length > 0 ? "command" : "argument";
-      this.#note(`unknown ${what} ${JSON.stringify(argument)}${suggestion(argument, this.commands)}`);
+      this.#note(`unknown command ${JSON.stringify(argument)}${suggestion(argument, this.commands)}`);
     } else {
       // Unshown, since it may be the value of the flag before it, and a secret.
       const before = (this.argv[this.#next - 2] ?? "").split("=", 1)[0] ?? "";
@@ -113,9 +112,10 @@ class Reader {
 }
 
 /** Reads the command line, without the name of the program. */
-export function readFlags(argv: readonly string[], catalog: Catalog, { commands, plugins }: Program): CommandLine {
-  const builtIn = BUILT_IN_FLAGS.filter(flag => flag !== "help-plugins" || plugins !== undefined);
-  const reader = new Reader(argv, catalog, Object.keys(commands ?? {}), builtIn);
+export function readFlags(argv: readonly string[], catalog: Catalog, program: Program): CommandLine {
+  const builtIn = BUILT_IN_FLAGS.filter(flag => flag !== "help-plugins" || program.plugins !== undefined);
+  const words = commandsOf(program).map(([word]) => word);
+  const reader = new Reader(argv, catalog, words, builtIn);
   const print = (["help", "help-plugins", "version"] as const).find(what => reader.printed.has(what));
   return {
     settings: reader.settings,

@@ -1,6 +1,6 @@
 import type { Machine, Option } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
-import type { Groups, Program } from "./program.ts";
+import { commandsOf, type Groups, type Program } from "./program.ts";
 
 const WIDTH = 100;
 
@@ -11,9 +11,8 @@ export function versionLine({ name, build }: Program): string {
 
 /** Every option of a program, as plain lines that read well aloud. */
 export function helpText(program: Program, machine: Machine): string {
-  const { name, summary, commands = {}, plugins } = program;
-  const words = Object.entries(commands);
-  const usage = words.length > 0 ? `${name} [${words.map(([word]) => word).join("|")}] [options]` : `${name} [options]`;
+  const { name, summary, plugins } = program;
+  const words = commandsOf(program);
   const own = [
     entry(
       "--config <file>",
@@ -26,7 +25,7 @@ export function helpText(program: Program, machine: Machine): string {
   return [
     versionLine(program).trimEnd(),
     wrap(summary, ""),
-    `\nUsage: ${usage}`,
+    `\nUsage: ${name} [${words.map(([word]) => word).join("|")}] [options]`,
     wrap(
       "An option is taken from its default, the configuration file, the environment and the command line; the later one wins.",
       "",

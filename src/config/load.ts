@@ -1,17 +1,26 @@
 import { readFileSync } from "node:fs";
 import { badValue, ConfigError, describeSource, type Mistake, type Source } from "./error.ts";
-import { readFlags } from "./flags.ts";
+import { type CommandLine, readFlags } from "./flags.ts";
 import type { OptionGroup } from "./group.ts";
 import { helpText, pluginHelpText, versionLine } from "./help.ts";
-import type { Option } from "./option.ts";
+import type { Option, Raw } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
-import { catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
-import { type Host, readConfigFile, readEnvironment } from "./sources.ts";
+import { type Catalog, catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
+import { filledYaml } from "./samples.ts";
+import { configPath, type Host, readConfigFile, readEnvironment } from "./sources.ts";
 
 export type { Host };
 
 export type Loaded<G extends Groups, C extends string> =
   | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
+  | {
+      readonly kind: "init";
+      /** The file to write, and what into it. */
+      readonly path: string;
+      readonly text: string;
+      /** What a program that reads it runs with. */
+      readonly values: GroupValues<G>;
+    }
   | {
       readonly kind: "run";
       readonly values: GroupValues<G>;
@@ -19,8 +28,11 @@ export type Loaded<G extends Groups, C extends string> =
       readonly sources: ReadonlyMap<string, Source>;
       /** The file that was read, or that would have been had it been there. */
       readonly configFile: { readonly path: string; readonly found: boolean };
-      readonly command: C | undefined;
+      readonly command: C | typeof DOCTOR | undefined;
     };
+
+/** The command that looks instead of running. */
+const DOCTOR = "doctor";
 
 interface Given {
   readonly value: unknown;
@@ -50,6 +62,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
   if (line.print === "help-plugins") return print(pluginHelpText(program));
   if (line.print === "version") return print(versionLine(program));
 
+  if (line.command === "init") return init(program, catalog, host, line);
   const file = readConfigFile(catalog, host, line.config, defaultConfigFile(host, program.configFile));
   const answers = new Map<Option<unknown>, Given>();
   const mistakes: Mistake[] = [...file.mistakes, ...line.mistakes];
@@ -66,7 +79,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
     values[name] = finished.values;
     mistakes.push(...finished.mistakes);
   }
-  if (mistakes.length > 0) throw new ConfigError(program.name, mistakes);
+  if (mistakes.length > 0) throw new ConfigError(program.name, mistakes, line.command);
   if (!isComplete(values, program.groups)) throw new Error(`${program.name}: a group of options is missing`);
   return {
     kind: "run",
@@ -75,6 +88,28 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
     configFile: { path: file.path, found: file.found },
     command: commandOf(program.commands, line.command),
   };
+}
+
+/** A file for a program that has none yet: what it is told now, and seeds for the rest. */
+function init<G extends Groups, C extends string>(
+  program: Program<G, C>,
+  catalog: Catalog,
+  host: Host,
+  line: CommandLine,
+): Loaded<G, C> {
+  const mistakes: Mistake[] = [...line.mistakes];
+  const set = new Map<Option<unknown>, Raw>();
+  for (const option of catalog.options) if (option.seed !== undefined) set.set(option, option.seed());
+  for (const { option, raw, source } of [...readEnvironment(catalog, host).settings, ...line.settings]) {
+    if (option.parse(raw).ok) set.set(option, raw);
+    else mistakes.push(badValue(option, raw, source));
+  }
+  if (mistakes.length > 0) throw new ConfigError(program.name, mistakes);
+  const path = configPath(host, line.config)?.path ?? defaultConfigFile(host, program.configFile);
+  const text = filledYaml(program, set);
+  const written = load(program, { ...host, argv: [], env: {}, readFile: () => text });
+  if (written.kind !== "run") throw new Error(`${program.name}: the file of init does not load`);
+  return { kind: "init", path, text, values: written.values };
 }
 
 function sourceOf(option: Option<unknown>, answers: Answers): Source {
@@ -108,7 +143,11 @@ function isComplete<G extends Groups>(values: unknown, groups: G): values is Gro
   return typeof values === "object" && values !== null && Object.keys(groups).every(name => name in values);
 }
 
-function commandOf<C extends string>(commands: Readonly<Record<C, string>> | undefined, word: string | undefined) {
+function commandOf<C extends string>(
+  commands: Readonly<Record<C, string>> | undefined,
+  word: string | undefined,
+): C | typeof DOCTOR | undefined {
+  if (word === DOCTOR) return word;
   for (const command in commands) if (command === word) return command;
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { defaultText } from "./help.ts";
 import type { Option } from "./option.ts";
 import { CONFIG_DIRS } from "./paths.ts";
-import type { Program } from "./program.ts";
+import { commandsOf, type Program } from "./program.ts";
 
 /** Text as troff takes it: hyphens that can be copied, backslashes and leading dots that say nothing to it. */
 function roff(text: string): string {
@@ -28,8 +28,8 @@ function optionEntry(option: Option<unknown>): string {
 
 /** The manual page of a program in section 1, in the man macros of troff; `others` are the programs it goes with. */
 export function manPage(program: Program, others: readonly Program[]): string {
-  const { name, summary, commands = {}, build, plugins, configFile } = program;
-  const words = Object.entries(commands);
+  const { name, summary, build, plugins, configFile } = program;
+  const words = commandsOf(program);
   const own = [
     entry(`${bold("--config")} ${italic("file")}`, "Configuration file. Environment: \\fBCONFIG_FILE\\fR."),
     entry(`${bold("-h")}, ${bold("--help")}`, "Says what the program can be told."),
@@ -48,14 +48,13 @@ export function manPage(program: Program, others: readonly Program[]): string {
     ".SH NAME",
     `${roff(name)} \\- ${roff(summary.replace(/\.$/, "").replace(/^The /, "the "))}`,
     ".SH SYNOPSIS",
-    [bold(name), ...(words.length > 0 ? [`[${words.map(([word]) => bold(word)).join("|")}]`] : []), "[options]"].join(
-      " ",
-    ),
+    `${bold(name)} [${words.map(([word]) => bold(word)).join("|")}] [options]`,
     ".SH DESCRIPTION",
     roff(summary),
     ".PP",
     "An option is taken from its default, the configuration file, the environment and the command line; the later one wins.",
-    ...(words.length === 0 ? [] : [".SH COMMANDS", ...words.map(([word, what]) => entry(bold(word), roff(what)))]),
+    ".SH COMMANDS",
+    ...words.map(([word, what]) => entry(bold(word), roff(what))),
     ".SH OPTIONS",
     ...own,
     ...options,

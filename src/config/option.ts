@@ -18,6 +18,7 @@ interface Spec<D> {
   readonly short?: string;
   readonly aliases?: readonly string[];
   readonly defaultNote?: string;
+  readonly seed?: () => string;
 }
 
 interface Reading<T> {
@@ -46,6 +47,7 @@ function declare<T>(kind: Kind, spec: Spec<unknown>, initial: T, reading: Readin
     range: reading.range,
     choices: reading.choices ?? [],
     path: reading.path,
+    seed: spec.seed,
     defaultRaw: reading.raw,
     defaultNote: spec.defaultNote,
     initial: machine => reading.defaultOn?.(machine) ?? initial,

@@ -20,6 +20,17 @@ export interface Program<G extends Groups = Groups, C extends string = string> {
   readonly build: { readonly version: string; readonly sha: string; readonly date: string };
 }
 
+/** Commands that every program has besides its own, and what they do. */
+export const BUILT_IN_COMMANDS = {
+  init: "Writes a configuration file with every option in it and fresh keys, and says what to do next.",
+  doctor: "Looks at the configuration and at everything around, and says in one line each what is wrong.",
+} as const;
+
+/** Every word that the first argument of a program may be, and what it does. */
+export function commandsOf({ commands = {} }: Pick<Program, "commands">): [word: string, what: string][] {
+  return Object.entries({ ...commands, ...BUILT_IN_COMMANDS });
+}
+
 /** Flags that every program has besides its options. */
 export const BUILT_IN_FLAGS = ["config", "help", "version", "help-plugins"] as const;
 

@@ -1,6 +1,8 @@
 // Sample files, in which every option stands commented out with its default.
+
+import type { Kind } from "./declared.ts";
 import { wrap } from "./help.ts";
-import type { Option } from "./option.ts";
+import type { Option, Raw } from "./option.ts";
 import { catalogOf, type Program } from "./program.ts";
 
 /** Explanations begin with ##, so that removing one # from every other line gives a file that loads. */
@@ -34,26 +36,48 @@ function treeOf(program: Program): Branch {
   return root;
 }
 
-/** A default as YAML, quoted where YAML would read something else. */
-function yamlValue({ defaultRaw }: Option<unknown>): string {
-  if (defaultRaw === undefined) return "";
-  if (typeof defaultRaw !== "string") return ` [${defaultRaw.map(item => JSON.stringify(item)).join(", ")}]`;
-  return ` ${/^[\w./-][\w./:-]*$/.test(defaultRaw) ? defaultRaw : JSON.stringify(defaultRaw)}`;
+/** A value as YAML, quoted where YAML would read something else, or might: a text can look like a number. */
+function yamlValue(raw: Raw | undefined, kind: Kind): string {
+  if (raw === undefined) return "";
+  if (typeof raw !== "string") return ` [${raw.map(item => JSON.stringify(item)).join(", ")}]`;
+  if (kind === "secret") return ` ${JSON.stringify(raw)}`;
+  return ` ${/^[\w./-][\w./:-]*$/.test(raw) ? raw : JSON.stringify(raw)}`;
 }
 
-function yamlLines(at: Branch, indent: string): string[] {
-  const options = at.options.map(([name, option]) => `${explain(option)}\n#${indent}${name}:${yamlValue(option)}\n`);
+function yamlLines(at: Branch, set: Settings, indent: string): string[] {
+  const options = at.options.map(([name, option]) => {
+    const given = set.get(option);
+    const line = `${indent}${name}:${yamlValue(given ?? option.defaultRaw, option.kind)}`;
+    return `${explain(option)}\n${given === undefined ? "#" : ""}${line}\n`;
+  });
   const branches = [...at.branches].flatMap(([name, below]) => [
-    `#${indent}${name}:\n`,
-    ...yamlLines(below, `${indent}  `),
+    `${holds(below, set) ? "" : "#"}${indent}${name}:\n`,
+    ...yamlLines(below, set, `${indent}  `),
   ]);
   return [...options, ...branches];
 }
 
+function holds(at: Branch, set: Settings): boolean {
+  return at.options.some(([, option]) => set.has(option)) || [...at.branches.values()].some(below => holds(below, set));
+}
+
+/** What options are set to. */
+export type Settings = ReadonlyMap<Option<unknown>, Raw>;
+
+const TO_SET = "To set an option, remove the single # before it, and before the lines that it stands under.";
+
 /** The sample configuration file of a program. */
 export function sampleYaml(program: Program): string {
-  const how = "To set an option, remove the single # before it, and before the lines that it stands under.";
-  return [headOf(program, how), ...yamlLines(treeOf(program), "")].join("\n");
+  return yamlFile(headOf(program, TO_SET), program, new Map());
+}
+
+/** A configuration file of a program's, in which these options are set and all others stand commented out. */
+export function filledYaml(program: Program, set: Settings): string {
+  return yamlFile(`## ${program.name} — ${program.summary}\n## ${TO_SET}\n`, program, set);
+}
+
+function yamlFile(head: string, program: Program, set: Settings): string {
+  return [head, ...yamlLines(treeOf(program), set, "")].join("\n");
 }
 
 /** The sample environment file of a program. */

@@ -19,11 +19,17 @@ export interface ConfigFile extends Told {
   readonly found: boolean;
 }
 
+/** The configuration file that somebody names, and who. */
+export function configPath({ env }: Host, flag: string | undefined): { path: string; by: string } | undefined {
+  if (flag !== undefined) return { path: flag, by: "flag --config" };
+  const path = env["CONFIG_FILE"]?.trim();
+  return path ? { path, by: "environment variable CONFIG_FILE" } : undefined;
+}
+
 /** Reads the named file, else the default one, which may be missing. */
 export function readConfigFile(catalog: Catalog, host: Host, flag: string | undefined, fallback: string): ConfigFile {
-  const variable = host.env["CONFIG_FILE"]?.trim();
-  const named = flag ?? (variable || undefined);
-  const path = named ?? fallback;
+  const named = configPath(host, flag);
+  const path = named?.path ?? fallback;
   let text: string;
   try {
     text = host.readFile(path);
@@ -31,8 +37,7 @@ export function readConfigFile(catalog: Catalog, host: Host, flag: string | unde
     const code = codeOf(error);
     const missing = code === "ENOENT" || code === "ENOTDIR";
     if (missing && named === undefined) return { path, found: false, settings: [], mistakes: [] };
-    const by =
-      flag !== undefined ? "flag --config" : named !== undefined ? "environment variable CONFIG_FILE" : "its default";
+    const by = named?.by ?? "its default";
     const why = missing ? "is missing" : `cannot be read: ${code}`;
     const mistake: Mistake = {
       option: "CONFIG_FILE",

@@ -1,6 +1,7 @@
 // `nfrx demo`: a broker, an agent and, when no Ollama answers, a toy backend, all in one process.
 import { workerAgent } from "../agent/worker.ts";
 import { Broker, type BrokerOptions } from "../broker/broker.ts";
+import { randomKey } from "../lib/keys.ts";
 import type { Logger } from "../lib/log.ts";
 import { probeOpenai } from "../modules/openai.ts";
 import { startDemoBackend } from "./backend.ts";
@@ -61,10 +62,6 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
   await broker.stop();
   await toy?.stop();
   return 0;
-}
-
-function randomKey(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(18))).toString("base64url");
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -1,90 +1,13 @@
 import { expect, test } from "bun:test";
-import { renameSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { AfterFirst } from "../kit/after-first.ts";
+import { Authority } from "../kit/authority.ts";
 import { chatStream } from "../kit/backend.ts";
 import { Gate } from "../kit/gate.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
 import { until } from "../kit/until.ts";
-
-/** An authority of its own and the certificates it gives, made by openssl in a folder. */
-class Authority {
-  constructor(readonly folder: string) {
-    this.#openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      "/CN=Test CA",
-      "-keyout",
-      "ca.key",
-      "-out",
-      "ca.pem",
-    );
-  }
-
-  get file(): string {
-    return join(this.folder, "ca.pem");
-  }
-
-  async pem(): Promise<string> {
-    return await Bun.file(this.file).text();
-  }
-
-  /** A pair for 127.0.0.1 whose common name is `name`: `<name>.pem` and `<name>.key`. */
-  issue(name: string): void {
-    writeFileSync(join(this.folder, "san.txt"), "subjectAltName=IP:127.0.0.1\n");
-    this.#openssl(
-      "req",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-subj",
-      `/CN=${name}`,
-      "-keyout",
-      `${name}.key`,
-      "-out",
-      `${name}.csr`,
-    );
-    this.#openssl(
-      "x509",
-      "-req",
-      "-in",
-      `${name}.csr`,
-      "-CA",
-      "ca.pem",
-      "-CAkey",
-      "ca.key",
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-extfile",
-      "san.txt",
-      "-out",
-      `${name}.pem`,
-    );
-  }
-
-  /** Puts a pair where the broker looks for it, by renaming, as certbot does. */
-  install(name: string): void {
-    for (const kind of ["key", "pem"])
-      renameSync(join(this.folder, `${name}.${kind}`), join(this.folder, `server.${kind}`));
-  }
-
-  #openssl(...args: string[]): void {
-    const done = Bun.spawnSync(["openssl", ...args], { cwd: this.folder, stdout: "ignore", stderr: "pipe" });
-    if (done.exitCode !== 0) throw new Error(`openssl ${args[0]}: ${done.stderr}`);
-  }
-}
 
 /** A TLS connection to the broker that stays open. */
 async function dial(broker: BrokerProgram, ca: string): Promise<TLSSocket> {

@@ -49,7 +49,7 @@ test("only a boolean can be denied", () => {
 
 test("arguments that are neither flags nor a command are mistakes", () => {
   expect(mistakesOf(nfrx, { argv: ["deme"] })).toEqual(['unknown command "deme"; did you mean demo?']);
-  expect(mistakesOf(nfrxLlm, { argv: ["demo"] })).toEqual(['unknown argument "demo"']);
+  expect(mistakesOf(nfrxLlm, { argv: ["demo"] })).toEqual(['unknown command "demo"']);
   expect(mistakesOf(nfrxLlm, { argv: ["--reconnect", "false"] })).toEqual([
     "unexpected argument 2 after --reconnect; a value is joined to it with =",
   ]);

@@ -1,0 +1,75 @@
+// `doctor` of an agent: what stands between it and its broker, and between it and its backend.
+import { dirname } from "node:path";
+import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
+import { messageOf } from "../lib/errors.ts";
+import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { reach } from "./reach.ts";
+import type { Agent } from "./run.ts";
+
+type Address = { host: string; port: number };
+
+export interface AgentExamination {
+  program: string;
+  config: { path: string; found: boolean };
+  agent: Agent;
+  /** The option that names the backend, and whether a backend without models is of no use. */
+  backendOption: string;
+  needsModels: boolean;
+  statusAddress: Address | undefined;
+  metricsAddress: Address | undefined;
+  logDir: string | undefined;
+}
+
+/** Looks at everything once, in the order in which it would fail. */
+export async function* examineAgent(examination: AgentExamination): AsyncGenerator<Finding> {
+  const { agent, config, program, statusAddress, metricsAddress, logDir } = examination;
+  yield checkConfig(config, program);
+  yield* reach(agent.broker);
+  yield await examineBackend(examination);
+  if (agent.exits)
+    yield warn("reconnect", "it exits when the broker is away: set RECONNECT, or start it with --reconnect");
+  if (statusAddress !== undefined) {
+    yield await checkAddress("status", statusAddress, "STATUS_ADDR", () => running(statusAddress, "/version"));
+    yield checkFolder("token", dirname(config.path), "--config");
+  }
+  if (metricsAddress !== undefined)
+    yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", () => running(metricsAddress, "/metrics"));
+  if (logDir !== undefined) yield checkFolder("logs", logDir, "LOG_DIR");
+}
+
+async function examineBackend({ agent: { service }, backendOption, needsModels }: AgentExamination): Promise<Finding> {
+  try {
+    const { models, facts } = await service.look();
+    const version = [facts["backend_family"], facts["backend_version"]].filter(Boolean).join(" ");
+    const about = `${service.address} answers${version && ` (${version})`}`;
+    if (models.length > 0)
+      return ok("backend", `${about}: ${models.slice(0, 5).join(", ")}${models.length > 5 ? " …" : ""}`);
+    return needsModels
+      ? warn("backend", `${about} and has no models: nothing can be asked of it until it has one`)
+      : ok("backend", about);
+  } catch (error) {
+    return fail("backend", `${explain(messageOf(error), service.address)}; ${backendOption} names it`);
+  } finally {
+    await service.close?.();
+  }
+}
+
+function explain(message: string, address: string): string {
+  if (/Unable to connect|ECONNREFUSED|ConnectionRefused/i.test(message))
+    return `nothing answers at ${address}: start the backend there`;
+  if (/answered 40[13]/.test(message)) return `${address} refuses the key: ${message}`;
+  if (/answered 404/.test(message))
+    return `${address} is not the right address, often for a /v1 too few or too many: ${message}`;
+  return `${address} is not well: ${message}`;
+}
+
+/** What to say of an address that an agent of ours listens at already. */
+async function running({ host, port }: Address, path: string): Promise<string | undefined> {
+  try {
+    const url = `http://${host === "" || host === "0.0.0.0" ? "127.0.0.1" : host}:${port}${path}`;
+    const text = await (await fetch(url, { signal: AbortSignal.timeout(2_000) })).text();
+    return /"build_sha"|nfrx_worker_build_info/.test(text) ? `an agent of nfrx is running at port ${port}` : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,129 @@
+// `doctor` of a broker: its keys, its addresses, its certificate, its folders, and the broker that runs, if one does.
+import { dirname } from "node:path";
+import type { brokerOptions } from "../config/broker.ts";
+import type { Values } from "../config/group.ts";
+import { defaultJobsFile } from "../config/paths.ts";
+import { day, validity } from "../lib/certificate.ts";
+import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
+import { messageOf } from "../lib/errors.ts";
+import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { MEMORY } from "./jobs/open.ts";
+import { readTls } from "./tls.ts";
+
+export interface BrokerExamination {
+  config: { path: string; found: boolean };
+  values: Values<typeof brokerOptions>;
+}
+
+const DAY_MS = 24 * 3_600_000;
+/** Milliseconds before its end in which a certificate should have been renewed. */
+const RENEW_MS = 14 * DAY_MS;
+/** Characters of a key that cannot be guessed. */
+const KEY_LENGTH = 16;
+/** Milliseconds that a running broker may take to answer. */
+const ASK_MS = 5_000;
+
+/** Looks at everything once, in the order in which it would fail. */
+export async function* examineBroker({ config, values }: BrokerExamination): AsyncGenerator<Finding> {
+  yield checkConfig(config, "nfrx");
+  yield* keys(values);
+  const certificate = examineCertificate(values);
+  if (certificate !== undefined) yield certificate;
+  const { host, port, metricsAddress } = values;
+  const running = await Running.find(values);
+  yield await checkAddress("address", { host, port }, "PORT", async () => running?.text);
+  if (metricsAddress !== undefined && metricsAddress.port !== port)
+    yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", async () =>
+      running === undefined ? undefined : "the running broker has it",
+    );
+  if (values.jobsStore !== MEMORY) {
+    const file = values.jobsStore || defaultJobsFile(process);
+    yield checkFolder("jobs", dirname(file), "JOBS_STORE");
+  }
+  yield checkFolder("uploads", values.uploadSpoolDir, "UPLOAD_SPOOL_DIR");
+  if (running !== undefined) yield* running.examine();
+}
+
+function* keys({ apiKey, clientKey, apiHttpRoles, clientHttpRoles }: BrokerExamination["values"]): Generator<Finding> {
+  const doors = [
+    { name: "API_KEY", key: apiKey, roles: apiHttpRoles, open: "anybody may use the models" },
+    { name: "CLIENT_KEY", key: clientKey, roles: clientHttpRoles, open: "anybody may connect an agent" },
+  ];
+  for (const { name, key, roles, open } of doors) {
+    if (key === undefined && roles.length === 0) yield warn("keys", `${open}: set ${name}`);
+    else if (key !== undefined && key.length < KEY_LENGTH) yield warn("keys", `${name} is short enough to be guessed`);
+  }
+  if (apiKey !== undefined && apiKey === clientKey)
+    yield warn("keys", "API_KEY and CLIENT_KEY are the same: who may ask may then serve as well");
+  else if (apiKey !== undefined && clientKey !== undefined)
+    yield ok("keys", "callers and agents have keys of their own");
+}
+
+function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["values"]): Finding | undefined {
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return undefined;
+  try {
+    const { cert } = readTls({ certFile: tlsCertFile, keyFile: tlsKeyFile });
+    const { from, to } = validity(cert);
+    const now = Date.now();
+    if (now > to)
+      return fail(
+        "certificate",
+        `${tlsCertFile} has expired on ${day(to)}: renew it, unless this machine's clock is wrong`,
+      );
+    if (now < from)
+      return fail("certificate", `${tlsCertFile} is valid from ${day(from)} on: set this machine's clock`);
+    if (now > to - RENEW_MS) return warn("certificate", `${tlsCertFile} ends on ${day(to)}: renew it`);
+    return ok("certificate", `${tlsCertFile} is valid until ${day(to)} and fits its key`);
+  } catch (error) {
+    return fail("certificate", `TLS_CERT_FILE and TLS_KEY_FILE cannot be used: ${messageOf(error)}`);
+  }
+}
+
+/** A broker that serves already at the address of this one. */
+class Running {
+  private constructor(
+    private readonly origin: string,
+    private readonly apiKey: string | undefined,
+  ) {}
+
+  static async find({ host, port, tlsCertFile, apiKey }: BrokerExamination["values"]): Promise<Running | undefined> {
+    if (port === 0) return undefined;
+    const local =
+      host === "" || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
+    const running = new Running(`${tlsCertFile === undefined ? "http" : "https"}://${local}:${port}`, apiKey);
+    const health = await running.#get("/healthz");
+    const text = (await health?.text()) ?? "";
+    return /"status"\s*:\s*"(ok|unavailable)"/.test(text) ? running : undefined;
+  }
+
+  readonly text = "a broker is running there";
+
+  async *examine(): AsyncGenerator<Finding> {
+    const state = await this.#get("/api/state");
+    if (state?.status === 401 || state?.status === 403) {
+      await state.body?.cancel();
+      yield warn("running", "the broker that runs refuses this API_KEY: it was started with another configuration");
+      return;
+    }
+    const ready = await this.#get("/readyz");
+    await state?.body?.cancel();
+    const answer = ready === undefined ? "" : await ready.text();
+    const reason = /"reason"\s*:\s*"([^"]*)"/.exec(answer)?.[1] ?? "";
+    yield ready?.status === 200
+      ? ok("running", `it is ready: ${reason}`)
+      : warn("running", `it is not ready: ${reason}`);
+  }
+
+  /** An answer of the broker on this machine, whatever name its certificate is for; undefined when there is none. */
+  async #get(path: string): Promise<Response | undefined> {
+    try {
+      return await fetch(this.origin + path, {
+        signal: AbortSignal.timeout(ASK_MS),
+        tls: { rejectUnauthorized: false },
+        ...(this.apiKey !== undefined && { headers: { authorization: `Bearer ${this.apiKey}` } }),
+      });
+    } catch {
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// Checks of a machine that both ends need: files, folders, addresses.
+import { existsSync, mkdtempSync, rmdirSync, statfsSync, statSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { messageOf } from "./errors.ts";
+import { type Finding, fail, ok, warn } from "./findings.ts";
+
+/** Bytes that a disk should have left at least. */
+const FREE_BYTES = 64 * 1024 * 1024;
+/** Milliseconds that a connection may take. */
+const CONNECT_MS = 5_000;
+
+/** The error's own code, such as ECONNREFUSED. */
+export function codeOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+}
+
+/** A configuration file that may hold keys: there, and for its owner alone. */
+export function checkConfig({ path, found }: { path: string; found: boolean }, program: string): Finding {
+  if (!found) return ok("config", `no file at ${path}; the environment and the defaults count`);
+  const open = process.platform !== "win32" && (statSync(path).mode & 0o004) !== 0;
+  return open
+    ? warn("config", `${path} can be read by everybody on this machine, with the keys in it: chmod 640 ${path}`)
+    : ok("config", `${path} was read by ${program} and holds no mistake`);
+}
+
+/** A folder that files are to be written to. One that is missing is not made: its parent is looked at instead. */
+export function checkFolder(subject: string, folder: string, option: string): Finding {
+  let there = folder;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  try {
+    rmdirSync(mkdtempSync(join(there, ".nfrx-check-")));
+  } catch (error) {
+    const full = codeOf(error) === "ENOSPC";
+    return fail(
+      subject,
+      full ? fullDisk(folder, 0, option) : `${folder} cannot be written: ${messageOf(error)}; set ${option}`,
+    );
+  }
+  const { bavail, bsize } = statfsSync(there);
+  const free = bavail * bsize;
+  return free < FREE_BYTES
+    ? fail(subject, fullDisk(folder, free, option))
+    : ok(subject, there === folder ? `${folder} can be written` : `${folder} can be made`);
+}
+
+function fullDisk(folder: string, free: number, option: string): string {
+  return `the disk of ${folder} is full (${Math.floor(free / 1024 / 1024)} MiB left): make room, or set ${option}`;
+}
+
+/** Why nothing can listen at an address; undefined when it is free. An empty host is every interface. */
+export function whyTaken(host: string, port: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const server = createServer();
+  server.once("error", error => resolve(codeOf(error) || messageOf(error)));
+  server.listen({ port, exclusive: true, ...(host !== "" && { host }) }, () => server.close(() => resolve(undefined)));
+  return promise;
+}
+
+/** An address that a program is to listen at. `own` says that it is this program which listens there already. */
+export async function checkAddress(
+  subject: string,
+  { host, port }: { host: string; port: number },
+  option: string,
+  own: () => Promise<string | undefined>,
+): Promise<Finding> {
+  if (port === 0) return ok(subject, "any free port");
+  const why = await whyTaken(host, port);
+  const where = `${host || "every interface"}, port ${port}`;
+  if (why === undefined) return ok(subject, `${where} is free`);
+  if (why === "EADDRINUSE") {
+    const mine = await own();
+    if (mine !== undefined) return ok(subject, mine);
+    return fail(
+      subject,
+      `port ${port} is taken by another program: stop that one (ss -ltnp says which), or set ${option}`,
+    );
+  }
+  if (why === "EACCES")
+    return fail(
+      subject,
+      `port ${port} may not be used: ports below 1024 need root or CAP_NET_BIND_SERVICE; set ${option}`,
+    );
+  return fail(subject, `nothing can listen at ${where}: ${why}; correct ${option}`);
+}
+
+/** Why no TCP connection comes about; undefined when one does. */
+export function whyUnreachable(host: string, port: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const socket = connect({ host, port });
+  const timer = setTimeout(() => end("ETIMEDOUT"), CONNECT_MS);
+  const end = (why: string | undefined): void => {
+    clearTimeout(timer);
+    socket.destroy();
+    resolve(why);
+  };
+  socket.once("connect", () => end(undefined));
+  socket.once("error", error => end(codeOf(error) || messageOf(error)));
+  return promise;
+}

@@ -1,0 +1,195 @@
+// `doctor` of the built programs before set-ups that are broken, each in its own way: the line that it prints names the cause.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Authority } from "../kit/authority.ts";
+import { type BrokerProgram, type Env, Processes } from "../kit/processes.ts";
+import { until } from "../kit/until.ts";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
+
+const processes = new Processes({ dist: process.env["NFRX_DIST"] || "dist" });
+let broker: BrokerProgram;
+let secure: BrokerProgram;
+let backend: { url: string };
+let authority: Authority;
+const servers: Bun.Server<undefined>[] = [];
+
+beforeAll(async () => {
+  authority = new Authority(processes.folder);
+  authority.issue("good");
+  authority.issue("late", -1);
+  backend = await processes.backend();
+  broker = await processes.broker({ HOST: "", JOBS_STORE: "memory" });
+  secure = await processes.broker({ JOBS_STORE: "memory", ...pair("good") });
+});
+afterAll(async () => {
+  await Promise.all(servers.map(server => server.stop(true)));
+  await processes[Symbol.asyncDispose]();
+});
+
+const pair = (name: string): Env => ({
+  TLS_CERT_FILE: join(processes.folder, `${name}.pem`),
+  TLS_KEY_FILE: join(processes.folder, `${name}.key`),
+});
+
+/** Options of an agent that is well set up. */
+const agent = (): Env => ({
+  SERVER_URL: broker.origin,
+  CLIENT_KEY,
+  COMPLETION_BASE_URL: backend.url,
+  RECONNECT: "true",
+});
+
+interface Said {
+  code: number | null;
+  failed: string[];
+  all: string;
+}
+
+async function doctor(program: string, env: Env, ...args: string[]): Promise<Said> {
+  const run = processes.start(program, { NO_PROXY: "*", ...env }, ["doctor", ...args]);
+  const { code } = await until(run.ended, () => `${program} doctor to end\n${run.tail}`, 30_000);
+  expect(run.lines).toEqual([]);
+  return { code, failed: run.strays.filter(line => line.startsWith("FAIL")), all: run.strays.join("\n") };
+}
+
+/** Serves in the test's own process; the address. */
+function serve(fetch: (request: Request) => Response | Promise<Response>, tls?: Bun.TLSOptions): string {
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch, ...(tls !== undefined && { tls }) });
+  servers.push(server);
+  return server.url.origin;
+}
+
+/** What is in front of the broker passes on all but what a WebSocket needs. */
+function withoutWebSocket(request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const headers = new Headers(request.headers);
+  for (const name of ["connection", "upgrade", "host"]) headers.delete(name);
+  return fetch(broker.origin + pathname, { method: request.method, headers });
+}
+
+/** The broker's answers with another time on them. */
+async function anHourBehind(request: Request): Promise<Response> {
+  const answer = await withoutWebSocket(request);
+  return new Response(await answer.bytes(), {
+    status: answer.status,
+    headers: { date: new Date(Date.now() - 3_600_000).toUTCString() },
+  });
+}
+
+describe("an agent", () => {
+  test("that is well set up", async () => {
+    const { code, failed, all } = await doctor("nfrx-llm", agent());
+    expect(failed).toEqual([]);
+    expect(all).toContain("a WebSocket opens, with version 2 of the wire");
+    expect(all).toContain("test-model");
+    expect(code).toBe(0);
+  });
+
+  const broken: [name: string, env: () => Env, line: RegExp][] = [
+    ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /door +the broker refused the key \(CLIENT_KEY\)/],
+    ["a wrong path", () => ({ SERVER_URL: `${broker.origin}/api/lmm/connect` }), /door .*404.*SERVER_URL/],
+    ["plain HTTP to a TLS port", () => ({ SERVER_URL: `http://127.0.0.1:${secure.port}` }), /tls .*write wss:\/\//],
+    ["TLS to a plain port", () => ({ SERVER_URL: `https://127.0.0.1:${broker.port}` }), /tls .*write ws:\/\//],
+    ["a certificate of nobody's", () => ({ SERVER_URL: secure.origin }), /tls .*TLS_CA_FILE/],
+    [
+      "an expired certificate",
+      () => ({
+        SERVER_URL: serve(() => Response.json({ status: "ok" }), {
+          cert: Bun.file(join(processes.folder, "late.pem")),
+          key: Bun.file(join(processes.folder, "late.key")),
+        }),
+        TLS_CA_FILE: authority.file,
+      }),
+      /tls .*has expired/,
+    ],
+    ["no broker", () => ({ SERVER_URL: "http://127.0.0.1:1" }), /network .*nothing listens at 127.0.0.1, port 1:/],
+    ["no such host", () => ({ SERVER_URL: "https://broker.invalid" }), /network .*broker\.invalid is not known/],
+    ["another server", () => ({ SERVER_URL: serve(() => new Response("hello")) }), /broker .*no broker.*SERVER_URL/],
+    ["a proxy without WebSocket", () => ({ SERVER_URL: serve(withoutWebSocket) }), /tunnel .*Upgrade and Connection/],
+    ["a clock off by an hour", () => ({ SERVER_URL: serve(anHourBehind) }), /clock .*36\d\d s ahead of.*NTP/],
+    [
+      "no backend",
+      () => ({ COMPLETION_BASE_URL: "http://127.0.0.1:1/v1" }),
+      /backend .*start the backend.*COMPLETION_BASE_URL/,
+    ],
+    [
+      "the wrong backend",
+      () => ({ COMPLETION_BASE_URL: backend.url.replace("/v1", "/v2") }),
+      /backend .*404.*COMPLETION_BASE_URL/,
+    ],
+  ];
+  test.each(broken)("with %s", async (_, env, line) => {
+    const { code, failed } = await doctor("nfrx-llm", { ...agent(), ...env() });
+    expect(failed.filter(text => line.test(text))).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+
+  test("over TLS with its authority named", async () => {
+    const { code, failed } = await doctor("nfrx-llm", {
+      ...agent(),
+      SERVER_URL: secure.origin,
+      TLS_CA_FILE: authority.file,
+    });
+    expect(failed).toEqual([]);
+    expect(code).toBe(0);
+  });
+});
+
+describe("a broker", () => {
+  const own = (): Env => ({ PORT: "0", API_KEY, CLIENT_KEY });
+
+  test("that is well set up", async () => {
+    const { code, failed } = await doctor("nfrx", own());
+    expect(failed).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  test("that runs already", async () => {
+    const { failed, all } = await doctor("nfrx", { ...own(), PORT: String(broker.port) });
+    expect(failed).toEqual([]);
+    expect(all).toContain("a broker is running there");
+    expect(all).toContain("it is not ready: no worker is connected");
+  });
+
+  const broken: [name: string, env: () => Env, line: RegExp][] = [
+    [
+      "a port that is taken",
+      () => ({ PORT: new URL(backend.url).port, HOST: "127.0.0.1" }),
+      /address .*taken by another program.*PORT/,
+    ],
+    [
+      "a configuration file that cannot be read",
+      () => ({ CONFIG_FILE: processes.folder }),
+      /config .*cannot be read: EISDIR/,
+    ],
+    ["an expired certificate", () => pair("late"), /certificate .*has expired on \d{4}-\d\d-\d\d/],
+    [
+      "a key of another certificate",
+      () => ({ ...pair("good"), TLS_KEY_FILE: join(processes.folder, "late.key") }),
+      /certificate .*TLS_CERT_FILE and TLS_KEY_FILE cannot be used/,
+    ],
+    ["a folder that is none", () => ({ UPLOAD_SPOOL_DIR: authority.file }), /uploads .*set UPLOAD_SPOOL_DIR/],
+    ["a value that is none", () => ({ PORT: "eighty" }), /config .*PORT: "eighty" is not a port/],
+  ];
+  test.each(broken)("with %s", async (_, env, line) => {
+    const { code, failed } = await doctor("nfrx", { ...own(), ...env() });
+    expect(failed.filter(text => line.test(text))).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+
+  test("with a full disk", async () => {
+    const folder = join(processes.folder, "small");
+    mkdirSync(folder);
+    const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], { stderr: "pipe" });
+    expect(mount.stderr.toString()).toBe("");
+    try {
+      const { code, failed } = await doctor("nfrx", { ...own(), JOBS_STORE: join(folder, "jobs.db") });
+      expect(failed).toHaveLength(1);
+      expect(failed[0]).toMatch(/jobs .*the disk of .*small is full \(0 MiB left\): make room, or set JOBS_STORE/);
+      expect(code).toBe(1);
+    } finally {
+      Bun.spawnSync(["umount", folder]);
+    }
+  });
+});
