@@ -4,22 +4,15 @@ import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
-import { asr } from "../src/modules/asr.ts";
-import { docling } from "../src/modules/docling.ts";
-import { llm } from "../src/modules/llm.ts";
-import { poolSettings } from "../src/modules/pool.ts";
 import { main } from "./main.ts";
+import { knownModules } from "./modules.ts";
 import { nfrx } from "./programs.ts";
 
 await main(nfrx, {
   logging: values => values,
   examine: ({ values, configFile }) => examineBroker({ config: configFile, values: values.broker }),
   run: async ({ values, command, log, droppedLogs }) => {
-    const known = [
-      { module: llm, pool: poolSettings(values.llm) },
-      { module: asr, pool: poolSettings(values.asr) },
-      { module: docling, pool: poolSettings(values.docling) },
-    ];
+    const known = knownModules(values);
     if (command === "demo") return runDemo({ values: values.broker, modules: known, log, onSignal: onStopSignal });
     const modules = chooseModules(values.broker.plugins, known, ["mcp"], log);
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");

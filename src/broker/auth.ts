@@ -66,6 +66,27 @@ export class Door {
   }
 }
 
+/** The door of administration: one key, as a bearer token. Without a key it is shut for good. */
+export class AdminDoor {
+  readonly #key: Key | undefined;
+
+  constructor(key: string | undefined) {
+    this.#key = key ? new Key(key) : undefined;
+  }
+
+  /** False when nobody can pass. */
+  get exists(): boolean {
+    return this.#key !== undefined;
+  }
+
+  /** Throws `forbidden` when there is no key to bring, `unauthorized` when the request does not bring it. */
+  check(headers: Headers): void {
+    if (this.#key === undefined) throw new NfrxError("forbidden", "administration is off: ADMIN_KEY is not set");
+    const token = bearerToken(headers);
+    if (token === undefined || !this.#key.matches(token)) throw new NfrxError("unauthorized", "unauthorized");
+  }
+}
+
 /** A short name for whoever sent a key, for logs and fair queueing; the key cannot be read back from it. */
 export function fingerprint(headers: Headers): string {
   const key = callerKey(headers);

@@ -5,29 +5,34 @@ import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import type { PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
+import type { Route } from "../modules/route.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
-import { type BrokerServer, buildApp, type Mounted, metricsResponse } from "./app.ts";
-import { Door } from "./auth.ts";
+import { routesOf } from "./app.ts";
+import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
+import { anyDoor, checksOf } from "./http/checks.ts";
+import { type App, mount } from "./http/mount.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { watchPools } from "./observe/pools.ts";
+import { metricsResponse } from "./observe/routes.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { type Connection, dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
+import type { Upgrader } from "./pool/upgrade.ts";
 import { Budget } from "./proxy/budget.ts";
 import { Pipeline } from "./proxy/pipeline.ts";
+import type { Mounted } from "./proxy/routes.ts";
 import { Spool } from "./proxy/spool.ts";
 import { Guard } from "./relay/guard.ts";
 import { Relays } from "./relay/relays.ts";
 import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
 import { TRANSFER_LIMITS } from "./transfer/limits.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
-import { anyDoor } from "./transfer/routes.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
 export interface BrokerOptions {
@@ -54,14 +59,17 @@ export class Broker {
   readonly jobs: Jobs;
   readonly transfers: Transfers;
   readonly metrics: BrokerMetrics;
+  /** Every public route, as it is declared. */
+  readonly routes: readonly Route[];
+  /** The same as they are served. */
+  readonly app: App;
 
   readonly #options: BrokerOptions;
   readonly #clock: Clock;
-  readonly #fetch: (request: Request) => Response | Promise<Response>;
   readonly #stateStream: StateStream;
   readonly #cors: Cors;
   readonly #closers: (() => void)[] = [];
-  #server: BrokerServer | undefined;
+  #server: Upgrader | undefined;
   #metricsServer: Bun.Server<undefined> | undefined;
   #connections = 0;
 
@@ -169,19 +177,20 @@ export class Broker {
       error => log.error({ cause: String(error) }, "the state could not be read"),
     );
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
-    this.#fetch = buildApp({
+    const server = (): Upgrader => this.#running;
+    this.routes = routesOf({
       mounted: this.mounted,
       relays: this.relays,
       jobs: this.jobs.routes,
       transfers: this.transfers,
-      api,
       metrics,
       sources,
       stateStream: this.#stateStream,
       publicMetrics,
-      log,
-      server: () => this.#running,
+      server,
     });
+    const admin = new AdminDoor(values.adminKey);
+    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, log, metrics });
   }
 
   get port(): number {
@@ -248,7 +257,7 @@ export class Broker {
     return this.relays === undefined ? pools : [...pools, this.relays.pool];
   }
 
-  get #running(): BrokerServer {
+  get #running(): Upgrader {
     if (this.#server === undefined) throw new Error("the broker does not listen yet");
     return this.#server;
   }
@@ -287,7 +296,7 @@ export class Broker {
     this.#server = this.#serve(port, material);
   }
 
-  #serve(port: number, tls: TlsMaterial | undefined): BrokerServer {
+  #serve(port: number, tls: TlsMaterial | undefined): Upgrader {
     const { host } = this.#options.values;
     return Bun.serve<Connection>({
       port,
@@ -321,10 +330,10 @@ export class Broker {
   }
 
   #receive(request: Request): Response | Promise<Response> {
-    if (request.headers.get("origin") === null) return this.#fetch(request);
+    if (request.headers.get("origin") === null) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
     if (preflight !== undefined) return preflight;
-    return Promise.resolve(this.#fetch(request)).then(response =>
+    return Promise.resolve(this.app.fetch(request)).then(response =>
       response ? this.#cors.decorate(request, response) : response,
     );
   }

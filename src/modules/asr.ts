@@ -8,16 +8,30 @@ import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
   id: "asr",
+  summary: "Speech to text, and text to speech, of servers with OpenAI's audio API.",
   listsModels: true,
   errors: "openai",
   endpoints: [
-    { name: "transcriptions", jobType: "asr.transcribe", label: "form-model" as const, events: true },
-    { name: "translations", jobType: "asr.translate", label: "form-model" as const, events: true },
-    { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false },
-  ].map(({ name, ...rest }) => ({
+    {
+      name: "transcriptions",
+      summary: "Transcribe a recording",
+      jobType: "asr.transcribe",
+      label: "form-model" as const,
+      events: true,
+    },
+    {
+      name: "translations",
+      summary: "Translate a recording into English",
+      jobType: "asr.translate",
+      label: "form-model" as const,
+      events: true,
+    },
+    { name: "speech", summary: "Speak a text", jobType: "asr.speak", label: "json-model" as const, events: false },
+  ].map(({ name, summary, ...rest }) => ({
     method: "POST",
     path: `/v1/audio/${name}`,
     backendPath: `/audio/${name}`,
+    operation: { summary, responses: { 200: { description: "The backend's answer." } } },
     ...rest,
   })),
 };

@@ -1,10 +1,15 @@
 import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
-import { type Backend, type Endpoint, LOOK_MS, type WorkerModule } from "./module.ts";
+import { type Backend, type Endpoint, LOOK_MS, type PublicEndpoint, type WorkerModule } from "./module.ts";
 import { queueOptions } from "./pool.ts";
 
-const endpoint = (method: Endpoint["method"], path: string, jobType: string, task?: Endpoint["task"]): Endpoint => ({
+const endpoint = (
+  method: Endpoint["method"],
+  path: string,
+  jobType: string,
+  task?: Endpoint["task"],
+): PublicEndpoint => ({
   method,
   path,
   backendPath: path,
@@ -12,6 +17,7 @@ const endpoint = (method: Endpoint["method"], path: string, jobType: string, tas
   label: "none",
   events: false,
   ...(task && { task }),
+  operation: { summary: jobType, responses: { 200: { description: "The backend's answer." } } },
 });
 
 const convert = "/v1/convert";
@@ -20,6 +26,7 @@ const chunk = "/v1/chunk/:chunker";
 /** Documents to text and structure, by Docling servers. */
 export const docling: WorkerModule = {
   id: "docling",
+  summary: "Documents to text and structure, by Docling servers.",
   listsModels: false,
   errors: "plain",
   endpoints: [

@@ -13,17 +13,31 @@ const HOUR = 3_600_000;
 /** Chat, responses and embeddings of OpenAI-compatible servers. */
 export const llm: WorkerModule = {
   id: "llm",
+  summary: "Chat, responses and embeddings of OpenAI-compatible servers.",
   listsModels: true,
   errors: "openai",
   endpoints: [
-    { path: "/v1/chat/completions", backendPath: "/chat/completions", jobType: "llm.completion", events: true },
-    { path: "/v1/responses", backendPath: "/responses", jobType: "llm.response", events: true },
+    {
+      path: "/v1/chat/completions",
+      backendPath: "/chat/completions",
+      jobType: "llm.completion",
+      events: true,
+      operation: { summary: "Create a chat completion", responses: { 200: { description: "The backend's answer." } } },
+    },
+    {
+      path: "/v1/responses",
+      backendPath: "/responses",
+      jobType: "llm.response",
+      events: true,
+      operation: { summary: "Create a response", responses: { 200: { description: "The backend's answer." } } },
+    },
     {
       path: "/v1/embeddings",
       backendPath: "/embeddings",
       jobType: "llm.embedding",
       events: false,
       fanout: embeddingsFanout,
+      operation: { summary: "Create embeddings", responses: { 200: { description: "A list of embeddings." } } },
     },
   ].map(endpoint => ({ method: "POST", label: "json-model", ...endpoint })),
 };

@@ -1,6 +1,8 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
 
+import type { Operation } from "./route.ts";
+
 /** How the label that routes a request is found in it. */
 export type LabelSource =
   /** The string at the top level of a JSON body under `model`; `stream` beside it says whether events are wanted. */
@@ -95,9 +97,16 @@ export type Ask = (url: string) => Promise<string>;
 /** Milliseconds between looks at a backend whose agent has no option for it. */
 export const LOOK_MS = 30_000;
 
+/** An endpoint as clients see it. */
+export interface PublicEndpoint extends Endpoint {
+  operation: Operation;
+}
+
 export interface WorkerModule {
   id: string;
-  endpoints: Endpoint[];
+  /** What it is for, in one sentence. */
+  summary: string;
+  endpoints: PublicEndpoint[];
   /** Lists its models at GET /v1/models. */
   listsModels: boolean;
   errors: ErrorShape;

@@ -1,10 +1,11 @@
 // The transfer channels alone, behind a server of their own, and clients that come to them.
-import { Elysia } from "elysia";
-import { Door } from "../../src/broker/auth.ts";
+import { AdminDoor, Door } from "../../src/broker/auth.ts";
+import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
+import { mount } from "../../src/broker/http/mount.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
 import { TRANSFER_LIMITS, type TransferLimits } from "../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../src/broker/transfer/metrics.ts";
-import { anyDoor, mountTransfers } from "../../src/broker/transfer/routes.ts";
+import { transferRoutes } from "../../src/broker/transfer/routes.ts";
 import { type End, Transfers } from "../../src/broker/transfer/transfers.ts";
 import { Drain } from "../../src/lib/drain.ts";
 import { TrustedProxies } from "../../src/lib/http.ts";
@@ -35,15 +36,26 @@ export class TransferWorld {
       this.bytes += bytes;
       count(bytes);
     };
+    const log = this.#log();
+    const doors = {
+      api: new Door(API_KEY, [], none),
+      client: new Door(CLIENT_KEY, [], none),
+      admin: new AdminDoor(undefined),
+    };
     this.transfers = new Transfers({
       clock,
       drain,
-      log: this.#log(),
+      log,
       metrics,
       limits: { ...TRANSFER_LIMITS, ...limits },
-      authorize: anyDoor(new Door(API_KEY, [], none), new Door(CLIENT_KEY, [], none)),
+      authorize: anyDoor(doors.api, doors.client),
     });
-    const app = new Elysia({ aot: true, normalize: false });
+    const app = mount(transferRoutes(this.transfers), {
+      checks: checksOf(doors),
+      server: () => this.#server,
+      log,
+      metrics: this.metrics,
+    });
     this.#server = Bun.serve({
       port: 0,
       hostname: "127.0.0.1",
@@ -51,7 +63,6 @@ export class TransferWorld {
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: request => app.fetch(request),
     });
-    mountTransfers(app, this.transfers, () => this.#server);
   }
 
   get origin(): string {

@@ -10,7 +10,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "src/protocol": ["src/lib"],
   "src/config": ["src/lib"],
   "src/modules": ["src/lib", "src/protocol", "src/config"],
-  "src/broker": ["src/lib", "src/protocol", "src/config", "src/modules/module"],
+  "src/broker": ["src/lib", "src/protocol", "src/config", "src/modules/module", "src/modules/route"],
   "src/agent": ["src/lib", "src/protocol", "src/config", "src/modules/module"],
   "src/demo": ["src"],
   cmd: ["src"],

@@ -3,6 +3,7 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { requestHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
+import type { PathParams, PeerServer } from "../../modules/route.ts";
 import { type Door, fingerprint } from "../auth.ts";
 import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
@@ -11,12 +12,6 @@ import { runFanout } from "./fanout.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
-
-/** As much of Bun's server as a request needs. */
-export interface PeerServer {
-  requestIP(request: Request): { address: string } | null;
-  timeout(request: Request, seconds: number): void;
-}
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
@@ -42,10 +37,9 @@ export class Pipeline {
   }
 
   /**
-   * Answers one request; never rejects. `params` are what the named segments of its path were; for a path without any
-   * Elysia gives none, whatever its types say.
+   * Answers one request; never rejects. `params` are what the named segments of its path were.
    */
-  async handle(request: Request, server: PeerServer, endpoint: Endpoint, params: PathParams = {}): Promise<Response> {
+  async handle(request: Request, server: PeerServer, endpoint: Endpoint, params: PathParams): Promise<Response> {
     const id = requestIdOf(request.headers);
     const { errors } = this.options.module;
     let leave: (() => void) | undefined;
@@ -157,13 +151,6 @@ export class Pipeline {
       );
     }
   }
-}
-
-/** What the named segments of a path were; null when an escape in one is malformed. */
-export interface PathParams {
-  readonly worker?: string | null;
-  readonly task?: string | null;
-  readonly [segment: string]: string | null | undefined;
 }
 
 /** The worker that a path pins its request to. */

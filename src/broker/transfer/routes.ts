@@ -1,26 +1,39 @@
-import type { AnyElysia } from "elysia";
-import { NfrxError } from "../../lib/errors.ts";
-import type { Door } from "../auth.ts";
-import { type PeerServer, peerOf } from "../proxy/pipeline.ts";
-import type { Transfers, TransfersOptions } from "./transfers.ts";
+// The routes of the transfer channels.
+import type { HttpMethod, Operation, Route } from "../../modules/route.ts";
+import type { Transfers } from "./transfers.ts";
 
-/** Lets in whom any of the doors admits: channels are for callers of the API and for agents alike. */
-export function anyDoor(...doors: readonly Door[]): TransfersOptions["authorize"] {
-  return (request, server) => {
-    const peer = (): string => peerOf(request, server);
-    if (!doors.some(door => door.admits(request.headers, peer))) throw new NfrxError("unauthorized", "unauthorized");
-  };
-}
-
-/** The routes of the transfer channels. */
-export function mountTransfers(app: AnyElysia, transfers: Transfers, server: () => PeerServer): void {
+export function transferRoutes(transfers: Transfers): Route[] {
+  const route = (
+    method: HttpMethod,
+    path: string,
+    operation: Operation | undefined,
+    answer: Route["answer"],
+  ): Route => ({
+    method,
+    path,
+    tag: "transfer",
+    auth: "api-or-client",
+    ownCheck: true,
+    errors: "plain",
+    operation,
+    answer,
+  });
   const [all, one] = ["/api/transfer", "/api/transfer/:id"];
-  app.post(all, ({ request }) => transfers.open(request, server()), { parse: "none" });
-  app.get(one, ({ request, params }) => transfers.read(params["id"] ?? "", request, server()), { parse: "none" });
-  app.post(one, ({ request, params }) => transfers.write(params["id"] ?? "", request, server()), { parse: "none" });
-  for (const method of ["PUT", "PATCH", "DELETE", "OPTIONS"]) {
-    app.route(method, one, ({ request }) => transfers.refuse(request), { parse: "none" });
-    app.route(method, all, ({ request }) => transfers.refuse(request, "POST"), { parse: "none" });
-  }
-  app.get(all, ({ request }) => transfers.refuse(request, "POST"));
+  return [
+    route("POST", all, OPEN, ({ request, server }) => transfers.open(request, server)),
+    route("GET", one, READ, ({ request, server, params }) => transfers.read(params["id"] ?? "", request, server)),
+    route("POST", one, WRITE, ({ request, server, params }) => transfers.write(params["id"] ?? "", request, server)),
+    ...(["PUT", "PATCH", "DELETE", "OPTIONS"] as const).flatMap(method => [
+      route(method, one, undefined, ({ request }) => transfers.refuse(request)),
+      route(method, all, undefined, ({ request }) => transfers.refuse(request, "POST")),
+    ]),
+    route("GET", all, undefined, ({ request }) => transfers.refuse(request, "POST")),
+  ];
 }
+
+const OPEN: Operation = { summary: "Open a channel", responses: { 200: { description: "The channel." } } };
+const READ: Operation = { summary: "Read from a channel", responses: { 200: { description: "The writer's bytes." } } };
+const WRITE: Operation = {
+  summary: "Write to a channel",
+  responses: { 200: { description: "The reader has all of it." } },
+};

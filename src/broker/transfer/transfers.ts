@@ -3,7 +3,7 @@ import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { PeerServer } from "../proxy/pipeline.ts";
+import type { PeerServer } from "../../modules/route.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
 import { EndedIds } from "./ended.ts";
 import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";

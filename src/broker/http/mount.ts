@@ -1,0 +1,88 @@
+// Routes on Elysia, the one place that knows it.
+import { type AnyElysia, Elysia } from "elysia";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import type { Check } from "./checks.ts";
+
+export interface MountOptions {
+  readonly checks: Readonly<Record<AuthClass, Check | undefined>>;
+  /** The server that requests arrive at. */
+  readonly server: () => PeerServer;
+  readonly log: Logger;
+  readonly metrics: { unhandled(): void };
+}
+
+/** The routes as they are served. */
+export interface App {
+  fetch(request: Request): Response | Promise<Response>;
+  /** Method and path of every route that the framework has, in its own words. */
+  readonly table: readonly { method: string; path: string }[];
+}
+
+/** Serves the routes. Throws when two of them have the same method and path. */
+export function mount(routes: readonly Route[], options: MountOptions): App {
+  const { log, metrics } = options;
+  const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
+    if (code === "NOT_FOUND")
+      return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
+    if (error instanceof NfrxError) return errorResponse(error, "openai");
+    metrics.unhandled();
+    log.error({ path: new URL(request.url).pathname, cause: String(error) }, "request failed");
+    return errorResponse(error, "openai");
+  });
+  const taken = new Set<string>();
+  for (const route of routes) {
+    const place = `${route.method} ${servedPath(route.path)}`;
+    if (taken.has(place)) throw new Error(`there are two routes for ${place}`);
+    taken.add(place);
+    add(app, route, options);
+  }
+  app.compile();
+  return {
+    fetch: request => app.fetch(withLongHost(request)),
+    table: app.routes.map(({ method, path }) => ({ method, path })),
+  };
+}
+
+/** A route's path as the framework writes it. */
+export function servedPath(path: string): string {
+  return path.replace(/\*\w+$/, "*");
+}
+
+/** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
+function add(app: AnyElysia, route: Route, { checks, server }: MountOptions): void {
+  const { method, path } = route;
+  const check = route.ownCheck ? undefined : checks[route.auth];
+  const rest = /\*(\w+)$/.exec(path)?.[1];
+  // A path without names has no params, whatever Elysia's types say.
+  const paramsOf = (params: PathParams | undefined): PathParams =>
+    params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
+  const answer = (request: Request, params: PathParams | undefined) => {
+    const at = server();
+    check?.(request, at);
+    return route.answer({ request, params: paramsOf(params), server: at });
+  };
+  app.route(method satisfies HttpMethod, servedPath(path), ({ request, params }) => answer(request, params), {
+    parse: "none",
+  });
+}
+
+const NONE: PathParams = {};
+
+/** The rest of a path as it was meant; a malformed escape is taken as it is. Named segments Elysia decodes itself. */
+function decoded(rest: string): string {
+  try {
+    return decodeURIComponent(rest);
+  } catch {
+    return rest;
+  }
+}
+
+/** Elysia looks for the path behind the first eleven characters of a URL and would find no route at http://ai/healthz. */
+function withLongHost(request: Request): Request {
+  const path = request.url.indexOf("/", 8);
+  if (path < 0 || path >= 11) return request;
+  return Object.defineProperty(request, "url", { value: `http://localhost${request.url.slice(path)}` });
+}

@@ -1,0 +1,100 @@
+// What a route of the broker is. It is declared once: the server, the API's document and its page in doc/ follow from it.
+import type { z } from "zod";
+import type { ErrorCode } from "../lib/errors.ts";
+import type { ErrorShape } from "./module.ts";
+
+/** Who may ask. `relay`: whoever the provider behind an MCP relay lets in. */
+export type AuthClass = "none" | "api" | "client" | "api-or-client" | "admin" | "relay";
+
+export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
+
+export interface Route {
+  readonly method: HttpMethod;
+  /**
+   * From the root. A segment `:name` stands for any one segment, a last segment `*name` for all that is left, slashes
+   * included.
+   */
+  readonly path: string;
+  /** The part of the API it belongs to. */
+  readonly tag: string;
+  readonly auth: AuthClass;
+  /** The handler judges the caller itself, in an order or with errors of its own. Otherwise that is done before it is called. */
+  readonly ownCheck?: true;
+  /** The shape of its errors' bodies; `text` is a line of plain text. */
+  readonly errors: ErrorShape | "text";
+  /** What it is for. Only a route that exists to say that there is no such method has none. */
+  readonly operation: Operation | undefined;
+  /** Answers a request; undefined when the connection has become something else than HTTP. What it throws becomes an error's answer. */
+  answer(call: Call): Response | undefined | Promise<Response | undefined>;
+}
+
+/** A request to a route. */
+export interface Call {
+  readonly request: Request;
+  readonly params: PathParams;
+  readonly server: PeerServer;
+}
+
+/** What the named segments of a path were; null when an escape in one is malformed. */
+export interface PathParams {
+  readonly worker?: string | null;
+  readonly task?: string | null;
+  readonly [segment: string]: string | null | undefined;
+}
+
+/** As much of Bun's server as a request needs. */
+export interface PeerServer {
+  /** The other end of the connection. */
+  requestIP(request: Request): { address: string } | null;
+  /** How long the connection may be quiet; 0 is for ever. */
+  timeout(request: Request, seconds: number): void;
+}
+
+/** An operation as it is documented. */
+export interface Operation {
+  /** A few words, without a full stop. */
+  readonly summary: string;
+  /** More about it, in Markdown. */
+  readonly description?: string;
+  /** Queries and headers, and what the segments of the path mean. */
+  readonly parameters?: readonly Parameter[];
+  readonly request?: RequestContent;
+  /** The answers by their status, those of `failures` aside. */
+  readonly responses: Readonly<Record<number, Reply>>;
+  /** What can go wrong; `unauthorized` and its like follow from the route's `auth`. */
+  readonly failures?: readonly ErrorCode[];
+}
+
+export interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly description: string;
+  readonly required?: boolean;
+  /** A text unless told. */
+  readonly schema?: Schema;
+  readonly example?: string | number;
+}
+
+/** A schema of zod, by which the handler checks what comes in, or one of JSON Schema (2020-12). */
+export type Schema = z.ZodType | JsonSchema;
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+export interface RequestContent {
+  /** It may be left out. */
+  readonly optional?: boolean;
+  readonly content: readonly Content[];
+}
+
+export interface Content {
+  /** Its media type. */
+  readonly type: string;
+  readonly schema?: Schema;
+  readonly example?: unknown;
+}
+
+export interface Reply {
+  readonly description: string;
+  /** Headers by name, each with what it says. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly content?: readonly Content[];
+}

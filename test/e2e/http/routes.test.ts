@@ -1,0 +1,56 @@
+// The route table: what is declared is what is served, and no door opens to a wrong key.
+import { expect, test } from "bun:test";
+import { servedPath } from "../../../src/broker/http/mount.ts";
+import { call } from "../../kit/call.ts";
+import { wholeBroker } from "../../kit/whole.ts";
+
+const KEYS = { apiKey: "the-api-key", clientKey: "the-client-key" };
+const OPENS = {
+  api: [KEYS.apiKey],
+  client: [KEYS.clientKey],
+  "api-or-client": Object.values(KEYS),
+  // There is no such key.
+  admin: [] as string[],
+};
+const UPGRADE = {
+  Connection: "Upgrade",
+  Upgrade: "websocket",
+  "Sec-WebSocket-Version": "13",
+  "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
+test("the framework has the declared routes and no other", async () => {
+  const broker = wholeBroker();
+  const served = broker.app.table.map(({ method, path }) => `${method} ${path}`);
+  expect(served.toSorted()).toEqual(
+    broker.routes.map(({ method, path }) => `${method} ${servedPath(path)}`).toSorted(),
+  );
+  expect(served.length).toBeGreaterThan(50);
+  await broker.stop();
+});
+
+test("a route without an operation is there to refuse its method", async () => {
+  const broker = wholeBroker();
+  const refusals = broker.routes.filter(route => route.operation === undefined);
+  expect(refusals.length).toBeGreaterThan(0);
+  for (const { method, path } of refusals) {
+    const answer = await call(`http://127.0.0.1:${broker.port}${path.replace(":id", "x")}`, { method });
+    expect([method, path, answer.status]).toEqual([method, path, 405]);
+  }
+  await broker.stop();
+});
+
+test("every route that asks for a key refuses a wrong one", async () => {
+  const broker = wholeBroker(KEYS);
+  const keys = ["wrong", KEYS.apiKey, KEYS.clientKey];
+  for (const { method, path, auth, operation } of broker.routes) {
+    if (operation === undefined || auth === "none" || auth === "relay") continue;
+    for (const key of keys.filter(one => !OPENS[auth].includes(one))) {
+      const url = `http://127.0.0.1:${broker.port}${path.replace(/[:*](\w+)/g, "$1")}`;
+      const answer = await call(url, { method, headers: { ...UPGRADE, Authorization: `Bearer ${key}` } });
+      const expected = auth === "admin" ? 403 : 401;
+      expect([method, path, key, answer.status]).toEqual([method, path, key, expected]);
+    }
+  }
+  await broker.stop();
+});
