@@ -11,7 +11,7 @@ import type { Stream } from "../protocol/stream.ts";
 const SMALL_ANSWER_BYTES = 64 * 1024;
 
 export interface ForwardContext {
-  backend: Pick<Backend, "baseUrl" | "apiKey" | "keyHeader">;
+  backend: Pick<Backend, "baseUrl" | "mounts" | "apiKey" | "keyHeader">;
   clock: Clock;
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
@@ -70,7 +70,7 @@ function ask(
     decompress: false,
     timeout: false,
   };
-  const url = context.backend.baseUrl + head.path;
+  const url = urlOf(context.backend, head.path);
   if (!stream.arrived) {
     // Where the length is known the backend is told: not every server reads a body that comes in chunks.
     const length = headerOf(head.headers, "content-length");
@@ -86,6 +86,11 @@ function ask(
     init.keepalive = false;
     return fetch(url, init);
   });
+}
+
+function urlOf({ baseUrl, mounts = [] }: ForwardContext["backend"], path: string): string {
+  const mount = mounts.find(({ prefix }) => path.startsWith(`${prefix}/`));
+  return mount === undefined ? baseUrl + path : mount.baseUrl + path.slice(mount.prefix.length);
 }
 
 /** Bytes of an upload after which the garbage of its messages is collected; the runtime alone lets some 60 MiB of it lie. */

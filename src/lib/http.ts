@@ -16,6 +16,8 @@ const REQUEST_HEADERS = [
   "user-agent",
   "idempotency-key",
   "openai-beta",
+  "anthropic-version",
+  "anthropic-beta",
   "accept-docling-document-version",
   "traceparent",
   "tracestate",

@@ -3,14 +3,30 @@ import { option } from "../config/option.ts";
 import { defaultLogDir } from "../config/paths.ts";
 import { baseUrl } from "../config/values.ts";
 
+import { anthropicEndpoints } from "./anthropic.ts";
 import { embeddingsFanout } from "./embeddings.ts";
-import type { Backend, WorkerModule } from "./module.ts";
-import { probeOpenai } from "./openai.ts";
+import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
+import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
+import { besideV1, probeOpenai } from "./openai.ts";
 import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
 
 const HOUR = 3_600_000;
 
-/** Chat, responses and embeddings of OpenAI-compatible servers. */
+/** What some OpenAI-compatible servers have besides. */
+const others = [
+  { name: "/completions", jobType: "llm.completion", summary: "Complete a prompt" },
+  { name: "/images/generations", jobType: "llm.image", summary: "Create images" },
+  { name: "/moderations", jobType: "llm.moderation", summary: "Judge a text", events: false },
+  { name: "/rerank", jobType: "llm.rerank", summary: "Order documents by a query", events: false },
+].map(({ name, summary, ...rest }) => ({
+  path: `/v1${name}`,
+  backendPath: name,
+  events: true,
+  ...rest,
+  operation: { summary, responses: { 200: { description: "The backend's answer." } } },
+}));
+
+/** Chat, responses and embeddings of OpenAI-compatible servers, and their further routes where a backend has them. */
 export const llm: WorkerModule = {
   id: "llm",
   summary: "Chat, responses and embeddings of OpenAI-compatible servers.",
@@ -39,13 +55,17 @@ export const llm: WorkerModule = {
       fanout: embeddingsFanout,
       operation: { summary: "Create embeddings", responses: { 200: { description: "A list of embeddings." } } },
     },
-  ].map(endpoint => ({ method: "POST", label: "json-model", ...endpoint })),
+    ...others,
+  ]
+    .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
+    .concat(anthropicEndpoints, ollamaEndpoints),
 };
 
 /** The backend out of the agent's options. */
 export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
   return {
     baseUrl: values.completionBaseUrl,
+    mounts: [{ prefix: OLLAMA_PREFIX, baseUrl: besideV1(values.completionBaseUrl) }],
     apiKey: values.completionApiKey,
     pollMs: values.modelPollIntervalMs,
     facts: {

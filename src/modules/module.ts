@@ -15,7 +15,7 @@ export type LabelSource =
 export type Method = "GET" | "POST" | "DELETE" | "OPTIONS";
 
 /** The shape of error bodies. */
-export type ErrorShape = "openai" | "plain" | "json-rpc";
+export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "json-rpc";
 
 export interface Endpoint {
   /** The query of a GET travels with it. */
@@ -30,11 +30,25 @@ export interface Endpoint {
   events: boolean;
   /** Splits one request over several workers and merges their answers, when the request allows it. */
   fanout?: Fanout;
+  /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
+  gather?: Gather;
+  /** The shape of its errors' bodies, when it is not its module's. */
+  errors?: ErrorShape;
+  /** How an answer tells its tokens, when it is not OpenAI's or Anthropic's way. */
+  tokens?: "ollama";
   /**
    * Work that outlives its request. `starts`: the answer's `task_id` names a task that its worker goes on with.
    * `follows`: asks for the task that the segment `:task` names, at the worker that has it, without taking a seat.
    */
   task?: "starts" | "follows";
+}
+
+/** The pure half of asking everybody. */
+export interface Gather {
+  /** What one worker's answer, of status 200, holds, by its name. Throws when it is something else. */
+  parse(answer: Uint8Array): ReadonlyMap<string, unknown>;
+  /** The answer to the client out of what all of them hold. */
+  merge(items: ReadonlyMap<string, unknown>): Uint8Array;
 }
 
 /** One request as many: the pure half; the broker's fan-out drives it. */
@@ -79,6 +93,8 @@ export interface ProbeResult {
 export interface Backend {
   /** No slash at the end; request paths are appended to it. */
   baseUrl: string;
+  /** Requests for paths below `prefix` go to another address of it, without the prefix. */
+  mounts?: readonly { readonly prefix: string; readonly baseUrl: string }[];
   /** Sent as a bearer token. */
   apiKey: string | undefined;
   /** A header that carries the key too, for servers that look there. */

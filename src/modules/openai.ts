@@ -13,9 +13,14 @@ const ollamaVersion = z.object({ version: z.string() });
  * models cannot be had; a version that cannot be had is left out.
  */
 export async function probeOpenai(baseUrl: string, style: "openai" | "ollama", ask: Ask): Promise<ProbeResult> {
-  const parent = baseUrl.replace(/\/v1$/, "");
+  const parent = besideV1(baseUrl);
   const models = style === "ollama" ? await ollamaModels(parent, ask) : await openaiModels(baseUrl, ask);
   return { models, facts: await backendVersion(parent, ask) };
+}
+
+/** The address that the /v1 of `baseUrl` is below: where servers have what is not OpenAI's. */
+export function besideV1(baseUrl: string): string {
+  return baseUrl.replace(/\/v1$/, "");
 }
 
 /** The models at `baseUrl` (with its /v1), in OpenAI's way. Rejects when they cannot be had. */

@@ -42,12 +42,29 @@ export function rpcError(error: NfrxError, id: string | number | null = null): o
   return { jsonrpc: "2.0", id, error: { code, message: error.message, data } };
 }
 
-/** An error's body in the shape of a module's API. */
+/** The words of Anthropic's API, by which its SDKs choose their exception together with the status. */
+function anthropicType(status: number): string {
+  if (status === 413) return "request_too_large";
+  if (status === 404) return "not_found_error";
+  if (status === 503) return "overloaded_error";
+  if (status === 504) return "timeout_error";
+  return status < 500 ? typeOf(status) : "api_error";
+}
+
+/** An error's body in the shape of an API. */
 export function errorBody(error: NfrxError, shape: ErrorShape): object {
-  if (shape === "json-rpc") return rpcError(error);
-  return shape === "openai"
-    ? openaiError(error)
-    : { error: error.code, message: error.message, ...(error.detail.param && { param: error.detail.param }) };
+  switch (shape) {
+    case "json-rpc":
+      return rpcError(error);
+    case "openai":
+      return openaiError(error);
+    case "anthropic":
+      return { type: "error", error: { type: anthropicType(error.status), message: error.message } };
+    case "ollama":
+      return { error: error.message };
+    case "plain":
+      return { error: error.code, message: error.message, ...(error.detail.param && { param: error.detail.param }) };
+  }
 }
 
 /** The response for anything that was thrown; `body` unless the shape's own will do. */

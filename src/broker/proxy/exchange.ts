@@ -16,8 +16,8 @@ import type { Label } from "./label.ts";
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
 
-/** Workers that are asked whether a task of unknown owner is theirs. */
-const ASKED_MAX = 32;
+/** Workers that are asked the same: whether a task of unknown owner is theirs, or what they have. */
+export const ASKED_MAX = 32;
 
 const NOT_FOUND = 404;
 

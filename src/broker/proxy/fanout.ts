@@ -3,10 +3,9 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { responseHeaders, withLength } from "../../lib/http.ts";
 import type { PartAnswer, SplitRequest } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
-import type { Stream } from "../../protocol/stream.ts";
 import type { Seat } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
-import { Attempt } from "./attempt.ts";
+import { askWhole } from "./ask.ts";
 import { type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
 
 /** Bytes of all parts' answers together, which are held until the last has come. */
@@ -174,34 +173,25 @@ class FanoutRun {
     this.#abort.signal.throwIfAborted();
     const bytes = this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
-    const plain = withLength(headers, length).filter(([name]) => name !== "accept-encoding");
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
-    const lent: Seat = { worker, release: () => {} };
-    const attempt = new Attempt(lent, { method: endpoint.method, path: target, headers: plain }, this.context);
-    const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
-    this.#abort.signal.addEventListener("abort", onAbort);
-    try {
-      attempt.stream.end(bytes);
-      const head = await attempt.answer();
-      const body = await this.#readAll(attempt.stream, attempt);
-      if (head.status !== 200) throw new BackendAnswer(head, body);
-      return this.split.parse(body, part.end - part.start);
-    } finally {
-      this.#abort.signal.removeEventListener("abort", onAbort);
-      attempt.end();
-    }
+    const seat: Seat = { worker, release: () => {} };
+    const head = { method: endpoint.method, path: target, headers: withLength(headers, length) };
+    const question = {
+      seat,
+      head,
+      body: bytes,
+      signal: this.#abort.signal,
+      onBytes: (more: number) => this.#count(more),
+    };
+    const answer = await askWhole(question, this.context);
+    if (answer.head.status !== 200) throw new BackendAnswer(answer.head, answer.body);
+    return this.split.parse(answer.body, part.end - part.start);
   }
 
-  async #readAll(stream: Stream, attempt: Attempt): Promise<Uint8Array> {
-    const chunks: Uint8Array[] = [];
-    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
-      attempt.touch();
-      this.#bytes += bytes.length;
-      if (this.#bytes > FANOUT_ANSWER_BYTES)
-        throw new NfrxError("upstream_error", `the answer is larger than ${FANOUT_ANSWER_BYTES} bytes`);
-      chunks.push(bytes);
-    }
-    return Buffer.concat(chunks);
+  #count(more: number): void {
+    this.#bytes += more;
+    if (this.#bytes > FANOUT_ANSWER_BYTES)
+      throw new NfrxError("upstream_error", `the answer is larger than ${FANOUT_ANSWER_BYTES} bytes`);
   }
 }
 

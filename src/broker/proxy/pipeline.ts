@@ -9,6 +9,7 @@ import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout.ts";
+import { runGather } from "./gather.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
@@ -36,12 +37,16 @@ export class Pipeline {
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs };
   }
 
+  #respondAs({ errors }: Endpoint): RespondContext {
+    return errors === undefined ? this.#respond : { ...this.#respond, errors };
+  }
+
   /**
    * Answers one request; never rejects. `params` are what the named segments of its path were.
    */
   async handle(request: Request, server: PeerServer, endpoint: Endpoint, params: PathParams): Promise<Response> {
     const id = requestIdOf(request.headers);
-    const { errors } = this.options.module;
+    const errors = endpoint.errors ?? this.options.module.errors;
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
     try {
@@ -102,7 +107,7 @@ export class Pipeline {
         body,
         workerId,
         task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
-        visit: endpoint.task === "follows",
+        visit: endpoint.task === "follows" || endpoint.gather !== undefined,
         headers: requestHeaders(headers, id),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
@@ -114,10 +119,13 @@ export class Pipeline {
       waiting && (() => waiting.resolve("waiting")),
     );
     try {
+      if (workerId === undefined && endpoint.gather !== undefined)
+        return await runGather(endpoint.gather, exchange, this.options);
       const split = workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
+      const respond = this.#respondAs(endpoint);
       const pending = exchange.dispatch();
-      if (!events) return passThrough(await pending, exchange, this.#respond);
+      if (!events) return passThrough(await pending, exchange, respond);
       const quiet = Promise.withResolvers<"quiet">();
       let timer: Timer;
       const listen = (): void => {
@@ -126,12 +134,10 @@ export class Pipeline {
       listen();
       const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
-      return typeof first === "string"
-        ? committed(pending, exchange, this.#respond)
-        : passThrough(first, exchange, this.#respond);
+      return typeof first === "string" ? committed(pending, exchange, respond) : passThrough(first, exchange, respond);
     } catch (thrown) {
       exchange.close(thrown);
-      return errorResponse(thrown, module.errors, id);
+      return errorResponse(thrown, endpoint.errors ?? module.errors, id);
     }
   }
 

@@ -10,7 +10,7 @@ import type { Stream } from "../../protocol/stream.ts";
 import { EventBorders } from "./borders.ts";
 import { errorEvent } from "./errors.ts";
 import { type Exchange, outward } from "./exchange.ts";
-import { UsageTap } from "./usage.ts";
+import { OllamaTap, UsageTap } from "./usage.ts";
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
 export const KEEP_ALIVE_MS = 15_000;
@@ -279,8 +279,9 @@ interface Tap {
 /** Reads what an answer can tell: the task that has begun, or the tokens it took. */
 function tapFor(head: ResponseHead, exchange: Exchange): Tap | undefined {
   if (head.status >= 300 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
-  const { task, label } = exchange.request.endpoint;
+  const { task, label, tokens } = exchange.request.endpoint;
   if (task === "starts") return new TaskTap(id => exchange.began(id));
+  if (tokens === "ollama") return new OllamaTap();
   if (label === "none") return undefined;
   const text = hasContentType(head.headers, "application/json") || hasContentType(head.headers, "text/event-stream");
   return text ? new UsageTap() : undefined;

@@ -42,7 +42,7 @@ function endpointRoute(
     tag: module.id,
     auth: "api",
     ownCheck: true,
-    errors: module.errors,
+    errors: endpoint.errors ?? module.errors,
     operation,
     answer: ({ request, server, params }) => pipeline.handle(request, server, endpoint, params),
   };

@@ -57,7 +57,7 @@ export class UsageTap {
     } catch {
       return;
     }
-    this.#usage = parseUsage(value) ?? this.#usage;
+    this.#usage = parseUsage(value, this.#usage) ?? this.#usage;
   }
 }
 
@@ -90,14 +90,44 @@ function balanced(bytes: Buffer, from: number): { start: number; end: number } |
   return at - start >= LONGEST_USAGE ? undefined : "cut";
 }
 
-/** Usage as OpenAI's chat, embeddings and responses APIs spell it; undefined when it is none. */
-export function parseUsage(value: unknown): Usage | undefined {
+/**
+ * Usage as OpenAI's chat, embeddings and responses APIs and Anthropic's messages spell it; undefined when it is none. The
+ * last event of a message tells its output only: the input is that of the usage before.
+ */
+export function parseUsage(value: unknown, before?: Usage): Usage | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const input = count(value, "prompt_tokens") ?? count(value, "input_tokens");
-  const output = count(value, "completion_tokens") ?? count(value, "output_tokens") ?? 0;
+  const out = count(value, "completion_tokens") ?? count(value, "output_tokens");
+  const input = count(value, "prompt_tokens") ?? count(value, "input_tokens") ?? (out === undefined ? out : before?.in);
   if (input === undefined) return undefined;
+  const output = out ?? 0;
   return { in: input, out: output, total: count(value, "total_tokens") ?? input + output };
 }
+
+/** Finds the token counts at the end of an answer of Ollama's, one JSON object or many in lines; keeps its last bytes. */
+export class OllamaTap {
+  #tail = EMPTY;
+
+  feed(chunk: Uint8Array): void {
+    const bytes = this.#tail.length === 0 ? asBuffer(chunk) : Buffer.concat([this.#tail, asBuffer(chunk)]);
+    this.#tail = Buffer.from(bytes.subarray(-OLLAMA_TAIL));
+  }
+
+  get usage(): Usage | undefined {
+    const text = this.#tail.toString("latin1");
+    const number = (name: string): number | undefined => {
+      const found = new RegExp(`"${name}"\\s*:\\s*(\\d{1,15})(?!.*"${name}")`, "s").exec(text)?.[1];
+      return found === undefined ? undefined : Number(found);
+    };
+    const input = number("prompt_eval_count");
+    const output = number("eval_count") ?? 0;
+    // A prompt that was cached is not counted at all.
+    if (input === undefined && output === 0) return undefined;
+    return { in: input ?? 0, out: output, total: (input ?? 0) + output };
+  }
+}
+
+/** Bytes at the end of an answer of Ollama's in which its counts stand. */
+const OLLAMA_TAIL = 1024;
 
 function count(value: object, key: string): number | undefined {
   const number: unknown = Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseUsage, UsageTap } from "../../../src/broker/proxy/usage.ts";
+import { OllamaTap, parseUsage, UsageTap } from "../../../src/broker/proxy/usage.ts";
 import type { Usage } from "../../../src/modules/module.ts";
 
 function tap(chunks: Uint8Array[]): Usage | undefined {
@@ -134,4 +134,27 @@ test("parseUsage takes no inherited and no impossible counts", () => {
   expect(parseUsage({ prompt_tokens: Number.NaN })).toBeUndefined();
   expect(parseUsage({ prompt_tokens: 0 })).toEqual({ in: 0, out: 0, total: 0 });
   expect(parseUsage({ input_tokens: 1, output_tokens: 2, total_tokens: 9 })).toEqual({ in: 1, out: 2, total: 9 });
+});
+
+test("the last event of a message of Anthropic's tells its output, the first one its input", () => {
+  const tap = new UsageTap();
+  tap.feed(Buffer.from('data: {"message":{"usage":{"input_tokens":25,"output_tokens":1}}}\n\n'));
+  tap.feed(Buffer.from('data: {"usage":{"output_tokens":15}}\n\n'), true);
+  expect(tap.usage).toEqual({ in: 25, out: 15, total: 40 });
+});
+
+test("the counts of Ollama's last line are found wherever its bytes are cut, and not in what a model wrote", () => {
+  const lines = `{"message":{"content":"\\"eval_count\\":9"},"done":false}\n{"done":true,"eval_count":1,"prompt_eval_count":7,"eval_count":3}\n`;
+  for (let cut = 0; cut <= lines.length; cut++) {
+    const tap = new OllamaTap();
+    tap.feed(Buffer.from(lines.slice(0, cut)));
+    tap.feed(Buffer.from(lines.slice(cut)));
+    expect(tap.usage).toEqual({ in: 7, out: 3, total: 10 });
+  }
+});
+
+test("an answer of Ollama's without counts has no usage", () => {
+  const tap = new OllamaTap();
+  tap.feed(Buffer.from('{"models":[]}'));
+  expect(tap.usage).toBeUndefined();
 });

@@ -1,0 +1,47 @@
+// One whole question to one worker and its whole answer, for requests that are made of several.
+
+import { NfrxError } from "../../lib/errors.ts";
+import type { HeaderPairs } from "../../lib/http.ts";
+import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
+import type { Seat } from "../pool/pool.ts";
+import { Attempt, type AttemptContext } from "./attempt.ts";
+
+export interface Question {
+  seat: Seat;
+  head: RequestHead;
+  body?: Uint8Array;
+  /** Gives the question up. */
+  signal: AbortSignal;
+  /** Hears of every piece of the answer; throws when that is too much. */
+  onBytes: (length: number) => void;
+}
+
+/** Asks and waits for the end of the answer. The seat is given back in any case. */
+export async function askWhole(
+  { seat, head, body, signal, onBytes }: Question,
+  context: AttemptContext,
+): Promise<{ head: ResponseHead; body: Uint8Array }> {
+  const attempt = new Attempt(seat, { ...head, headers: readable(head.headers) }, context);
+  const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
+  signal.addEventListener("abort", onAbort);
+  try {
+    const { stream } = attempt;
+    stream.end(body);
+    const answer = await attempt.answer();
+    const chunks: Uint8Array[] = [];
+    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+      attempt.touch();
+      onBytes(bytes.length);
+      chunks.push(bytes);
+    }
+    return { head: answer, body: Buffer.concat(chunks) };
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    attempt.end();
+  }
+}
+
+/** The answer is read here, so it must not come in an encoding that only the client knows. */
+function readable(headers: HeaderPairs): HeaderPairs {
+  return headers.filter(([name]) => name !== "accept-encoding");
+}

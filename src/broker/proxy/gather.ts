@@ -1,0 +1,57 @@
+// One question to every worker, one answer out of theirs.
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import type { Gather } from "../../modules/module.ts";
+import type { Worker } from "../pool/worker.ts";
+import { askWhole } from "./ask.ts";
+import { ASKED_MAX, type Exchange, type ExchangeContext } from "./exchange.ts";
+
+/** Bytes of one worker's answer to a question that all are asked. */
+export const GATHER_ANSWER_BYTES = 4 * 1024 * 1024;
+
+const OK = 200;
+
+type Items = ReadonlyMap<string, unknown>;
+
+/**
+ * Asks at most ASKED_MAX workers at once, beside their seats, and answers with what those have that know the question.
+ * Without workers that is nothing. Rejects when there are some and none of them could answer.
+ */
+export async function runGather(gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Response> {
+  const workers = [...context.pool.registry.workers].slice(0, ASKED_MAX);
+  const answers = await Promise.allSettled(workers.map(worker => ask(worker, gather, exchange, context)));
+  const good = answers.filter(answer => answer.status === "fulfilled").flatMap(({ value }) => [...value]);
+  const failed = answers.find(answer => answer.status === "rejected");
+  if (failed !== undefined && answers.every(answer => answer === failed || answer.status === "rejected"))
+    throw toNfrxError(failed.reason);
+  const body = gather.merge(new Map(good));
+  exchange.close();
+  return new Response(body as Uint8Array<ArrayBuffer>, {
+    headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
+  });
+}
+
+async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
+  const { endpoint, target, headers, signal } = exchange.request;
+  const seat = await context.pool.acquire({ ...exchange.wanted, workerId: worker.id });
+  let length = 0;
+  const answer = await askWhole(
+    {
+      seat,
+      head: { method: endpoint.method, path: target, headers },
+      signal,
+      onBytes: more => {
+        length += more;
+        if (length > GATHER_ANSWER_BYTES)
+          throw new NfrxError("upstream_error", `${worker.name} answered more than ${GATHER_ANSWER_BYTES} bytes`);
+      },
+    },
+    context,
+  );
+  if (answer.head.status !== OK)
+    throw new NfrxError("not_found", `no backend has this route: one answered with status ${answer.head.status}`);
+  try {
+    return gather.parse(answer.body);
+  } catch (cause) {
+    throw new NfrxError("upstream_error", `${worker.name} answered with something else`, { cause });
+  }
+}
