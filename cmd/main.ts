@@ -26,6 +26,8 @@ export interface Main<G extends Groups, C extends string> {
   run: (started: Started<G, C>) => Promise<number>;
   /** What `doctor` looks at. */
   examine: (told: Told<G>) => AsyncIterable<Finding>;
+  /** What `health` finds of the program that runs: why it does not serve, or undefined. */
+  health: (values: GroupValues<G>) => Promise<string | undefined>;
 }
 
 type WithLogs = { common: { logLevel: LogLevel; logFormat: LogFormat }; backend?: object };
@@ -37,10 +39,10 @@ export function logDirOf(backend: object | undefined): string | undefined {
     : undefined;
 }
 
-/** Reads the options and runs the program; `--help`, `--version`, `init`, `doctor` and mistakes end here. */
+/** Reads the options and runs the program; `--help`, `--version`, `init`, `doctor`, `health` and mistakes end here. */
 export async function main<G extends Groups, C extends string>(
   program: Program<G, C>,
-  { logging, run, examine }: Main<G, C>,
+  { logging, run, examine, health }: Main<G, C>,
 ): Promise<never> {
   const print = (text: string): void => void process.stdout.write(text);
   try {
@@ -51,6 +53,11 @@ export async function main<G extends Groups, C extends string>(
     }
     if (loaded.kind === "init") process.exit(writeConfig(program, loaded));
     const { values, configFile, command } = loaded;
+    if (command === "health") {
+      const trouble = await health(values);
+      print(`${trouble ?? "ok"}\n`);
+      process.exit(trouble === undefined ? 0 : 1);
+    }
     if (command === "doctor") process.exit(await report(examine({ values, configFile, log: silentLog }), print));
     const { common, backend } = logging(values);
     const { log, dropped } = createLogger({

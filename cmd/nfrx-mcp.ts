@@ -1,4 +1,4 @@
-import { examineAgent } from "../src/agent/doctor.ts";
+import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import { relayAgent } from "../src/agent/relay-agent.ts";
 import type { Agent } from "../src/agent/run.ts";
@@ -24,6 +24,7 @@ await main(nfrxMcp, {
       metricsAddress: values.agent.metricsAddress,
       logDir: undefined,
     }),
+  health: ({ agent }) => agentTrouble(agent.metricsAddress),
   run: ({ values, log }) => {
     raiseFetchLimit();
     catchStrays(log);

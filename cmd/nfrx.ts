@@ -1,5 +1,5 @@
 import { Broker } from "../src/broker/broker.ts";
-import { examineBroker } from "../src/broker/doctor.ts";
+import { brokerTrouble, examineBroker } from "../src/broker/doctor.ts";
 import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
@@ -11,6 +11,7 @@ import { nfrx } from "./programs.ts";
 await main(nfrx, {
   logging: values => values,
   examine: ({ values, configFile }) => examineBroker({ config: configFile, values: values.broker }),
+  health: ({ broker }) => brokerTrouble(broker),
   run: async ({ values, command, log, droppedLogs }) => {
     const known = knownModules(values);
     if (command === "demo") return runDemo({ values: values.broker, modules: known, log, onSignal: onStopSignal });

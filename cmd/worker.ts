@@ -1,5 +1,5 @@
 // What the agents of the worker modules have in common.
-import { examineAgent } from "../src/agent/doctor.ts";
+import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import type { Agent } from "../src/agent/run.ts";
 import { workerAgent } from "../src/agent/worker.ts";
@@ -48,6 +48,7 @@ export function runWorker<S extends Shape>(
         metricsAddress: values.agent.metricsAddress,
         logDir: logDirOf(values.backend),
       }),
+    health: ({ agent }) => agentTrouble(agent.metricsAddress),
     run: ({ values, configFile, log }) => {
       raiseFetchLimit();
       catchStrays(log);

@@ -6,6 +6,9 @@ import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { reach } from "./reach.ts";
 import type { Agent } from "./run.ts";
 
+/** Milliseconds that a program on this machine may take to answer. */
+const ASK_MS = 2_000;
+
 type Address = { host: string; port: number };
 
 export interface AgentExamination {
@@ -63,12 +66,26 @@ function explain(message: string, address: string): string {
   return `${address} is not well: ${message}`;
 }
 
+/** Why the agent that runs with this METRICS_PORT does not serve; undefined when it is connected to its broker. */
+export async function agentTrouble(metricsAddress: Address | undefined): Promise<string | undefined> {
+  if (metricsAddress === undefined) return "the agent can be asked only with METRICS_PORT set";
+  const text = await ask(metricsAddress, "/metrics");
+  if (text === undefined) return `no agent answers at port ${metricsAddress.port}`;
+  return /^nfrx_worker_connected_to_server 1$/m.test(text) ? undefined : "the agent is not connected to its broker";
+}
+
 /** What to say of an address that an agent of ours listens at already. */
-async function running({ host, port }: Address, path: string): Promise<string | undefined> {
+async function running(address: Address, path: string): Promise<string | undefined> {
+  const text = (await ask(address, path)) ?? "";
+  const ours = /"build_sha"|nfrx_worker_build_info/.test(text);
+  return ours ? `an agent of nfrx is running at port ${address.port}` : undefined;
+}
+
+/** What is said at an address of this machine's; undefined when nothing is. */
+async function ask({ host, port }: Address, path: string): Promise<string | undefined> {
   try {
     const url = `http://${host === "" || host === "0.0.0.0" ? "127.0.0.1" : host}:${port}${path}`;
-    const text = await (await fetch(url, { signal: AbortSignal.timeout(2_000) })).text();
-    return /"build_sha"|nfrx_worker_build_info/.test(text) ? `an agent of nfrx is running at port ${port}` : undefined;
+    return await (await fetch(url, { signal: AbortSignal.timeout(ASK_MS) })).text();
   } catch {
     return undefined;
   }

@@ -79,6 +79,12 @@ function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["valu
   }
 }
 
+/** Why the broker that runs with these options does not serve; undefined when it does. */
+export async function brokerTrouble(values: BrokerExamination["values"]): Promise<string | undefined> {
+  const running = await Running.find(values);
+  return running === undefined ? `no broker answers at port ${values.port}` : running.trouble;
+}
+
 /** A broker that serves already at the address of this one. */
 class Running {
   private constructor(
@@ -92,9 +98,14 @@ class Running {
       host === "" || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
     const running = new Running(`${tlsCertFile === undefined ? "http" : "https"}://${local}:${port}`, apiKey);
     const health = await running.#get("/healthz");
-    const text = (await health?.text()) ?? "";
-    return /"status"\s*:\s*"(ok|unavailable)"/.test(text) ? running : undefined;
+    const status = /"status"\s*:\s*"(ok|unavailable)"/.exec((await health?.text()) ?? "")?.[1];
+    if (status === undefined) return undefined;
+    if (status === "unavailable") running.trouble = "the broker drains, or has nobody to serve with";
+    return running;
   }
+
+  /** Why it does not serve. */
+  trouble: string | undefined;
 
   readonly text = "a broker is running there";
 

@@ -28,11 +28,12 @@ export type Loaded<G extends Groups, C extends string> =
       readonly sources: ReadonlyMap<string, Source>;
       /** The file that was read, or that would have been had it been there. */
       readonly configFile: { readonly path: string; readonly found: boolean };
-      readonly command: C | typeof DOCTOR | undefined;
+      readonly command: C | Look | undefined;
     };
 
-/** The command that looks instead of running. */
-const DOCTOR = "doctor";
+/** The commands that look instead of running. */
+const LOOKS = ["doctor", "health"] as const;
+export type Look = (typeof LOOKS)[number];
 
 interface Given {
   readonly value: unknown;
@@ -146,8 +147,8 @@ function isComplete<G extends Groups>(values: unknown, groups: G): values is Gro
 function commandOf<C extends string>(
   commands: Readonly<Record<C, string>> | undefined,
   word: string | undefined,
-): C | typeof DOCTOR | undefined {
-  if (word === DOCTOR) return word;
+): C | Look | undefined {
+  for (const look of LOOKS) if (look === word) return look;
   for (const command in commands) if (command === word) return command;
   return undefined;
 }

@@ -24,6 +24,7 @@ export interface Program<G extends Groups = Groups, C extends string = string> {
 export const BUILT_IN_COMMANDS = {
   init: "Writes a configuration file with every option in it and fresh keys, and says what to do next.",
   doctor: "Looks at the configuration and at everything around, and says in one line each what is wrong.",
+  health: "Asks the program that runs with this configuration how it is; ends with 0 when it serves. For containers.",
 } as const;
 
 /** Every word that the first argument of a program may be, and what it does. */

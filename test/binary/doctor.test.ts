@@ -193,3 +193,29 @@ describe("a broker", () => {
     }
   });
 });
+
+describe("health", () => {
+  async function health(program: string, env: Env): Promise<[code: number | null, said: string]> {
+    const run = processes.start(program, env, ["health"]);
+    const { code } = await until(run.ended, () => `${program} health to end\n${run.tail}`, 30_000);
+    return [code, run.strays.join("\n")];
+  }
+
+  test("of a broker", async () => {
+    const key = { API_KEY, CLIENT_KEY };
+    expect(await health("nfrx", { ...key, PORT: String(broker.port) })).toEqual([0, "ok"]);
+    expect(await health("nfrx", { ...key, PORT: "1" })).toEqual([1, "no broker answers at port 1"]);
+  });
+
+  test("of an agent", async () => {
+    const port = new URL(serve(() => new Response("nfrx_worker_connected_to_server 0\n"))).port;
+    const running = { ...agent(), METRICS_PORT: `127.0.0.1:${port}` };
+    expect(await health("nfrx-llm", running)).toEqual([1, "the agent is not connected to its broker"]);
+    expect(await health("nfrx-llm", agent())).toEqual([1, "the agent can be asked only with METRICS_PORT set"]);
+    const free = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+    const metrics = `127.0.0.1:${free.port}`;
+    await free.stop(true);
+    await processes.agent(broker, backend, { METRICS_PORT: metrics });
+    expect(await health("nfrx-llm", { ...agent(), METRICS_PORT: metrics })).toEqual([0, "ok"]);
+  });
+});
