@@ -164,6 +164,8 @@ export class Broker {
       clock,
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
+      admin: values.adminKey !== undefined,
+      listeners: () => this.#stateStream.listeners,
     };
     watchPools(metrics, this.#pools, {
       memory,

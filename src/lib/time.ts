@@ -12,6 +12,11 @@ export interface Timer {
   cancel(): void;
 }
 
+/** A time of the clock's wall as RFC 3339 in UTC. */
+export function isoTime(wall: number): string {
+  return new Date(wall).toISOString();
+}
+
 /** setTimeout takes 31 bits; a longer wait is re-armed by whoever needs it, here it is cut to about 24 days. */
 const LONGEST = 2 ** 31 - 1;
 

@@ -1,5 +1,7 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
+import type { Html } from "../lib/html.ts";
+import type { ModuleState } from "./state.ts";
 
 import type { Operation } from "./route.ts";
 
@@ -126,6 +128,11 @@ export interface WorkerModule {
   /** Lists its models at GET /v1/models. */
   listsModels: boolean;
   errors: ErrorShape;
+  /**
+   * What the module has to say that the dashboard does not say of every module, as a piece of HTML out of its state.
+   * It is shown as it is, so it holds no script and no style of its own: pages refuse both.
+   */
+  view?(state: ModuleState): Html;
 }
 
 /** What the broker may be told about relays of MCP. */

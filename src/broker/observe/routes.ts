@@ -18,7 +18,7 @@ export function stateRoutes(sources: StateSources, stream: StateStream): Route[]
     route("/api/state", STATE, async () => Response.json(await readState(sources))),
     route("/api/state/stream", STREAM, ({ request, server }) => {
       server.timeout(request, 0);
-      return stream.open();
+      return stream.open(request.signal);
     }),
   ];
 }

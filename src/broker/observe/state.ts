@@ -1,14 +1,15 @@
-// The state envelope: what an operator's tools read.
-
+// The state envelope: what an operator's tools read. README.md beside this file says what every field means.
 import type { Drain } from "../../lib/drain.ts";
-import type { Clock } from "../../lib/time.ts";
+import { type Clock, isoTime } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
+import type { ModuleState, ServerState, ServerStatus, WorkerStatus, WorkerView } from "../../modules/state.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Relays } from "../relay/relays.ts";
 
-export type ServerStatus = "ready" | "not_ready" | "draining";
+/** Waiting requests of a module that the state shows at most. */
+export const QUEUE_SHOWN_MAX = 50;
 
 export interface StateSources {
   pools: readonly Pool[];
@@ -18,6 +19,10 @@ export interface StateSources {
   clock: Clock;
   startedAt: number;
   nodeId: string;
+  /** Operator actions can be asked for. */
+  admin: boolean;
+  /** Who listens to the stream of states. */
+  listeners: () => number;
 }
 
 /** Why the broker can or cannot serve anybody. */
@@ -27,21 +32,25 @@ export function serverStatus({ pools, relays, drain }: StateSources): ServerStat
   return all.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
 }
 
+/** The whole envelope. */
 export async function readState(sources: StateSources): Promise<{ plugins: Record<string, unknown> }> {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
-  for (const pool of sources.pools) plugins[pool.moduleId] = poolState(pool, sources);
+  for (const pool of sources.pools) plugins[pool.moduleId] = moduleState(pool, sources);
   if (sources.relays !== undefined) plugins["mcp"] = sources.relays.state();
   plugins["jobs"] = await sources.jobs.state();
   return { plugins };
 }
 
-function serverState(sources: StateSources): object {
+function serverState(sources: StateSources): ServerState {
   return {
+    now: isoTime(sources.clock.wall()),
     ...build,
     node_id: sources.nodeId,
     status: serverStatus(sources),
     uptime_s: uptime(sources),
     drainable_inflight: sources.drain.inflight,
+    admin: sources.admin,
+    listeners: sources.listeners(),
   };
 }
 
@@ -51,12 +60,17 @@ function uptime({ clock, startedAt }: StateSources): number {
   return Math.floor((clock.now() - startedAt) / 1000);
 }
 
-function poolState(pool: Pool, sources: StateSources): object {
+/** What there is to say of a worker module. */
+export function moduleState(pool: Pool, sources: StateSources): ModuleState {
+  const { clock } = sources;
+  const [now, wall] = [clock.now(), clock.wall()];
   const workers = [...pool.registry.workers];
-  const count = (...states: string[]): number => workers.filter(worker => states.includes(worker.state)).length;
+  const gone = pool.departed.list();
+  const counts: Record<WorkerStatus, number> = { working: 0, idle: 0, not_ready: 0, draining: 0, gone: gone.length };
+  for (const { state } of workers) counts[state]++;
   return {
     server: {
-      now: iso(sources.clock.wall()),
+      now: isoTime(wall),
       ...build,
       state: serverStatus(sources),
       uptime_s: uptime(sources),
@@ -66,42 +80,48 @@ function poolState(pool: Pool, sources: StateSources): object {
       scheduler_queue_len: pool.waiting,
       scheduler_queue_capacity: pool.settings.queueSize,
     },
-    workers_summary: {
-      connected: workers.length,
-      working: count("working"),
-      idle: count("idle"),
-      not_ready: count("not_ready"),
-      gone: count("gone"),
-    },
-    models: pool.registry.models().map(({ id, owners }) => ({ name: id, workers: owners.length })),
-    workers: workers.map(workerState),
+    workers_summary: { connected: workers.length, ...counts },
+    models: pool.registry
+      .models()
+      .map(({ id, workerIds }) => ({ name: id, workers: workerIds.length, worker_ids: workerIds })),
+    workers: [
+      ...workers.map(worker => workerState(worker, now)),
+      ...gone.map(({ worker, wall: left }) => ({
+        ...workerState(worker, now),
+        drained_by_operator: pool.drains(pool.handleOf(worker)),
+        disconnected_at: isoTime(left),
+      })),
+    ],
+    queue: pool.queued(QUEUE_SHOWN_MAX).map(({ wanted, waitingMs }, at) => ({
+      position: at + 1,
+      request_id: wanted.requestId ?? "",
+      ...(wanted.label !== undefined && { model: wanted.label }),
+      ...(wanted.workerId !== undefined && { worker_id: wanted.workerId }),
+      waiting_ms: Math.round(waitingMs),
+    })),
+    recent: pool.recent.view(now, wall),
   };
 }
 
-function workerState(worker: Worker): object {
-  const { totals, facts } = worker;
+function workerState(worker: Worker, now: number): WorkerView {
+  const { totals } = worker;
   return {
     id: worker.id,
     name: worker.name,
     version: worker.version,
     build_sha: worker.buildSha,
     build_date: worker.buildDate,
-    host_info: {
-      hostname: facts["hostname"] ?? "",
-      os_name: facts["os_name"] ?? "",
-      os_version: facts["os_version"] ?? "",
-      worker_version: worker.version,
-      backend_version: facts["backend_version"] ?? "",
-      backend_family: facts["backend_family"] ?? "",
-    },
+    host_info: worker.hostInfo,
     host_cpu_percent: worker.hostCpuPercent ?? null,
     host_ram_used_percent: worker.hostRamUsedPercent ?? null,
     input_tokens_total: totals.tokensIn,
     output_tokens_total: totals.tokensOut,
     embeddings_total: totals.embeddings,
+    rates: worker.rates.view(now),
     status: worker.state,
-    connected_at: iso(worker.connectedAt),
-    last_heartbeat: iso(worker.lastHeartbeat),
+    drained_by_operator: worker.drainedByOperator,
+    connected_at: isoTime(worker.connectedAt),
+    last_heartbeat: isoTime(worker.lastHeartbeat),
     max_concurrency: worker.maxConcurrency,
     embedding_batch_size: worker.batchSize,
     processed_total: totals.processed,
@@ -111,11 +131,7 @@ function workerState(worker: Worker): object {
     failures_total: totals.failed,
     queue_len: 0,
     last_error: worker.lastError,
-    models: [...worker.models],
+    models: [...worker.models].sort(),
     wire: worker.link.version,
   };
-}
-
-function iso(wall: number): string {
-  return new Date(wall).toISOString();
 }

@@ -1,19 +1,24 @@
-import type { Clock } from "../../lib/time.ts";
-import { every, type Timer } from "../../lib/time.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import { type Clock, every, type Timer } from "../../lib/time.ts";
 
 /** Milliseconds between two states of the stream. */
 export const STATE_INTERVAL_MS = 2_000;
-/** Listeners of the state stream at once. */
+/** Milliseconds for which a state is new enough to be a listener's first: many may come at once. */
+export const STATE_FRESH_MS = 250;
+/** Listeners of the state stream at once; another one is answered with 503. */
 export const STATE_LISTENERS_MAX = 1_000;
 /** Events that may wait for a listener that does not read; it then misses some, the next one tells all anyway. */
 const UNREAD_MAX = 4;
 
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
-/** The state as server-sent events: one at once, then every two seconds, computed once for all listeners. */
+/** The state as server-sent events: one at once, then every two seconds, read and written once for all listeners. */
 export class StateStream {
   readonly #listeners = new Set<Controller>();
   #timer: Timer | undefined;
+  /** The last state that was read, or is being read, and when that began. */
+  #last: { at: number; event: Promise<Uint8Array> } | undefined;
+  #telling = false;
 
   constructor(
     private readonly clock: Clock,
@@ -25,19 +30,20 @@ export class StateStream {
     return this.#listeners.size;
   }
 
-  /** A response that goes on until the client leaves. */
-  async open(): Promise<Response> {
-    const first = event(await this.read());
-    if (this.#listeners.size >= STATE_LISTENERS_MAX) {
-      return new Response("too many listeners", { status: 503, headers: { "retry-after": "10" } });
-    }
+  /** A response that goes on until the client leaves, which `signal` tells. Throws `overloaded` when too many listen already. */
+  async open(signal: AbortSignal): Promise<Response> {
+    const first = await this.#event(STATE_FRESH_MS);
+    // Of a client that left meanwhile the stream would never hear.
+    if (signal.aborted) throw new NfrxError("canceled", "the client went away");
+    if (this.#listeners.size >= STATE_LISTENERS_MAX)
+      throw new NfrxError("overloaded", "too many listen to the state", { retryAfterSeconds: RETRY_AFTER_S });
     let mine: Controller | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: controller => {
         mine = controller;
         this.#listeners.add(controller);
         controller.enqueue(first);
-        this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => void this.#tell().catch(this.onError));
+        this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => void this.#tell());
       },
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
@@ -47,19 +53,41 @@ export class StateStream {
     return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-cache" } });
   }
 
+  /** Tells nobody anything any more. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#last = undefined;
+  }
+
+  /** The state as an event, at most `age` milliseconds old. */
+  #event(age: number): Promise<Uint8Array> {
+    const now = this.clock.now();
+    if (this.#last !== undefined && now - this.#last.at <= age) return this.#last.event;
+    const event = this.read().then(state => Buffer.from(`data: ${JSON.stringify(state)}\n\n`));
+    // A state that cannot be read is read again for whoever comes next.
+    event.catch(() => {
+      if (this.#last?.event === event) this.#last = undefined;
+    });
+    this.#last = { at: now, event };
+    return event;
   }
 
   async #tell(): Promise<void> {
-    const bytes = event(await this.read());
-    for (const controller of this.#listeners) {
-      if ((controller.desiredSize ?? 0) > -UNREAD_MAX) controller.enqueue(bytes);
+    // One that takes longer than the interval is not overtaken by the next.
+    if (this.#telling) return;
+    this.#telling = true;
+    try {
+      const event = await this.#event(0);
+      for (const controller of this.#listeners)
+        if ((controller.desiredSize ?? 0) > -UNREAD_MAX) controller.enqueue(event);
+    } catch (error) {
+      this.onError(error);
+    } finally {
+      this.#telling = false;
     }
   }
 }
 
-function event(state: object): Uint8Array {
-  return Buffer.from(`data: ${JSON.stringify(state)}\n\n`);
-}
+/** Seconds after which a listener that was turned away may come again. */
+const RETRY_AFTER_S = 10;

@@ -195,13 +195,19 @@ class WorkerConnection implements Connection {
       },
     });
     this.#link = link;
-    const worker = new Worker(link, register, this.peer, clock.wall(), pool.settings.maxSeats);
+    const worker = new Worker(link, register, this.peer, clock, pool.settings.maxSeats);
     this.#worker = worker;
     const older = pool.join(worker);
     older?.link.close(CLOSE_POLICY, "replaced by a newer connection");
     const { fields } = this.#about();
     log.info(
-      { ...fields, models: worker.models.size, max_concurrency: worker.maxConcurrency, version: worker.version },
+      {
+        ...fields,
+        models: worker.models.size,
+        max_concurrency: worker.maxConcurrency,
+        version: worker.version,
+        ...(worker.drainedByOperator && { drained_by_operator: true }),
+      },
       "worker registered",
     );
   }

@@ -3,7 +3,10 @@ import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
+import { Departed } from "./departed.ts";
+import { DrainedIds } from "./drained.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
+import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
 import { type Choice, choose } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
@@ -27,6 +30,8 @@ export interface Wanted {
   excluded?: Set<Worker>;
   /** The request's place, kept when it comes back to wait again. */
   ticket?: Ticket;
+  /** How the state calls the request while it waits. */
+  requestId?: string;
   /** Called once when the request begins to wait. */
   onWait?: (() => void) | undefined;
 }
@@ -40,6 +45,7 @@ export interface Seat {
 
 interface Entry extends Waiting {
   wanted: Wanted;
+  since: number;
   grant(seat: Seat): void;
   refuse(error: NfrxError): void;
 }
@@ -52,6 +58,9 @@ interface Entry extends Waiting {
 export class Pool {
   readonly registry: Registry;
   readonly totals = { completed: 0, failed: 0 };
+  readonly recent: Recent;
+  /** Who left a moment ago. */
+  readonly departed: Departed;
   /** Called when a worker has gone. */
   onLeave: (worker: Worker) => void = () => {};
   readonly #queue: FairQueue<Entry>;
@@ -59,6 +68,7 @@ export class Pool {
   #inflight = 0;
   readonly #first = Promise.withResolvers<Worker>();
   readonly #past = new LinkStats();
+  readonly #drained = new DrainedIds();
 
   constructor(
     readonly moduleId: string,
@@ -67,6 +77,8 @@ export class Pool {
   ) {
     this.registry = new Registry(clock, settings.graceMs, () => this.wake());
     this.#queue = new FairQueue(settings.queueSize);
+    this.recent = new Recent(clock.now());
+    this.departed = new Departed(clock);
   }
 
   get waiting(): number {
@@ -129,6 +141,48 @@ export class Pool {
     return this.#queue.place(entry => entry.wanted === wanted);
   }
 
+  /** Who waits, the first `max` of them in their order. */
+  queued(max: number): { wanted: Wanted; waitingMs: number }[] {
+    const now = this.clock.now();
+    return this.#queue.first(max).map(({ wanted, since }) => ({ wanted, waitingMs: now - since }));
+  }
+
+  /** Counts a request that has ended. */
+  count(ended: Ended): void {
+    this.totals.completed++;
+    if (ended.failed) this.totals.failed++;
+    this.recent.add(this.clock.now(), ended);
+  }
+
+  /** What an operator calls a worker. */
+  handleOf(worker: Worker): string {
+    return worker.id;
+  }
+
+  /** True when an operator has drained the workers of this handle, here or not. */
+  drains(handle: string): boolean {
+    return this.#drained.has(handle);
+  }
+
+  /** The workers that an operator means. */
+  named(handle: string): Worker[] {
+    const worker = this.registry.get(handle);
+    return worker === undefined ? [] : [worker];
+  }
+
+  /**
+   * Gives the workers of this handle no new requests, now and when they come back, or gives them some again. What runs
+   * goes on; who waits for them waits for others, as when a worker drains of its own will.
+   */
+  drain(handle: string, drained: boolean): void {
+    this.#drained.set(handle, drained);
+    for (const worker of this.named(handle)) {
+      this.change(worker, () => {
+        worker.drainedByOperator = drained;
+      });
+    }
+  }
+
   /** The first worker that ever joined, once it has. */
   firstWorker(): Promise<Worker> {
     return this.#first.promise;
@@ -136,6 +190,8 @@ export class Pool {
 
   /** Takes a worker in. The older connection of the same id is returned; its requests fail over when it is closed. */
   join(worker: Worker): Worker | undefined {
+    worker.drainedByOperator = this.#drained.has(this.handleOf(worker));
+    this.departed.back(worker.id);
     const older = this.registry.add(worker);
     if (older !== undefined) {
       older.gone = true;
@@ -151,6 +207,7 @@ export class Pool {
     if (!worker.gone) this.#past.add(worker.link.stats);
     worker.gone = true;
     this.registry.remove(worker);
+    if (this.registry.get(worker.id) === undefined) this.departed.add(worker);
     this.onLeave(worker);
     this.wake();
   }
@@ -253,6 +310,7 @@ export class Pool {
     const entry: Entry = {
       caller: wanted.caller(),
       wanted,
+      since: this.clock.now(),
       grant(seat) {
         settle();
         resolve(seat);

@@ -66,6 +66,11 @@ export class FairQueue<E extends Waiting> {
     return this.#entries.findIndex(({ entry }) => meant(entry)) + 1;
   }
 
+  /** The first entries, in their order. */
+  first(max: number): E[] {
+    return this.#entries.slice(0, max).map(({ entry }) => entry);
+  }
+
   /** Offers every entry in order; one for which `serve` answers true leaves the queue, another is passed over. */
   scan(serve: (entry: E) => boolean): void {
     for (let at = 0; at < this.#entries.length; ) {

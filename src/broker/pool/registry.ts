@@ -89,13 +89,18 @@ export class Registry {
     return false;
   }
 
-  /** Every model somebody serves, with its workers' names and the time it was first seen. */
-  models(): { id: string; owners: string[]; created: number }[] {
-    const models: { id: string; owners: string[]; created: number }[] = [];
+  /** Every model somebody serves, with its workers' names and ids and the time it was first seen. */
+  models(): { id: string; owners: string[]; workerIds: string[]; created: number }[] {
+    const models: { id: string; owners: string[]; workerIds: string[]; created: number }[] = [];
     for (const [id, workers] of this.#byModel) {
       const present = [...workers].filter(worker => worker.present);
       if (present.length === 0) continue;
-      models.push({ id, owners: present.map(worker => worker.name).sort(), created: this.#firstSeen.get(id) ?? 0 });
+      models.push({
+        id,
+        owners: present.map(worker => worker.name).sort(),
+        workerIds: present.map(worker => worker.id),
+        created: this.#firstSeen.get(id) ?? 0,
+      });
     }
     return models.sort((a, b) => (a.id < b.id ? -1 : 1));
   }

@@ -1,10 +1,11 @@
 import type { NfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
 import type { Usage } from "../../modules/module.ts";
+import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
-
-export type WorkerState = "idle" | "working" | "not_ready" | "draining" | "gone";
+import { Rates } from "./recent.ts";
 
 /** One connected agent of a worker module: what it said of itself and what the broker has counted of it. */
 export class Worker {
@@ -18,7 +19,10 @@ export class Worker {
   #stated: number;
   batchSize: number;
   facts: Record<string, string>;
+  /** It drains of its own will. */
   draining = false;
+  /** An operator drains it, whatever it says itself. Changed by the pool alone. */
+  drainedByOperator = false;
   notReady = false;
   gone = false;
 
@@ -35,12 +39,13 @@ export class Worker {
   lastHeartbeat: number;
   readonly totals = { processed: 0, failed: 0, processingMs: 0, tokensIn: 0, tokensOut: 0, embeddings: 0 };
   lastError = "";
+  readonly rates: Rates;
 
   constructor(
     readonly link: Link,
     register: Register,
     remote: string,
-    wall: number,
+    clock: Pick<Clock, "now" | "wall">,
     private readonly maxSeats = Number.POSITIVE_INFINITY,
   ) {
     const { worker_id: id, worker_name: name } = register;
@@ -53,8 +58,9 @@ export class Worker {
     this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};
     this.batchSize = batchSizeOf(this.facts);
-    this.connectedAt = wall;
-    this.lastHeartbeat = wall;
+    this.connectedAt = clock.wall();
+    this.lastHeartbeat = this.connectedAt;
+    this.rates = new Rates(clock.now());
   }
 
   get maxConcurrency(): number {
@@ -63,25 +69,39 @@ export class Worker {
 
   /** Seats that could be given out now. */
   get free(): number {
-    if (this.gone || this.draining || this.notReady || !this.link.routable) return 0;
+    if (!this.present || this.notReady || !this.link.routable) return 0;
     return Math.max(0, this.maxConcurrency - this.inflight);
   }
 
   /** True when the worker counts as serving its models, busy or not. */
   get present(): boolean {
-    return !this.gone && !this.draining;
+    return !this.gone && !this.draining && !this.drainedByOperator;
   }
 
-  get state(): WorkerState {
+  get state(): WorkerStatus {
     if (this.gone) return "gone";
-    if (this.draining) return "draining";
+    if (!this.present) return "draining";
     if (this.notReady || this.maxConcurrency === 0) return "not_ready";
     return this.inflight > 0 ? "working" : "idle";
   }
 
+  /** What it says of the machine that it runs on; empty where it says nothing. */
+  get hostInfo(): WorkerView["host_info"] {
+    const { facts } = this;
+    return {
+      hostname: facts["hostname"] ?? "",
+      os_name: facts["os_name"] ?? "",
+      os_version: facts["os_version"] ?? "",
+      worker_version: this.version,
+      backend_version: facts["backend_version"] ?? "",
+      backend_family: facts["backend_family"] ?? "",
+    };
+  }
+
   /** Counts a request, or a part of one, that this worker has served or failed. A canceled one is nobody's failure. */
-  credit(ms: number, error: NfrxError | undefined, usage: Usage | undefined, embeddings: number): void {
+  credit(now: number, ms: number, error: NfrxError | undefined, usage: Usage | undefined, embeddings: number): void {
     const { totals } = this;
+    this.rates.add(now, usage, embeddings);
     totals.processed++;
     totals.processingMs += ms;
     totals.embeddings += embeddings;

@@ -82,7 +82,7 @@ export class Exchange {
     onWait?: () => void,
   ) {
     const { label, signal, body, caller, task } = request;
-    this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait };
+    this.wanted = { label: label.model, workerId: request.workerId, requestId: request.id, caller, signal, onWait };
     if (body.length === undefined) this.wanted.large = "maybe";
     else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
     if (request.visit) this.wanted.visit = true;
@@ -168,16 +168,16 @@ export class Exchange {
     this.#attempt?.end(error);
     body.release();
     const embeddings = error === undefined ? this.items : 0;
-    const { totals } = this.context.pool;
-    totals.completed++;
-    if (error !== undefined && error.code !== "canceled") totals.failed++;
-    worker?.credit(now - this.#seatedAt, error, this.usage, embeddings);
+    const firstByteMs = this.#firstByteAt === undefined ? undefined : this.#firstByteAt - arrivedAt;
+    const failed = error !== undefined && error.code !== "canceled";
+    this.context.pool.count({ failed, usage: this.usage, embeddings, firstByteMs });
+    worker?.credit(now, now - this.#seatedAt, error, this.usage, embeddings);
     metrics.end({
       series: this.request.series,
       workerId: worker?.id,
       errorCode: error?.code ?? "",
       seconds: (now - arrivedAt) / 1000,
-      firstByteSeconds: this.#firstByteAt === undefined ? undefined : (this.#firstByteAt - arrivedAt) / 1000,
+      firstByteSeconds: firstByteMs === undefined ? undefined : firstByteMs / 1000,
       queueSeconds:
         this.wanted.ticket === undefined || this.#seatedAt === 0 ? undefined : (this.#seatedAt - arrivedAt) / 1000,
       retries: this.retries,

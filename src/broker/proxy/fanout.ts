@@ -162,9 +162,10 @@ class FanoutRun {
   /** Counts a part for its worker: the exchange as a whole has no one worker to count for. */
   #record(worker: Worker, began: number, error: NfrxError | undefined, answer: PartAnswer | undefined): void {
     const { metrics, clock } = this.context;
-    const ms = clock.now() - began;
+    const now = clock.now();
+    const ms = now - began;
     const items = answer?.items ?? 0;
-    worker.credit(ms, error, answer?.usage, items);
+    worker.credit(now, ms, error, answer?.usage, items);
     metrics.part(this.exchange.request.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
 

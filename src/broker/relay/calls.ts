@@ -1,4 +1,5 @@
 import type { Clock } from "../../lib/time.ts";
+import type { RelaysState } from "../../modules/state.ts";
 
 /** Names of methods that MCP does not have and that are told apart; what comes later is counted as `other`. */
 const OTHERS_MAX = 100;
@@ -91,14 +92,20 @@ export class Calls {
     this.#functions.set(relayId, counts);
   }
 
-  /** The calls under way, as the state shows them. */
-  list(): object[] {
-    return [...this.#running.values()].map(({ id, relayId, method, startedAt, began }) => ({
+  /** How many are under way. */
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** The calls under way as the state shows them, the first `max` of them, the oldest first. */
+  list(max: number): RelaysState["sessions"] {
+    const now = this.clock.now();
+    return [...this.#running.values().take(max)].map(({ id, relayId, method, startedAt, began }) => ({
       id,
       client_id: relayId,
       method,
       started_at: new Date(startedAt).toISOString(),
-      duration_ms: Math.round(this.clock.now() - began),
+      duration_ms: Math.round(now - began),
     }));
   }
 }

@@ -12,8 +12,10 @@ const oldGreeting = z.object({
   token: z.string().nullish(),
 });
 
-/** The fact by which a relay says that it shares its id with others. */
-const REPLICAS = "mcp_replicas";
+/** True for the facts of a relay that shares its id with others. */
+export function isReplica(facts: Readonly<Record<string, string>> | undefined): boolean {
+  return facts?.["mcp_replicas"] === "true";
+}
 
 /**
  * How relays introduce themselves. One of ours registers as workers do, its id being the only model; one of the older
@@ -31,9 +33,7 @@ export function relayReception(liveness: Liveness, seats: number): Reception {
         .offers(id)
         .map(offer => offer.worker)
         .filter(worker => worker.present && worker.id !== register.worker_id);
-      const shared = [register.agent_config, ...holders.map(holder => holder.facts)].every(
-        facts => facts?.[REPLICAS] === "true",
-      );
+      const shared = [register.agent_config, ...holders.map(holder => holder.facts)].every(isReplica);
       return holders.length === 0 || shared ? undefined : "id in use";
     },
     greeting: (register, version) => (version === 1 ? JSON.stringify({ id: register.models?.[0] }) : undefined),

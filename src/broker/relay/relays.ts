@@ -1,8 +1,9 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { TrustedProxies } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Clock } from "../../lib/time.ts";
+import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
+import type { RelaysState } from "../../modules/state.ts";
 import type { Door } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import { WorkerDoor } from "../pool/connect.ts";
@@ -13,7 +14,7 @@ import type { Budget } from "../proxy/budget.ts";
 import type { Spool } from "../proxy/spool.ts";
 import { Calls } from "./calls.ts";
 import type { Guard } from "./guard.ts";
-import { relayReception } from "./reception.ts";
+import { isReplica, relayReception } from "./reception.ts";
 import { Relay } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -35,8 +36,23 @@ export interface RelaysOptions {
   admit: () => boolean;
 }
 
+/** Calls under way that the state shows at most. */
+const CALLS_SHOWN_MAX = 200;
+
+/** The id of a relay: its only model. */
+const idOf = ({ models }: Worker): string => [...models][0] ?? "";
+
 /** Its workers keep the id that they were let in with, whatever they say later. */
 class RelayPool extends Pool {
+  /** Connections of the older series have no lasting id of their own; what lasts is the relay's, unless it is shared. */
+  override handleOf(worker: Worker): string {
+    return isReplica(worker.facts) ? worker.id : idOf(worker);
+  }
+
+  override named(handle: string): Worker[] {
+    return [...this.registry.workers].filter(worker => this.handleOf(worker) === handle);
+  }
+
   override change(worker: Worker, apply: () => void): void {
     const { models } = worker;
     super.change(worker, () => {
@@ -53,9 +69,13 @@ export class Relays {
   readonly relay: Relay;
   readonly sessions = new Sessions();
   readonly #calls: Calls;
+  readonly #settings: RelaySettings;
+  readonly #clock: Clock;
 
   constructor(options: RelaysOptions) {
     const { settings, clock, log, metrics, drain, memory, spool, guard } = options;
+    this.#settings = settings;
+    this.#clock = clock;
     const seats = settings.maxConcurrencyPerClient;
     this.pool = new RelayPool("mcp", clock, {
       // A call that cannot run now is answered so at once: its client has a limit of its own.
@@ -103,22 +123,38 @@ export class Relays {
   }
 
   /** What the state shows of them. */
-  state(): object {
-    const workers = [...this.pool.registry.workers];
-    const idOf = (models: ReadonlySet<string>): string => [...models][0] ?? "";
+  state(): RelaysState {
+    const { pool } = this;
+    const { maxConcurrencyPerClient, maxReqBytes, maxRespBytes, requireApiKey } = this.#settings;
     return {
-      clients: workers.map(worker => ({
-        id: idOf(worker.models),
+      clients: [...pool.registry.workers].map(worker => ({
+        id: idOf(worker),
+        worker_id: pool.handleOf(worker),
         name: worker.name,
         status: worker.inflight > 0 ? "active" : "idle",
         ready: worker.state !== "not_ready",
+        draining: worker.state === "draining",
+        drained_by_operator: worker.drainedByOperator,
         inflight: worker.inflight,
+        max_concurrency: worker.maxConcurrency,
         listeners: worker.visits,
-        functions: this.#calls.functionsOf(idOf(worker.models)),
+        functions: this.#calls.functionsOf(idOf(worker)),
         version: worker.version,
         wire: worker.link.version,
+        connected_at: isoTime(worker.connectedAt),
+        last_heartbeat: isoTime(worker.lastHeartbeat),
+        last_error: worker.lastError,
+        host_info: worker.hostInfo,
       })),
-      sessions: this.#calls.list(),
+      sessions: this.#calls.list(CALLS_SHOWN_MAX),
+      sessions_total: this.#calls.size,
+      limits: {
+        max_concurrency_per_client: maxConcurrencyPerClient,
+        max_req_bytes: maxReqBytes,
+        max_resp_bytes: maxRespBytes,
+        require_api_key: requireApiKey,
+      },
+      recent: pool.recent.view(this.#clock.now(), this.#clock.wall()),
     };
   }
 }

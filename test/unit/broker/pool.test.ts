@@ -48,7 +48,7 @@ class Place {
       models,
       max_concurrency: maxConcurrency,
     });
-    return new Worker(pair.broker, register, "remote", this.clock.wall());
+    return new Worker(pair.broker, register, "remote", this.clock);
   }
 
   join(id: string, models?: string[], maxConcurrency?: number): Worker {

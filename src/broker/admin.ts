@@ -1,0 +1,51 @@
+// What an operator does to workers.
+import { NfrxError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { WorkerStatus } from "../modules/state.ts";
+import { CLOSE_RESTART } from "../protocol/limits.ts";
+import { fingerprint } from "./auth.ts";
+import type { Pool } from "./pool/pool.ts";
+import type { Worker } from "./pool/worker.ts";
+
+/** What an operator can do to a worker. */
+export const OPERATOR_ACTIONS = ["drain", "undrain", "disconnect"] as const;
+export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];
+
+/** The operator actions of a broker. Who may ask for them is judged before. */
+export class Operator {
+  constructor(
+    /** Those of the worker modules and of the relays. */
+    private readonly pools: readonly Pool[],
+    private readonly log: Logger,
+  ) {}
+
+  /** Acts on the workers of a handle; what they are afterwards. Throws `not_found` when there is no such module or worker. */
+  act(
+    headers: Headers,
+    moduleId: string,
+    handle: string,
+    action: OperatorAction,
+  ): { id: string; status: WorkerStatus } {
+    const pool = this.pools.find(other => other.moduleId === moduleId);
+    if (pool === undefined) throw new NfrxError("not_found", "no such module", { param: "module" });
+    const workers = pool.named(handle);
+    // A worker that is away can be given back what was taken from it.
+    if (workers.length === 0 && !(action === "undrain" && pool.drains(handle)))
+      throw new NfrxError("not_found", "no such worker", { param: "id" });
+    ACTIONS[action](pool, handle, workers);
+    const status = action === "disconnect" ? "gone" : (pool.named(handle)[0]?.state ?? "gone");
+    this.log.info(
+      { module: moduleId, worker_id: handle, action, status, operator: fingerprint(headers) },
+      "operator action",
+    );
+    return { id: handle, status };
+  }
+}
+
+const ACTIONS: Readonly<Record<OperatorAction, (pool: Pool, handle: string, workers: Worker[]) => void>> = {
+  drain: (pool, handle) => pool.drain(handle, true),
+  undrain: (pool, handle) => pool.drain(handle, false),
+  disconnect: (_pool, _handle, workers) => {
+    for (const worker of workers) worker.link.close(CLOSE_RESTART, "disconnected by an operator");
+  },
+};

@@ -1,0 +1,71 @@
+/**
+ * Sums over intervals of time, the last few of them. What came when is known from the clock alone: nothing runs while
+ * nothing happens.
+ */
+export class Ring {
+  readonly #sums: Float64Array;
+  #current: number;
+
+  constructor(
+    /** Numbers kept for an interval. */
+    private readonly columns: number,
+    /** Complete intervals that can be read; the one under way comes on top. */
+    readonly intervals: number,
+    readonly intervalMs: number,
+    now: number,
+  ) {
+    this.#sums = new Float64Array(columns * (intervals + 1));
+    this.#current = this.#slotAt(now);
+  }
+
+  /** True while the interval under way is the one of `now`. */
+  isCurrent(now: number): boolean {
+    return this.#slotAt(now) <= this.#current;
+  }
+
+  /** Begins the interval of `now`; those before it that saw nothing are zeros. */
+  advance(now: number): void {
+    const slot = this.#slotAt(now);
+    const first = Math.max(this.#current + 1, slot - this.intervals);
+    for (let at = first; at <= slot; at++) {
+      const from = this.#offset(at);
+      this.#sums.fill(0, from, from + this.columns);
+    }
+    if (slot > this.#current) this.#current = slot;
+  }
+
+  /** Adds to a number of the interval under way. */
+  add(column: number, value: number): void {
+    const at = this.#offset(this.#current) + column;
+    this.#sums[at] = (this.#sums[at] ?? 0) + value;
+  }
+
+  /** One number of every complete interval, oldest first. */
+  read(column: number): number[] {
+    const values: number[] = [];
+    for (let at = this.#current - this.intervals; at < this.#current; at++)
+      values.push(this.#sums[this.#offset(at) + column] ?? 0);
+    return values;
+  }
+
+  /** One number over all intervals, the one under way included. */
+  sum(column: number): number {
+    let sum = 0;
+    for (let at = column; at < this.#sums.length; at += this.columns) sum += this.#sums[at] ?? 0;
+    return sum;
+  }
+
+  /** When the last complete interval ended, by the clock that is passed in. */
+  get end(): number {
+    return this.#current * this.intervalMs;
+  }
+
+  #slotAt(now: number): number {
+    return Math.floor(now / this.intervalMs);
+  }
+
+  #offset(slot: number): number {
+    const places = this.intervals + 1;
+    return (((slot % places) + places) % places) * this.columns;
+  }
+}
