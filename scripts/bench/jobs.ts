@@ -46,6 +46,20 @@ const jobSchema = z.discriminatedUnion("kind", [
     deadlineMs: z.number(),
   }),
   z.object({ kind: z.literal("release") }),
+  /** Connects idle workers to a broker; answers when all have registered. */
+  z.object({
+    kind: z.literal("fleet"),
+    target: targetSchema,
+    workers: z.number(),
+    models: z.number(),
+    deadlineMs: z.number(),
+  }),
+  z.object({ kind: z.literal("dismiss") }),
+  /** Listens to a stream of events; answers when each listener has had its first. */
+  z.object({ kind: z.literal("listen"), target: targetSchema, listeners: z.number(), deadlineMs: z.number() }),
+  /** Answers with the events and bytes since it was last asked. */
+  z.object({ kind: z.literal("heard") }),
+  z.object({ kind: z.literal("unlisten") }),
   /** One body of `bytes` bytes to whoever takes it. */
   z.object({ kind: z.literal("push"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),
   /** One answer of `bytes` bytes. */
@@ -70,6 +84,7 @@ const resultSchema = z.object({
   reasons: z.record(z.string(), z.number()),
   perSecond: z.number().optional(),
   seconds: z.number().optional(),
+  bytes: z.number().optional(),
   latency: summarySchema.optional(),
   firstByte: summarySchema.optional(),
   chunk: summarySchema.optional(),

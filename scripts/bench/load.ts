@@ -2,6 +2,7 @@
 import { now } from "./clock.ts";
 import { type Job, lineToLoad, type Result } from "./jobs.ts";
 import { readLines } from "./lines.ts";
+import { Fleet, Listeners } from "./load-fleet.ts";
 import { Flow } from "./load-flow.ts";
 import { Hold } from "./load-hold.ts";
 import { runRequests } from "./load-requests.ts";
@@ -11,6 +12,8 @@ import { runUpload } from "./load-upload.ts";
 
 let flow: Flow | null = null;
 let hold: Hold | null = null;
+let fleet: Fleet | null = null;
+let listeners: Listeners | null = null;
 
 async function run(job: Job): Promise<Result> {
   switch (job.kind) {
@@ -36,6 +39,18 @@ async function run(job: Job): Promise<Result> {
       return hold.open(job);
     case "release":
       return running(hold).release();
+    case "fleet":
+      fleet = new Fleet();
+      return fleet.start(job);
+    case "dismiss":
+      return running(fleet).stop();
+    case "listen":
+      listeners = new Listeners();
+      return listeners.open(job);
+    case "heard":
+      return running(listeners).heard();
+    case "unlisten":
+      return running(listeners).close();
   }
 }
 

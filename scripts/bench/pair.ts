@@ -5,7 +5,8 @@ import type { Child, Children } from "./children.ts";
 import { freePort, until, type Way, type WayKind } from "./way.ts";
 
 const API_KEY = "bench-api-key";
-const CLIENT_KEY = "bench-client-key";
+/** What agents bring. */
+export const CLIENT_KEY = "bench-client-key";
 
 export function pairWay(name: string, dir: string): WayKind {
   const broker = program(dir, "nfrx");

@@ -9,6 +9,7 @@ export interface Plan {
   idle: { streams: number; settleMs: number };
   transfer: { bytes: number; rounds: number };
   handover: { requests: number; connections: number; delayMs: number };
+  state: { listeners: number; workers: number; models: number; settleMs: number; durationMs: number; rounds: number };
   /** The whole run ends at the latest after this. */
   deadlineMs: number;
 }
@@ -19,6 +20,7 @@ export function planOf({ quick, rounds }: Options): Plan {
   const connections = [1, 32, 256];
   const embed = { inputs: 2048, agents: 4, batch: 64 };
   const bytes = 200 * MIB;
+  const state = { listeners: 200, workers: 50, models: 20, settleMs: 2_500 };
   if (quick) {
     return {
       chat: { connections, rounds: rounds ?? 2, warmupMs: 150, durationMs: 900 },
@@ -31,6 +33,7 @@ export function planOf({ quick, rounds }: Options): Plan {
       idle: { streams: 1000, settleMs: 1500 },
       transfer: { bytes: 256 * MIB, rounds: 3 },
       handover: { requests: 100, connections: 32, delayMs: 20 },
+      state: { ...state, durationMs: 10_000, rounds: 1 },
       deadlineMs: 5 * 60_000,
     };
   }
@@ -45,6 +48,7 @@ export function planOf({ quick, rounds }: Options): Plan {
     idle: { streams: 5000, settleMs: 3000 },
     transfer: { bytes: 1024 * MIB, rounds: 5 },
     handover: { requests: 250, connections: 64, delayMs: 20 },
+    state: { ...state, durationMs: 20_000, rounds: 2 },
     deadlineMs: 15 * 60_000,
   };
 }

@@ -48,6 +48,7 @@ function pairRatios(measured: Measured, way: string): Ratio[] {
     measured.handover,
     measured.mcp,
     measured.transfer,
+    measured.state,
   ].some(rows => rows?.some(row => row.way === way));
   if (!has) return [];
   return [...chatRatios(measured, way), ...sseRatios(measured, way), ...otherRatios(measured, way)];
@@ -111,6 +112,11 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
       ratio(way, "transfer: memory growth of the broker", transfer.growthMiB, { atMost: 32 }, " MiB"),
     );
   }
+  const state = measured.state?.find(row => row.way === way);
+  if (state !== undefined)
+    list.push(
+      ratio(way, `state stream: CPU for ${state.listeners} listeners`, state.addedPercent, { atMost: 2 }, " %"),
+    );
   const mcp = measured.mcp?.find(row => row.way === way);
   if (mcp !== undefined)
     list.push(ratio(way, "tool call: added latency p50 at 1 connection", mcp.addedP50, { atMost: 0.6 }, "ms"));

@@ -5,6 +5,7 @@ import type { HandoverRow } from "./bench-handover.ts";
 import type { IdleRow } from "./bench-idle.ts";
 import type { McpRow } from "./bench-mcp.ts";
 import type { SseRow } from "./bench-sse.ts";
+import type { StateRow } from "./bench-state.ts";
 import type { TransferRow } from "./bench-transfer.ts";
 import type { UploadRow } from "./bench-upload.ts";
 import type { Ratio } from "./ratios.ts";
@@ -20,10 +21,11 @@ export interface Measured {
   handover?: HandoverRow[];
   mcp?: McpRow[];
   transfer?: TransferRow[];
+  state?: StateRow[];
 }
 
 export function tables(measured: Measured): string {
-  const { chat, sse, embed, upload, idle, handover, mcp, transfer } = measured;
+  const { chat, sse, embed, upload, idle, handover, mcp, transfer, state } = measured;
   return [
     chat && chatTables(chat),
     sse && sseTable(sse),
@@ -71,6 +73,18 @@ export function tables(measured: Measured): string {
         `${transfer[0]?.mib ?? 0} MiB from one process to another (of the hop: CPU in seconds per GiB, memory growth in MiB)`,
         ["way", "MB/s", "CPU", "+MiB"],
         transfer.map(row => [row.way, row.mbPerSecond, row.cpuSeconds, row.growthMiB]),
+      ),
+    state &&
+      table(
+        `The state of ${state[0]?.workers ?? 0} workers with ${state[0]?.models ?? 0} models each, to ${state[0]?.listeners ?? 0} listeners (CPU of the broker in per cent of a core)`,
+        ["way", "KiB an event", "nobody listens", "all listen", "added"],
+        state.map(row => [
+          row.way,
+          row.eventBytes === null ? null : row.eventBytes / 1024,
+          row.alonePercent,
+          row.watchedPercent,
+          row.addedPercent,
+        ]),
       ),
   ]
     .filter(part => part !== undefined)

@@ -8,6 +8,7 @@ import { benchHandover } from "./bench-handover.ts";
 import { benchIdle } from "./bench-idle.ts";
 import { benchMcp } from "./bench-mcp.ts";
 import { benchSse } from "./bench-sse.ts";
+import { benchState } from "./bench-state.ts";
 import { benchTransfer } from "./bench-transfer.ts";
 import { benchUpload } from "./bench-upload.ts";
 import { Children } from "./children.ts";
@@ -110,6 +111,10 @@ function kindsOf(options: Options, dir: string, note: (text: string) => void): W
 
 async function measure(options: Options, bench: Bench): Promise<Measured> {
   const measured: Measured = {};
+  const brokers = [
+    ...(options.skipOwn ? [] : [brokerWay(OWN, options.dir)]),
+    ...(options.peer === null ? [] : [brokerWay(PEER, options.peer)]),
+  ];
   const workloads: Record<Workload, () => Promise<void>> = {
     chat: async () => {
       measured.chat = await benchChat(bench);
@@ -131,14 +136,13 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
     },
     transfer: async () => {
       const pipes = bench.kinds.filter(({ name }) => name === direct.name || name === "nginx");
-      const brokers = [
-        ...(options.skipOwn ? [] : [brokerWay(OWN, options.dir)]),
-        ...(options.peer === null ? [] : [brokerWay(PEER, options.peer)]),
-      ];
       measured.transfer = await benchTransfer(bench, pipes, brokers);
     },
     handover: async () => {
       measured.handover = await benchHandover(bench);
+    },
+    state: async () => {
+      measured.state = await benchState(bench, brokers);
     },
   };
   for (const name of options.only) {
