@@ -19,7 +19,7 @@ await main(nfrx, {
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
     const { plugins } = values.broker;
     const relays = plugins.includes("*") || plugins.includes("mcp") ? values.mcp : undefined;
-    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs });
+    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs, declared: nfrx });
     catchStrays(log, () => broker.metrics.unhandled());
     return serveBroker(broker, values.broker, log, onStopSignal);
   },

@@ -5,9 +5,12 @@ import type { JobRoutes } from "./jobs/routes.ts";
 import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
+import { type Declared, pluginRoutes } from "./observe/plugins.ts";
 import { metricsRoute, stateRoutes } from "./observe/routes.ts";
 import type { StateSources } from "./observe/state.ts";
 import type { StateStream } from "./observe/stream.ts";
+import type { Operator } from "./operator/operator.ts";
+import { operatorRoutes } from "./operator/routes.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
@@ -24,6 +27,9 @@ export interface Rooms {
   metrics: BrokerMetrics;
   sources: StateSources;
   stateStream: StateStream;
+  operator: Operator;
+  /** Where the options are declared. */
+  declared: Declared | undefined;
   /** False when /metrics has a listener of its own. */
   publicMetrics: boolean;
   /** The server a request arrived at. */
@@ -33,11 +39,14 @@ export interface Rooms {
 /** Every public route. */
 export function routesOf(rooms: Rooms): Route[] {
   const { mounted, relays, jobs, transfers, metrics, sources, stateStream, publicMetrics, server } = rooms;
+  const { operator, declared } = rooms;
   return [
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics)] : []),
     ...dashboardRoutes(),
     ...stateRoutes(sources, stateStream),
+    ...pluginRoutes({ mounted, sources, declared }),
+    ...operatorRoutes(operator),
     ...mounted.flatMap(module => workerRoutes(module, server)),
     ...(relays === undefined ? [] : relayRoutes(relays, server)),
     ...jobRoutes(jobs),

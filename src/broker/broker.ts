@@ -16,10 +16,13 @@ import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
+import type { Declared } from "./observe/plugins.ts";
 import { watchPools } from "./observe/pools.ts";
 import { metricsResponse } from "./observe/routes.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
+import { Operator } from "./operator/operator.ts";
+import { isAdministration } from "./operator/routes.ts";
 import { type Connection, dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
@@ -44,6 +47,8 @@ export interface BrokerOptions {
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
   clock?: Clock;
+  /** Where the options are declared, for whoever asks what can be set. */
+  declared?: Declared;
 }
 
 /** Seconds of a socket's silence that Bun allows on routes that set no limit of their own; its most. */
@@ -156,6 +161,7 @@ export class Broker {
       authorize: anyDoor(api, client),
     });
     this.jobs = this.#openJobs(api, client, { memory, spool });
+    const admin = new AdminDoor(values.adminKey);
     const sources: StateSources = {
       pools: this.mounted.map(({ pool }) => pool),
       relays: this.relays,
@@ -164,7 +170,7 @@ export class Broker {
       clock,
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
-      admin: values.adminKey !== undefined,
+      admin: admin.exists,
       listeners: () => this.#stateStream.listeners,
     };
     watchPools(metrics, this.#pools, {
@@ -188,10 +194,11 @@ export class Broker {
       metrics,
       sources,
       stateStream: this.#stateStream,
+      operator: new Operator(this.#pools, log),
+      declared: options.declared,
       publicMetrics,
       server,
     });
-    const admin = new AdminDoor(values.adminKey);
     this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, log, metrics });
   }
 
@@ -332,7 +339,8 @@ export class Broker {
   }
 
   #receive(request: Request): Response | Promise<Response> {
-    if (request.headers.get("origin") === null) return this.app.fetch(request);
+    // Pages of other origins are let in by their own setting, but not to administration.
+    if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
     if (preflight !== undefined) return preflight;
     return Promise.resolve(this.app.fetch(request)).then(response =>

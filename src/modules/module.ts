@@ -1,9 +1,8 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
 import type { Html } from "../lib/html.ts";
-import type { ModuleState } from "./state.ts";
-
 import type { Operation } from "./route.ts";
+import type { ModuleState } from "./state.ts";
 
 /** How the label that routes a request is found in it. */
 export type LabelSource =

@@ -1,5 +1,6 @@
 // A broker with everything that this build can serve, on a port of its own.
 import { knownModules } from "../../cmd/modules.ts";
+import { nfrx } from "../../cmd/programs.ts";
 import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
@@ -20,6 +21,7 @@ export function wholeBroker(values: Partial<BrokerOptions["values"]> = {}): Brok
     }),
     relays: defaultsOf(mcpBrokerOptions),
     log: silent,
+    declared: nfrx,
   });
 }
 

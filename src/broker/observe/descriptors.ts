@@ -1,6 +1,7 @@
 // What can be set, out of the declarations of the options. Values are not seen here at all.
 import type { Option, Raw } from "../../config/option.ts";
 import type { Groups } from "../../config/program.ts";
+import type { WorkerModule } from "../../modules/module.ts";
 
 /** One option as the API shows it. */
 export interface OptionDescriptor {
@@ -16,21 +17,25 @@ export interface OptionDescriptor {
   secret: boolean;
 }
 
-export interface PluginDescriptor {
+/** The options of a plugin. */
+export interface OptionsDescriptor {
   id: string;
   title: string;
   options: OptionDescriptor[];
 }
 
-/** The options by plugin; `server` has those that belong to no plugin. */
-export function descriptorsOf(groups: Groups, plugins: readonly string[]): Record<string, PluginDescriptor> {
-  const descriptors: Record<string, PluginDescriptor> = {
-    server: { id: "server", title: "Broker", options: [] },
-  };
+/** The options by plugin, of those that are served; `server` has what belongs to no plugin. */
+export function descriptorsOf(
+  groups: Groups,
+  plugins: readonly string[],
+  served: readonly string[],
+): Record<string, OptionsDescriptor> {
+  const server: OptionsDescriptor = { id: "server", title: "Broker", options: [] };
+  const descriptors: Record<string, OptionsDescriptor> = { server };
   for (const [id, { title, shape }] of Object.entries(groups)) {
     const options = Object.values(shape).map(describe);
-    if (plugins.includes(id)) descriptors[id] = { id, title, options };
-    else descriptors["server"]?.options.push(...options);
+    if (!plugins.includes(id)) server.options.push(...options);
+    else if (served.includes(id)) descriptors[id] = { id, title, options };
   }
   return descriptors;
 }
@@ -48,3 +53,42 @@ function describe(option: Option<unknown>): OptionDescriptor {
     secret,
   };
 }
+
+/** A plugin: what it is, where it is, what it serves. */
+export interface PluginDescriptor {
+  id: string;
+  /** `worker` serves requests from a pool; `tunnel` leads to one provider. */
+  type: "worker" | "tunnel";
+  title: string;
+  endpoints: { method: string; path: string; job_type: string }[];
+  /** Where its agents connect. */
+  connect: string;
+  state: string;
+  view: string;
+  options: OptionDescriptor[];
+}
+
+/** Describes a worker module, or the relays where there is none. */
+export function pluginDescriptor(
+  id: string,
+  module: WorkerModule | undefined,
+  settings: OptionsDescriptor | undefined,
+): PluginDescriptor {
+  const base = `/api/${id}`;
+  const endpoints =
+    module === undefined
+      ? RELAY_METHODS.map(method => ({ method, path: `${base}/id/:id`, job_type: "mcp.call" }))
+      : module.endpoints.map(({ method, path, jobType }) => ({ method, path: base + path, job_type: jobType }));
+  return {
+    id,
+    type: module === undefined ? "tunnel" : "worker",
+    title: settings?.title ?? id,
+    endpoints,
+    connect: `${base}/connect`,
+    state: "/api/state",
+    view: `/api/state/view/${id}.html`,
+    options: settings?.options ?? [],
+  };
+}
+
+const RELAY_METHODS = ["POST", "GET", "DELETE"];

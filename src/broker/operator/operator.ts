@@ -1,11 +1,11 @@
 // What an operator does to workers.
-import { NfrxError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import type { WorkerStatus } from "../modules/state.ts";
-import { CLOSE_RESTART } from "../protocol/limits.ts";
-import { fingerprint } from "./auth.ts";
-import type { Pool } from "./pool/pool.ts";
-import type { Worker } from "./pool/worker.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { WorkerStatus } from "../../modules/state.ts";
+import { CLOSE_RESTART } from "../../protocol/limits.ts";
+import { fingerprint } from "../auth.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Worker } from "../pool/worker.ts";
 
 /** What an operator can do to a worker. */
 export const OPERATOR_ACTIONS = ["drain", "undrain", "disconnect"] as const;

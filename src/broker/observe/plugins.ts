@@ -1,0 +1,87 @@
+// What there is to know of the plugins besides their state: what they make of it, what they serve, what can be set.
+import { z } from "zod";
+import type { Groups } from "../../config/program.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Operation, Route } from "../../modules/route.ts";
+import type { Mounted } from "../proxy/routes.ts";
+import { descriptorsOf, pluginDescriptor } from "./descriptors.ts";
+import { moduleState, type StateSources } from "./state.ts";
+
+/** Where the options of a program are declared, by plugin. */
+export interface Declared {
+  groups: Groups;
+  /** The groups that belong to a plugin of the same name. */
+  plugins?: readonly string[];
+}
+
+export interface PluginSources {
+  mounted: readonly Mounted[];
+  sources: StateSources;
+  declared: Declared | undefined;
+}
+
+export function pluginRoutes({ mounted, sources, declared }: PluginSources): Route[] {
+  const modules = mounted.map(({ module }) => module.id);
+  const served = sources.relays === undefined ? modules : [...modules, "mcp"];
+  const descriptors = descriptorsOf(declared?.groups ?? {}, declared?.plugins ?? [], served);
+  const get = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
+    method: "GET",
+    path,
+    tag: "state",
+    auth: "api",
+    errors: "openai",
+    operation,
+    answer,
+  });
+  const others = ["server", "mcp", "jobs"].filter(id => id !== "mcp" || sources.relays !== undefined);
+  return [
+    get("/api/state/view/:file", VIEW, ({ params }) => {
+      const id = /^(.+)\.html$/.exec(params["file"] ?? "")?.[1];
+      const plugin = mounted.find(({ module }) => module.id === id);
+      if (plugin === undefined && !others.some(other => other === id)) throw new NfrxError("not_found", "no such view");
+      const view = plugin?.module.view?.(moduleState(plugin.pool, sources));
+      return view === undefined
+        ? new Response(null, { status: 204 })
+        : new Response(view.toString(), { headers: VIEW_HEADERS });
+    }),
+    get("/api/state/descriptors", DESCRIPTORS, () => Response.json(descriptors)),
+    ...served.map(id => {
+      const module = mounted.find(plugin => plugin.module.id === id)?.module;
+      const descriptor = pluginDescriptor(id, module, descriptors[id]);
+      const operation = { ...PLUGIN, summary: `Describe the plugin ${id}` };
+      return get(`/api/${id}/`, operation, () => Response.json(descriptor));
+    }),
+  ];
+}
+
+/** A view is put into a page by the dashboard; opened by itself it can do nothing. */
+const VIEW_HEADERS = {
+  "content-type": "text/html; charset=utf-8",
+  "content-security-policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+};
+
+const VIEW: Operation = {
+  summary: "Get a plugin's view",
+  description: "What a plugin makes of its own state, as a piece of HTML without scripts.",
+  parameters: [{ name: "file", in: "path", description: "The plugin's id and `.html`.", example: "llm.html" }],
+  responses: {
+    200: { description: "The view.", content: [{ type: "text/html", schema: z.string() }] },
+    204: { description: "The plugin has none." },
+  },
+  failures: ["not_found"],
+};
+
+const DESCRIPTORS: Operation = {
+  summary: "List what can be set",
+  description:
+    "The declarations of the broker's options by plugin, `server` being the broker itself; values are not shown.",
+  responses: { 200: { description: "The options by plugin.", content: [{ type: "application/json" }] } },
+};
+
+const PLUGIN: Operation = {
+  summary: "Describe a plugin",
+  responses: {
+    200: { description: "What it serves and what can be set.", content: [{ type: "application/json" }] },
+  },
+};
