@@ -55,7 +55,12 @@ const doors = {
     seed: randomKey,
     help: "Key that agents must bring.",
   }),
-  adminKey: option.secret({ env: "ADMIN_KEY", default: undefined, seed: randomKey, help: "Key for administration." }),
+  adminKey: option.secret({
+    env: "ADMIN_KEY",
+    default: undefined,
+    seed: randomKey,
+    help: "Key of operators, who may drain and disconnect workers; without it nobody may.",
+  }),
   apiHttpRoles: option.list({
     env: "API_HTTP_ROLES",
     of: text(),

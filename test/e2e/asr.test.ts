@@ -790,6 +790,6 @@ test("its state is shown under its name", async () => {
   expect(plugins.llm).toBeUndefined();
   expect(plugins.asr.server).toMatchObject({ jobs_completed_total: 1, jobs_failed_total: 0, scheduler_queue_len: 0 });
   expect(plugins.asr.workers_summary).toMatchObject({ connected: 1, idle: 1 });
-  expect(plugins.asr.models).toEqual([{ name: "whisper-1", workers: 1 }]);
+  expect(plugins.asr.models).toMatchObject([{ name: "whisper-1", workers: 1 }]);
   expect(plugins.asr.workers).toMatchObject([{ name: "ears", processed_total: 1, inflight: 0 }]);
 });
