@@ -2,6 +2,7 @@
 import { ConfigError } from "../src/config/error.ts";
 import { load } from "../src/config/load.ts";
 import type { Groups, GroupValues, Program } from "../src/config/program.ts";
+import type { Host } from "../src/config/sources.ts";
 import { type Finding, fail, report } from "../src/lib/findings.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, silentLog } from "../src/lib/log.ts";
 import { writeConfig } from "./init.ts";
@@ -43,10 +44,11 @@ export function logDirOf(backend: object | undefined): string | undefined {
 export async function main<G extends Groups, C extends string>(
   program: Program<G, C>,
   { logging, run, examine, health }: Main<G, C>,
+  host?: Host,
 ): Promise<never> {
   const print = (text: string): void => void process.stdout.write(text);
   try {
-    const loaded = load(program);
+    const loaded = load(program, host);
     if (loaded.kind === "print") {
       print(loaded.text);
       process.exit(loaded.exitCode);

@@ -1,5 +1,5 @@
-import { asr, asrBackend } from "../src/modules/asr.ts";
+import { asr, asrModule } from "../src/modules/asr.ts";
 import { nfrxAsr } from "./programs.ts";
 import { runWorker } from "./worker.ts";
 
-await runWorker(nfrxAsr, asr, asrBackend);
+await runWorker(nfrxAsr, asrModule, asr.listsModels);

@@ -1,5 +1,5 @@
-import { docling, doclingBackend } from "../src/modules/docling.ts";
+import { docling, doclingModule } from "../src/modules/docling.ts";
 import { nfrxDocling } from "./programs.ts";
 import { runWorker } from "./worker.ts";
 
-await runWorker(nfrxDocling, docling, doclingBackend);
+await runWorker(nfrxDocling, doclingModule, docling.listsModels);

@@ -1,5 +1,5 @@
-import { llm, llmBackend } from "../src/modules/llm.ts";
+import { llm, llmModule } from "../src/modules/llm.ts";
 import { nfrxLlm } from "./programs.ts";
 import { runWorker } from "./worker.ts";
 
-await runWorker(nfrxLlm, llm, llmBackend);
+await runWorker(nfrxLlm, llmModule, llm.listsModels);

@@ -5,21 +5,27 @@ import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
 import { main } from "./main.ts";
-import { knownModules } from "./modules.ts";
-import { nfrx } from "./programs.ts";
+import { builtIn } from "./modules.ts";
+import { isAgent, runPluginAgent } from "./plugin-agent.ts";
+import { withPlugins } from "./plugins.ts";
 
-await main(nfrx, {
+if (isAgent(process.argv)) await runPluginAgent(process.argv);
+const { program, plugins } = await withPlugins();
+
+await main(program, {
   logging: values => values,
   examine: ({ values, configFile }) => examineBroker({ config: configFile, values: values.broker }),
   health: ({ broker }) => brokerTrouble(broker),
   run: async ({ values, command, log, droppedLogs }) => {
-    const known = knownModules(values);
-    if (command === "demo") return runDemo({ values: values.broker, modules: known, log, onSignal: onStopSignal });
-    const modules = chooseModules(values.broker.plugins, known, ["mcp"], log);
+    const told = builtIn.map(module => module.told(values[module.id] ?? {}));
+    if (command === "demo") return runDemo({ values: values.broker, modules: told, log, onSignal: onStopSignal });
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
-    const { plugins } = values.broker;
-    const relays = plugins.includes("*") || plugins.includes("mcp") ? values.mcp : undefined;
-    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs, declared: nfrx });
+    const chosen = chooseModules(values.broker.plugins, builtIn, log).map(({ id }) => id);
+    const modules = [
+      ...told.filter(({ id }) => chosen.includes(id)),
+      ...plugins.map(({ module, file }) => ({ ...module.told(values[module.id] ?? {}), file })),
+    ];
+    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program });
     catchStrays(log, () => broker.metrics.unhandled());
     return serveBroker(broker, values.broker, log, onStopSignal);
   },

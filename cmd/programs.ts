@@ -2,29 +2,76 @@
 import { agentOptions, workerOptions } from "../src/config/agent.ts";
 import { brokerOptions } from "../src/config/broker.ts";
 import { commonOptions } from "../src/config/common.ts";
+import { type OptionGroup, options } from "../src/config/group.ts";
+import { option } from "../src/config/option.ts";
 import { type Program, program } from "../src/config/program.ts";
 import { DATE, SHA, VERSION } from "../src/lib/version.ts";
-import { asrAgentOptions, asrBrokerOptions } from "../src/modules/asr.ts";
-import { doclingAgentOptions, doclingBrokerOptions } from "../src/modules/docling.ts";
-import { llmAgentOptions, llmBrokerOptions } from "../src/modules/llm.ts";
-import { mcpAgentOptions, mcpBrokerOptions } from "../src/modules/mcp.ts";
+import { asrAgentOptions } from "../src/modules/asr.ts";
+import { doclingAgentOptions } from "../src/modules/docling.ts";
+import { llmAgentOptions } from "../src/modules/llm.ts";
+import { mcpAgentOptions } from "../src/modules/mcp.ts";
+import type { Module, ModuleAgent } from "../src/modules/module.ts";
+import { builtIn } from "./modules.ts";
 
+const PLUGIN_AGENT = "nfrx worker";
 const build = { version: VERSION, sha: SHA, date: DATE };
 
-export const nfrx = program({
-  name: "nfrx",
-  summary: "The broker: one public, OpenAI-compatible address for AI services on private machines.",
-  configFile: "server.yaml",
-  groups: {
+type BrokerGroups = {
+  readonly common: typeof commonOptions;
+  readonly broker: typeof brokerOptions;
+} & Readonly<Record<string, OptionGroup>>;
+
+/** The broker's program, with the options of its modules. Throws when two of them have an option of the same name. */
+export function brokerProgram(modules: readonly Module[]) {
+  const groups: BrokerGroups = {
     common: commonOptions,
     broker: brokerOptions,
-    llm: llmBrokerOptions,
-    asr: asrBrokerOptions,
-    docling: doclingBrokerOptions,
-    mcp: mcpBrokerOptions,
-  },
-  plugins: ["llm", "asr", "docling", "mcp"],
-  commands: { demo: "Starts a broker with a demo backend and an agent, all on this machine." },
+    ...Object.fromEntries(modules.map(({ id, options: own }) => [id, own])),
+  };
+  return program({
+    name: "nfrx",
+    summary: "The broker: one public, OpenAI-compatible address for AI services on private machines.",
+    configFile: "server.yaml",
+    groups,
+    plugins: modules.map(({ id }) => id),
+    commands: {
+      demo: "Starts a broker with a demo backend and an agent, all on this machine.",
+      worker: "Runs the agent of a plugin: nfrx worker --plugin FILE; more says nfrx worker --plugin FILE --help.",
+    },
+    build,
+  });
+}
+
+export const nfrx = brokerProgram(builtIn);
+
+/** What the agent of a plugin can be told besides. */
+export const pluginWorkerOptions = options("Worker", {
+  plugin: option.text({
+    env: "PLUGIN",
+    path: "file",
+    default: undefined,
+    help: "Plugin file, or its folder, whose agent is run.",
+  }),
+  ...workerOptions.shape,
+});
+
+/** The agent of a plugin, which needs no program of its own. */
+export function pluginAgentProgram({ id, summary, agent }: Module & { agent: ModuleAgent }) {
+  return program({
+    name: PLUGIN_AGENT,
+    summary: `The agent of the plugin ${id}. ${summary}`,
+    configFile: `${id}.yaml`,
+    groups: { common: commonOptions, agent: agentOptions(id), worker: pluginWorkerOptions, backend: agent.options },
+    build,
+  });
+}
+
+/** As much of it as is known before the file is read. */
+export const anyPluginAgent = program({
+  name: PLUGIN_AGENT,
+  summary: "The agent of a plugin.",
+  configFile: "plugin.yaml",
+  groups: { worker: pluginWorkerOptions },
   build,
 });
 

@@ -5,62 +5,69 @@ import type { Agent } from "../src/agent/run.ts";
 import { workerAgent } from "../src/agent/worker.ts";
 import type { agentOptions, workerOptions } from "../src/config/agent.ts";
 import type { commonOptions } from "../src/config/common.ts";
-import type { OptionGroup, Shape, Values } from "../src/config/group.ts";
+import type { OptionGroup } from "../src/config/group.ts";
 import type { GroupValues, Program } from "../src/config/program.ts";
+import type { Host } from "../src/config/sources.ts";
 import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
-import type { Backend, WorkerModule } from "../src/modules/module.ts";
+import type { Module } from "../src/modules/module.ts";
 import { logDirOf, main } from "./main.ts";
 
-type WorkerGroups<S extends Shape> = {
+type WorkerGroups = {
   common: typeof commonOptions;
   agent: ReturnType<typeof agentOptions>;
   worker: typeof workerOptions;
-  backend: OptionGroup<S>;
+  backend: OptionGroup;
 };
 
-/** Runs the agent of a module, with the backend that `toBackend` makes of the options. */
-export function runWorker<S extends Shape>(
-  program: Program<WorkerGroups<S>>,
-  { id: module, listsModels }: WorkerModule,
-  toBackend: (values: Values<OptionGroup<S>>) => Backend,
+/** Runs the agent of a module; `needsModels` when a backend without models is of no use. */
+export function runWorker(
+  program: Program<WorkerGroups>,
+  { id: module, agent: ends }: Module,
+  needsModels: boolean,
+  host?: Host,
 ): Promise<never> {
-  const build = ({ agent, worker, backend }: GroupValues<WorkerGroups<S>>, log: Logger): Agent =>
+  if (ends === undefined) throw new Error(`the module ${module} has no agent`);
+  const build = ({ agent, worker, backend }: GroupValues<WorkerGroups>, log: Logger): Agent =>
     workerAgent({
       ...connectionOf(agent),
       module,
-      backend: toBackend(backend),
+      backend: ends.backend(backend),
       clientId: agent.clientId,
       maxConcurrency: worker.maxConcurrency,
       requestTimeoutMs: agent.requestTimeoutMs,
       log,
     });
-  return main(program, {
-    logging: values => values,
-    examine: ({ values, configFile, log }) =>
-      examineAgent({
-        program: program.name,
-        config: configFile,
-        agent: build(values, log),
-        backendOption: Object.values(program.groups.backend.shape).find(({ kind }) => kind === "url")?.env ?? "",
-        needsModels: listsModels,
-        statusAddress: values.worker.statusAddress,
-        metricsAddress: values.agent.metricsAddress,
-        logDir: logDirOf(values.backend),
-      }),
-    health: ({ agent }) => agentTrouble(agent.metricsAddress),
-    run: ({ values, configFile, log }) => {
-      raiseFetchLimit();
-      catchStrays(log);
-      const { agent, worker } = values;
-      return runAgent({
-        agent: build(values, log),
-        metricsAddress: agent.metricsAddress,
-        drainTimeoutMs: worker.drainTimeoutMs,
-        status: { address: worker.statusAddress, configFile: configFile.path, name: module },
-        log,
-        onSignal: onStopSignal,
-      });
+  return main(
+    program,
+    {
+      logging: values => values,
+      examine: ({ values, configFile, log }) =>
+        examineAgent({
+          program: program.name,
+          config: configFile,
+          agent: build(values, log),
+          backendOption: Object.values(program.groups.backend.shape).find(({ kind }) => kind === "url")?.env ?? "",
+          needsModels,
+          statusAddress: values.worker.statusAddress,
+          metricsAddress: values.agent.metricsAddress,
+          logDir: logDirOf(values.backend),
+        }),
+      health: ({ agent }) => agentTrouble(agent.metricsAddress),
+      run: ({ values, configFile, log }) => {
+        raiseFetchLimit();
+        catchStrays(log);
+        const { agent, worker } = values;
+        return runAgent({
+          agent: build(values, log),
+          metricsAddress: agent.metricsAddress,
+          drainTimeoutMs: worker.drainTimeoutMs,
+          status: { address: worker.statusAddress, configFile: configFile.path, name: module },
+          log,
+          onSignal: onStopSignal,
+        });
+      },
     },
-  });
+    host,
+  );
 }

@@ -11,7 +11,7 @@ import type { Stream } from "../protocol/stream.ts";
 const SMALL_ANSWER_BYTES = 64 * 1024;
 
 export interface ForwardContext {
-  backend: Pick<Backend, "baseUrl" | "mounts" | "apiKey" | "keyHeader">;
+  backend: Pick<Backend, "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader">;
   clock: Clock;
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
@@ -156,7 +156,8 @@ function backendHeaders(list: HeaderList, backend: ForwardContext["backend"]): H
   for (const pair of list) {
     const name = pair[0].toLowerCase();
     encoding ||= name === "accept-encoding";
-    if (travels(name)) headers.push(pair);
+    if (backend.headers === "all" ? !HOP_BY_HOP.has(name) && name !== "content-length" : travels(name))
+      headers.push(pair);
   }
   // Without this Bun would ask for encodings that the client may not read.
   if (!encoding) headers.push(["accept-encoding", "identity"]);

@@ -2,6 +2,7 @@
 import type { Route } from "../modules/route.ts";
 import { jobRoutes } from "./jobs/api.ts";
 import type { JobRoutes } from "./jobs/routes.ts";
+import { ownRoutes, type ServedModule } from "./modules.ts";
 import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
@@ -20,6 +21,7 @@ import type { Transfers } from "./transfer/transfers.ts";
 
 /** What the routes lead to. */
 export interface Rooms {
+  modules: readonly ServedModule[];
   mounted: readonly Mounted[];
   relays: Relays | undefined;
   jobs: JobRoutes;
@@ -38,18 +40,19 @@ export interface Rooms {
 
 /** Every public route. */
 export function routesOf(rooms: Rooms): Route[] {
-  const { mounted, relays, jobs, transfers, metrics, sources, stateStream, publicMetrics, server } = rooms;
+  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateStream, publicMetrics, server } = rooms;
   const { operator, declared } = rooms;
-  return [
+  const routes = [
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics)] : []),
     ...dashboardRoutes(),
     ...stateRoutes(sources, stateStream),
-    ...pluginRoutes({ mounted, sources, declared }),
+    ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),
     ...mounted.flatMap(module => workerRoutes(module, server)),
     ...(relays === undefined ? [] : relayRoutes(relays, server)),
     ...jobRoutes(jobs),
     ...transferRoutes(transfers),
   ];
+  return [...routes, ...ownRoutes(modules, routes)];
 }

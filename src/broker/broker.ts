@@ -4,7 +4,7 @@ import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
-import type { PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
+import type { ToldModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { routesOf } from "./app.ts";
@@ -15,6 +15,7 @@ import { type App, mount } from "./http/mount.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
+import { serveModules } from "./modules.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import type { Declared } from "./observe/plugins.ts";
 import { watchPools } from "./observe/pools.ts";
@@ -40,9 +41,7 @@ import { Transfers } from "./transfer/transfers.ts";
 
 export interface BrokerOptions {
   values: Values<typeof brokerOptions>;
-  modules: readonly { module: WorkerModule; pool: PoolSettings }[];
-  /** Serves relays of MCP, when given. */
-  relays?: RelaySettings | undefined;
+  modules: readonly ToldModule[];
   log: Logger;
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
@@ -106,8 +105,9 @@ export class Broker {
     });
     const clock = this.#clock;
     const { drain, metrics } = this;
+    const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
     const admit = (): boolean => this.#connections < values.maxWorkers;
-    this.mounted = modules.map(({ module, pool: settings }) => {
+    this.mounted = workers.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings);
       const door = new WorkerDoor({
         reception: workerReception,
@@ -137,9 +137,9 @@ export class Broker {
     });
     const guard = new Guard(this.#cors, values.allowedHosts, values.host);
     this.relays =
-      options.relays &&
+      relays &&
       new Relays({
-        settings: options.relays,
+        settings: relays,
         api,
         client,
         guard,
@@ -163,6 +163,7 @@ export class Broker {
     this.jobs = this.#openJobs(api, client, { memory, spool });
     const admin = new AdminDoor(values.adminKey);
     const sources: StateSources = {
+      modules: all,
       pools: this.mounted.map(({ pool }) => pool),
       relays: this.relays,
       jobs: this.jobs,
@@ -187,6 +188,7 @@ export class Broker {
     const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
     const server = (): Upgrader => this.#running;
     this.routes = routesOf({
+      modules: all,
       mounted: this.mounted,
       relays: this.relays,
       jobs: this.jobs.routes,

@@ -1,20 +1,13 @@
 import type { Logger } from "../lib/log.ts";
-import type { BrokerOptions } from "./broker.ts";
+import { type Module, namesFile } from "../modules/module.ts";
 
-type Module = BrokerOptions["modules"][number];
-
-/** The modules that PLUGINS names, `*` being all of them; a name that none has is a warning. */
-export function chooseModules(
-  names: readonly string[],
-  known: readonly Module[],
-  others: readonly string[],
-  log: Logger,
-): Module[] {
-  const ids = [...known.map(({ module }) => module.id), ...others];
+/** The built-in modules that PLUGINS names, `*` being all of them; a name that none has, and no file, is a warning. */
+export function chooseModules(names: readonly string[], known: readonly Module[], log: Logger): Module[] {
+  const ids = known.map(({ id }) => id);
   for (const name of names) {
-    if (name !== "*" && !ids.includes(name)) {
+    if (name !== "*" && !namesFile(name) && !ids.includes(name)) {
       log.warn({ plugin: name, known: ids }, "PLUGINS names a module that is not here");
     }
   }
-  return names.includes("*") ? [...known] : known.filter(({ module }) => names.includes(module.id));
+  return names.includes("*") ? [...known] : known.filter(({ id }) => names.includes(id));
 }

@@ -136,6 +136,24 @@ function finishGroup(group: OptionGroup, answers: Answers, host: Host, wrong: Re
   return { values, mistakes };
 }
 
+/**
+ * The value of one option alone, before the rest can be known: what else is told is passed over, right or wrong, and so is a
+ * value that does not parse.
+ */
+export function peek<T>(program: Program, option: Option<T>, host = processHost()): T {
+  const catalog = catalogOf(program);
+  const line = readFlags(host.argv, catalog, program);
+  const file = readConfigFile(catalog, host, line.config, defaultConfigFile(host, program.configFile));
+  let value = option.initial(host);
+  for (const told of [file, readEnvironment(catalog, host), line]) {
+    for (const { option: named, raw } of told.settings) {
+      const parsed = named.env === option.env ? option.parse(raw) : undefined;
+      if (parsed?.ok) value = parsed.value;
+    }
+  }
+  return value;
+}
+
 function print(text: string) {
   return { kind: "print", text, exitCode: 0 } as const;
 }

@@ -1,9 +1,10 @@
 import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
+import { defineModule } from "./define.ts";
 import { type Backend, LOOK_MS, type WorkerModule } from "./module.ts";
 import { openaiModels } from "./openai.ts";
-import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
 
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
@@ -64,4 +65,12 @@ export const asrAgentOptions = options("Backend", {
     help: "Transcription backend, with its /v1.",
   }),
   asrApiKey: option.secret({ env: "ASR_API_KEY", default: undefined, help: "Key of the backend." }),
+});
+
+export const asrModule = defineModule({
+  id: asr.id,
+  summary: asr.summary,
+  options: asrBrokerOptions,
+  serve: ({ values }) => ({ worker: asr, pool: poolSettings(values) }),
+  agent: { options: asrAgentOptions, backend: asrBackend },
 });

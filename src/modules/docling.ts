@@ -1,8 +1,9 @@
 import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
+import { defineModule } from "./define.ts";
 import { type Backend, type Endpoint, LOOK_MS, type PublicEndpoint, type WorkerModule } from "./module.ts";
-import { queueOptions } from "./pool.ts";
+import { poolSettings, queueOptions } from "./pool.ts";
 
 const endpoint = (
   method: Endpoint["method"],
@@ -69,4 +70,12 @@ export const doclingAgentOptions = options("Backend", {
     help: "Docling server, without /v1.",
   }),
   docApiKey: option.secret({ env: "DOC_API_KEY", default: undefined, help: "Key of the backend." }),
+});
+
+export const doclingModule = defineModule({
+  id: docling.id,
+  summary: docling.summary,
+  options: doclingBrokerOptions,
+  serve: ({ values }) => ({ worker: docling, pool: poolSettings(values) }),
+  agent: { options: doclingAgentOptions, backend: doclingBackend },
 });

@@ -4,11 +4,12 @@ import { defaultLogDir } from "../config/paths.ts";
 import { baseUrl } from "../config/values.ts";
 
 import { anthropicEndpoints } from "./anthropic.ts";
+import { defineModule } from "./define.ts";
 import { embeddingsFanout } from "./embeddings.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
 import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
 import { besideV1, probeOpenai } from "./openai.ts";
-import { eventOptions, matchOptions, queueOptions } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
 
 const HOUR = 3_600_000;
 
@@ -139,4 +140,12 @@ export const llmAgentOptions = options("Backend", {
     defaultNote: "none on Linux, ~/Library/Logs/nfrx on macOS, %ProgramData%\\nfrx\\Logs on Windows",
     help: "Directory of log files besides standard error.",
   }),
+});
+
+export const llmModule = defineModule({
+  id: llm.id,
+  summary: llm.summary,
+  options: llmBrokerOptions,
+  serve: ({ values }) => ({ worker: llm, pool: poolSettings(values) }),
+  agent: { options: llmAgentOptions, backend: llmBackend },
 });

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type Objection, options } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { text } from "../config/values.ts";
+import { defineModule } from "./define.ts";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -309,3 +310,11 @@ function keepsSecrets(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === "https:" || /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
 }
+
+/** Relays of MCP servers. Their agent is a program of its own. */
+export const mcpModule = defineModule({
+  id: "mcp",
+  summary: "MCP servers, each at an address of its own.",
+  options: mcpBrokerOptions,
+  serve: ({ values }) => ({ relays: values }),
+});

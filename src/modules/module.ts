@@ -1,8 +1,106 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
+import type { OptionGroup } from "../config/group.ts";
 import type { Html } from "../lib/html.ts";
-import type { Operation } from "./route.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Clock } from "../lib/time.ts";
+import type { Operation, Route } from "./route.ts";
 import type { ModuleState } from "./state.ts";
+
+/**
+ * Version of this interface. A module says which it was written for; the broker refuses another. It goes up when a module
+ * that was right becomes wrong.
+ */
+export const MODULE_API = 1;
+
+/** A capability, as a plugin file exports it and as the built-in ones are: made by `defineModule`. */
+export interface Module {
+  readonly api: number;
+  /** Its name in paths, options, metrics and the state: lower-case letters, digits and dashes. */
+  readonly id: string;
+  /** What it is for, in one sentence. */
+  readonly summary: string;
+  /** What the broker can be told about it; each option has its environment variable, its flag and its key in the file. */
+  readonly options: OptionGroup;
+  /** The other end, for a module whose requests go to workers. */
+  readonly agent: ModuleAgent | undefined;
+  /** The module with the values of its options. */
+  told(values: OptionValues): ToldModule;
+}
+
+/** True for a name in PLUGINS that means a file: it has a slash in it, or the ending of one. */
+export function namesFile(name: string): boolean {
+  return /[\\/]/.test(name) || /\.[cm]?[jt]s$/.test(name);
+}
+
+/** What the agent of a module needs to know. */
+export interface ModuleAgent {
+  /** What the agent can be told about its backend. */
+  readonly options: OptionGroup;
+  backend(values: OptionValues): Backend;
+}
+
+/** Values of options by their names in code. */
+export type OptionValues = Readonly<Record<string, unknown>>;
+
+/** A module as a broker starts it. */
+export interface ToldModule extends Pick<Module, "id" | "summary"> {
+  /** The file it comes from, which errors name; built-in modules have none. */
+  readonly file?: string;
+  /** Called once, before the broker listens. */
+  serve(host: ModuleHost): Served;
+}
+
+/** What a broker offers to a module. */
+export interface ModuleHost {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly metrics: ModuleMetrics;
+}
+
+/** Metrics of a module. Their names begin with `nfrx_` and the module's id; of a label at most 500 values live, the rest is `other`. */
+export interface ModuleMetrics {
+  /** A counter; its name ends in `_total`. */
+  counter(spec: MetricSpec): { add(labels?: Labels, by?: number): void };
+  /** A histogram of seconds. */
+  histogram(spec: MetricSpec & { readonly buckets?: readonly number[] }): {
+    observe(value: number, labels?: Labels): void;
+  };
+  /** A gauge that is read when somebody looks. */
+  gauge(spec: MetricSpec, read: () => number): void;
+}
+
+export interface MetricSpec {
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly string[];
+}
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** What a module makes of a broker. Every part may be left out. */
+export interface Served {
+  /** Requests that go to workers, and the pool of those. Both or none. */
+  readonly worker?: WorkerModule;
+  readonly pool?: PoolSettings;
+  /** Relays of MCP; one module of a broker may have them. */
+  readonly relays?: RelaySettings;
+  /** Further routes. */
+  readonly routes?: readonly Route[];
+  /** What the state shows of it under `own`, as JSON. */
+  state?(): unknown;
+  /**
+   * What the module has to say that the dashboard does not say of every module, as a piece of HTML. It is shown as it is, so
+   * it holds no script and no style of its own: pages refuse both.
+   */
+  view?(shown: Shown): Html;
+}
+
+/** What a view is made of: the state of the module's pool, where it has one, and its own. */
+export interface Shown {
+  readonly pool: ModuleState | undefined;
+  readonly own: unknown;
+}
 
 /** How the label that routes a request is found in it. */
 export type LabelSource =
@@ -13,7 +111,7 @@ export type LabelSource =
   /** Any worker of the module will do. */
   | "none";
 
-export type Method = "GET" | "POST" | "DELETE" | "OPTIONS";
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 
 /** The shape of error bodies. */
 export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "json-rpc";
@@ -21,7 +119,7 @@ export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "json-rpc
 export interface Endpoint {
   /** The query of a GET travels with it. */
   method: Method;
-  /** Below `/api/<module>`; a segment `:name` stands for any one segment. */
+  /** Below `/api/<module>`; a segment `:name` stands for any one segment, a last `/*` for all that follows, the query included. */
   path: string;
   /** What the agent appends to its backend's base URL, with the segments of `path` filled in. */
   backendPath: string;
@@ -33,6 +131,8 @@ export interface Endpoint {
   fanout?: Fanout;
   /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
   gather?: Gather;
+  /** Which headers of a request pass: those of the fixed list, or all that are not of one hop, credentials or addresses. */
+  headers?: "all";
   /** The shape of its errors' bodies, when it is not its module's. */
   errors?: ErrorShape;
   /** How an answer tells its tokens, when it is not OpenAI's or Anthropic's way. */
@@ -96,6 +196,8 @@ export interface Backend {
   baseUrl: string;
   /** Requests for paths below `prefix` go to another address of it, without the prefix. */
   mounts?: readonly { readonly prefix: string; readonly baseUrl: string }[];
+  /** Which headers of a request it gets: those of the fixed list, or all that the broker passes on. */
+  headers?: "all";
   /** Sent as a bearer token. */
   apiKey: string | undefined;
   /** A header that carries the key too, for servers that look there. */
@@ -128,10 +230,10 @@ export interface WorkerModule {
   listsModels: boolean;
   errors: ErrorShape;
   /**
-   * What the module has to say that the dashboard does not say of every module, as a piece of HTML out of its state.
-   * It is shown as it is, so it holds no script and no style of its own: pages refuse both.
+   * How a worker is reached. `any`: the least busy one that fits, or one by its id. `id`: each stands before a service of its
+   * own and is reached by its id alone, at /api/<module>/id/{id}.
    */
-  view?(state: ModuleState): Html;
+  reach?: "any" | "id";
 }
 
 /** What the broker may be told about relays of MCP. */

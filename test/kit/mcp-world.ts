@@ -6,7 +6,7 @@ import type { Relays } from "../../src/broker/relay/relays.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
-import { mcpAgentOptions, mcpBrokerOptions } from "../../src/modules/mcp.ts";
+import { mcpAgentOptions, mcpModule } from "../../src/modules/mcp.ts";
 import type { RelaySettings } from "../../src/modules/module.ts";
 import { type RecordedRequest, type Respond, startBackend, status, type TestBackend } from "./backend.ts";
 import { Call, type CallAnswer, type CallInit } from "./call.ts";
@@ -106,13 +106,14 @@ export class McpWorld {
         clientKey: CLIENT_KEY,
         ...options.broker,
       },
-      modules: [],
-      relays: {
-        ...defaultsOf(mcpBrokerOptions),
-        // Each step of time is answered by every relay.
-        ...(options.clock && { wsHeartbeatMs: STEP_MS }),
-        ...options.relays,
-      },
+      modules: [
+        mcpModule.told({
+          ...defaultsOf(mcpModule.options),
+          // Each step of time is answered by every relay.
+          ...(options.clock && { wsHeartbeatMs: STEP_MS }),
+          ...options.relays,
+        }),
+      ],
       log: this.log("broker"),
       ...(options.clock && { clock: options.clock }),
     });

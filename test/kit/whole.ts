@@ -1,25 +1,16 @@
 // A broker with everything that this build can serve, on a port of its own.
-import { knownModules } from "../../cmd/modules.ts";
+import { builtIn } from "../../cmd/modules.ts";
 import { nfrx } from "../../cmd/programs.ts";
 import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
-import { asrBrokerOptions } from "../../src/modules/asr.ts";
-import { doclingBrokerOptions } from "../../src/modules/docling.ts";
-import { llmBrokerOptions } from "../../src/modules/llm.ts";
-import { mcpBrokerOptions } from "../../src/modules/mcp.ts";
 
 /** Starts it with the defaults, but for `values`; jobs are kept in memory. */
 export function wholeBroker(values: Partial<BrokerOptions["values"]> = {}): Broker {
   return Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...values },
-    modules: knownModules({
-      llm: defaultsOf(llmBrokerOptions),
-      asr: defaultsOf(asrBrokerOptions),
-      docling: defaultsOf(doclingBrokerOptions),
-    }),
-    relays: defaultsOf(mcpBrokerOptions),
+    modules: builtIn.map(module => module.told(defaultsOf(module.options))),
     log: silent,
     declared: nfrx,
   });

@@ -6,11 +6,10 @@ import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
 import type { Clock } from "../../src/lib/time.ts";
-import { asr, asrAgentOptions, asrBackend, asrBrokerOptions } from "../../src/modules/asr.ts";
-import { docling, doclingAgentOptions, doclingBackend, doclingBrokerOptions } from "../../src/modules/docling.ts";
-import { llm, llmAgentOptions, llmBackend, llmBrokerOptions } from "../../src/modules/llm.ts";
-import type { Backend, PoolSettings, WorkerModule } from "../../src/modules/module.ts";
-import { poolSettings } from "../../src/modules/pool.ts";
+import { asrAgentOptions, asrBackend, asrModule } from "../../src/modules/asr.ts";
+import { doclingAgentOptions, doclingBackend, doclingModule } from "../../src/modules/docling.ts";
+import { llmAgentOptions, llmBackend, llmModule } from "../../src/modules/llm.ts";
+import type { Backend, Module, PoolSettings } from "../../src/modules/module.ts";
 import { startBackend, type TestBackend } from "./backend.ts";
 import { noneSpooled } from "./spooled.ts";
 import { Changes } from "./until.ts";
@@ -19,26 +18,22 @@ export const API_KEY = "test-api-key";
 export const CLIENT_KEY = "test-client-key";
 
 interface Known {
-  module: WorkerModule;
-  pool: PoolSettings;
+  module: Module;
   backend(url: string): Backend;
 }
 
 /** The worker modules, with their defaults. */
 const KNOWN = {
   llm: {
-    module: llm,
-    pool: poolSettings(defaultsOf(llmBrokerOptions)),
+    module: llmModule,
     backend: url => llmBackend({ ...defaultsOf(llmAgentOptions), completionBaseUrl: url }),
   },
   asr: {
-    module: asr,
-    pool: poolSettings(defaultsOf(asrBrokerOptions)),
+    module: asrModule,
     backend: url => asrBackend({ ...defaultsOf(asrAgentOptions), asrBaseUrl: url }),
   },
   docling: {
-    module: docling,
-    pool: poolSettings(defaultsOf(doclingBrokerOptions)),
+    module: doclingModule,
     backend: url => doclingBackend({ ...defaultsOf(doclingAgentOptions), docBaseUrl: url.replace(/\/v1$/, "") }),
   },
 } satisfies Record<string, Known>;
@@ -81,10 +76,10 @@ export class World {
       ...options.broker,
     };
     this.#known = KNOWN[options.module ?? "llm"];
-    const { module, pool } = this.#known;
+    const { module } = this.#known;
     this.broker = Broker.start({
       values,
-      modules: [{ module, pool: { ...pool, ...options.pool } }],
+      modules: [module.told({ ...defaultsOf(module.options), ...options.pool })],
       log: this.log("broker"),
       ...(options.clock && { clock: options.clock }),
     });

@@ -1,7 +1,7 @@
 // What can be set, out of the declarations of the options. Values are not seen here at all.
 import type { Option, Raw } from "../../config/option.ts";
 import type { Groups } from "../../config/program.ts";
-import type { WorkerModule } from "../../modules/module.ts";
+import type { Served } from "../../modules/module.ts";
 
 /** One option as the API shows it. */
 export interface OptionDescriptor {
@@ -57,10 +57,10 @@ function describe(option: Option<unknown>): OptionDescriptor {
 /** A plugin: what it is, where it is, what it serves. */
 export interface PluginDescriptor {
   id: string;
-  /** `worker` serves requests from a pool; `tunnel` leads to one provider. */
-  type: "worker" | "tunnel";
+  /** `worker` serves requests from a pool; `tunnel` leads to one provider; `routes` has no agents. */
+  type: "worker" | "tunnel" | "routes";
   title: string;
-  endpoints: { method: string; path: string; job_type: string }[];
+  endpoints: { method: string; path: string; job_type?: string }[];
   /** Where its agents connect. */
   connect: string;
   state: string;
@@ -68,20 +68,28 @@ export interface PluginDescriptor {
   options: OptionDescriptor[];
 }
 
-/** Describes a worker module, or the relays where there is none. */
+/** Describes a module. */
 export function pluginDescriptor(
   id: string,
-  module: WorkerModule | undefined,
+  { worker, relays, routes = [] }: Served,
   settings: OptionsDescriptor | undefined,
 ): PluginDescriptor {
   const base = `/api/${id}`;
-  const endpoints =
-    module === undefined
-      ? RELAY_METHODS.map(method => ({ method, path: `${base}/id/:id`, job_type: "mcp.call" }))
-      : module.endpoints.map(({ method, path, jobType }) => ({ method, path: base + path, job_type: jobType }));
+  const below = worker?.reach === "id" ? `${base}/id/:worker` : base;
+  const endpoints = [
+    ...(relays === undefined
+      ? []
+      : RELAY_METHODS.map(method => ({ method, path: `${base}/id/:id`, job_type: "mcp.call" }))),
+    ...(worker?.endpoints ?? []).map(({ method, path, jobType }) => ({
+      method,
+      path: below + path,
+      job_type: jobType,
+    })),
+    ...routes.map(({ method, path }) => ({ method, path })),
+  ];
   return {
     id,
-    type: module === undefined ? "tunnel" : "worker",
+    type: relays !== undefined || worker?.reach === "id" ? "tunnel" : worker === undefined ? "routes" : "worker",
     title: settings?.title ?? id,
     endpoints,
     connect: `${base}/connect`,

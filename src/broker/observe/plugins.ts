@@ -3,9 +3,8 @@ import { z } from "zod";
 import type { Groups } from "../../config/program.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Operation, Route } from "../../modules/route.ts";
-import type { Mounted } from "../proxy/routes.ts";
 import { descriptorsOf, pluginDescriptor } from "./descriptors.ts";
-import { moduleState, type StateSources } from "./state.ts";
+import { type StateSources, shownOf } from "./state.ts";
 
 /** Where the options of a program are declared, by plugin. */
 export interface Declared {
@@ -15,15 +14,14 @@ export interface Declared {
 }
 
 export interface PluginSources {
-  mounted: readonly Mounted[];
   sources: StateSources;
   declared: Declared | undefined;
 }
 
-export function pluginRoutes({ mounted, sources, declared }: PluginSources): Route[] {
-  const modules = mounted.map(({ module }) => module.id);
-  const served = sources.relays === undefined ? modules : [...modules, "mcp"];
-  const descriptors = descriptorsOf(declared?.groups ?? {}, declared?.plugins ?? [], served);
+export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
+  const { modules } = sources;
+  const ids = modules.map(({ told }) => told.id);
+  const descriptors = descriptorsOf(declared?.groups ?? {}, declared?.plugins ?? [], ids);
   const get = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path,
@@ -33,21 +31,19 @@ export function pluginRoutes({ mounted, sources, declared }: PluginSources): Rou
     operation,
     answer,
   });
-  const others = ["server", "mcp", "jobs"].filter(id => id !== "mcp" || sources.relays !== undefined);
   return [
     get("/api/state/view/:file", VIEW, ({ params }) => {
       const id = /^(.+)\.html$/.exec(params["file"] ?? "")?.[1];
-      const plugin = mounted.find(({ module }) => module.id === id);
-      if (plugin === undefined && !others.some(other => other === id)) throw new NfrxError("not_found", "no such view");
-      const view = plugin?.module.view?.(moduleState(plugin.pool, sources));
+      const plugin = modules.find(({ told }) => told.id === id);
+      if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "no such view");
+      const view = plugin?.served.view?.(shownOf(plugin.told.id, plugin.served, sources));
       return view === undefined
         ? new Response(null, { status: 204 })
         : new Response(view.toString(), { headers: VIEW_HEADERS });
     }),
     get("/api/state/descriptors", DESCRIPTORS, () => Response.json(descriptors)),
-    ...served.map(id => {
-      const module = mounted.find(plugin => plugin.module.id === id)?.module;
-      const descriptor = pluginDescriptor(id, module, descriptors[id]);
+    ...modules.map(({ told: { id }, served }) => {
+      const descriptor = pluginDescriptor(id, served, descriptors[id]);
       const operation = { ...PLUGIN, summary: `Describe the plugin ${id}` };
       return get(`/api/${id}/`, operation, () => Response.json(descriptor));
     }),

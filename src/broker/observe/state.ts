@@ -2,8 +2,10 @@
 import type { Drain } from "../../lib/drain.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
+import type { Served, Shown } from "../../modules/module.ts";
 import type { ModuleState, ServerState, ServerStatus, WorkerStatus, WorkerView } from "../../modules/state.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import type { ServedModule } from "../modules.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Relays } from "../relay/relays.ts";
@@ -12,6 +14,7 @@ import type { Relays } from "../relay/relays.ts";
 export const QUEUE_SHOWN_MAX = 50;
 
 export interface StateSources {
+  modules: readonly ServedModule[];
   pools: readonly Pool[];
   relays: Relays | undefined;
   jobs: Jobs;
@@ -35,10 +38,25 @@ export function serverStatus({ pools, relays, drain }: StateSources): ServerStat
 /** The whole envelope. */
 export async function readState(sources: StateSources): Promise<{ plugins: Record<string, unknown> }> {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
-  for (const pool of sources.pools) plugins[pool.moduleId] = moduleState(pool, sources);
-  if (sources.relays !== undefined) plugins["mcp"] = sources.relays.state();
+  for (const { told, served } of sources.modules) plugins[told.id] = stateOf(told.id, served, sources);
   plugins["jobs"] = await sources.jobs.state();
   return { plugins };
+}
+
+/** What there is to say of a module: its pool or its relays, and what it says itself. */
+function stateOf(id: string, served: Served, sources: StateSources): object {
+  const pool = sources.pools.find(({ moduleId }) => moduleId === id);
+  return {
+    ...(pool !== undefined && moduleState(pool, sources)),
+    ...(served.relays !== undefined && sources.relays?.state()),
+    ...(served.state !== undefined && { own: served.state() }),
+  };
+}
+
+/** What a module's view is made of. */
+export function shownOf(id: string, served: Served, sources: StateSources): Shown {
+  const pool = sources.pools.find(({ moduleId }) => moduleId === id);
+  return { pool: pool && moduleState(pool, sources), own: served.state?.() };
 }
 
 function serverState(sources: StateSources): ServerState {

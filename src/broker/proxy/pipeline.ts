@@ -1,6 +1,6 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import { relayHeaders, requestHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import type { PathParams, PeerServer } from "../../modules/route.ts";
@@ -108,7 +108,7 @@ export class Pipeline {
         workerId,
         task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
         visit: endpoint.task === "follows" || endpoint.gather !== undefined,
-        headers: requestHeaders(headers, id),
+        headers: endpoint.headers === "all" ? relayHeaders(headers, id, CREDENTIALS) : requestHeaders(headers, id),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
         arrivedAt: clock.now(),
@@ -165,7 +165,8 @@ function workerOf(params: PathParams): string | undefined {
 }
 
 /** Path and query of what the worker is asked for. Throws `not_found` for a segment that no name can be. */
-function targetOf({ method, backendPath }: Endpoint, params: PathParams, url: string): string {
+function targetOf({ method, path: pattern, backendPath }: Endpoint, params: PathParams, url: string): string {
+  if (pattern.endsWith("/*")) return backendPath.replace(/\/\*$/, "") + restOf(url, pattern);
   const path = backendPath.replace(/:(\w+)/g, (_, name: string) => {
     const segment = params[name] ?? "";
     if (!/^[\w.~-]{1,128}$/.test(segment) || /^\.+$/.test(segment))
@@ -175,6 +176,21 @@ function targetOf({ method, backendPath }: Endpoint, params: PathParams, url: st
   const query = method === "GET" ? url.indexOf("?") : -1;
   return query === -1 ? path : path + url.slice(query);
 }
+
+/** What follows the fixed part of a path, and the query, as they came. Throws `not_found` for a path that climbs. */
+function restOf(url: string, pattern: string): string {
+  const fixed = pattern
+    .slice(0, -2)
+    .replace(/[.+?^${}()|[\]\\]/g, "\\$&")
+    .replace(/:\w+/g, "[^/?#]+");
+  const rest = new RegExp(`^[^:]+://[^/]*/api/[^/]+(?:/id/[^/?#]*)?${fixed}(/[^#]*)`).exec(url)?.[1];
+  if (rest === undefined || /(?:^|[/\\])(?:\.|%2e){2}(?:[/\\?]|$)/i.test(rest))
+    throw new NfrxError("not_found", "no such path");
+  return rest;
+}
+
+/** Headers by which a caller proves itself to the broker; they stay here. */
+const CREDENTIALS = ["authorization", "x-api-key", "cookie"];
 
 /** The address at the other end of the connection. */
 export function peerOf(request: Request, server: PeerServer): string {

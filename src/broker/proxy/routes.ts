@@ -21,7 +21,7 @@ export function workerRoutes(mounted: Mounted, server: () => Upgrader): Route[] 
   return [
     connectRoute(module.id, door, server),
     ...module.endpoints.flatMap(endpoint => [
-      endpointRoute(mounted, endpoint, "", endpoint.operation),
+      ...(module.reach === "id" ? [] : [endpointRoute(mounted, endpoint, "", endpoint.operation)]),
       endpointRoute(mounted, endpoint, PINNED, pinned(endpoint.operation)),
     ]),
     ...(module.listsModels ? modelRoutes(mounted) : []),
@@ -38,7 +38,7 @@ function endpointRoute(
 ): Route {
   return {
     method: endpoint.method,
-    path: `/api/${module.id}${prefix}${endpoint.path}`,
+    path: `/api/${module.id}${prefix}${endpoint.path.replace(/\/\*$/, "/*rest")}`,
     tag: module.id,
     auth: "api",
     ownCheck: true,

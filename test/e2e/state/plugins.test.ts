@@ -1,16 +1,14 @@
 // What there is to know of plugins besides their state: views, descriptors, what they serve.
 import { expect, test } from "bun:test";
-import { knownModules } from "../../../cmd/modules.ts";
 import { nfrx } from "../../../cmd/programs.ts";
 import { Broker } from "../../../src/broker/broker.ts";
 import { brokerOptions } from "../../../src/config/broker.ts";
 import { defaultsOf } from "../../../src/config/group.ts";
 import { html } from "../../../src/lib/html.ts";
-import { asrBrokerOptions } from "../../../src/modules/asr.ts";
-import { doclingBrokerOptions } from "../../../src/modules/docling.ts";
+import { defineModule } from "../../../src/modules/define.ts";
+import { doclingModule } from "../../../src/modules/docling.ts";
 import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
 import { mcpBrokerOptions } from "../../../src/modules/mcp.ts";
-import type { WorkerModule } from "../../../src/modules/module.ts";
 import { poolSettings } from "../../../src/modules/pool.ts";
 import { call } from "../../kit/call.ts";
 import { HandWorker } from "../../kit/hand.ts";
@@ -26,16 +24,22 @@ async function ask(broker: Broker, path: string) {
 }
 
 /** A module that shows the names of its workers. */
-const shown: WorkerModule = {
-  ...llm,
-  view: ({ workers }) =>
-    html`<ul>${workers.map(({ name, status }) => html`<li title="${name}">${name}: ${status}</li>`)}</ul>`,
-};
+const shown = defineModule({
+  id: "llm",
+  summary: "Shows its workers.",
+  options: llmBrokerOptions,
+  serve: ({ values }) => ({
+    worker: llm,
+    pool: poolSettings(values),
+    view: ({ pool }) =>
+      html`<ul>${pool?.workers.map(({ name, status }) => html`<li title="${name}">${name}: ${status}</li>`)}</ul>`,
+  }),
+});
 
 test("a module's view is what it makes of its state, with everything from workers escaped", async () => {
   const broker = Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
-    modules: [{ module: shown, pool: poolSettings(defaultsOf(llmBrokerOptions)) }],
+    modules: [shown.told(defaultsOf(llmBrokerOptions))],
     log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
   });
   const hand = await HandWorker.connect(`ws://127.0.0.1:${broker.port}/api/llm/connect`, { v2: true });
@@ -91,15 +95,9 @@ test("every option of the broker is described, by plugin, and no value is shown"
 });
 
 test("what is not served is not described", async () => {
-  const [, , docling] = knownModules({
-    llm: defaultsOf(llmBrokerOptions),
-    asr: defaultsOf(asrBrokerOptions),
-    docling: defaultsOf(doclingBrokerOptions),
-  });
-  if (docling === undefined) throw new Error("no docling");
   const broker = Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
-    modules: [docling],
+    modules: [doclingModule.told(defaultsOf(doclingModule.options))],
     log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
     declared: nfrx,
   });

@@ -1,19 +1,15 @@
 import { expect, test } from "bun:test";
+import { builtIn } from "../../../cmd/modules.ts";
 import { chooseModules } from "../../../src/broker/plugins.ts";
-import { defaultsOf } from "../../../src/config/group.ts";
 import { silentLog } from "../../../src/lib/log.ts";
-import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
-import { poolSettings } from "../../../src/modules/pool.ts";
 
-test("PLUGINS chooses modules; a name that none has is a warning, not an end", () => {
+test("PLUGINS chooses modules; a name that none has is a warning, not an end, and a file is neither", () => {
   const warnings: object[] = [];
   const log = { ...silentLog, warn: (fields: object) => void warnings.push(fields) };
-  const known = [{ module: llm, pool: poolSettings(defaultsOf(llmBrokerOptions)) }];
-  const ids = (...names: string[]) => chooseModules(names, known, ["mcp"], log).map(({ module }) => module.id);
-  expect(ids("*")).toEqual(["llm"]);
+  const ids = (...names: string[]) => chooseModules(names, builtIn, log).map(({ id }) => id);
+  expect(ids("*")).toEqual(["llm", "asr", "docling", "mcp"]);
   expect(ids("llm")).toEqual(["llm"]);
-  expect(warnings).toEqual([]);
-  expect(ids("mcp")).toEqual([]);
+  expect(ids("mcp", "./rerank.ts", "/srv/plugins/tool")).toEqual(["mcp"]);
   expect(warnings).toEqual([]);
   expect(ids("llm", "nonsense")).toEqual(["llm"]);
   expect(warnings).toMatchObject([{ plugin: "nonsense" }]);

@@ -31,7 +31,7 @@ test("what it is told goes into the file, and the file says that to whoever read
   expect(path).toBe("/x/a.yaml");
   const { broker, llm } = valuesOf(nfrx, { file: text });
   expect(broker).toMatchObject({ port: 9000, apiKey: "0x10" });
-  expect(llm.queueSize).toBe(7);
+  expect(llm).toMatchObject({ queueSize: 7 });
 });
 
 test("the environment counts too, and the command line more", () => {

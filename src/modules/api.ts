@@ -1,0 +1,15 @@
+// What a plugin file may import as "nfrx/plugin": enough to declare a module, and nothing of what runs it.
+export { z } from "zod";
+export type { OptionGroup, Values } from "../config/group.ts";
+export { options } from "../config/group.ts";
+export { option } from "../config/option.ts";
+export { baseUrl, text } from "../config/values.ts";
+export { NfrxError } from "../lib/errors.ts";
+export { html } from "../lib/html.ts";
+export type { Logger } from "../lib/log.ts";
+export { defineModule } from "./define.ts";
+export type * from "./module.ts";
+export { MODULE_API } from "./module.ts";
+export { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
+export type * from "./route.ts";
+export type { ModuleState } from "./state.ts";
