@@ -1,0 +1,186 @@
+// Plugin files and the built programs, from a folder that has nothing of the repository.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { until } from "../kit/until.ts";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
+
+const root = join(import.meta.dir, "..", "..");
+const processes = new Processes({ dist: process.env["NFRX_DIST"] || "dist" });
+const folder = join(processes.folder, "plugins");
+const authorization = { authorization: `Bearer ${API_KEY}` };
+let broker: BrokerProgram;
+const servers: Bun.Server<undefined>[] = [];
+
+beforeAll(async () => {
+  mkdirSync(folder);
+  for (const name of ["worker/rerank.ts", "relay/tool.ts"])
+    cpSync(join(root, "examples/plugins", name), join(folder, name));
+  broker = await processes.broker({
+    PLUGINS: `*,${folder}/worker/rerank.ts,${folder}/relay/tool.ts`,
+    JOBS_STORE: "memory",
+    TOOL_GREETING: "good morning",
+  });
+});
+afterAll(async () => {
+  await Promise.all(servers.map(server => server.stop(true)));
+  await processes[Symbol.asyncDispose]();
+});
+
+function serve(fetch: (request: Request) => Response | Promise<Response>): string {
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch });
+  servers.push(server);
+  return server.url.origin;
+}
+
+/** An agent of a plugin, connected by the time this resolves. */
+async function agent(plugin: string, id: string, env: Record<string, string>): Promise<void> {
+  const mark = broker.mark;
+  const wanted = { SERVER_URL: broker.origin, CLIENT_KEY, CLIENT_ID: id, ...env };
+  processes.start("nfrx", wanted, ["worker", "--plugin", join(folder, plugin)]);
+  await broker.line(
+    line => line.msg === "worker registered" && line["worker_id"] === id,
+    `registers ${id}`,
+    30_000,
+    mark,
+  );
+}
+
+const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+  fetch(broker.origin + path, { ...init, headers: { ...authorization, ...init.headers } });
+
+test("the example of a worker serves its requests", async () => {
+  const url = serve(async request =>
+    request.url.endsWith("/v1/models")
+      ? Response.json({ data: [{ id: "bge" }] })
+      : Response.json({ path: new URL(request.url).pathname, asked: await request.json() }),
+  );
+  await agent("worker/rerank.ts", "ranker", { RERANK_BASE_URL: `${url}/v1` });
+  const body = { model: "bge", query: "rain", documents: ["sun", "rain"] };
+  const answer = await ask("/api/rerank/v1/rerank", { method: "POST", body: JSON.stringify(body) });
+  expect(await answer.json()).toEqual({ path: "/v1/rerank", asked: body });
+  expect(await (await ask("/api/rerank/v1/models")).json()).toMatchObject({ data: [{ id: "bge" }] });
+  const unknown = await ask("/api/rerank/v1/rerank", { method: "POST", body: JSON.stringify({ ...body, model: "x" }) });
+  expect([unknown.status, await unknown.json()]).toMatchObject([404, { error: { code: "no_worker" } }]);
+  const refused = await ask("/api/rerank/v1/rerank", { method: "POST", headers: { authorization: "" } });
+  expect(refused.status).toBe(401);
+});
+
+test("the example of a relay passes everything on, as it came", async () => {
+  const url = serve(async request => {
+    const { pathname, search } = new URL(request.url);
+    const { method, headers } = request;
+    const seen = { method, path: pathname + search, tag: headers.get("x-tag"), key: headers.get("authorization") };
+    return Response.json({ ...seen, body: await request.text() }, { status: 207, headers: { "x-tool": "yes" } });
+  });
+  const probed = serve(request =>
+    request.method === "GET" && request.url.endsWith("/")
+      ? new Response()
+      : fetch(new Request(url + new URL(request.url).pathname + new URL(request.url).search, request)),
+  );
+  await agent("relay/tool.ts", "box", { TOOL_URL: probed });
+  const answer = await ask("/api/tool/id/box/a%2Fb/c?d=%20", {
+    method: "PATCH",
+    body: "text",
+    headers: { "x-tag": "t" },
+  });
+  expect(answer.status).toBe(207);
+  expect(answer.headers.get("x-tool")).toBe("yes");
+  expect(await answer.json()).toEqual({ method: "PATCH", path: "/a%2Fb/c?d=%20", tag: "t", key: null, body: "text" });
+  expect((await ask("/api/tool/id/nobody/x")).status).toBe(404);
+  expect((await ask("/api/tool/v1/anything")).status).toBe(404);
+});
+
+test("a plugin has routes, options, metrics, a state and a view of its own", async () => {
+  expect(await (await ask("/api/tool/greeting")).json()).toEqual({ greeting: "good morning" });
+  expect((await fetch(`${broker.origin}/api/tool/greeting`)).status).toBe(401);
+  expect(await (await fetch(`${broker.origin}/metrics`)).text()).toContain("\nnfrx_tool_greetings_total 1\n");
+  expect(await (await ask("/api/state")).json()).toMatchObject({
+    plugins: { tool: { own: { greetings_said: 1 }, server: {} }, rerank: { workers: expect.any(Array) } },
+  });
+  expect(await (await ask("/api/state/view/tool.html")).text()).toMatch(/^<p>\d tools, 1 greetings said\.<\/p>$/);
+  expect(await (await ask("/api/state/descriptors")).json()).toHaveProperty("rerank.options");
+});
+
+test("--help of broker and agent has a plugin's options", async () => {
+  const said = async (args: string[], env: Record<string, string> = {}): Promise<string> => {
+    const run = processes.start("nfrx", env, args);
+    expect((await until(run.ended, "help")).code).toBe(0);
+    return run.strays.join("\n");
+  };
+  expect(await said(["--help"], { PLUGINS: join(folder, "relay/tool.ts") })).toContain("--tool-greeting <text>");
+  const help = await said(["worker", "--plugin", join(folder, "worker/rerank.ts"), "--help"]);
+  expect(help).toStartWith("nfrx worker version=");
+  expect(help).toContain("--rerank-base-url <url>");
+  expect(await said(["--version"], { PLUGINS: join(folder, "relay/tool.ts") })).toStartWith("nfrx version=");
+});
+
+describe("what cannot be used is one line that names the file", () => {
+  const module = (body: string): string => `import { defineModule, options, option } from "nfrx/plugin";\n${body}`;
+  const minimal = (id: string, more = ""): string =>
+    module(`export default defineModule({ id: "${id}", summary: "x", options: options("x", {})${more} });`);
+  const route = (method: string, path: string): string =>
+    `, serve: () => ({ routes: [{ method: "${method}", path: "${path}", tag: "x", auth: "none", errors: "plain", operation: undefined, answer: () => new Response() }] })`;
+  const broken: [name: string, source: string, problem: RegExp][] = [
+    ["throws", 'throw new Error("no luck");', /it cannot be loaded: no luck/],
+    ["hangs", "await new Promise(() => {}); export default 1;", /it has not finished loading after 5 seconds/],
+    ["spins", "for (;;) {}", /it has not finished loading after 5 seconds/],
+    ["no-syntax", "export default {", /it cannot be loaded: .*Expected/],
+    ["no-module", "export default { id: 'x' };", /its default export is not a module/],
+    [
+      "other-version",
+      module('export default { ...defineModule({ id: "x", summary: "x", options: options("x", {}) }), api: 99 };'),
+      /version 99 of the interface; this is version 1/,
+    ],
+    ["no-id", minimal("Not An Id"), /a module's id is lower-case letters/],
+    ["taken-id", minimal("llm"), /there is a module llm already/],
+    ["reserved-id", minimal("jobs"), /there is a module jobs already/],
+    ["taken-route", minimal("mine", route("GET", "/api/state")), /the route GET \/api\/state is there already/],
+    [
+      "taken-option",
+      module(
+        'export default defineModule({ id: "mine", summary: "x", options: options("x", { port: option.int({ env: "PORT", default: 1, min: 0, max: 2, help: "x" }) }) });',
+      ),
+      /two options have the .* PORT/i,
+    ],
+    [
+      "bad-start",
+      minimal("mine", ', serve: () => { throw new Error("not today"); }'),
+      /it cannot be started: not today/,
+    ],
+    [
+      "bad-metric",
+      minimal("mine", ', serve: ({ metrics }) => { metrics.counter({ name: "other_total", help: "x" }); return {}; }'),
+      /must begin with nfrx_mine_/,
+    ],
+    ["missing", "", /there is no such file/],
+  ];
+  test.each(broken)("%s", async (name, source, problem) => {
+    const file = join(folder, `${name}.ts`);
+    if (source !== "") writeFileSync(file, source);
+    const run = processes.start("nfrx", {
+      PLUGINS: `*,${file}`,
+      PORT: "0",
+      JOBS_STORE: "memory",
+      LOG_LEVEL: "error",
+      API_KEY,
+      CLIENT_KEY,
+    });
+    const { code, signal } = await until(run.ended, () => `the end\n${run.tail}`, 30_000);
+    expect(code === 0 && signal === null).toBe(false);
+    expect(run.strays).toHaveLength(1);
+    expect(run.strays[0]).toContain(file);
+    expect(run.strays[0]).toMatch(problem);
+  });
+
+  test("an agent without a plugin, or with one that has no agent", async () => {
+    const none = processes.start("nfrx", {}, ["worker"]);
+    expect((await until(none.ended, "the end")).code).toBe(2);
+    expect(none.strays.join()).toContain("Name its file with --plugin");
+    writeFileSync(join(folder, "routes-only.ts"), minimal("mine"));
+    const agentless = processes.start("nfrx", {}, ["worker", "--plugin", join(folder, "routes-only.ts")]);
+    expect((await until(agentless.ended, "the end")).code).toBe(2);
+    expect(agentless.strays.join()).toContain("the module mine has no agent");
+  });
+});
