@@ -9,7 +9,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "src/lib": [],
   "src/protocol": ["src/lib"],
   "src/config": ["src/lib"],
-  "src/modules": ["src/lib", "src/protocol", "src/config"],
+  "src/modules": ["src/lib", "src/config"],
   "src/broker": [
     "src/lib",
     "src/protocol",
