@@ -26,6 +26,8 @@ export type McpProvider = { http: string } | { stdio: readonly [command: string,
 export interface StartOptions {
   /** Compiled programs in this folder; undefined runs the source. */
   dist?: string | undefined;
+  /** A command that ends with becoming the one behind it: how the programs are started. */
+  through?: readonly string[];
 }
 
 /** One line of a program's log. */
@@ -394,8 +396,9 @@ export class Processes {
   }
 
   command(name: string): string[] {
-    const { dist } = this.#options;
-    return dist ? [resolve(root, dist, name)] : [process.execPath, join(root, "cmd", `${name}.ts`)];
+    const { dist, through = [] } = this.#options;
+    const own = dist ? [resolve(root, dist, name)] : [process.execPath, join(root, "cmd", `${name}.ts`)];
+    return [...through, ...own];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
