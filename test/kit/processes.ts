@@ -279,6 +279,8 @@ export interface BrokerState {
   calls: number;
   /** Requests that relays have beside their seats. */
   listeners: number;
+  /** The summary of the jobs queue. */
+  jobs: Record<"total_jobs" | "terminal_jobs", number>;
   workers: { id: string; status: string; inflight: number }[];
   relays: { id: string; ready: boolean; inflight: number; listeners: number }[];
 }
@@ -293,7 +295,11 @@ type RelayState = { clients: BrokerState["relays"]; sessions: object[] };
 function stateOf({
   plugins,
 }: {
-  plugins: { server: { drainable_inflight: number }; mcp?: RelayState } & Record<Module, PoolState | undefined>;
+  plugins: {
+    server: { drainable_inflight: number };
+    jobs: { summary: BrokerState["jobs"] };
+    mcp?: RelayState;
+  } & Record<Module, PoolState | undefined>;
 }): BrokerState {
   const pools = MODULES.map(module => plugins[module]).filter(pool => pool !== undefined);
   const { clients, sessions }: RelayState = plugins.mcp ?? { clients: [], sessions: [] };
@@ -304,6 +310,7 @@ function stateOf({
     inflight: sum(pool => pool.server.jobs_inflight_total),
     waiting: sum(pool => pool.server.scheduler_queue_len),
     counted: plugins.server.drainable_inflight,
+    jobs: plugins.jobs.summary,
     seats:
       sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)) + total(relay => relay.inflight),
     calls: sessions.length,
