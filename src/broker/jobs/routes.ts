@@ -9,6 +9,7 @@ import type { BrokerMetrics } from "../observe/metrics.ts";
 import { reportRefusal } from "../observe/refusals.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { errorResponse } from "../proxy/errors.ts";
+import { refuseUpload } from "../proxy/refuse.ts";
 import type { WorkerActivity } from "./activity.ts";
 import type { Channels } from "./channels.ts";
 import { eventText, type JobEvent, transferEvents } from "./events.ts";
@@ -312,7 +313,8 @@ export class JobRoutes {
       reportRefusal(this.options, error, { request_id: requestId });
       // The API has one word for a state that is not there and for one that cannot be.
       const word = error.code === "unknown_state" ? "invalid_state" : error.code;
-      return errorResponse(error, "plain", requestId, { error: word, message: error.message });
+      const answer = errorResponse(error, "plain", requestId, { error: word, message: error.message });
+      return refuseUpload(answer, request, this.options.clock);
     }
   }
 }

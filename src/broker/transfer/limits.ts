@@ -6,10 +6,6 @@ export const TRANSFER_ENDED_MAX = 10_000;
 export const TRANSFER_ENDED_MS = 600_000;
 /** Milliseconds between two words about a running transfer's progress at least. */
 export const TRANSFER_PROGRESS_MS = 1000;
-/** Bytes of a refused upload that are taken to its end, so that its connection serves on. */
-export const REFUSED_UPLOAD_BYTES = 1024 * 1024;
-/** Milliseconds that a larger refused upload is taken for: so long its sender has to read the answer and to stop. */
-export const REFUSED_UPLOAD_MS = 1000;
 
 /** What an operator says. */
 export interface TransferLimits {

@@ -5,12 +5,13 @@ import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PeerServer } from "../../modules/route.ts";
 import { reportRefusal } from "../observe/refusals.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import { refuseUpload } from "../proxy/refuse.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
 import { EndedIds } from "./ended.ts";
 import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
 import { type Passage, type PassageOptions, requireDone } from "./passage.ts";
-import { refusal, refuseUpload } from "./refuse.ts";
 
 export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
 
@@ -97,7 +98,7 @@ export class Transfers {
       const answer = { channel_id: id, expires_at: new Date(expiresAt).toISOString() };
       return Response.json(answer, { headers: { "x-request-id": requestId } });
     } catch (thrown) {
-      return refuseUpload(this.#report(thrown, requestId), requestId, request, this.#options.clock);
+      return refuseUpload(refusal(this.#report(thrown, requestId), requestId), request, this.#options.clock);
     }
   }
 
@@ -125,15 +126,15 @@ export class Transfers {
       requireDone(await passage.ended);
       return Response.json({ status: "ok" }, { headers: { "x-request-id": requestId } });
     } catch (thrown) {
-      const error = this.#report(thrown, requestId, id);
-      return refuseUpload(error, requestId, request, this.#options.clock, passage?.source);
+      const answer = refusal(this.#report(thrown, requestId, id), requestId);
+      return refuseUpload(answer, request, this.#options.clock, passage?.source);
     }
   }
 
   /** Any other method, which touches no channel; `allow` names those there are. */
   refuse(request: Request, allow = "GET, POST"): Response {
     const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
-    const response = refuseUpload(error, requestIdOf(request.headers), request, this.#options.clock);
+    const response = refuseUpload(refusal(error, requestIdOf(request.headers)), request, this.#options.clock);
     response.headers.set("allow", allow);
     return response;
   }
@@ -225,6 +226,11 @@ export class Transfers {
     else reportRefusal(this.#options, error, about);
     return error;
   }
+}
+
+/** An error as the transfer API has it. */
+function refusal(error: NfrxError, requestId: string): Response {
+  return errorResponse(error, "plain", requestId, { error: error.code });
 }
 
 function expired(): NfrxError {

@@ -1,5 +1,6 @@
 // What is said, logged and counted of requests to the jobs API.
 import { expect, test } from "bun:test";
+import { Call } from "../../kit/call.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { API_KEY, World } from "../../kit/world.ts";
 
@@ -24,6 +25,28 @@ test("each answer names its request, and each refusal is logged with that name a
   const lines = world.logs.filter(({ message }) => message === "request refused");
   expect(lines).toMatchObject([{ level: "warn", fields: { request_id: "mine-1", error_code: "missing_type" } }]);
   expect(await metric(world, 'nfrx_refused_total{reason="missing_type"}')).toBe(1);
+});
+
+test("a client that sends far too much, or has no key, reads why", async () => {
+  await using world = new World();
+  const body = Buffer.alloc(10_000_000, "x");
+  for (const [key, status, error] of [
+    [API_KEY, 413, "too_large"],
+    ["wrong", 401, "unauthorized"],
+  ] as const) {
+    // Reads only when all of it is sent, as many clients do.
+    const upload = new Call(`${world.origin}/api/jobs`, {
+      headers: { Authorization: `Bearer ${key}` },
+      body: Buffer.alloc(0),
+      announced: body.length,
+    });
+    upload.pause();
+    await upload.raw(body);
+    upload.resume();
+    const answer = await upload.answer();
+    expect([answer.status, answer.complete]).toEqual([status, true]);
+    expect(JSON.parse(answer.body.toString())).toMatchObject({ error });
+  }
 });
 
 test("what nobody expected is one word for its caller, and the cause for the log", async () => {
