@@ -35,7 +35,6 @@ import { Spool } from "./proxy/spool.ts";
 import { Guard } from "./relay/guard.ts";
 import { Relays } from "./relay/relays.ts";
 import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
-import { TRANSFER_LIMITS } from "./transfer/limits.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
@@ -157,7 +156,11 @@ export class Broker {
       log,
       metrics: new TransferMetrics(metrics),
       drain,
-      limits: TRANSFER_LIMITS,
+      limits: {
+        ttlMs: values.transferTtlMs,
+        idleMs: values.transferIdleMs,
+        channels: values.transferMaxChannels,
+      },
       authorize: anyDoor(api, client),
     });
     this.jobs = this.#openJobs(api, client, { memory, spool });
@@ -233,6 +236,7 @@ export class Broker {
       pool.close();
     }
     this.transfers.stop();
+    await this.jobs.routes.close();
     await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
     await this.jobs.close();
   }

@@ -111,7 +111,7 @@ const limits = {
     default: "5m",
     max: DAY,
     allowForever: true,
-    help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+    help: "How long running requests, transfers and claimed jobs may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
   }),
   maxBodyBytes: option.bytes({
     env: "MAX_BODY_BYTES",
@@ -221,6 +221,30 @@ const jobs = {
   }),
 };
 
+const transfers = {
+  transferTtlMs: option.duration({
+    env: "TRANSFER_TTL",
+    default: "60s",
+    min: 1_000,
+    max: DAY,
+    help: "How long the two ends of a transfer channel have to meet.",
+  }),
+  // The kernel tells of a slow reader's progress in large steps: a short time would cut it off.
+  transferIdleMs: option.duration({
+    env: "TRANSFER_IDLE",
+    default: "5m",
+    max: DAY,
+    help: "A transfer fails when no byte has passed for this long; 0 waits for ever.",
+  }),
+  transferMaxChannels: option.int({
+    env: "TRANSFER_MAX_CHANNELS",
+    default: 10_000,
+    min: 1,
+    max: 1_000_000,
+    help: "Transfer channels that are open at once, waiting or running; more are refused with 503.",
+  }),
+};
+
 const system = {
   redisAddr: option.secret({
     env: "REDIS_ADDR",
@@ -237,8 +261,10 @@ const system = {
   }),
 };
 
+const groups = { ...listening, ...doors, ...limits, ...jobs, ...transfers, ...system };
+
 /** What the broker as a whole can be told; each module adds its own. */
-export const brokerOptions = options("Broker", { ...listening, ...doors, ...limits, ...jobs, ...system }, values => {
+export const brokerOptions = options("Broker", groups, values => {
   const objections: Objection[] = [];
   if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {
     objections.push({ keys: ["tlsCertFile", "tlsKeyFile"], problem: "TLS needs both of them, or neither" });

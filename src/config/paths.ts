@@ -56,7 +56,9 @@ export function defaultJobsFile(machine: Machine): string {
     case "darwin":
       return posix.join(home || "/var/root", "Library", "Application Support", "nfrx", "jobs.db");
     default: {
-      if (env["STATE_DIRECTORY"]) return posix.join(env["STATE_DIRECTORY"], "jobs.db");
+      // systemd names several with colons.
+      const [given] = (env["STATE_DIRECTORY"] ?? "").split(":");
+      if (given) return posix.join(given, "jobs.db");
       if (!home || home === "/" || home === "/root") return "/var/lib/nfrx/jobs.db";
       return posix.join(env["XDG_STATE_HOME"] || posix.join(home, ".local", "state"), "nfrx", "jobs.db");
     }

@@ -22,15 +22,26 @@ export class Drain {
   /** Counts one piece of work in. Throws `draining` once the drain has begun. */
   enter(): () => void {
     if (this.#draining) throw new NfrxError("draining", "draining", { retryAfterSeconds: 10 });
-    this.#inflight++;
+    return this.join();
+  }
+
+  /** Counts in a piece of work that belongs to what was let in before: it is never turned away. */
+  join(): () => void {
+    this.#count(1);
     let inside = true;
     return () => {
-      if (!inside) return;
+      if (inside) this.#count(-1);
       inside = false;
-      this.#inflight--;
-      if (this.#inflight > 0) return;
-      this.#idle?.resolve();
-      this.#idle = undefined;
+    };
+  }
+
+  /** Counts in work that is counted elsewhere; the function is told how much of it there is. */
+  level(): (count: number) => void {
+    let known = 0;
+    return count => {
+      const change = count - known;
+      known = count;
+      this.#count(change);
     };
   }
 
@@ -63,5 +74,12 @@ export class Drain {
     const finished = await Promise.race([this.#idle.promise.then(() => true), late.promise]);
     timer?.cancel();
     return finished;
+  }
+
+  #count(change: number): void {
+    this.#inflight += change;
+    if (this.#inflight > 0) return;
+    this.#idle?.resolve();
+    this.#idle = undefined;
   }
 }

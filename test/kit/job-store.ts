@@ -14,12 +14,13 @@ export function distant(store: JobStore, random: () => number = Math.random): Jo
     return value;
   };
   return {
+    durable: store.durable,
     add: draft => later(store.add(draft)),
     get: id => later(store.get(id)),
     swap: (before, after) => later(store.swap(before, after)),
     claim: (claimer, claim) => later(store.claim(claimer, claim)),
     renew: (id, claimId) => later(store.renew(id, claimId)),
-    onLapse: tell => store.onLapse(tell),
+    watch: watcher => store.watch(watcher),
     position: job => later(store.position(job)),
     list: query => later(store.list(query)),
     live: () => later(store.live()),

@@ -26,6 +26,8 @@ export type McpProvider = { http: string } | { stdio: readonly [command: string,
 export interface StartOptions {
   /** Compiled programs in this folder; undefined runs the source. */
   dist?: string | undefined;
+  /** A command that ends with becoming the one behind it: how the programs are started. */
+  through?: readonly string[];
 }
 
 /** One line of a program's log. */
@@ -277,6 +279,8 @@ export interface BrokerState {
   calls: number;
   /** Requests that relays have beside their seats. */
   listeners: number;
+  /** The summary of the jobs queue. */
+  jobs: Record<"total_jobs" | "terminal_jobs", number>;
   workers: { id: string; status: string; inflight: number }[];
   relays: { id: string; ready: boolean; inflight: number; listeners: number }[];
 }
@@ -291,7 +295,11 @@ type RelayState = { clients: BrokerState["relays"]; sessions: object[] };
 function stateOf({
   plugins,
 }: {
-  plugins: { server: { drainable_inflight: number }; mcp?: RelayState } & Record<Module, PoolState | undefined>;
+  plugins: {
+    server: { drainable_inflight: number };
+    jobs: { summary: BrokerState["jobs"] };
+    mcp?: RelayState;
+  } & Record<Module, PoolState | undefined>;
 }): BrokerState {
   const pools = MODULES.map(module => plugins[module]).filter(pool => pool !== undefined);
   const { clients, sessions }: RelayState = plugins.mcp ?? { clients: [], sessions: [] };
@@ -302,6 +310,7 @@ function stateOf({
     inflight: sum(pool => pool.server.jobs_inflight_total),
     waiting: sum(pool => pool.server.scheduler_queue_len),
     counted: plugins.server.drainable_inflight,
+    jobs: plugins.jobs.summary,
     seats:
       sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)) + total(relay => relay.inflight),
     calls: sessions.length,
@@ -394,8 +403,9 @@ export class Processes {
   }
 
   command(name: string): string[] {
-    const { dist } = this.#options;
-    return dist ? [resolve(root, dist, name)] : [process.execPath, join(root, "cmd", `${name}.ts`)];
+    const { dist, through = [] } = this.#options;
+    const own = dist ? [resolve(root, dist, name)] : [process.execPath, join(root, "cmd", `${name}.ts`)];
+    return [...through, ...own];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

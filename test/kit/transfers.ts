@@ -3,10 +3,12 @@ import { AdminDoor, Door } from "../../src/broker/auth.ts";
 import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
-import { TRANSFER_LIMITS, type TransferLimits } from "../../src/broker/transfer/limits.ts";
+import type { TransferLimits } from "../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../src/broker/transfer/metrics.ts";
 import { transferRoutes } from "../../src/broker/transfer/routes.ts";
 import { type End, Transfers } from "../../src/broker/transfer/transfers.ts";
+import { brokerOptions } from "../../src/config/broker.ts";
+import { defaultsOf } from "../../src/config/group.ts";
 import { Drain } from "../../src/lib/drain.ts";
 import { TrustedProxies } from "../../src/lib/http.ts";
 import type { Logger } from "../../src/lib/log.ts";
@@ -14,6 +16,10 @@ import { Call, type CallInit } from "./call.ts";
 import { TestClock } from "./clock.ts";
 import { eventually } from "./until.ts";
 import { API_KEY, CLIENT_KEY, type LogLine } from "./world.ts";
+
+const { transferTtlMs, transferIdleMs, transferMaxChannels } = defaultsOf(brokerOptions);
+/** What holds where no operator says otherwise. */
+export const LIMITS: TransferLimits = { ttlMs: transferTtlMs, idleMs: transferIdleMs, channels: transferMaxChannels };
 
 export const KEY = { Authorization: `Bearer ${API_KEY}` };
 
@@ -47,7 +53,7 @@ export class TransferWorld {
       drain,
       log,
       metrics,
-      limits: { ...TRANSFER_LIMITS, ...limits },
+      limits: { ...LIMITS, ...limits },
       authorize: anyDoor(doors.api, doors.client),
     });
     const app = mount(transferRoutes(this.transfers), {

@@ -214,10 +214,10 @@ export class World {
   #tellOfSeats(): void {
     const { pool } = this;
     const { drain } = this.broker;
-    const enter = drain.enter.bind(drain);
-    drain.enter = () => {
+    const join = drain.join.bind(drain);
+    drain.join = () => {
       setImmediate(() => this.#changes.notify());
-      const leave = enter();
+      const leave = join();
       return () => {
         leave();
         this.#changes.notify();

@@ -1,9 +1,17 @@
-import type { Database } from "bun:sqlite";
 import { NfrxError } from "../../lib/errors.ts";
+import type { JobsDatabase } from "./database.ts";
 
 interface Write {
   run(): void;
   settle(failed?: NfrxError): void;
+}
+
+/** Who hears of transactions, after what is in them has been answered. */
+export interface BatchWatcher {
+  /** One is on disk. */
+  written(): void;
+  /** One was taken back, whole, because of `cause`. */
+  undone(cause: unknown): void;
 }
 
 /**
@@ -17,9 +25,8 @@ export class Batches {
   #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(
-    private readonly db: Database,
-    /** Called when a transaction was taken back, for what was noted beside it. */
-    private readonly onUndone: () => void,
+    private readonly db: Pick<JobsDatabase, "transact">,
+    private readonly watcher: BatchWatcher,
   ) {}
 
   /**
@@ -59,17 +66,19 @@ export class Batches {
     const writes = this.#writes;
     this.#writes = [];
     this.#planned = false;
-    let failed: NfrxError | undefined;
+    let undone: { cause: unknown } | undefined;
     try {
-      this.db.run("BEGIN IMMEDIATE");
-      for (const write of writes) write.run();
-      this.db.run("COMMIT");
+      this.db.transact(() => {
+        for (const write of writes) write.run();
+      });
     } catch (cause) {
-      failed = new NfrxError("overloaded", "the jobs queue cannot be written", { retryAfterSeconds: 10, cause });
-      if (this.db.inTransaction) this.db.run("ROLLBACK");
-      this.onUndone();
+      undone = { cause };
     }
+    const failed =
+      undone && new NfrxError("overloaded", "the jobs queue cannot be written", { retryAfterSeconds: 10, ...undone });
     for (const write of writes) write.settle(failed);
+    if (undone === undefined) this.watcher.written();
+    else this.watcher.undone(undone.cause);
     this.#idle?.resolve();
   }
 }

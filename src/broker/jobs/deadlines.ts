@@ -1,6 +1,9 @@
 import type { Clock, Timer } from "../../lib/time.ts";
 
-/** Deadlines by name, with one timer for all of them. */
+/** Deadlines that are looked at in a millisecond; the timer leaves so much time between two looks that they stay a part of it. */
+const LOOK_PER_MS = 1000;
+
+/** Deadlines by name, with one timer for all of them, which is a little late when they are many. */
 export class Deadlines {
   readonly #due = new Map<string, number>();
   #timer: Timer | undefined;
@@ -53,7 +56,7 @@ export class Deadlines {
       else if (at < first) first = at;
     }
     for (const name of due) this.#due.delete(name);
-    if (first !== Number.POSITIVE_INFINITY) this.#arm(first);
+    if (first !== Number.POSITIVE_INFINITY) this.#arm(Math.max(first, now + Math.floor(this.#due.size / LOOK_PER_MS)));
     for (const name of due) this.onDue(name);
   }
 }

@@ -34,11 +34,11 @@ export function eventText(event: JobEvent, id: number | string = event.id, posit
 
 export type Listener = (event: JobEvent) => void;
 
-/** Roughly what keeping a job's state costs; its metadata comes on top. */
+/** Roughly what keeping a job's state costs; what workers and clients say of it comes on top. */
 const STATE_BYTES = 1024;
 
 interface Log {
-  events: JobEvent[];
+  events: { readonly event: JobEvent; readonly bytes: number }[];
   bytes: number;
 }
 
@@ -63,7 +63,7 @@ export class JobEvents {
   /** Tells what is newer than what was told of the job before: a store may answer out of order, and an end is the end. */
   tell(events: readonly JobEvent[]): void {
     for (const event of events) {
-      if (event.id <= (this.#logs.get(event.job.id)?.events.at(-1)?.id ?? 0)) continue;
+      if (event.id <= (this.#logs.get(event.job.id)?.events.at(-1)?.event.id ?? 0)) continue;
       this.#keep(event);
       for (const listener of this.#listeners.get(event.job.id) ?? []) listener(event);
     }
@@ -83,8 +83,8 @@ export class JobEvents {
 
   /** The events after the one with this number, when all of them are still known. */
   since(id: string, last: number): JobEvent[] | undefined {
-    const events = this.#logs.get(id)?.events ?? [];
-    const first = events[0];
+    const events = (this.#logs.get(id)?.events ?? []).map(({ event }) => event);
+    const [first] = events;
     return first !== undefined && first.id <= last + 1 ? events.filter(event => event.id > last) : undefined;
   }
 
@@ -98,9 +98,10 @@ export class JobEvents {
   #keep(event: JobEvent): void {
     const { id } = event.job;
     const log = this.#logs.get(id) ?? { events: [], bytes: 0 };
-    log.events.push(event);
+    const bytes = cost(event);
+    log.events.push({ event, bytes });
     const shifted = log.events.length > JOB_LOG_EVENTS ? log.events.shift() : undefined;
-    const grown = cost(event) - (shifted === undefined ? 0 : cost(shifted));
+    const grown = bytes - (shifted?.bytes ?? 0);
     log.bytes += grown;
     this.#bytes += grown;
     // Put at the end again.
@@ -114,5 +115,6 @@ export class JobEvents {
 }
 
 function cost({ job }: JobEvent): number {
-  return STATE_BYTES + job.metadata.length;
+  const { metadata, progress, error, transfers } = job;
+  return STATE_BYTES + metadata.length + JSON.stringify([progress, error, transfers]).length;
 }

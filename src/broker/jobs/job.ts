@@ -78,7 +78,7 @@ export function isTerminal(status: JobStatus): boolean {
 }
 
 /** True while a worker has it. */
-export function isHeld({ status }: Job): boolean {
+export function isHeld({ status }: Pick<Job, "status">): boolean {
   return status !== "queued" && !isTerminal(status);
 }
 

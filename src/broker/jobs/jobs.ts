@@ -1,4 +1,5 @@
 import type { Drain } from "../../lib/drain.ts";
+import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
@@ -10,7 +11,7 @@ import { JobMetrics, type JobTally } from "./metrics.ts";
 import { JobRoutes } from "./routes.ts";
 import { JobService, type JobSettings } from "./service.ts";
 import { jobsState } from "./state.ts";
-import type { JobStore } from "./store.ts";
+import type { JobStore, StoreWatcher } from "./store.ts";
 
 export interface JobsOptions {
   readonly store: JobStore;
@@ -49,6 +50,8 @@ export class Jobs {
     gauge("nfrx_jobs_event_bytes", "Bytes of events kept for clients that come back.", () => events.bytes);
     // What waits for a job would wait in vain, and hold its worker here.
     drain.onBegin(() => void claimers.close());
+    // What a worker has goes on, here, until it ends.
+    options.store.watch({ held: drain.level(), ...this.#troubles() });
   }
 
   /** How many have ended since the process began, and how long they took. */
@@ -62,8 +65,25 @@ export class Jobs {
     return jobsState(store, this.#activity, this.#metrics.tally, clock);
   }
 
-  /** Ends when everything that was acknowledged is kept. */
-  close(): Promise<void> {
-    return this.service.close();
+  /** Ends when everything that was acknowledged is kept, as far as the store does that. */
+  async close(): Promise<void> {
+    const { store, log } = this.options;
+    const left = await store.live().catch(() => []);
+    await this.service.close();
+    const fields = { jobs: left.length };
+    if (left.length === 0) return;
+    if (store.durable) log.info(fields, "jobs that have not ended wait for the next start");
+    else log.warn(fields, "jobs that had not ended are lost: they were kept in memory");
+  }
+
+  #troubles(): StoreWatcher {
+    const { log } = this.options;
+    return {
+      failed: (cause, first) => {
+        this.#metrics.storeFailed();
+        if (first) log.error({ cause: messageOf(cause) }, "jobs cannot be written and are refused");
+      },
+      recovered: () => log.info({}, "jobs can be written again"),
+    };
   }
 }

@@ -4,6 +4,8 @@
 export const JOB_BODY_BYTES = 1024 * 1024;
 /** Bytes of a job's metadata, of its progress, or of a transfer's properties at most, each as JSON. */
 export const JOB_JSON_BYTES = 64 * 1024;
+/** Levels of objects and lists in each of them; to write thousands of levels takes seconds. */
+export const JOB_JSON_LEVELS = 100;
 /** Bytes of the properties of all transfers of one job together. */
 export const JOB_PROPERTIES_BYTES = 256 * 1024;
 /** Transfers of one job that are known by their keys at once. */
@@ -22,8 +24,8 @@ export const CLAIM_WAIT_MAX_SECONDS = 600;
 export const CLAIMERS_MAX = 4096;
 /** Streams of job events that are open at once; more are answered with 503. */
 export const JOB_LISTENERS_MAX = 10_000;
-/** Events that may wait for a client that does not read; beyond them its stream is cut, and it resumes with Last-Event-ID. */
-export const JOB_UNREAD_MAX = 256;
+/** Bytes of events that may wait for a client that does not read; when more come its stream is cut, and it resumes with Last-Event-ID. */
+export const JOB_UNREAD_BYTES = 1024 * 1024;
 /** Events of one job that are kept for clients that resume. */
 export const JOB_LOG_EVENTS = 64;
 /** Bytes of kept events, all jobs together; the jobs that were silent longest go first. */

@@ -52,6 +52,7 @@ export class JobMetrics {
   readonly #claimed: Counter;
   readonly #requeued: Counter<"reason">;
   readonly #ended: Counter<"status" | "error_code">;
+  readonly #storeFailures: Counter;
   readonly #wait: Histogram;
   readonly #service: Histogram<"status">;
 
@@ -63,6 +64,7 @@ export class JobMetrics {
     this.#claimed = counter("nfrx_jobs_claimed_total", "Jobs handed to workers.", []);
     this.#requeued = counter("nfrx_jobs_requeued_total", "Jobs that went back to the queue, by reason.", ["reason"]);
     this.#ended = counter("nfrx_jobs_ended_total", "Jobs that ended.", ["status", "error_code"]);
+    this.#storeFailures = counter("nfrx_jobs_store_failures_total", "Writes of the jobs store that failed.", []);
     this.#wait = new Histogram({
       name: "nfrx_jobs_queue_seconds",
       help: "Time from a job's creation to its claim.",
@@ -91,6 +93,10 @@ export class JobMetrics {
 
   requeued(reason: "lapsed" | "undelivered"): void {
     this.#requeued.inc({ reason });
+  }
+
+  storeFailed(): void {
+    this.#storeFailures.inc();
   }
 
   ended({ status, error, claim, createdAt, endedAt = createdAt }: Job): void {

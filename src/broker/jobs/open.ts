@@ -1,8 +1,10 @@
 // Which store the jobs are kept in.
+import { SQLiteError } from "bun:sqlite";
 import { defaultJobsFile } from "../../config/paths.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
+import { ForeignFileError, MEMORY_PATH } from "./database.ts";
 import { SqliteStore, type StoreLimits } from "./sqlite.ts";
 import type { JobStore } from "./store.ts";
 
@@ -11,16 +13,34 @@ export const MEMORY = "memory";
 
 /**
  * Opens the store that JOBS_STORE names: `memory`, or a file. Unset it is a file in the state directory, and memory, with a
- * warning, where that cannot be used. Throws when a file that was named cannot be used.
+ * warning, where there can be none or another process has it. Throws when a file that was named cannot be used, and when
+ * any that is there is damaged, of a newer version or somebody else's: what was acknowledged may be in it.
  */
 export function openStore(named: string, clock: Clock, limits: StoreLimits, log: Logger): JobStore {
-  if (named === MEMORY) return new SqliteStore(":memory:", clock, limits);
+  if (named === MEMORY) return new SqliteStore(MEMORY_PATH, clock, limits);
   const path = named || defaultJobsFile({ platform: process.platform, env: process.env });
   try {
     return new SqliteStore(path, clock, limits);
   } catch (error) {
-    if (named !== "") throw new Error(`JOBS_STORE: ${path} cannot be used: ${messageOf(error)}`, { cause: error });
-    log.warn({ path, cause: messageOf(error) }, "jobs are kept in memory and end with this process: set JOBS_STORE");
-    return new SqliteStore(":memory:", clock, limits);
+    const cause = reasonOf(error);
+    if (named !== "" || isThere(error)) {
+      const way = named === "" ? "move it away, or set JOBS_STORE" : "";
+      throw new Error(`JOBS_STORE: ${path} cannot be used: ${cause}${way && `; ${way}`}`, { cause: error });
+    }
+    log.warn({ path, cause }, "jobs are kept in memory and end with this process: set JOBS_STORE");
+    return new SqliteStore(MEMORY_PATH, clock, limits);
   }
+}
+
+function reasonOf(error: unknown): string {
+  return codeOf(error).startsWith("SQLITE_BUSY") ? "another process uses it" : messageOf(error);
+}
+
+/** True for a file that is there, and that a store in memory would only hide. */
+function isThere(error: unknown): boolean {
+  return error instanceof ForeignFileError || /^SQLITE_(?:CORRUPT|NOTADB)/.test(codeOf(error));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof SQLiteError ? (error.code ?? "") : "";
 }

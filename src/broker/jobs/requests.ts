@@ -9,6 +9,7 @@ import {
   IDEMPOTENCY_KEY_MAX,
   JOB_ERROR_MAX,
   JOB_JSON_BYTES,
+  JOB_JSON_LEVELS,
   JOB_LIST_DEFAULT,
   JOB_LIST_MAX,
   JOB_NAME_MAX,
@@ -173,6 +174,7 @@ function checked<T>(param: string, schema: z.ZodType<T>, value: unknown): T {
 }
 
 function bounded(param: string, value: JsonObject): string {
+  if (isDeeper(value, JOB_JSON_LEVELS)) throw invalid(param, `has more than ${JOB_JSON_LEVELS} levels`);
   const text = JSON.stringify(value);
   if (Buffer.byteLength(text) > JOB_JSON_BYTES)
     throw new NfrxError("too_large", `${param} is larger than ${JOB_JSON_BYTES} bytes`, { param });
@@ -185,6 +187,12 @@ function proofOf(body: { claim_id?: string | null | undefined; worker_id?: strin
 
 function invalid(param: string, problem: string): NfrxError {
   return new NfrxError("invalid_request", `${param || "the body"}: ${problem}`, param ? { param } : {});
+}
+
+/** True when a value of JSON has more levels of objects and lists than these. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some(inner => isDeeper(inner, levels - 1));
 }
 
 function isObject(value: unknown): boolean {

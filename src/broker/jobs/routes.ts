@@ -1,10 +1,15 @@
 // The jobs queue over HTTP.
 import type { Drain } from "../../lib/drain.ts";
-import { toNfrxError } from "../../lib/errors.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { requestIdOf } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Door, fingerprint } from "../auth.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import { reportRefusal } from "../observe/refusals.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { errorResponse } from "../proxy/errors.ts";
+import { refuseUpload } from "../proxy/refuse.ts";
 import type { WorkerActivity } from "./activity.ts";
 import type { Channels } from "./channels.ts";
 import { eventText, type JobEvent, transferEvents } from "./events.ts";
@@ -25,6 +30,8 @@ export interface JobRoutesOptions {
   readonly bodies: BodyLimits;
   readonly drain: Drain;
   readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: BrokerMetrics;
   /** How long a stream of events stays open behind the job's last status. */
   readonly closeDelayMs: number;
 }
@@ -40,52 +47,56 @@ export interface Call {
 }
 
 export class JobRoutes {
+  readonly #streams = new Set<EventStream>();
+
   constructor(private readonly options: JobRoutesOptions) {}
 
-  create({ request, peer }: Call): Promise<Response> {
+  create(call: Call): Promise<Response> {
     const { service, api, bodies, drain } = this.options;
-    return this.#answer(api, request, peer, async () => {
-      const leave = drain.enter();
-      try {
-        const wanted = await requests.readCreate(request, bodies);
-        const idempotency = requests.idempotencyOf(request.headers, wanted);
-        const { job, added } = await service.create({ ...wanted, owner: this.#owner(request), idempotency });
-        const headers = added ? {} : { "idempotent-replayed": "true" };
-        return Response.json({ job_id: job.id, status: job.status }, { headers });
-      } finally {
-        leave();
-      }
+    const { request } = call;
+    return this.#counted(api, call, async () => {
+      drain.enter()();
+      const wanted = await requests.readCreate(request, bodies);
+      const idempotency = requests.idempotencyOf(request.headers, wanted);
+      const { job, added } = await service.create({ ...wanted, owner: this.#owner(request), idempotency });
+      const headers = added ? {} : { "idempotent-replayed": "true" };
+      return Response.json({ job_id: job.id, status: job.status }, { headers });
     });
   }
 
-  list({ request, peer }: Call): Promise<Response> {
+  list(call: Call): Promise<Response> {
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    const { request } = call;
+    return this.#answer(api, call, async () => {
       const query = requests.listOf(new URL(request.url).searchParams);
       const jobs = await service.list({ ...query, owner: this.#owner(request) });
       return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
     });
   }
 
-  get({ request, peer, id }: Call): Promise<Response> {
+  get(call: Call): Promise<Response> {
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    const { id } = call;
+    return this.#answer(api, call, async () => {
       const { job, position } = await service.get(id);
       return json(viewText(job, position));
     });
   }
 
-  cancel({ request, peer, id }: Call): Promise<Response> {
+  cancel(call: Call): Promise<Response> {
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    const { id } = call;
+    return this.#counted(api, call, async () => {
       const { status } = await service.cancel(id);
       return Response.json({ status });
     });
   }
 
-  events({ request, peer, id, patience }: Call): Promise<Response> {
-    const { service, api, clock } = this.options;
-    return this.#answer(api, request, peer, async () => {
+  events(call: Call): Promise<Response> {
+    const { service, api } = this.options;
+    const { request, id, patience } = call;
+    return this.#answer(api, call, async () => {
+      requireGet(request);
       // An id that is nobody's is not listened to.
       await service.get(id);
       let tell = (event: JobEvent): void => void early.push(event);
@@ -100,7 +111,7 @@ export class JobRoutes {
           return new Response(null, { status: 204 });
         }
         patience();
-        const stream = new EventStream(clock, request.signal);
+        const stream = this.#open(request);
         if (stream.ended.aborted) end();
         else stream.ended.addEventListener("abort", end, { once: true });
         tell = event => this.#tell(stream, event);
@@ -115,9 +126,10 @@ export class JobRoutes {
     });
   }
 
-  claim({ request, peer, patience }: Call): Promise<Response> {
+  claim(call: Call): Promise<Response> {
     const { service, client, bodies, clock, activity, drain } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    const { request, patience } = call;
+    return this.#answer(client, call, async () => {
       const { claimer, waitMs } = await requests.readClaim(request, bodies);
       drain.enter()();
       activity.saw(claimer, "poll");
@@ -141,13 +153,15 @@ export class JobRoutes {
   }
 
   /** A worker's stream: it claims a job whenever the worker has taken the one before. */
-  stream({ request, peer, patience }: Call): Promise<Response> {
-    const { client, clock, activity, drain } = this.options;
-    return this.#answer(client, request, peer, async () => {
+  stream(call: Call): Promise<Response> {
+    const { client, activity, drain } = this.options;
+    const { request, patience } = call;
+    return this.#answer(client, call, async () => {
+      requireGet(request);
       const claimer = requests.claimerOf(new URL(request.url).searchParams);
       drain.enter()();
       patience();
-      const stream = new EventStream(clock, request.signal);
+      const stream = this.#open(request);
       // So that the worker sees that it is open.
       stream.send(": keep-alive\n\n");
       const closed = activity.streams(claimer);
@@ -167,26 +181,43 @@ export class JobRoutes {
     return this.#transfer(call, "result");
   }
 
-  status({ request, peer, id }: Call): Promise<Response> {
+  status(call: Call): Promise<Response> {
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    const { request, id } = call;
+    return this.#counted(client, call, async () => {
       const { by, news } = await requests.readReport(request, bodies);
       const { status } = await service.report(id, by, news);
       return Response.json({ status });
     });
   }
 
-  heartbeat({ request, peer, id }: Call): Promise<Response> {
+  heartbeat(call: Call): Promise<Response> {
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    const { request, id } = call;
+    return this.#counted(client, call, async () => {
       const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
       return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
     });
   }
 
-  #transfer({ request, peer, id }: Call, role: JobTransfer["role"]): Promise<Response> {
+  /** Ends every stream behind what has been written to it, and lets that leave. */
+  async close(): Promise<void> {
+    for (const stream of [...this.#streams]) stream.close();
+    await turn();
+  }
+
+  #open({ signal }: Request): EventStream {
+    const stream = new EventStream(this.options.clock, signal);
+    if (stream.ended.aborted) return stream;
+    this.#streams.add(stream);
+    stream.ended.addEventListener("abort", () => this.#streams.delete(stream), { once: true });
+    return stream;
+  }
+
+  #transfer(call: Call, role: JobTransfer["role"]): Promise<Response> {
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    const { request, id } = call;
+    return this.#counted(client, call, async () => {
       const { by, wanted } = await requests.readTransfer(request, bodies, role);
       return Response.json(transferAnswer(await service.transfer(id, by, wanted)));
     });
@@ -194,19 +225,20 @@ export class JobRoutes {
 
   async #feed(stream: EventStream, claimer: Claimer): Promise<void> {
     const { service, activity } = this.options;
-    let last: Job | undefined;
+    let leave = (): void => {};
+    stream.ended.addEventListener("abort", () => leave(), { once: true });
     while (!stream.ended.aborted) {
-      const job = await service
-        .claim(claimer, leave => stream.ended.addEventListener("abort", leave, { once: true }))
-        .catch(() => undefined);
-      if (job === undefined) break;
-      if (!(await this.#reaches(job, stream.ended))) return;
-      last = job;
+      const waiting = service.claim(claimer, so => {
+        leave = so;
+      });
+      const job = await waiting.catch(() => undefined);
+      if (job === undefined || !(await this.#reaches(job, stream.ended))) return;
       stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
       activity.saw(claimer, "stream", job);
       await stream.drained();
+      // The worker has not taken it; what comes behind it, it may leave unread.
+      if (stream.unread > 0) return this.#giveBack(job);
     }
-    if (last !== undefined && stream.ended.aborted && stream.unread > 0) await this.#giveBack(last);
   }
 
   /** False when the worker's connection has ended before the claim could be written to it; the job then goes back. */
@@ -257,18 +289,39 @@ export class JobRoutes {
     return api.open || api.carrierOf(headers) === undefined ? "-" : fingerprint(headers);
   }
 
-  async #answer(door: Door, request: Request, peer: () => string, work: () => Promise<Response>): Promise<Response> {
+  /** An answer that a shutdown waits for. */
+  #counted(door: Door, call: Call, work: () => Promise<Response>): Promise<Response> {
+    return this.#answer(door, call, async () => {
+      const leave = this.options.drain.join();
+      try {
+        return await work();
+      } finally {
+        leave();
+      }
+    });
+  }
+
+  async #answer(door: Door, { request, peer }: Call, work: () => Promise<Response>): Promise<Response> {
+    const requestId = requestIdOf(request.headers);
     try {
       door.check(request.headers, peer);
-      return await work();
+      const response = await work();
+      response.headers.set("x-request-id", requestId);
+      return response;
     } catch (thrown) {
       const error = toNfrxError(thrown);
-      if (error.code === "internal") throw thrown;
+      reportRefusal(this.options, error, { request_id: requestId });
       // The API has one word for a state that is not there and for one that cannot be.
       const word = error.code === "unknown_state" ? "invalid_state" : error.code;
-      return errorResponse(error, "plain", undefined, { error: word, message: error.message });
+      const answer = errorResponse(error, "plain", requestId, { error: word, message: error.message });
+      return refuseUpload(answer, request, this.options.clock);
     }
   }
+}
+
+/** Elysia asks for HEAD, too; to look must neither claim a job nor keep one alive. */
+function requireGet({ method }: Request): void {
+  if (method !== "GET") throw new NfrxError("method_not_allowed", `${method} is not for streams`);
 }
 
 function json(text: string): Response {

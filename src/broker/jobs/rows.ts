@@ -1,6 +1,6 @@
 // A job as a row of SQLite: what is looked for in columns, the rest as JSON.
 import type { Claim, Job, JobError, JobTransfer, JsonObject } from "./job.ts";
-import { isStatus } from "./job.ts";
+import { isHeld, isStatus, STATUSES } from "./job.ts";
 import type { Draft } from "./store.ts";
 
 export type Value = string | number | null;
@@ -106,8 +106,20 @@ export function decode(row: Row): Job {
   };
 }
 
+const WITH_A_WORKER = `status IN (${STATUSES.filter(status => isHeld({ status }))
+  .map(status => `'${status}'`)
+  .join()})`;
+
 /** The jobs that a worker has; without their metadata. */
-export const HELD = "SELECT * FROM jobs WHERE ended_at IS NULL AND status <> 'queued'";
+export const HELD = `SELECT * FROM jobs WHERE ${WITH_A_WORKER}`;
+
+export const OLDEST_CLAIMED = `SELECT min(claimed_at) AS n FROM jobs WHERE ${WITH_A_WORKER}`;
+
+/** The first in line was created first. */
+export const OLDEST_QUEUED = "SELECT created_at AS n FROM jobs WHERE status = 'queued' ORDER BY seq LIMIT 1";
+
+/** How many are queued; conditions follow. Left alone, SQLite looks at each of their rows instead of at the index. */
+export const QUEUED = "SELECT count(*) AS n FROM jobs INDEXED BY place WHERE status = 'queued'";
 
 export const OLDEST_ENDED = "SELECT id, seq, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
 

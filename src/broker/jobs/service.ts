@@ -68,7 +68,7 @@ export class JobService {
       });
     });
     // The store tells of it again when this does not succeed.
-    store.onLapse((id, claimId) => void this.#lapse(id, claimId).catch(() => {}));
+    store.watch({ lapsed: (id, claimId) => void this.#lapse(id, claimId).catch(() => {}) });
     this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
   }
 

@@ -1,27 +1,25 @@
 // Jobs in SQLite: in a file that outlives the process, or in memory.
-import { Database, type Statement } from "bun:sqlite";
-import { chmodSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import { Batches } from "./batches.ts";
-import { Deadlines } from "./deadlines.ts";
-import { type Claim, type Claimer, isHeld, type Job, type JobStatus, STATUSES } from "./job.ts";
+import { JobsDatabase, MEMORY_PATH } from "./database.ts";
+import { type Claim, type Claimer, type Job, type JobStatus, STATUSES } from "./job.ts";
+import { Leases } from "./leases.ts";
 import { judge } from "./machine.ts";
 import {
   decode,
   encode,
   HELD,
   isBefore,
+  OLDEST_CLAIMED,
   OLDEST_ENDED,
+  OLDEST_QUEUED,
+  QUEUED,
   type Row,
-  SCHEMA,
-  SCHEMA_VERSION,
   USED_BYTES,
-  type Value,
   WHOLE,
 } from "./rows.ts";
-import type { Draft, JobQuery, JobStore, StoreOverview } from "./store.ts";
+import type { Draft, JobQuery, JobStore, StoreOverview, StoreWatcher } from "./store.ts";
 
 /** How much a store holds. */
 export interface StoreLimits {
@@ -31,22 +29,20 @@ export interface StoreLimits {
   maxBytes: number;
 }
 
-/** Milliseconds to wait for a file that a process which is just ending still holds. */
-const BUSY_MS = 2000;
-/** Milliseconds after which a lapsed lease that is still there is told of again, or the length of the lease. */
-const AGAIN_MS = 10_000;
 /** Ended jobs that go at once when there is no room for a new one. */
 const ROOM_BATCH = 100;
 
 /** Keeps jobs in a file that belongs to one process, and is written before anything is answered; or in memory. */
 export class SqliteStore implements JobStore {
-  readonly #db: Database;
-  readonly #leases: Deadlines;
-  readonly #holders = new Map<string, Claim>();
-  readonly #prepared = new Map<string, Statement<Row, Value[]>>();
+  readonly durable: boolean;
+  readonly #db: JobsDatabase;
+  readonly #leases: Leases;
   readonly #batches: Batches;
+  readonly #watchers: StoreWatcher[] = [];
   #jobs = 0;
-  #lapsed: (id: string, claimId: string) => void = () => {};
+  /** What the watchers know. */
+  #held = 0;
+  #failing = false;
 
   /** Opens the file, or memory for ":memory:". Throws when it cannot be used, or another process uses it. */
   constructor(
@@ -54,48 +50,48 @@ export class SqliteStore implements JobStore {
     clock: Clock,
     private readonly limits: StoreLimits,
   ) {
-    if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    this.#db = new Database(path, { create: true, strict: true });
+    this.durable = path !== MEMORY_PATH;
+    this.#db = new JobsDatabase(path);
+    this.#leases = new Leases(clock, (id, claimId) => this.#tell(watcher => watcher.lapsed?.(id, claimId)));
+    this.#batches = new Batches(this.#db, { written: () => this.#written(), undone: cause => this.#undone(cause) });
     try {
-      this.#prepare(path);
+      // Nobody could renew a lease while this process was not there: all of them begin anew.
+      this.#reread();
     } catch (error) {
+      this.#leases.close();
       this.#db.close();
       throw error;
     }
-    this.#leases = new Deadlines(clock, id => {
-      const claim = this.#holders.get(id);
-      if (claim === undefined) return;
-      // Told again should nothing come of it.
-      this.#leases.set(id, Math.min(claim.leaseMs, AGAIN_MS));
-      this.#lapsed(id, claim.id);
-    });
-    this.#batches = new Batches(this.#db, () => this.#reread());
-    // Nobody could renew a lease while this process was not there: all of them begin anew.
-    this.#reread();
+  }
+
+  watch(watcher: StoreWatcher): void {
+    this.#watchers.push(watcher);
+    watcher.held?.(this.#held);
   }
 
   async add(draft: Draft): Promise<{ job: Job; added: boolean }> {
     return this.#batches.write(() => {
       const { owner, idempotency, metadata } = draft;
       if (idempotency !== undefined) {
-        const [row] = this.#all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
+        const [row] = this.#db.all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
         if (row !== undefined) return { job: decode(row), added: false };
       }
       this.#requireRoom();
       const values = encode(draft);
       const columns = Object.keys(values);
-      const { lastInsertRowid } = this.#statement(
+      const { lastInsertRowid } = this.#db.change(
         `INSERT INTO jobs (${columns.join()}) VALUES (${columns.map(() => "?").join()})`,
-      ).run(...Object.values(values));
+        ...Object.values(values),
+      );
       const seq = Number(lastInsertRowid);
-      if (metadata !== "") this.#statement("INSERT INTO metadata (seq, json) VALUES (?, ?)").run(seq, metadata);
+      if (metadata !== "") this.#db.change("INSERT INTO metadata (seq, json) VALUES (?, ?)", seq, metadata);
       this.#jobs++;
       return { job: { ...draft, seq }, added: true };
     });
   }
 
   async get(id: string): Promise<Job | undefined> {
-    const [row] = this.#all(`${WHOLE} WHERE id = ?`, id);
+    const [row] = this.#db.all(`${WHOLE} WHERE id = ?`, id);
     return row && decode(row);
   }
 
@@ -112,24 +108,13 @@ export class SqliteStore implements JobStore {
   }
 
   async renew(id: string, claimId: string): Promise<boolean> {
-    const claim = this.#holders.get(id);
-    if (claim?.id !== claimId) return false;
-    this.#leases.set(id, claim.leaseMs);
-    return true;
+    return this.#leases.renew(id, claimId);
   }
 
-  onLapse(tell: (id: string, claimId: string) => void): void {
-    this.#lapsed = tell;
-  }
-
-  async position(job: Job): Promise<number> {
-    const before = "priority > ? OR (priority = ? AND seq <= ?)";
-    return this.#number(
-      `SELECT count(*) AS n FROM jobs WHERE status = 'queued' AND (${before})`,
-      job.priority,
-      job.priority,
-      job.seq,
-    );
+  async position({ priority, seq }: Job): Promise<number> {
+    const before = `${QUEUED} AND priority > ?`;
+    const among = `${QUEUED} AND priority = ? AND seq <= ?`;
+    return this.#db.number(before, priority) + this.#db.number(among, priority, seq);
   }
 
   async list({ owner, statuses, type, limit }: JobQuery): Promise<Job[]> {
@@ -139,63 +124,46 @@ export class SqliteStore implements JobStore {
       ...(type === undefined ? [] : ["type = ?"]),
     ].join(" AND ");
     const values = [owner, ...statuses, ...(type === undefined ? [] : [type])];
-    return this.#all(`${WHOLE} WHERE ${wanted} ORDER BY seq DESC LIMIT ?`, ...values, limit).map(decode);
+    return this.#db.all(`${WHOLE} WHERE ${wanted} ORDER BY seq DESC LIMIT ?`, ...values, limit).map(decode);
   }
 
   async live(): Promise<string[]> {
-    return this.#all("SELECT id FROM jobs WHERE ended_at IS NULL").map(({ id }) => String(id));
+    return this.#db.all("SELECT id FROM jobs WHERE ended_at IS NULL").map(({ id }) => String(id));
   }
 
   async overview(recent: number): Promise<StoreOverview> {
     const counts = { ...NONE };
-    for (const row of this.#all("SELECT status, count(*) AS n FROM jobs GROUP BY status")) {
+    for (const row of this.#db.all("SELECT status, count(*) AS n FROM jobs GROUP BY status")) {
       const status = STATUSES.find(word => word === row["status"]);
       if (status !== undefined) counts[status] = Number(row["n"]);
     }
-    const time = (sql: string): number | undefined => this.#number(sql) || undefined;
     return {
       counts,
-      oldestQueuedAt: time("SELECT min(created_at) AS n FROM jobs WHERE status = 'queued'"),
-      oldestClaimedAt: time("SELECT min(claimed_at) AS n FROM jobs WHERE ended_at IS NULL AND status <> 'queued'"),
-      recent: this.#all(`${WHOLE} ORDER BY seq DESC LIMIT ?`, recent).map(decode),
+      oldestQueuedAt: this.#db.number(OLDEST_QUEUED) || undefined,
+      oldestClaimedAt: this.#db.number(OLDEST_CLAIMED) || undefined,
+      recent: this.#db.all(`${WHOLE} ORDER BY seq DESC LIMIT ?`, recent).map(decode),
     };
   }
 
   async forget(endedBefore: number, keep: number, limit: number): Promise<string[]> {
     return this.#batches.write(() => {
-      const ended = this.#number("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL");
-      const rows = this.#all(OLDEST_ENDED, limit).filter(
-        (row, at) => at < ended - keep || Number(row["ended_at"]) < endedBefore,
-      );
+      const ended = this.#db.number("SELECT count(*) AS n FROM jobs WHERE ended_at IS NOT NULL");
+      const rows = this.#db
+        .all(OLDEST_ENDED, limit)
+        .filter((row, at) => at < ended - keep || Number(row["ended_at"]) < endedBefore);
       this.#delete(rows);
       return rows.map(({ id }) => String(id));
     });
   }
 
   async firstEnd(): Promise<number | undefined> {
-    return this.#number("SELECT min(ended_at) AS n FROM jobs WHERE ended_at IS NOT NULL") || undefined;
+    return this.#db.number("SELECT min(ended_at) AS n FROM jobs WHERE ended_at IS NOT NULL") || undefined;
   }
 
   async close(): Promise<void> {
     this.#leases.close();
     await this.#batches.close();
-    for (const statement of this.#prepared.values()) statement.finalize();
     this.#db.close();
-  }
-
-  #prepare(path: string): void {
-    this.#db.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
-    this.#db.run("PRAGMA locking_mode = EXCLUSIVE");
-    this.#db.run("PRAGMA journal_mode = WAL");
-    this.#db.run("PRAGMA synchronous = FULL");
-    // The lock is taken by the first write.
-    this.#db.run("BEGIN IMMEDIATE");
-    const version = this.#number("SELECT user_version AS n FROM pragma_user_version");
-    if (version > SCHEMA_VERSION) throw new Error(`${path} was written by a newer version of nfrx`);
-    if (version === 0) for (const statement of SCHEMA) this.#db.run(statement);
-    this.#db.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-    this.#db.run("COMMIT");
-    if (path !== ":memory:" && process.platform !== "win32") chmodSync(path, 0o600);
   }
 
   /** The first job in line that suits, looked up in each line that the claimer may take from. */
@@ -207,47 +175,37 @@ export class SqliteStore implements JobStore {
       for (const group of new Set(["", workerGroup])) {
         const rows =
           types.length === 0
-            ? this.#all(`SELECT seq, priority FROM jobs WHERE ${lines} ${order}`, worker, group)
+            ? this.#db.all(`SELECT seq, priority FROM jobs WHERE ${lines} ${order}`, worker, group)
             : types.flatMap(type =>
-                this.#all(`SELECT seq, priority FROM jobs WHERE ${lines} AND type = ? ${order}`, worker, group, type),
+                this.#db.all(
+                  `SELECT seq, priority FROM jobs WHERE ${lines} AND type = ? ${order}`,
+                  worker,
+                  group,
+                  type,
+                ),
               );
         for (const row of rows) if (best === undefined || isBefore(row, best)) best = row;
       }
     }
-    const [row] = best === undefined ? [] : this.#all(`${WHOLE} WHERE jobs.seq = ?`, Number(best["seq"]));
+    const [row] = best === undefined ? [] : this.#db.all(`${WHOLE} WHERE jobs.seq = ?`, Number(best["seq"]));
     return row && decode(row);
   }
 
   #replace(before: Job, after: Job): boolean {
     const values = encode(after);
     const columns = Object.keys(values);
-    const { changes } = this.#statement(
-      `UPDATE jobs SET ${columns.map(column => `${column} = ?`).join()} WHERE seq = ? AND rev = ?`,
-    ).run(...Object.values(values), before.seq, before.rev);
+    const set = columns.map(column => `${column} = ?`).join();
+    const sql = `UPDATE jobs SET ${set} WHERE seq = ? AND rev = ?`;
+    const { changes } = this.#db.change(sql, ...Object.values(values), before.seq, before.rev);
     if (changes === 0) return false;
-    this.#lease(after);
+    this.#leases.changed(after);
     return true;
-  }
-
-  /** Keeps the lease of a job that is held, and of no other. */
-  #lease(job: Job): void {
-    const { id, claim } = job;
-    if (claim === undefined || !isHeld(job)) this.#release(id);
-    else {
-      this.#holders.set(id, claim);
-      this.#leases.set(id, claim.leaseMs);
-    }
-  }
-
-  #release(id: string): void {
-    this.#holders.delete(id);
-    this.#leases.delete(id);
   }
 
   /** Makes room at the cost of jobs that have ended. Throws `overloaded` when there are none left. */
   #requireRoom(): void {
-    while (this.#jobs >= this.limits.maxJobs || this.#number(USED_BYTES) >= this.limits.maxBytes) {
-      const oldest = this.#all(OLDEST_ENDED, ROOM_BATCH);
+    while (this.#jobs >= this.limits.maxJobs || this.#db.number(USED_BYTES) >= this.limits.maxBytes) {
+      const oldest = this.#db.all(OLDEST_ENDED, ROOM_BATCH);
       if (oldest.length === 0) throw new NfrxError("overloaded", "the jobs queue is full", { retryAfterSeconds: 10 });
       this.#delete(oldest);
     }
@@ -255,35 +213,45 @@ export class SqliteStore implements JobStore {
 
   #delete(rows: readonly Row[]): void {
     for (const { seq } of rows) {
-      this.#statement("DELETE FROM metadata WHERE seq = ?").run(Number(seq));
-      this.#statement("DELETE FROM jobs WHERE seq = ?").run(Number(seq));
+      this.#db.change("DELETE FROM metadata WHERE seq = ?", Number(seq));
+      this.#db.change("DELETE FROM jobs WHERE seq = ?", Number(seq));
     }
     this.#jobs -= rows.length;
   }
 
-  /** Reads anew what is noted beside a transaction that was taken back. */
-  #reread(): void {
-    this.#jobs = this.#number("SELECT count(*) AS n FROM jobs");
-    const held = new Map(this.#all(HELD).map(row => [String(row["id"]), decode(row)]));
-    for (const id of this.#holders.keys()) if (!held.has(id)) this.#release(id);
-    for (const [id, job] of held) if (this.#holders.get(id)?.id !== job.claim?.id) this.#lease(job);
+  #written(): void {
+    if (this.#failing) this.#tell(watcher => watcher.recovered?.());
+    this.#failing = false;
+    this.#tellHeld();
   }
 
-  #number(sql: string, ...values: (string | number)[]): number {
-    return Number(this.#all(sql, ...values)[0]?.["n"] ?? 0);
-  }
-
-  #all(sql: string, ...values: (string | number)[]): Row[] {
-    return this.#statement(sql).all(...values);
-  }
-
-  #statement(sql: string): Statement<Row, Value[]> {
-    let statement = this.#prepared.get(sql);
-    if (statement === undefined) {
-      statement = this.#db.prepare<Row, Value[]>(sql);
-      this.#prepared.set(sql, statement);
+  #undone(cause: unknown): void {
+    const first = !this.#failing;
+    this.#failing = true;
+    this.#tell(watcher => watcher.failed?.(cause, first));
+    try {
+      this.#reread();
+      this.#db.reclaim();
+    } catch (error) {
+      this.#tell(watcher => watcher.failed?.(error, false));
     }
-    return statement;
+  }
+
+  /** Reads anew what is noted beside the tables, as after a transaction that was taken back. */
+  #reread(): void {
+    this.#jobs = this.#db.number("SELECT count(*) AS n FROM jobs");
+    this.#leases.settle(this.#db.all(HELD).map(decode));
+    this.#tellHeld();
+  }
+
+  #tellHeld(): void {
+    if (this.#held === this.#leases.size) return;
+    this.#held = this.#leases.size;
+    this.#tell(watcher => watcher.held?.(this.#held));
+  }
+
+  #tell(say: (watcher: StoreWatcher) => void): void {
+    for (const watcher of this.#watchers) say(watcher);
   }
 }
 

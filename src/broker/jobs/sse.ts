@@ -1,5 +1,8 @@
 import { type Clock, every, type Timer } from "../../lib/time.ts";
-import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_MAX } from "./limits.ts";
+import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_BYTES } from "./limits.ts";
+
+/** Bytes that the stream wants: it asks for more when it has none. */
+const EMPTY = 1;
 
 /** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */
 export class EventStream {
@@ -13,13 +16,16 @@ export class EventStream {
   #left = 0;
 
   constructor(clock: Clock, signal: AbortSignal) {
-    const body = new ReadableStream<Uint8Array>({
-      start: controller => {
-        this.#controller = controller;
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: controller => {
+          this.#controller = controller;
+        },
+        pull: () => this.#drained?.resolve(),
+        cancel: () => this.#finish(),
       },
-      pull: () => this.#drained?.resolve(),
-      cancel: () => this.#finish(),
-    });
+      new ByteLengthQueuingStrategy({ highWaterMark: EMPTY }),
+    );
     this.ended = this.#end.signal;
     this.#beat = every(clock, JOB_KEEP_ALIVE_MS, () => this.send(": keep-alive\n\n"));
     if (signal.aborted) this.#finish();
@@ -29,7 +35,7 @@ export class EventStream {
     });
   }
 
-  /** Pieces that the client has not taken. */
+  /** Bytes that the client has not taken. */
   get unread(): number {
     return this.ended.aborted ? this.#left : this.#waiting;
   }
@@ -37,9 +43,10 @@ export class EventStream {
   /** Writes; a client that leaves too much unread is cut off. */
   send(text: string): void {
     if (this.ended.aborted) return;
-    if (this.#waiting >= JOB_UNREAD_MAX) {
+    if (this.#waiting >= JOB_UNREAD_BYTES) {
       this.#finish();
-      this.#controller?.error(new Error("the client does not read"));
+      // Bun prints a trace for any reason but undefined.
+      this.#controller?.error(undefined);
     } else this.#controller?.enqueue(Buffer.from(text));
   }
 
@@ -59,7 +66,7 @@ export class EventStream {
   }
 
   get #waiting(): number {
-    return 1 - (this.#controller?.desiredSize ?? 1);
+    return EMPTY - (this.#controller?.desiredSize ?? EMPTY);
   }
 
   #finish(): void {

@@ -20,12 +20,26 @@ export interface StoreOverview {
   readonly recent: readonly Job[];
 }
 
+/** Who hears of what nobody has asked for. */
+export interface StoreWatcher {
+  /** A lease has run out; told again as long as nothing comes of it. */
+  lapsed?(id: string, claimId: string): void;
+  /** So many jobs are with workers that nobody but this process can serve; told at once, and whenever it changes. */
+  held?(count: number): void;
+  /** Nothing was written because of `cause`, and who had asked for it was told; `first` when all went well before. */
+  failed?(cause: unknown, first: boolean): void;
+  /** The first write after a failure went well. */
+  recovered?(): void;
+}
+
 /**
  * Keeps jobs. What an answer says has happened survives the process, where the store is one that does. A change is
  * compare-and-set by the job's `rev`; a claim is one operation, in which nobody else can take the same job. Leases of
  * claims are kept here too, since they must be renewed where they are judged.
  */
 export interface JobStore {
+  /** True when what it has outlives the process. */
+  readonly durable: boolean;
   /**
    * Adds a job; when its owner has used its idempotency key before, the job of that time is the answer, as it now is.
    * Throws `overloaded` when there is no room.
@@ -38,8 +52,8 @@ export interface JobStore {
   claim(claimer: Claimer, claim: Claim): Promise<Job | undefined>;
   /** Starts a claim's lease anew; false when the claim has ended. */
   renew(id: string, claimId: string): Promise<boolean>;
-  /** Tells of every lease that runs out, once. */
-  onLapse(tell: (id: string, claimId: string) => void): void;
+  /** Tells of what happens by itself, from now on. */
+  watch(watcher: StoreWatcher): void;
   /** How many queued jobs are before it, itself included. */
   position(job: Job): Promise<number>;
   /** Newest first. */

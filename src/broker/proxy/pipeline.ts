@@ -5,6 +5,7 @@ import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import type { PathParams, PeerServer } from "../../modules/route.ts";
 import { type Door, fingerprint } from "../auth.ts";
+import { reportRefusal } from "../observe/refusals.ts";
 import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
@@ -141,21 +142,9 @@ export class Pipeline {
     }
   }
 
-  /** Failures that no exchange has logged; `internal` ones with their cause, for they are ours. */
+  /** Failures that no exchange has logged. */
   #report(error: NfrxError, id: string, endpoint: Endpoint): void {
-    const { log, metrics } = this.options;
-    const fields = { request_id: id, job_type: endpoint.jobType, error_code: error.code };
-    if (error.code === "internal") {
-      metrics.unhandled();
-      log.error({ ...fields, cause: String(error.detail.cause) }, "request failed");
-    } else {
-      metrics.refused(error.code);
-      const { cause } = error.detail;
-      log.warn(
-        { ...fields, error: error.message, ...(cause !== undefined && { cause: String(cause) }) },
-        "request refused",
-      );
-    }
+    reportRefusal(this.options, error, { request_id: id, job_type: endpoint.jobType });
   }
 }
 

@@ -4,12 +4,14 @@ import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PeerServer } from "../../modules/route.ts";
+import { reportRefusal } from "../observe/refusals.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import { refuseUpload } from "../proxy/refuse.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
 import { EndedIds } from "./ended.ts";
 import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
 import { type Passage, type PassageOptions, requireDone } from "./passage.ts";
-import { refusal, refuseUpload } from "./refuse.ts";
 
 export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
 
@@ -49,16 +51,12 @@ export class Transfers {
     return this.#running;
   }
 
-  /**
-   * Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many, `draining`
-   * when the broker is about to stop.
-   */
+  /** Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many. */
   create(options: ChannelOptions = {}): { id: string; expiresAt: number } {
-    const { clock, drain, limits } = this.#options;
+    const { clock, limits } = this.#options;
     if (this.#channels.size >= limits.channels)
       throw new NfrxError("overloaded", "too many transfer channels are open", { retryAfterSeconds: 5 });
-    drain.enter()();
-    const ttlMs = options.ttlMs ?? limits.meetMs;
+    const ttlMs = options.ttlMs ?? limits.ttlMs;
     const channel = new Channel(options, clock.wall() + ttlMs, clock.now());
     this.#channels.set(channel.id, channel);
     channel.timer = clock.after(ttlMs, () => this.#giveUp(channel, "expired"), true);
@@ -92,13 +90,15 @@ export class Transfers {
   /** `POST /api/transfer` */
   open(request: Request, server: PeerServer): Response {
     const requestId = requestIdOf(request.headers);
+    const { authorize, drain } = this.#options;
     try {
-      this.#options.authorize(request, server);
+      authorize(request, server);
+      drain.enter()();
       const { id, expiresAt } = this.create();
       const answer = { channel_id: id, expires_at: new Date(expiresAt).toISOString() };
       return Response.json(answer, { headers: { "x-request-id": requestId } });
     } catch (thrown) {
-      return refuseUpload(this.#report(thrown, requestId), requestId, request, this.#options.clock);
+      return refuseUpload(refusal(this.#report(thrown, requestId), requestId), request, this.#options.clock);
     }
   }
 
@@ -126,15 +126,15 @@ export class Transfers {
       requireDone(await passage.ended);
       return Response.json({ status: "ok" }, { headers: { "x-request-id": requestId } });
     } catch (thrown) {
-      const error = this.#report(thrown, requestId, id);
-      return refuseUpload(error, requestId, request, this.#options.clock, passage?.source);
+      const answer = refusal(this.#report(thrown, requestId, id), requestId);
+      return refuseUpload(answer, request, this.#options.clock, passage?.source);
     }
   }
 
   /** Any other method, which touches no channel; `allow` names those there are. */
   refuse(request: Request, allow = "GET, POST"): Response {
     const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
-    const response = refuseUpload(error, requestIdOf(request.headers), request, this.#options.clock);
+    const response = refuseUpload(refusal(error, requestIdOf(request.headers)), request, this.#options.clock);
     response.headers.set("allow", allow);
     return response;
   }
@@ -142,8 +142,8 @@ export class Transfers {
   async #arrive(id: string, end: End, request: Request, server: PeerServer): Promise<Passage> {
     this.#options.authorize(request, server);
     const channel = this.#find(id);
-    // From the first end on it is work that a shutdown waits for; the second one comes to it.
-    if (channel.empty) channel.leave = this.#options.drain.enter();
+    // From the first end on it is work that a shutdown waits for. A channel that is open was let in: nobody else has it.
+    if (channel.empty) channel.leave = this.#options.drain.join();
     server.timeout(request, 0);
     try {
       return await channel.arrive(end, request, () => this.#begin(channel));
@@ -219,20 +219,18 @@ export class Transfers {
 
   /** Logs and counts a refused request; what a channel came to is told where it ends. */
   #report(thrown: unknown, requestId: string, id?: string): NfrxError {
-    const { log, metrics } = this.#options;
     const error = toNfrxError(thrown);
-    const fields = { request_id: requestId, ...(id !== undefined && named(id)), error_code: error.code };
-    if (error.code === "internal") {
-      metrics.unhandled();
-      log.error({ ...fields, cause: String(error.detail.cause) }, "request failed");
-    } else if (error.code === "canceled" || error.code === "transfer_failed") {
-      log.debug(fields, "the end of a transfer is gone");
-    } else {
-      metrics.refused(error.code);
-      log.warn(fields, "request refused");
-    }
+    const about = { request_id: requestId, ...(id !== undefined && named(id)) };
+    if (error.code === "canceled" || error.code === "transfer_failed")
+      this.#options.log.debug({ ...about, error_code: error.code }, "the end of a transfer is gone");
+    else reportRefusal(this.#options, error, about);
     return error;
   }
+}
+
+/** An error as the transfer API has it. */
+function refusal(error: NfrxError, requestId: string): Response {
+  return errorResponse(error, "plain", requestId, { error: error.code });
 }
 
 function expired(): NfrxError {

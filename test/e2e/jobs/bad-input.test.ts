@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CLAIM_TYPES_MAX, JOB_ERROR_MAX, JOB_JSON_BYTES, JOB_NAME_MAX } from "../../../src/broker/jobs/limits.ts";
+import {
+  CLAIM_TYPES_MAX,
+  JOB_ERROR_MAX,
+  JOB_JSON_BYTES,
+  JOB_JSON_LEVELS,
+  JOB_NAME_MAX,
+} from "../../../src/broker/jobs/limits.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
@@ -13,6 +19,8 @@ beforeAll(() => {
 afterAll(() => world.stop());
 
 const text = (length: number): string => "x".repeat(length);
+/** Lists in lists. */
+const nest = (levels: number): unknown => JSON.parse("[".repeat(levels) + "]".repeat(levels));
 const types = (count: number): string[] => Array.from({ length: count }, (_, n) => `type-${n}`);
 
 describe("creating", () => {
@@ -32,6 +40,13 @@ describe("creating", () => {
     ["a low priority", { type: "t", priority: -1 }, 400, "invalid_request"],
     ["half a priority", { type: "t", priority: 0.5 }, 400, "invalid_request"],
     ["much metadata", { type: "t", metadata: { text: text(JOB_JSON_BYTES) } }, 413, "too_large"],
+    ["a nest too deep by one", { type: "t", metadata: { a: nest(JOB_JSON_LEVELS) } }, 400, "invalid_request"],
+    [
+      "a very deep nest",
+      `{"type":"t","metadata":{"a":${"[".repeat(250_000)}${"]".repeat(250_000)}}}`,
+      400,
+      "invalid_request",
+    ],
     ["10 MB of metadata", { type: "t", metadata: { text: text(10_000_000) } }, 413, "too_large"],
   ])("with %s", async (_what, body, status, error) => {
     const answer = await jobs.send(API_KEY, "POST", "", body);
@@ -48,6 +63,12 @@ describe("creating", () => {
       later: true,
     });
     expect((await jobs.get(id)).body).toMatchObject({ type: "t", worker_id: "w" });
+  });
+
+  test("with as many levels as may be", async () => {
+    const metadata = { a: nest(JOB_JSON_LEVELS - 1) };
+    const id = await jobs.created({ type: "levels", metadata });
+    expect((await jobs.get(id)).body.metadata).toEqual(metadata);
   });
 
   test("metadata comes back as it was, whatever its names", async () => {

@@ -89,7 +89,7 @@ describe("a claim that waits", () => {
     const claim = jobs.claim({ max_wait_seconds: 60 });
     const stream = await jobs.stream("?types=x");
     await waiting(2);
-    expect(await world.broker.finish(0)).toBe(true);
+    const finished = world.broker.finish(60_000);
     expect((await claim).status).toBe(204);
     expect(await stream.next()).toBeUndefined();
     for (const answer of [await jobs.claim(), await jobs.create({ type: "t" })]) {
@@ -97,8 +97,11 @@ describe("a claim that waits", () => {
       expect(answer.headers.get("retry-after")).not.toBeNull();
     }
     expect((await jobs.send(CLIENT_KEY, "GET", "/stream")).status).toBe(503);
-    // What is under way goes on.
+    // What a worker has goes on, and is waited for.
+    expect(world.broker.drain.inflight).toBe(1);
+    expect((await jobs.payload(id, { claim_id: held.claim_id })).status).toBe(200);
     expect((await jobs.status(id, "completed", { claim_id: held.claim_id })).status).toBe(200);
+    expect(await finished).toBe(true);
     expect((await jobs.get(id)).body.status).toBe("completed");
   });
 

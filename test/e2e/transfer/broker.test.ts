@@ -1,6 +1,7 @@
 // The channels as a broker serves them.
 import { expect, test } from "bun:test";
 import { Call, type CallInit, call } from "../../kit/call.ts";
+import { TestClock } from "../../kit/clock.ts";
 import { answerOf, header, KEY } from "../../kit/transfers.ts";
 import { CLIENT_KEY, World } from "../../kit/world.ts";
 
@@ -45,6 +46,27 @@ test("a page of an allowed origin may read what its client read, and how long it
   expect(header(answer, "x-transfer-length")).toBe("5");
   expect(header(answer, "access-control-allow-origin")).toBe("https://app.example");
   expect(header(answer, "access-control-expose-headers")).toContain("x-transfer-length");
+});
+
+test("an operator says how long channels wait, how long they are silent, and how many there are", async () => {
+  const clock = new TestClock();
+  const broker = { transferTtlMs: 2_000, transferIdleMs: 3_000, transferMaxChannels: 2 };
+  await using world = new World({ clock, broker });
+  const [early, running] = [await create(world), await create(world)];
+  const refused = await call(`${world.origin}/api/transfer`, { method: "POST", headers: KEY });
+  expect([refused.status, refused.body.toString()]).toEqual([503, '{"error":"overloaded"}']);
+  const reader = end(world, running);
+  const writer = end(world, running, { body: "chunked" });
+  await writer.send("one ");
+  await reader.shows("one ");
+  const waits = end(world, early);
+  await world.when(() => world.broker.drain.inflight === 2, "somebody waits");
+  clock.advance(2_000);
+  expect(await answerOf(waits)).toEqual([410, { error: "transfer_expired" }]);
+  expect(world.broker.transfers.running).toBe(1);
+  clock.advance(1_000);
+  expect((await reader.answer()).complete).toBeFalse();
+  expect((await writer.head()).status).toBe(502);
 });
 
 test("a shutdown waits for a transfer", async () => {

@@ -1,7 +1,7 @@
 // Ends that die or fall silent on the way.
 import { expect, test } from "bun:test";
-import { REFUSED_UPLOAD_MS, TRANSFER_IDLE_MS } from "../../../src/broker/transfer/limits.ts";
-import { answerOf, TransferWorld } from "../../kit/transfers.ts";
+import { REFUSED_UPLOAD_MS } from "../../../src/broker/proxy/refuse.ts";
+import { answerOf, LIMITS, TransferWorld } from "../../kit/transfers.ts";
 import { eventually } from "../../kit/until.ts";
 
 const MIB = 1024 * 1024;
@@ -101,7 +101,7 @@ test("a silent writer fails after the idle limit, a slow one does not", async ()
     await writer.send("word ");
     text += "word ";
     await reader.shows(text);
-    world.clock.advance(TRANSFER_IDLE_MS - 1);
+    world.clock.advance(LIMITS.idleMs - 1);
     expect(world.transfers.running).toBe(1);
   }
   world.clock.advance(1);
@@ -116,7 +116,7 @@ test("a writer that never says anything: a 502 for both", async () => {
   await using world = new TransferWorld();
   const { id, reader, writer } = world.pair();
   await eventually(() => world.transfers.running === 1, "they meet");
-  world.clock.advance(TRANSFER_IDLE_MS);
+  world.clock.advance(LIMITS.idleMs);
   expect(await answerOf(reader)).toEqual(FAILED);
   expect((await writer.head()).status).toBe(502);
   world.clock.advance(REFUSED_UPLOAD_MS);
@@ -143,7 +143,7 @@ test("a reader that takes nothing holds its writer back, and fails after the idl
   // What the kernel takes for two sockets is its own affair.
   expect(taken).toBeLessThan(32 * MIB);
   expect(sent).toBeLessThan(64);
-  world.clock.advance(TRANSFER_IDLE_MS);
+  world.clock.advance(LIMITS.idleMs);
   expect((await writer.head()).status).toBe(502);
   world.clock.advance(REFUSED_UPLOAD_MS);
   await pushing;

@@ -1,13 +1,9 @@
 // What a channel says to whom it does not serve.
 import { expect, test } from "bun:test";
-import {
-  REFUSED_UPLOAD_BYTES,
-  REFUSED_UPLOAD_MS,
-  TRANSFER_ENDED_MS,
-  TRANSFER_MEET_MS,
-} from "../../../src/broker/transfer/limits.ts";
+import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "../../../src/broker/proxy/refuse.ts";
+import { TRANSFER_ENDED_MS } from "../../../src/broker/transfer/limits.ts";
 import { Call, call } from "../../kit/call.ts";
-import { answerOf, header, KEY, TransferWorld } from "../../kit/transfers.ts";
+import { answerOf, header, KEY, LIMITS, TransferWorld } from "../../kit/transfers.ts";
 
 const MIB = 1024 * 1024;
 const OK: [number, unknown] = [200, { status: "ok" }];
@@ -42,7 +38,7 @@ test.each(["reader", "writer", "nobody"] as const)("time is up while %s waits", 
   const early =
     who === "nobody" ? undefined : who === "reader" ? world.reader(id) : world.writer(id, { body: "early" });
   if (who !== "nobody") await world.waits(id, who);
-  world.clock.advance(TRANSFER_MEET_MS - 1);
+  world.clock.advance(LIMITS.ttlMs - 1);
   expect(world.transfers.waiting).toBe(1);
   world.clock.advance(1);
   if (early !== undefined) expect(await answerOf(early)).toEqual(EXPIRED);
@@ -56,21 +52,21 @@ test.each(["reader", "writer", "nobody"] as const)("time is up while %s waits", 
 test("whoever makes a channel says how long it waits; what runs is not bound by that", async () => {
   await using world = new TransferWorld();
   const short = world.transfers.create({ ttlMs: 10 });
-  const long = world.transfers.create({ ttlMs: TRANSFER_MEET_MS * 10 });
+  const long = world.transfers.create({ ttlMs: LIMITS.ttlMs * 10 });
   expect([short.expiresAt, long.expiresAt]).toEqual([world.clock.wall() + 10, world.clock.wall() + 600_000]);
-  world.clock.advance(TRANSFER_MEET_MS);
+  world.clock.advance(LIMITS.ttlMs);
   expect(await answerOf(world.reader(short.id))).toEqual(EXPIRED);
   const reader = world.reader(long.id);
   const writer = world.writer(long.id);
   await writer.send("one ");
   await reader.shows("one ");
-  world.clock.advance(TRANSFER_MEET_MS * 2);
+  world.clock.advance(LIMITS.ttlMs * 2);
   await writer.send("two ");
   await reader.shows("two ");
-  world.clock.advance(TRANSFER_MEET_MS * 4);
+  world.clock.advance(LIMITS.ttlMs * 4);
   await writer.send("three");
   await reader.shows("three");
-  world.clock.advance(TRANSFER_MEET_MS * 4);
+  world.clock.advance(LIMITS.ttlMs * 4);
   await writer.finish();
   expect(await answerOf(writer)).toEqual(OK);
 });
@@ -142,7 +138,7 @@ test("channels are so many and no more", async () => {
   expect((await call(`${world.origin}/api/transfer`, { method: "POST", headers: KEY })).status).toBe(200);
 });
 
-test("a broker that drains opens no channel and begins none; where one end waits the other may come", async () => {
+test("a broker that drains opens no channel; those that are open serve, and it waits where somebody is", async () => {
   await using world = new TransferWorld();
   const running = world.pair();
   await running.writer.send("one ");
@@ -156,7 +152,12 @@ test("a broker that drains opens no channel and begins none; where one end waits
   const answer = await call(`${world.origin}/api/transfer`, { method: "POST", headers: KEY });
   expect([answer.status, answer.body.toString()]).toEqual([503, '{"error":"draining"}']);
   expect(header(answer, "retry-after")).toBe("10");
-  expect(await hears(world, untouched.id)).toEqual([error(503, "draining"), error(503, "draining")]);
+  expect(world.drain.inflight).toBe(2);
+  const late = world.reader(untouched.id);
+  await world.waits(untouched.id, "reader");
+  expect(world.drain.inflight).toBe(3);
+  expect(await answerOf(world.writer(untouched.id, { body: "late" }))).toEqual(OK);
+  expect((await late.answer()).body.toString()).toBe("late");
 
   expect(await answerOf(world.writer(waiting.id, { body: "in time" }))).toEqual(OK);
   expect((await reader.answer()).body.toString()).toBe("in time");

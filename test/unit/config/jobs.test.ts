@@ -9,6 +9,7 @@ test.each<[NodeJS.Platform, Record<string, string>, string]>([
   ["linux", { HOME: "/home/ann" }, "/home/ann/.local/state/nfrx/jobs.db"],
   ["linux", { HOME: "/home/ann", XDG_STATE_HOME: "/state" }, "/state/nfrx/jobs.db"],
   ["linux", { HOME: "/home/ann", STATE_DIRECTORY: "/var/lib/private/nfrx" }, "/var/lib/private/nfrx/jobs.db"],
+  ["linux", { STATE_DIRECTORY: "/var/lib/nfrx:/var/lib/more" }, "/var/lib/nfrx/jobs.db"],
   ["darwin", { HOME: "/Users/ann" }, "/Users/ann/Library/Application Support/nfrx/jobs.db"],
   ["win32", { ProgramData: "D:\\Data" }, "D:\\Data\\nfrx\\jobs.db"],
 ])("on %s with %p jobs are in %s", (platform, env, path) => {

@@ -14,6 +14,21 @@ test("a drain waits for what is in flight and takes nothing new", async () => {
   expect(await done).toBe(true);
 });
 
+test("what belongs to work that was let in is counted, and never turned away", async () => {
+  const drain = new Drain();
+  const held = drain.level();
+  held(2);
+  const done = drain.finish(new TestClock(), Number.POSITIVE_INFINITY);
+  const leave = drain.join();
+  expect(drain.inflight).toBe(3);
+  held(0);
+  held(1);
+  leave();
+  expect(drain.inflight).toBe(1);
+  held(0);
+  expect(await done).toBe(true);
+});
+
 test("its time may run out, be nothing, or not be needed", async () => {
   const clock = new TestClock();
   const drain = new Drain();

@@ -257,6 +257,18 @@ describe("events", () => {
     expect(bench.service.events.since(job.id, 70)).toBeUndefined();
   });
 
+  test("what workers say of a job counts, too", async () => {
+    const bench = new Bench({ clientTtlMs: 0 });
+    const job = await bench.create();
+    await bench.claim();
+    const progress = { text: "x".repeat(60_000) };
+    await bench.service.report(job.id, {}, { state: "running", progress });
+    const { bytes } = bench.service.events;
+    expect(bytes).toBeGreaterThan(60_000);
+    await bench.service.report(job.id, {}, { state: "running", progress: {} });
+    expect(bench.service.events.bytes - bytes).toBeLessThan(10_000);
+  });
+
   test("cancel, finish, lapse and claim at once: one wins, and it is told once", async () => {
     const bench = new Bench({ clientTtlMs: 0, leaseMs: 1000, maxAttempts: 1 }, distant);
     for (let round = 0; round < 200; round++) {

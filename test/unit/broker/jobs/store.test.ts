@@ -186,7 +186,7 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("a lease runs out once, unless it is renewed or its claim has ended", async () => {
     const { store, clock } = start();
     const lapsed: string[] = [];
-    store.onLapse((id, claimId) => lapsed.push(`${id} ${claimId}`));
+    store.watch({ lapsed: (id, claimId) => void lapsed.push(`${id} ${claimId}`) });
     for (const id of ["a", "b", "c"]) await added(store, { id });
     const claims = [claimOf({ leaseMs: 1000 }), claimOf({ leaseMs: 1000 }), claimOf({ leaseMs: 5000 })];
     const held: (Job | undefined)[] = [];
@@ -212,7 +212,7 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("a lapse that nothing came of is told of again", async () => {
     const { store, clock } = start();
     const lapsed: string[] = [];
-    store.onLapse(id => lapsed.push(id));
+    store.watch({ lapsed: id => void lapsed.push(id) });
     await added(store, { id: "a" });
     await store.claim(ANYBODY, claimOf({ leaseMs: 1000 }));
     clock.advance(3000);
@@ -333,7 +333,7 @@ describe("a file", () => {
     const second = fileStore(clock, {}, path);
     open.push(second);
     const lapsed: string[] = [];
-    second.onLapse(id => lapsed.push(id));
+    second.watch({ lapsed: id => void lapsed.push(id) });
     expect(await second.get(job.id)).toEqual(claimed);
     expect(await second.get("late")).toBeDefined();
     clock.advance(999);
@@ -348,7 +348,7 @@ describe("a file", () => {
     const path = join(folder(), "jobs.db");
     const clock = new TestClock();
     open.push(fileStore(clock, {}, path));
-    expect(() => openStore(path, clock, ROOMY, world.log("test"))).toThrow(/JOBS_STORE: .*locked/);
+    expect(() => openStore(path, clock, ROOMY, world.log("test"))).toThrow(/JOBS_STORE: .*another process uses it/);
   });
 
   test("that cannot be opened stops the start when it was named, and is a warning when it was not", async () => {

@@ -2,12 +2,13 @@
 import { expect, test } from "bun:test";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
 import type { ChunkReader } from "../../../../src/broker/proxy/body.ts";
-import { TRANSFER_LIMITS, TRANSFER_MEET_MS, TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
+import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
 import { type ChannelOptions, type End, Transfers } from "../../../../src/broker/transfer/transfers.ts";
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import { TestClock } from "../../../kit/clock.ts";
+import { LIMITS } from "../../../kit/transfers.ts";
 
 const server = { requestIP: () => null, timeout() {} };
 
@@ -20,7 +21,7 @@ class Place {
     drain: this.drain,
     log: silentLog,
     metrics: new TransferMetrics(this.metrics),
-    limits: TRANSFER_LIMITS,
+    limits: LIMITS,
     authorize: () => undefined,
   });
   /** What the maker of the channel was told. */
@@ -91,7 +92,7 @@ test("a running transfer tells its maker: when it begins, from time to time, and
 
 test("its end is told once, however it ends", async () => {
   const ends: [string, (place: Place, id: string) => Promise<unknown>][] = [
-    ["expired", async place => place.clock.advance(TRANSFER_MEET_MS)],
+    ["expired", async place => place.clock.advance(LIMITS.ttlMs)],
     ["closed", async (place, id) => place.transfers.close(id)],
     ["closed", async place => place.transfers.stop()],
     ["done", (place, id) => Promise.all([place.read(id).then(response => response.text()), place.write(id, "")])],
@@ -119,7 +120,7 @@ test("its end is told once, however it ends", async () => {
     const id = place.create();
     await reach(place, id);
     place.transfers.close(id);
-    place.clock.advance(TRANSFER_MEET_MS * 10);
+    place.clock.advance(LIMITS.ttlMs * 10);
     expect(place.told.filter(Array.isArray)).toEqual([[outcome, 0]]);
     expect([place.transfers.waiting, place.transfers.running, place.drain.inflight]).toEqual([0, 0, 0]);
   }

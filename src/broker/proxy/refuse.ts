@@ -1,28 +1,23 @@
 import { discard } from "../../lib/bytes.ts";
-import type { NfrxError } from "../../lib/errors.ts";
 import { type Clock, pause } from "../../lib/time.ts";
-import type { ChunkReader } from "../proxy/body.ts";
-import { errorResponse } from "../proxy/errors.ts";
-import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "./limits.ts";
+import type { ChunkReader } from "./body.ts";
 
-/** An error as the transfer API has it. */
-export function refusal(error: NfrxError, requestId: string): Response {
-  return errorResponse(error, "openai", requestId, { error: error.code });
-}
+/** Bytes of a refused upload that are taken to its end, so that its connection serves on. */
+export const REFUSED_UPLOAD_BYTES = 1024 * 1024;
+/** Milliseconds that a larger refused upload is taken for: so long its sender has to read the answer and to stop. */
+export const REFUSED_UPLOAD_MS = 1000;
 
 /**
- * The same for a request whose body may still be on its way, from which some may have been read by `source`. The answer
+ * The answer for a request whose body may still be on its way, from which some may have been read by `source`. The answer
  * leaves at once. Bun would then swallow the rest, however much that is, or cut the connection at once, by which many a
  * client loses the answer; so the connection ends when the upload does, or a little later.
  */
 export function refuseUpload(
-  error: NfrxError,
-  requestId: string,
+  answer: Response,
   request: Request,
   clock: Clock,
-  source: ChunkReader | undefined = request.body?.getReader(),
+  source: ChunkReader | undefined = request.bodyUsed ? undefined : request.body?.getReader(),
 ): Response {
-  const answer = refusal(error, requestId);
   const announced = Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
   if (source === undefined || announced <= REFUSED_UPLOAD_BYTES || request.signal.aborted) {
     source?.cancel().catch(() => {});
