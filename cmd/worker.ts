@@ -25,7 +25,11 @@ export function runWorker<S extends Shape>(
   { id: module, listsModels }: WorkerModule,
   toBackend: (values: Values<OptionGroup<S>>) => Backend,
 ): Promise<never> {
-  const build = ({ agent, worker, backend }: GroupValues<WorkerGroups<S>>, log: Logger): Agent =>
+  const build = (
+    { agent, worker, backend }: GroupValues<WorkerGroups<S>>,
+    log: Logger,
+    droppedLogs?: () => number,
+  ): Agent =>
     workerAgent({
       ...connectionOf(agent),
       module,
@@ -34,6 +38,7 @@ export function runWorker<S extends Shape>(
       maxConcurrency: worker.maxConcurrency,
       requestTimeoutMs: agent.requestTimeoutMs,
       log,
+      droppedLogs,
     });
   return main(program, {
     logging: values => values,
@@ -49,12 +54,12 @@ export function runWorker<S extends Shape>(
         logDir: logDirOf(values.backend),
       }),
     health: ({ agent }) => agentTrouble(agent.metricsAddress),
-    run: ({ values, configFile, log }) => {
+    run: ({ values, configFile, log, droppedLogs }) => {
       raiseFetchLimit();
       catchStrays(log);
       const { agent, worker } = values;
       return runAgent({
-        agent: build(values, log),
+        agent: build(values, log, droppedLogs),
         metricsAddress: agent.metricsAddress,
         drainTimeoutMs: worker.drainTimeoutMs,
         status: { address: worker.statusAddress, configFile: configFile.path, name: module },

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
 import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
+import { metricsPage } from "./metrics-page.ts";
 
 const root = join(import.meta.dir, "..");
 
@@ -31,6 +32,7 @@ export function pages(): Map<string, string> {
   const found = new Map([
     ["doc/configuration.md", configurationPage(programs)],
     ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", rooms(), programs)],
+    ["doc/metrics.md", metricsPage()],
   ]);
   for (const program of programs) {
     found.set(`examples/config/${program.configFile}`, sampleYaml(program));
