@@ -81,6 +81,9 @@ export class JobMetrics {
       "Jobs that ended, by status and error; what workers report is `worker`.",
       ["status", "error_code"],
     );
+    // There from the start, or nobody could see the first one happen.
+    this.#ended.cell({ status: "failed", error_code: "worker_lost" });
+    this.#requeued.cell({ reason: "lapsed" });
     this.#wait = meters
       .histogram("nfrx_jobs_queue_seconds", "Time from a job's creation to its claim.", SPANS)
       .cell({});
