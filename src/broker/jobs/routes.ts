@@ -3,6 +3,7 @@ import type { Drain } from "../../lib/drain.ts";
 import { toNfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Door, fingerprint } from "../auth.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import type { WorkerActivity } from "./activity.ts";
@@ -24,6 +25,7 @@ export interface JobRoutesOptions {
   readonly client: Door;
   readonly bodies: BodyLimits;
   readonly drain: Drain;
+  readonly metrics: Pick<BrokerMetrics, "refused">;
   readonly clock: Clock;
   /** How long a stream of events stays open behind the job's last status. */
   readonly closeDelayMs: number;
@@ -264,6 +266,7 @@ export class JobRoutes {
     } catch (thrown) {
       const error = toNfrxError(thrown);
       if (error.code === "internal") throw thrown;
+      this.options.metrics.refused(error.code);
       // The API has one word for a state that is not there and for one that cannot be.
       const word = error.code === "unknown_state" ? "invalid_state" : error.code;
       return errorResponse(error, "plain", undefined, { error: word, message: error.message });

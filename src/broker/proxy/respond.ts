@@ -182,7 +182,6 @@ class Pump {
     try {
       const asked = this.context.clock.now();
       const bytes = await this.stream.read();
-      if (events && this.#taken > 0) this.exchange.waited(this.context.clock.now() - asked);
       this.#begun = true;
       if (bytes === null || this.context.relayed === undefined) this.#keepAlive?.cancel();
       if (bytes === null) {
@@ -190,6 +189,7 @@ class Pump {
         controller.close();
         return;
       }
+      if (events && this.#taken > 0) this.exchange.waited(this.context.clock.now() - asked);
       this.exchange.touch();
       this.#taken++;
       this.tap?.feed(bytes);
