@@ -51,8 +51,11 @@ export async function runAgent(options: AgentProcess): Promise<number> {
     const token = controlToken(dirname(status.configFile), status.name, log);
     servers.push(serveStatus({ agent, address: status.address, token, onShutdown: shutdown }));
   }
-  if (options.metricsAddress !== undefined)
-    servers.push(serveMetrics(options.metricsAddress, () => agent.metrics.meters.response()));
+  if (options.metricsAddress !== undefined) {
+    const server = serveMetrics(options.metricsAddress, () => agent.metrics.meters.response());
+    log.info({ port: server.port }, "serving metrics");
+    servers.push(server);
+  }
   options.onSignal(shutdown);
   // Ready is who has begun: a broker that is away for a while must not make the service fail.
   manager.ready(() => agent.summary);
