@@ -1,6 +1,9 @@
 // The dashboard and the alerts speak of metrics and labels that there are, and promtool takes them.
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stringify } from "yaml";
 import { alertsOf } from "../../scripts/alerts.ts";
 import { ROWS } from "../../scripts/grafana/rows.ts";
 import { agentDeclarations, relayDeclarations } from "../../src/agent/declared.ts";
@@ -142,5 +145,22 @@ describe.skipIf(promtool === null)("promtool", () => {
     expect(said).toContain("SUCCESS");
     expect(said).not.toMatch(/FAILED|WARN/i);
     expect(exitCode).toBe(0);
+  });
+
+  test("takes every query of the dashboard", () => {
+    const folder = mkdtempSync(join(tmpdir(), "nfrx-"));
+    try {
+      const exprs = ROWS.flatMap(({ panels }) => panels.flatMap(({ queries }) => queries.map(({ expr }) => expr)));
+      const records = exprs.map((expr, at) => ({
+        record: `query_${at}`,
+        expr: expr.replaceAll("$__rate_interval", "5m").replaceAll(/\$\w+/g, ".*"),
+      }));
+      writeFileSync(join(folder, "queries.yml"), stringify({ groups: [{ name: "dashboard", rules: records }] }));
+      const { exitCode, said } = run("check", "rules", join(folder, "queries.yml"));
+      expect(said).toContain(`SUCCESS: ${exprs.length} rules found`);
+      expect(exitCode).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
