@@ -8,8 +8,11 @@ import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.t
 import { main } from "./main.ts";
 import { nfrxMcp } from "./programs.ts";
 
-const build = ({ agent, provider }: GroupValues<typeof nfrxMcp.groups>, log: Logger): Agent =>
-  relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, log });
+const build = (
+  { agent, provider }: GroupValues<typeof nfrxMcp.groups>,
+  log: Logger,
+  droppedLogs?: () => number,
+): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, log, droppedLogs });
 
 await main(nfrxMcp, {
   logging: values => values,
@@ -25,11 +28,12 @@ await main(nfrxMcp, {
       logDir: undefined,
     }),
   health: ({ agent }) => agentTrouble(agent.metricsAddress),
-  run: ({ values, log }) => {
+  run: ({ values, log, droppedLogs }) => {
     raiseFetchLimit();
     catchStrays(log);
     const { metricsAddress } = values.agent;
     const { drainTimeoutMs } = values.provider;
-    return runAgent({ agent: build(values, log), metricsAddress, drainTimeoutMs, log, onSignal: onStopSignal });
+    const agent = build(values, log, droppedLogs);
+    return runAgent({ agent, metricsAddress, drainTimeoutMs, log, onSignal: onStopSignal });
   },
 });

@@ -28,7 +28,11 @@ export function runWorker(
   host?: Host,
 ): Promise<never> {
   if (ends === undefined) throw new Error(`the module ${module} has no agent`);
-  const build = ({ agent, worker, backend }: GroupValues<WorkerGroups>, log: Logger): Agent =>
+  const build = (
+    { agent, worker, backend }: GroupValues<WorkerGroups>,
+    log: Logger,
+    droppedLogs?: () => number,
+  ): Agent =>
     workerAgent({
       ...connectionOf(agent),
       module,
@@ -37,6 +41,7 @@ export function runWorker(
       maxConcurrency: worker.maxConcurrency,
       requestTimeoutMs: agent.requestTimeoutMs,
       log,
+      droppedLogs,
     });
   return main(
     program,
@@ -54,12 +59,12 @@ export function runWorker(
           logDir: logDirOf(values.backend),
         }),
       health: ({ agent }) => agentTrouble(agent.metricsAddress),
-      run: ({ values, configFile, log }) => {
+      run: ({ values, configFile, log, droppedLogs }) => {
         raiseFetchLimit();
         catchStrays(log);
         const { agent, worker } = values;
         return runAgent({
-          agent: build(values, log),
+          agent: build(values, log, droppedLogs),
           metricsAddress: agent.metricsAddress,
           drainTimeoutMs: worker.drainTimeoutMs,
           status: { address: worker.statusAddress, configFile: configFile.path, name: module },

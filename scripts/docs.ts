@@ -8,6 +8,9 @@ import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
 import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
+import { alertTable } from "./alerts.ts";
+import { dashboard } from "./grafana/dashboard.ts";
+import { metricsPage } from "./metrics-page.ts";
 
 const root = join(import.meta.dir, "..");
 
@@ -31,6 +34,8 @@ export function pages(): Map<string, string> {
   const found = new Map([
     ["doc/configuration.md", configurationPage(programs)],
     ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", rooms(), programs)],
+    ["doc/metrics.md", metricsPage()],
+    ["packaging/grafana/nfrx.json", dashboard()],
   ]);
   for (const program of programs) {
     found.set(`examples/config/${program.configFile}`, sampleYaml(program));
@@ -38,9 +43,17 @@ export function pages(): Map<string, string> {
   }
   const mcp = read("doc/mcp.md");
   if (mcp !== undefined) found.set("doc/mcp.md", between(mcp, "differences", differencesTable()));
+  const monitoring = read("doc/monitoring.md");
+  if (monitoring !== undefined) found.set("doc/monitoring.md", monitoringPage(monitoring));
   const readme = read("README.md");
   if (readme !== undefined) found.set("README.md", fillOptionTables(readme, programs));
   return found;
+}
+
+function monitoringPage(page: string): string {
+  const scrape = `\`\`\`yaml\n${read("packaging/prometheus/prometheus.yml") ?? ""}\`\`\``;
+  const alerts = alertTable(read("packaging/prometheus/nfrx.rules.yml") ?? "");
+  return between(between(page, "scrape", scrape), "alerts", alerts);
 }
 
 /** The page with something else between two of its comments. */

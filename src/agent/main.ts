@@ -3,11 +3,12 @@ import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { agentOptions, workerOptions } from "../config/agent.ts";
 import type { Values } from "../config/group.ts";
+import { serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
 import { proxyFor } from "./proxy.ts";
 import type { Agent, AgentOptions } from "./run.ts";
-import { controlToken, serveMetrics, serveStatus } from "./status.ts";
+import { controlToken, serveStatus } from "./status.ts";
 
 export interface AgentProcess {
   agent: Agent;
@@ -50,7 +51,11 @@ export async function runAgent(options: AgentProcess): Promise<number> {
     const token = controlToken(dirname(status.configFile), status.name, log);
     servers.push(serveStatus({ agent, address: status.address, token, onShutdown: shutdown }));
   }
-  if (options.metricsAddress !== undefined) servers.push(serveMetrics(agent, options.metricsAddress));
+  if (options.metricsAddress !== undefined) {
+    const server = serveMetrics(options.metricsAddress, () => agent.metrics.meters.response());
+    log.info({ port: server.port }, "serving metrics");
+    servers.push(server);
+  }
   options.onSignal(shutdown);
   // Ready is who has begun: a broker that is away for a while must not make the service fail.
   manager.ready(() => agent.summary);

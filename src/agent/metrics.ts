@@ -1,57 +1,102 @@
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import { type Cell, CellCounter, CellHistogram, DURATIONS } from "../lib/series.ts";
+import { declareLoopLag, declareProcess } from "../lib/process-metrics.ts";
+import { type Cell, type Distribution, DURATIONS, Meters } from "../lib/series.ts";
+import type { Timer } from "../lib/time.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
+import { LinkStats } from "../protocol/wire.ts";
 
-/** What an agent of a worker module counts. */
+/** What is read of an agent when somebody scrapes. */
+export interface AgentSources {
+  server: () => boolean;
+  backend: () => boolean;
+  current: () => number;
+  max: () => number;
+  /** What the connection that there is has counted. */
+  link: () => LinkStats | undefined;
+  droppedLogs: () => number;
+}
+
+/** How a request ended: a canceled one is nobody's failure. */
+export type AgentOutcome = "succeeded" | "failed" | "canceled";
+
+/** What an agent counts. */
 export class AgentMetrics {
-  readonly registry = new Registry();
+  readonly meters = new Meters();
   readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests begun.");
-  readonly #succeeded = this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered.");
-  readonly #failed = this.#counter("nfrx_worker_jobs_failed_total", "Requests that failed.");
-  readonly #duration = new CellHistogram({
-    name: "nfrx_worker_job_duration_seconds",
-    help: "Time of a request at the backend.",
-    labelNames: [],
-    buckets: DURATIONS,
-    registers: [this.registry],
-  }).cell({});
+  readonly #ended: Readonly<Record<AgentOutcome, Cell>> = {
+    succeeded: this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered."),
+    failed: this.#counter("nfrx_worker_jobs_failed_total", "Requests that failed."),
+    canceled: this.#counter("nfrx_worker_jobs_canceled_total", "Requests whose caller went away."),
+  };
+  readonly #duration: Distribution;
+  readonly #connections = this.#counter("nfrx_worker_connections_total", "Connections made to the broker.");
+  readonly #loop: { start(): Timer };
+  /** What the connections counted that are over. */
+  readonly #past = new LinkStats();
 
-  constructor(look: {
-    server: () => boolean;
-    backend: () => boolean;
-    current: () => number;
-    max: () => number;
-    sessions?: () => number;
-  }) {
-    collectDefaultMetrics({ register: this.registry });
-    this.#gauge("nfrx_worker_connected_to_server", "1 while connected to the broker.", () => Number(look.server()));
-    this.#gauge("nfrx_worker_connected_to_backend", "1 while the backend answers.", () => Number(look.backend()));
-    this.#gauge("nfrx_worker_current_jobs", "Requests under way.", look.current);
-    this.#gauge("nfrx_worker_max_concurrency", "Requests taken at once at most.", look.max);
-    if (look.sessions !== undefined)
-      this.#gauge("nfrx_worker_sessions", "Sessions of clients that the relay keeps.", look.sessions);
-    new Gauge({
-      name: "nfrx_worker_build_info",
-      help: "Always 1; the build in its labels.",
-      labelNames: ["version", "sha", "date"],
-      registers: [this.registry],
-    }).set({ version: VERSION, sha: SHA, date: DATE }, 1);
+  constructor(sources: AgentSources) {
+    const { meters } = this;
+    this.#duration = meters
+      .histogram("nfrx_worker_job_duration_seconds", "Time of a request at the backend.", DURATIONS)
+      .cell({});
+    const gauge = (name: string, help: string, read: () => number): void =>
+      meters.gauge(name, help).read(set => set({}, read()));
+    gauge("nfrx_worker_connected_to_server", "1 while connected to the broker.", () => Number(sources.server()));
+    gauge("nfrx_worker_connected_to_backend", "1 while the backend answers.", () => Number(sources.backend()));
+    gauge("nfrx_worker_current_jobs", "Requests under way.", sources.current);
+    gauge("nfrx_worker_max_concurrency", "Requests taken at once at most.", sources.max);
+    const build = { version: VERSION, sha: SHA, date: DATE };
+    meters.gauge("nfrx_worker_build_info", "Always 1; the build in its labels.", BUILD).cell(build).value = 1;
+    this.#declareTunnel(sources.link);
+    declareProcess(meters, sources.droppedLogs);
+    this.#loop = declareLoopLag(meters);
+  }
+
+  /** Looks at the event loop until cancelled. */
+  watchLoop(): Timer {
+    return this.#loop.start();
+  }
+
+  connected(): void {
+    this.#connections.value++;
+  }
+
+  /** A connection is over. */
+  disconnected(stats: LinkStats): void {
+    this.#past.add(stats);
   }
 
   started(): void {
     this.#started.value++;
   }
 
-  ended(ok: boolean, ms: number): void {
-    (ok ? this.#succeeded : this.#failed).value++;
+  ended(outcome: AgentOutcome, ms: number): void {
+    this.#ended[outcome].value++;
     this.#duration.observe(ms / 1000);
   }
 
-  #counter(name: string, help: string): Cell {
-    return new CellCounter({ name, help, labelNames: [], registers: [this.registry] }).cell({});
+  #declareTunnel(link: AgentSources["link"]): void {
+    const counter = (name: string, help: string, read: (stats: LinkStats) => number): void =>
+      this.meters.counter(name, help).read(set => {
+        const now = link();
+        set({}, read(this.#past) + (now === undefined ? 0 : read(now)));
+      });
+    counter("nfrx_worker_tunnel_received_bytes_total", "Bytes that came from the broker.", stats => stats.bytesIn);
+    counter("nfrx_worker_tunnel_sent_bytes_total", "Bytes sent to the broker.", stats => stats.bytesOut);
+    counter(
+      "nfrx_worker_tunnel_window_stalls_total",
+      "Times an exchange had bytes to send and no credit: its reader was slow.",
+      stats => stats.windowStalls,
+    );
+    counter(
+      "nfrx_worker_tunnel_socket_stalls_total",
+      "Times the whole connection had to wait for its socket or its window.",
+      stats => stats.socketStalls,
+    );
   }
 
-  #gauge(name: string, help: string, read: () => number): void {
-    const gauge: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => gauge.set(read()) });
+  #counter(name: string, help: string): Cell {
+    return this.meters.counter(name, help).cell({});
   }
 }
+
+const BUILD = ["version", "sha", "date"] as const;

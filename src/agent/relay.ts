@@ -3,6 +3,7 @@ import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
 import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens } from "../lib/http.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
+import { callName } from "../lib/mcp-methods.ts";
 import type { Clock } from "../lib/time.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
@@ -10,6 +11,7 @@ import type { Stream } from "../protocol/stream.ts";
 import { exchange } from "./forward.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
+import { type CountedCall, RelayCounts } from "./relay-counts.ts";
 import type { Service } from "./service.ts";
 
 /** Bytes of a call that a relay holds. */
@@ -46,6 +48,7 @@ export function relayService(options: RelayOptions): Service {
   const token = options.authToken === undefined ? undefined : digest(options.authToken);
   const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
   const running = new Set<Stream>();
+  const counts = new RelayCounts();
 
   /** What a request gets instead of the provider's answer. */
   const refusal = (stream: Stream, head: RequestHead, message: RpcMessage): Response | undefined => {
@@ -61,13 +64,24 @@ export function relayService(options: RelayOptions): Service {
     return undefined;
   };
 
-  const respond = async (stream: Stream, head: RequestHead, late: boolean, signal: AbortSignal): Promise<Response> => {
+  const respond = async (
+    stream: Stream,
+    head: RequestHead,
+    late: boolean,
+    signal: AbortSignal,
+    call: CountedCall,
+  ): Promise<Response> => {
     const body = await bodyOf(stream);
     const message = readRpc(body ?? NOTHING);
+    call.method = callName(head.method, message);
     if (late && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
       throw new NfrxError("refused", "draining");
     const refused = refusal(stream, head, message);
-    if (refused !== undefined) return refused;
+    if (refused !== undefined) {
+      call.outcome = "refused";
+      return refused;
+    }
+    call.outcome = "succeeded";
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
     if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
@@ -96,13 +110,18 @@ export function relayService(options: RelayOptions): Service {
     },
     servesLate: true,
     async serve(stream, head, late) {
+      const call: CountedCall = { method: head.method, outcome: "failed" };
       try {
-        await exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal));
+        await exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal, call));
+      } catch (error) {
+        call.outcome = error instanceof NfrxError && error.code === "canceled" ? "canceled" : "failed";
+        throw error;
       } finally {
         running.delete(stream);
+        counts.ended(call);
       }
     },
-    sessions: () => provider.sessions,
+    declare: meters => counts.declare(meters, () => provider.sessions),
     lingers: ({ method, headers }) => listens(method, headerOf(headers, "accept")),
     close: () => provider.close(),
   };

@@ -12,7 +12,7 @@ import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { type Broker, type DialOptions, dial } from "./dial.ts";
 import { HostLoad, hostFacts } from "./host.ts";
-import { AgentMetrics } from "./metrics.ts";
+import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { Service } from "./service.ts";
 import { type BackendState, BackendWatch } from "./watch.ts";
 
@@ -31,6 +31,8 @@ export interface AgentOptions {
   /** What it speaks in either version of the wire; as workers do unless given. */
   wire?: DialOptions["wire"];
   log: Logger;
+  /** Lines of the log that could not be written. */
+  droppedLogs?: (() => number) | undefined;
   clock?: Clock;
   random?: () => number;
 }
@@ -77,8 +79,10 @@ export class Agent {
       backend: () => this.#watch.state.ready,
       current: () => this.#work.inflight,
       max: () => options.maxConcurrency,
-      ...(options.service.sessions && { sessions: options.service.sessions }),
+      link: () => this.#link?.stats,
+      droppedLogs: options.droppedLogs ?? (() => 0),
     });
+    options.service.declare?.(this.metrics.meters);
   }
 
   /**
@@ -86,12 +90,14 @@ export class Agent {
    * agent is not to reconnect.
    */
   async run(): Promise<void> {
+    const loop = this.metrics.watchLoop();
     try {
       const state = await this.#watch.start();
       if (!state.ready && !this.#options.reconnect)
         throw new Error(`the backend ${this.#options.service.address} is not ready: ${state.reason}`);
       while (!this.#stop.signal.aborted) await this.#session();
     } finally {
+      loop.cancel();
       this.#watch.stop();
       await this.#options.service.close?.();
     }
@@ -211,6 +217,7 @@ export class Agent {
       this.#connecting = false;
     }
     this.#link = link;
+    this.metrics.connected();
     this.#register(link);
     const load = new HostLoad();
     const beat = every(this.#clock, HEARTBEAT_MS, () => this.#heartbeat(link, load));
@@ -220,6 +227,7 @@ export class Agent {
     } finally {
       beat.cancel();
       this.#link = undefined;
+      this.metrics.disconnected(link.stats);
       this.#log.info({ server_url: this.#options.serverUrl }, "disconnected");
     }
   }
@@ -302,17 +310,18 @@ export class Agent {
     const began = this.#clock.now();
     const leave = late || service.lingers?.(head) ? () => {} : this.#work.enter();
     this.metrics.started();
-    let ok = false;
+    let outcome: AgentOutcome = "canceled";
     try {
       await service.serve(stream, head, late);
-      ok = true;
+      outcome = "succeeded";
     } catch (error) {
       if (!(error instanceof NfrxError) || error.code !== "canceled") {
+        outcome = "failed";
         this.#lastError = messageOf(error);
         this.#log.warn({ request_id: requestIdOf(head), path: head.path, error: this.#lastError }, "request failed");
       }
     } finally {
-      this.metrics.ended(ok, this.#clock.now() - began);
+      this.metrics.ended(outcome, this.#clock.now() - began);
       leave();
     }
   }

@@ -1,4 +1,5 @@
 import type { HeaderPairs } from "../lib/http.ts";
+import type { Meters } from "../lib/series.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
@@ -26,8 +27,8 @@ export interface Service {
   readonly servesLate?: boolean;
   /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
   lingers?(head: RequestHead): boolean;
-  /** How many sessions of clients it keeps, where it keeps any. */
-  sessions?(): number;
+  /** Declares what it counts itself. */
+  declare?(meters: Meters): void;
   /** Ends what it holds; no stream is served afterwards. */
   close?(): Promise<void>;
 }

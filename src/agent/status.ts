@@ -4,13 +4,14 @@ import { timingSafeEqual } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
+import { type Address, listening } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import type { Agent } from "./run.ts";
 
 export interface StatusOptions {
   agent: Agent;
-  address: { host: string; port: number };
+  address: Address;
   /** What the POSTs must bring in X-Auth-Token; undefined turns them off. */
   token: string | undefined;
   /** Called for POST /control/shutdown. */
@@ -24,29 +25,31 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
     "/control/undrain": () => agent.undrain(),
     "/control/shutdown": onShutdown,
   };
-  return Bun.serve({
-    port: address.port,
-    hostname: address.host === "" ? "0.0.0.0" : address.host,
-    reusePort: false,
-    maxRequestBodySize: 64 * 1024,
-    fetch(request, server) {
-      const { pathname } = new URL(request.url);
-      if (request.method === "GET" && pathname === "/status") return Response.json(agent.status());
-      if (request.method === "GET" && pathname === "/version")
-        return Response.json({ version: VERSION, build_sha: SHA, build_date: DATE });
-      const act = control[pathname];
-      if (act === undefined) return Response.json({ error: "not_found" }, { status: 404 });
-      if (request.method !== "POST")
-        return Response.json({ error: "method_not_allowed" }, { status: 405, headers: { allow: "POST" } });
-      if (!isLoopback(server.requestIP(request)?.address))
-        return Response.json({ error: "forbidden" }, { status: 403 });
-      if (token === undefined || !same(token, request.headers.get("x-auth-token") ?? "")) {
-        return Response.json({ error: "unauthorized" }, { status: 401 });
-      }
-      act();
-      return Response.json({ status: "ok" });
-    },
-  });
+  const answer = (request: Request, server: Bun.Server<undefined>): Response => {
+    const { pathname } = new URL(request.url);
+    if (request.method === "GET" && pathname === "/status") return Response.json(agent.status());
+    if (request.method === "GET" && pathname === "/version")
+      return Response.json({ version: VERSION, build_sha: SHA, build_date: DATE });
+    const act = control[pathname];
+    if (act === undefined) return Response.json({ error: "not_found" }, { status: 404 });
+    if (request.method !== "POST")
+      return Response.json({ error: "method_not_allowed" }, { status: 405, headers: { allow: "POST" } });
+    if (!isLoopback(server.requestIP(request)?.address)) return Response.json({ error: "forbidden" }, { status: 403 });
+    if (token === undefined || !same(token, request.headers.get("x-auth-token") ?? "")) {
+      return Response.json({ error: "unauthorized" }, { status: 401 });
+    }
+    act();
+    return Response.json({ status: "ok" });
+  };
+  return listening("STATUS_ADDR", address, () =>
+    Bun.serve({
+      port: address.port,
+      hostname: address.host === "" ? "0.0.0.0" : address.host,
+      reusePort: false,
+      maxRequestBodySize: 64 * 1024,
+      fetch: answer,
+    }),
+  );
 }
 
 /** The control token in `folder`, made on first use with mode 0600. Undefined, with a word in the log, when it cannot be kept. */
@@ -79,18 +82,4 @@ function isLoopback(address: string | undefined): boolean {
 function same(a: string, b: string): boolean {
   const hash = (text: string): Uint8Array => new Bun.CryptoHasher("sha256").update(text).digest();
   return timingSafeEqual(hash(a), hash(b));
-}
-
-/** Serves /metrics on an address of its own. */
-export function serveMetrics(agent: Agent, address: { host: string; port: number }): Bun.Server<undefined> {
-  const { registry } = agent.metrics;
-  return Bun.serve({
-    port: address.port,
-    ...(address.host !== "" && { hostname: address.host }),
-    reusePort: false,
-    async fetch(request) {
-      if (new URL(request.url).pathname !== "/metrics") return new Response("not found", { status: 404 });
-      return new Response(await registry.metrics(), { headers: { "content-type": registry.contentType } });
-    },
-  });
 }

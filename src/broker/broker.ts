@@ -2,6 +2,7 @@ import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
+import { type Address, listening, serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import type { ToldModule } from "../modules/module.ts";
@@ -18,8 +19,7 @@ import { openStore } from "./jobs/open.ts";
 import { serveModules } from "./modules.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import type { Declared } from "./observe/plugins.ts";
-import { watchPools } from "./observe/pools.ts";
-import { metricsResponse } from "./observe/routes.ts";
+import { declarePools, declareShared } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { Operator } from "./operator/operator.ts";
@@ -79,7 +79,12 @@ export class Broker {
   /** Starts listening. Throws when the port is taken or the certificate cannot be used. */
   static start(options: BrokerOptions): Broker {
     const broker = new Broker(options);
-    broker.#listen();
+    try {
+      broker.#listen();
+    } catch (error) {
+      void broker.#metricsServer?.stop(true);
+      throw error;
+    }
     return broker;
   }
 
@@ -93,7 +98,13 @@ export class Broker {
     const client = new Door(values.clientKey, values.clientHttpRoles, proxies);
     if (api.open) log.warn({}, "anybody may call the API: set API_KEY or API_HTTP_ROLES");
     if (client.open) log.warn({}, "anybody may connect an agent: set CLIENT_KEY or CLIENT_HTTP_ROLES");
-    this.metrics = new BrokerMetrics(model => this.mounted.some(({ pool }) => pool.registry.serves(model)));
+    const pools = (): Pool[] => this.mounted.map(({ pool }) => pool);
+    this.metrics = new BrokerMetrics({
+      clock: this.#clock,
+      served: model => first(pools(), pool => pool.registry.servedAs(model)),
+      isConnected: id => pools().some(pool => pool.registry.get(id) !== undefined),
+      ...(options.droppedLogs && { droppedLogs: options.droppedLogs }),
+    });
     const memory = new Budget(values.maxBufferedBytes, "too many request bodies are held in memory");
     const disk = new Budget(values.maxSpooledBytes, "too many uploads are held on disk");
     const spool = new Spool(values.uploadSpoolDir, disk);
@@ -177,18 +188,19 @@ export class Broker {
       admin: admin.exists,
       listeners: () => this.#stateStream.listeners,
     };
-    watchPools(metrics, this.#pools, {
+    declarePools(metrics.meters, this.#pools);
+    declareShared(metrics.meters, {
       memory,
       disk,
       drain,
-      ...(options.droppedLogs && { droppedLogs: options.droppedLogs }),
+      sessions: () => this.relays?.sessions.size ?? 0,
+      listeners: () => this.#stateStream.listeners,
     });
     this.#stateStream = new StateStream(
       clock,
       () => readState(sources),
       error => log.error({ cause: String(error) }, "the state could not be read"),
     );
-    const publicMetrics = values.metricsAddress === undefined || values.metricsAddress.port === values.port;
     const server = (): Upgrader => this.#running;
     this.routes = routesOf({
       modules: all,
@@ -201,7 +213,7 @@ export class Broker {
       stateStream: this.#stateStream,
       operator: new Operator(this.#pools, log),
       declared: options.declared,
-      publicMetrics,
+      publicMetrics: this.#metricsAddress === undefined,
       server,
     });
     this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, log, metrics });
@@ -283,22 +295,22 @@ export class Broker {
       values.tlsCertFile !== undefined && values.tlsKeyFile !== undefined
         ? { certFile: values.tlsCertFile, keyFile: values.tlsKeyFile }
         : undefined;
-    this.#server = this.#serve(values.port, files === undefined ? undefined : readTls(files));
+    const address = this.#metricsAddress;
+    if (address !== undefined) this.#metricsServer = serveMetrics(address, () => this.metrics.response());
+    const tls = files === undefined ? undefined : readTls(files);
+    this.#server = listening("PORT", values, () => this.#serve(values.port, tls));
+    const loop = this.metrics.watchLoop();
+    this.#closers.push(() => loop.cancel());
     if (files !== undefined) {
       const watcher = watchTls(files, this.#clock, log, material => this.#relisten(material));
       this.#closers.push(() => watcher.close());
     }
-    const address = values.metricsAddress;
-    if (address === undefined || address.port === values.port) return;
-    this.#metricsServer = Bun.serve({
-      port: address.port,
-      ...(address.host !== "" && { hostname: address.host }),
-      reusePort: false,
-      fetch: request =>
-        new URL(request.url).pathname === "/metrics"
-          ? metricsResponse(this.metrics)
-          : new Response("not found", { status: 404 }),
-    });
+  }
+
+  /** Where /metrics is, when that is not the public address. */
+  get #metricsAddress(): Address | undefined {
+    const { metricsAddress: address, port } = this.#options.values;
+    return address === undefined || (address.port === port && port !== 0) ? undefined : address;
   }
 
   /**
@@ -353,4 +365,13 @@ export class Broker {
       response ? this.#cors.decorate(request, response) : response,
     );
   }
+}
+
+/** The first answer that there is. */
+function first<T, U>(all: readonly T[], ask: (one: T) => U | undefined): U | undefined {
+  for (const one of all) {
+    const answer = ask(one);
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
 }

@@ -31,7 +31,7 @@ export function serveModules(
     const wrong = (problem: string): Error => new Error(`${told.file ?? told.id}: ${problem}`);
     if (RESERVED.has(told.id) || all.some(other => other.told.id === told.id))
       throw wrong(`there is a module ${told.id} already`);
-    const served = called(told, () => told.serve({ log, clock, metrics: new ModuleMeter(told.id, metrics.registry) }));
+    const served = called(told, () => told.serve({ log, clock, metrics: new ModuleMeter(told.id, metrics.meters) }));
     const { worker, pool } = served;
     if ((worker === undefined) !== (pool === undefined)) throw wrong("`worker` and `pool` go together");
     if (worker !== undefined && worker.id !== told.id) throw wrong(`its worker has another id, ${worker.id}`);

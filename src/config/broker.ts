@@ -269,6 +269,11 @@ export const brokerOptions = options("Broker", groups, values => {
   if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {
     objections.push({ keys: ["tlsCertFile", "tlsKeyFile"], problem: "TLS needs both of them, or neither" });
   }
+  const { metricsAddress: metrics, port, host } = values;
+  if (metrics?.port === port && port !== 0 && metrics.host !== "" && metrics.host !== host) {
+    const problem = "/metrics can have an address of its own on another port only";
+    objections.push({ keys: ["metricsAddress", "port"], problem });
+  }
   if (values.maxBufferedBytes < values.maxBodyBytes) {
     const problem = "one request body must fit into what all of them may take together";
     objections.push({ keys: ["maxBodyBytes", "maxBufferedBytes"], problem });

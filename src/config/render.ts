@@ -5,11 +5,11 @@ import type { Option } from "./option.ts";
 import { CONFIG_DIRS } from "./paths.ts";
 import { catalogOf, type Program } from "./program.ts";
 
-const NOTICE = "<!-- Made from the declarations in src/ by `npm run docs`; change it there. -->";
+export const NOTICE = "<!-- Made from the declarations in src/ by `npm run docs`; change it there. -->";
 
-const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\*/g, "\\*");
-const code = (text: string) => `\`${text}\``;
-const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
+export const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\*/g, "\\*");
+export const code = (text: string) => `\`${text}\``;
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => "---"), ...rows].map(cells => `| ${cells.join(" | ")} |`).join("\n");
 
 function defaultCell(option: Option<unknown>): string {

@@ -1,5 +1,6 @@
 // What a value may look like, as zod schemas: each takes the text of an option and yields its value.
 import { z } from "zod";
+import type { Address } from "../lib/listen.ts";
 import { parseDuration } from "./duration.ts";
 
 export interface Range {
@@ -7,11 +8,7 @@ export interface Range {
   readonly max: number;
 }
 
-/** An address to listen on. An empty host means every interface. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+export type { Address };
 
 /** Makes a schema of a reader that answers undefined for a text it cannot read. */
 function reading<T>(read: (text: string) => T | undefined): z.ZodType<T> {

@@ -14,6 +14,10 @@ type Content = { model: string | null | undefined; data: { index?: number | unde
 
 /** Splits an OpenAI embeddings request by its inputs. A single text, or one list of tokens, goes through whole. */
 export const embeddingsFanout: Fanout = {
+  items(body) {
+    const parsed = request.safeParse(body);
+    return parsed.success && typeof parsed.data.input[0] !== "number" ? parsed.data.input.length : 1;
+  },
   split(body): SplitRequest | undefined {
     const parsed = request.safeParse(body);
     if (!parsed.success) return undefined;

@@ -156,6 +156,8 @@ export interface Gather {
 export interface Fanout {
   /** The request's parts, or undefined when it is to go through whole. */
   split(body: unknown): SplitRequest | undefined;
+  /** How many items the answer to a body holds that goes through whole; 1 for one that was too large to be parsed. */
+  items(body: unknown): number;
 }
 
 export interface SplitRequest {

@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent } from "../../src/agent/run.ts";
-import { controlToken, serveMetrics, serveStatus } from "../../src/agent/status.ts";
+import { controlToken, serveStatus } from "../../src/agent/status.ts";
 import { workerAgent } from "../../src/agent/worker.ts";
+import { serveMetrics } from "../../src/lib/listen.ts";
 import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatStream, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
@@ -209,7 +210,7 @@ test("the control token is made once, for its owner alone", () => {
 test("the metrics page counts what the agent has done", async () => {
   await using world = new World();
   const { agent, backend } = await world.worker();
-  const server = serveMetrics(agent, { host: "127.0.0.1", port: 0 });
+  const server = serveMetrics({ host: "127.0.0.1", port: 0 }, () => agent.metrics.meters.response());
   const read = async () => (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
   try {
     await (await world.chat()).text();

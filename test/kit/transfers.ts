@@ -27,7 +27,7 @@ export class TransferWorld {
   readonly clock = new TestClock();
   readonly drain = new Drain();
   readonly logs: LogLine[] = [];
-  readonly metrics = new BrokerMetrics(() => false);
+  readonly metrics = new BrokerMetrics();
   readonly transfers: Transfers;
   /** Bytes that were taken from writers. */
   bytes = 0;
@@ -117,7 +117,7 @@ export class TransferWorld {
 
   /** What a series of /metrics counts; NaN when there is none. */
   async metric(series: string): Promise<number> {
-    const text = await this.metrics.registry.metrics();
+    const text = await (await this.metrics.response()).text();
     const line = text.split("\n").find(one => one.startsWith(`${series} `));
     return Number(line?.slice(series.length + 1) ?? Number.NaN);
   }

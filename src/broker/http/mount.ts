@@ -3,6 +3,7 @@ import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import type { Check } from "./checks.ts";
 
@@ -11,7 +12,7 @@ export interface MountOptions {
   /** The server that requests arrive at. */
   readonly server: () => PeerServer;
   readonly log: Logger;
-  readonly metrics: { unhandled(): void };
+  readonly metrics: Pick<BrokerMetrics, "refused" | "unhandled">;
 }
 
 /** The routes as they are served. */
@@ -25,9 +26,11 @@ export interface App {
 export function mount(routes: readonly Route[], options: MountOptions): App {
   const { log, metrics } = options;
   const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
-    if (code === "NOT_FOUND")
-      return errorResponse(new NfrxError("not_found", `no route ${new URL(request.url).pathname}`), "openai");
-    if (error instanceof NfrxError) return errorResponse(error, "openai");
+    const told = code === "NOT_FOUND" ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`) : error;
+    if (told instanceof NfrxError) {
+      metrics.refused(told.code);
+      return errorResponse(told, "openai");
+    }
     metrics.unhandled();
     log.error({ path: new URL(request.url).pathname, cause: String(error) }, "request failed");
     return errorResponse(error, "openai");

@@ -36,18 +36,20 @@ export class Jobs {
 
   constructor(private readonly options: JobsOptions) {
     const { metrics, clock, drain } = options;
-    this.#metrics = new JobMetrics(metrics);
+    this.#metrics = new JobMetrics(metrics.meters);
     this.#activity = new WorkerActivity(clock);
     this.service = new JobService({ ...options, metrics: this.#metrics });
     this.routes = new JobRoutes({ ...options, service: this.service, activity: this.#activity });
     const { service } = this;
     const { claimers, events } = service;
-    const gauge = (name: string, help: string, read: () => number): void =>
-      metrics.observe(name, help, [], set => set({}, read()));
-    gauge("nfrx_jobs_waiting_workers", "Claims and streams that wait for a job.", () => claimers.size);
-    gauge("nfrx_jobs_listeners", "Clients that listen to a job.", () => events.listeners);
-    gauge("nfrx_jobs_watched", "Jobs that end when their clients are gone.", () => service.watched);
-    gauge("nfrx_jobs_event_bytes", "Bytes of events kept for clients that come back.", () => events.bytes);
+    this.#metrics.watch({
+      waitingWorkers: () => claimers.size,
+      listeners: () => events.listeners,
+      watched: () => service.watched,
+      eventBytes: () => events.bytes,
+      overview: () => options.store.overview(0),
+      now: () => clock.wall(),
+    });
     // What waits for a job would wait in vain, and hold its worker here.
     drain.onBegin(() => void claimers.close());
     // What a worker has goes on, here, until it ends.

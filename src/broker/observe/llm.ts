@@ -1,5 +1,4 @@
-import type { Registry } from "prom-client";
-import { CellCounter, CellHistogram, DURATIONS, remember } from "../../lib/series.ts";
+import { DURATIONS, type Histogram, type Meters, type Numbers, Remembered } from "../../lib/series.ts";
 import type { Usage } from "../../modules/module.ts";
 
 export interface LlmReport {
@@ -15,22 +14,21 @@ export interface LlmReport {
 export class LlmMetrics {
   readonly #ofModel: ReturnType<LlmMetrics["model"]>;
   readonly #ofWorker: ReturnType<LlmMetrics["worker"]>;
-  readonly #duration: CellHistogram<"worker_id" | "model">;
+  readonly #duration: Histogram<"worker_id" | "model">;
 
-  constructor(registry: Registry) {
-    this.#ofModel = this.model(registry);
-    this.#ofWorker = this.worker(registry);
-    this.#duration = new CellHistogram({
-      name: "nfrx_llm_request_duration_seconds",
-      help: "Time of a request by worker and model.",
-      labelNames: ["worker_id", "model"],
-      buckets: DURATIONS,
-      registers: [registry],
-    });
+  constructor(meters: Meters) {
+    this.#ofModel = this.model(meters);
+    this.#ofWorker = this.worker(meters);
+    this.#duration = meters.histogram(
+      "nfrx_llm_request_duration_seconds",
+      "Time of a request, or of a part of one that was split, by worker and model.",
+      DURATIONS,
+      ["worker_id", "model"],
+    );
   }
 
   end({ model, workerId, ok, seconds, usage, embeddings }: LlmReport): void {
-    const ofModel = this.#ofModel(model);
+    const ofModel = this.#ofModel.of(model);
     for (const counter of ok ? ofModel.success : ofModel.error) counter.value++;
     if (usage !== undefined) {
       for (const counter of ofModel.tokensIn) counter.value += usage.in;
@@ -42,7 +40,7 @@ export class LlmMetrics {
 
   /** What one worker did: a request, or a part of one that was split. */
   byWorker(model: string, workerId: string, seconds: number, usage: Usage | undefined, embeddings: number): void {
-    const ofWorker = this.#ofWorker(workerId);
+    const ofWorker = this.#ofWorker.of(workerId);
     this.#duration.cell({ worker_id: workerId, model }).observe(seconds);
     ofWorker.seconds.value += seconds;
     if (usage !== undefined) {
@@ -54,42 +52,48 @@ export class LlmMetrics {
     ofWorker.embeddingSeconds.value += seconds;
   }
 
-  private model(registry: Registry) {
-    const counters = <L extends string>(names: string[], help: string, labelNames: L[]) =>
-      names.map(name => new CellCounter({ name, help, labelNames, registers: [registry] }));
-    const requests = counters(
+  /** Has the series looked up anew, after some have ended. */
+  forget(): void {
+    this.#ofModel.clear();
+    this.#ofWorker.clear();
+  }
+
+  private model(meters: Meters) {
+    const both = <L extends string>(names: string[], help: string, labelNames: L[]): Numbers<L>[] =>
+      names.map(name => meters.counter(name, help, labelNames));
+    const requests = both(
       ["nfrx_model_requests_total", "nfrx_llm_model_requests_total"],
-      "Requests by model and outcome.",
+      "Requests by model and outcome: success, error.",
       ["model", "outcome"],
     );
-    const tokens = counters(["nfrx_model_tokens_total", "nfrx_llm_model_tokens_total"], "Tokens by model.", [
-      "model",
-      "kind",
-    ]);
-    const [embeddings] = counters(["nfrx_llm_model_embeddings_total"], "Embeddings by model.", ["model"]);
-    return remember(model => ({
+    const tokens = both(
+      ["nfrx_model_tokens_total", "nfrx_llm_model_tokens_total"],
+      "Tokens by model and kind: in, out.",
+      ["model", "kind"],
+    );
+    const embeddings = meters.counter("nfrx_llm_model_embeddings_total", "Embeddings by model.", ["model"]);
+    return new Remembered(model => ({
       success: requests.map(counter => counter.cell({ model, outcome: "success" })),
       error: requests.map(counter => counter.cell({ model, outcome: "error" })),
       tokensIn: tokens.map(counter => counter.cell({ model, kind: "in" })),
       tokensOut: tokens.map(counter => counter.cell({ model, kind: "out" })),
-      embeddings: embeddings!.cell({ model }),
+      embeddings: embeddings.cell({ model }),
     }));
   }
 
-  private worker(registry: Registry) {
-    const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
-      new CellCounter({ name, help, labelNames, registers: [registry] });
-    const tokens = counter("nfrx_llm_worker_tokens_total", "Tokens by worker.", ["worker_id", "kind"]);
-    const seconds = counter("nfrx_llm_worker_processing_seconds_total", "Time workers spent on requests.", [
+  private worker(meters: Meters) {
+    const tokens = meters.counter("nfrx_llm_worker_tokens_total", "Tokens by worker and kind: in, out.", [
       "worker_id",
+      "kind",
     ]);
-    const embeddings = counter("nfrx_llm_worker_embeddings_total", "Embeddings by worker.", ["worker_id"]);
+    const counter = (name: string, help: string): Numbers<"worker_id"> => meters.counter(name, help, ["worker_id"]);
+    const seconds = counter("nfrx_llm_worker_processing_seconds_total", "Time that workers spent on requests.");
+    const embeddings = counter("nfrx_llm_worker_embeddings_total", "Embeddings by worker.");
     const embeddingSeconds = counter(
       "nfrx_llm_worker_embedding_processing_seconds_total",
-      "Time workers spent on embeddings.",
-      ["worker_id"],
+      "Time that workers spent on embeddings.",
     );
-    return remember(worker_id => ({
+    return new Remembered(worker_id => ({
       tokensIn: tokens.cell({ worker_id, kind: "in" }),
       tokensOut: tokens.cell({ worker_id, kind: "out" }),
       seconds: seconds.cell({ worker_id }),

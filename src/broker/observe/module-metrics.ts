@@ -1,8 +1,7 @@
-// The metrics of a module, with Prometheus' library behind them.
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { DURATIONS } from "../../lib/series.ts";
+// The metrics of a module.
+import { DURATIONS, type Meters } from "../../lib/series.ts";
 import type { Labels, MetricSpec, ModuleMetrics } from "../../modules/module.ts";
-import { BoundedLabel } from "./metrics.ts";
+import { BoundedLabel } from "./labels.ts";
 
 /** Metrics that one module may have. */
 export const MODULE_METRICS_MAX = 100;
@@ -13,35 +12,39 @@ export class ModuleMeter implements ModuleMetrics {
 
   constructor(
     private readonly module: string,
-    private readonly registry: Registry,
+    private readonly meters: Meters,
   ) {}
 
   counter(spec: MetricSpec): { add(labels?: Labels, by?: number): void } {
     if (!spec.name.endsWith("_total")) throw new Error(`the counter ${spec.name} must end in _total`);
-    const counter = new Counter(this.#declare(spec));
+    const counter = this.meters.counter<string>(this.#nameOf(spec), spec.help, spec.labels);
     const bound = bounded(spec);
-    return { add: (labels = {}, by = 1) => counter.inc(bound(labels), by) };
+    return {
+      add(labels = {}, by = 1) {
+        counter.cell(bound(labels)).value += by;
+      },
+    };
   }
 
   histogram(spec: MetricSpec & { readonly buckets?: readonly number[] }): {
     observe(value: number, labels?: Labels): void;
   } {
-    const histogram = new Histogram({ ...this.#declare(spec), buckets: [...(spec.buckets ?? DURATIONS)] });
+    const buckets = spec.buckets ?? DURATIONS;
+    const histogram = this.meters.histogram<string>(this.#nameOf(spec), spec.help, buckets, spec.labels);
     const bound = bounded(spec);
-    return { observe: (value, labels = {}) => histogram.observe(bound(labels), value) };
+    return { observe: (value, labels = {}) => histogram.cell(bound(labels)).observe(value) };
   }
 
   gauge(spec: MetricSpec, read: () => number): void {
-    const gauge: Gauge = new Gauge({ ...this.#declare(spec), collect: () => gauge.set(read()) });
+    this.meters.gauge(this.#nameOf(spec), spec.help).read(set => set({}, read()));
   }
 
-  #declare({ name, help, labels = [] }: MetricSpec) {
+  #nameOf({ name }: MetricSpec): string {
     const prefix = `nfrx_${this.module.replaceAll("-", "_")}_`;
     if (!name.startsWith(prefix) || !/^[a-z0-9_]+$/.test(name))
       throw new Error(`the metric ${name} must begin with ${prefix}`);
     if (++this.#count > MODULE_METRICS_MAX) throw new Error(`more than ${MODULE_METRICS_MAX} metrics`);
-    if (this.registry.getSingleMetric(name) !== undefined) throw new Error(`there is a metric ${name} already`);
-    return { name, help, labelNames: [...labels], registers: [this.registry] };
+    return name;
   }
 }
 

@@ -1,44 +1,87 @@
-// Gauges that are read when somebody scrapes.
+// What is read of the pools and of what all requests share, when somebody scrapes.
 import type { Drain } from "../../lib/drain.ts";
+import type { Meters } from "../../lib/series.ts";
 import type { Pool } from "../pool/pool.ts";
+import type { Worker } from "../pool/worker.ts";
 import type { Budget } from "../proxy/budget.ts";
-import type { BrokerMetrics } from "./metrics.ts";
 
-/** Registers what the pools, their connections and the process know of themselves. */
-export function watchPools(
-  metrics: BrokerMetrics,
-  pools: readonly Pool[],
-  others: { memory: Budget; disk: Budget; drain: Drain; droppedLogs?: () => number },
-): void {
-  const gauge = (name: string, help: string, read: (pool: Pool) => number): void =>
-    metrics.observe(name, help, ["ext"], set => {
-      for (const pool of pools) set({ ext: pool.moduleId }, read(pool));
-    });
+const STATES: readonly Worker["state"][] = ["idle", "working", "not_ready", "draining"];
+
+/** Declares what the pools and their connections know of themselves. */
+export function declarePools(meters: Meters, pools: readonly Pool[]): void {
+  const declare =
+    (kind: "gauge" | "counter") =>
+    (name: string, help: string, read: (pool: Pool) => number): void =>
+      meters[kind](name, help, ["ext"]).read(set => {
+        for (const pool of pools) set({ ext: pool.moduleId }, read(pool));
+      });
+  const [gauge, counter] = [declare("gauge"), declare("counter")];
   gauge("nfrx_queue_length", "Requests that wait for a worker.", pool => pool.waiting);
+  gauge("nfrx_queue_capacity", "Requests that may wait.", pool => pool.settings.queueSize);
   gauge("nfrx_workers_connected", "Workers that are connected.", pool => pool.registry.size);
+  meters.gauge("nfrx_workers", "Connected workers by what they do.", ["ext", "state"]).read(set => {
+    for (const pool of pools)
+      for (const state of STATES) {
+        const workers = [...pool.registry.workers].filter(worker => worker.state === state);
+        set({ ext: pool.moduleId, state }, workers.length);
+      }
+  });
+  counter("nfrx_workers_joined_total", "Workers that connected, each time they did.", pool => pool.totals.joined);
+  counter("nfrx_workers_left_total", "Workers whose connection ended, each time it did.", pool => pool.totals.left);
+  gauge("nfrx_seats", "Requests that the workers take at once, those that take none now left out.", pool => {
+    let seats = 0;
+    for (const { state, maxConcurrency } of pool.registry.workers)
+      if (state === "idle" || state === "working") seats += maxConcurrency;
+    return seats;
+  });
   gauge("nfrx_seats_taken", "Seats that requests hold at workers.", pool => pool.inflight);
+  meters.gauge("nfrx_agent_jobs_inflight", "Seats that requests hold at workers of all modules.").read(set =>
+    set(
+      {},
+      pools.reduce((sum, pool) => sum + pool.inflight, 0),
+    ),
+  );
   gauge("nfrx_tunnel_streams", "Exchanges open on the connections of agents.", pool => pool.streams);
   const link = (name: string, help: string, read: (stats: Pool["linkStats"]) => number): void =>
-    gauge(name, help, pool => read(pool.linkStats));
-  link("nfrx_tunnel_bytes_in", "Bytes that arrived from agents connected now or before.", stats => stats.bytesIn);
-  link("nfrx_tunnel_bytes_out", "Bytes sent to agents connected now or before.", stats => stats.bytesOut);
-  link("nfrx_tunnel_window_stalls", "Times a stream had bytes to send and no credit.", stats => stats.windowStalls);
+    counter(name, help, pool => read(pool.linkStats));
+  link("nfrx_tunnel_received_bytes_total", "Bytes that came from agents.", stats => stats.bytesIn);
+  link("nfrx_tunnel_sent_bytes_total", "Bytes sent to agents.", stats => stats.bytesOut);
+  link("nfrx_tunnel_received_messages_total", "Messages that came from agents.", stats => stats.messagesIn);
+  link("nfrx_tunnel_sent_messages_total", "Messages sent to agents.", stats => stats.messagesOut);
   link(
-    "nfrx_tunnel_socket_stalls",
-    "Times a whole connection had to wait for its socket.",
+    "nfrx_tunnel_window_stalls_total",
+    "Times an exchange had bytes to send and no credit: its reader was slow.",
+    stats => stats.windowStalls,
+  );
+  link(
+    "nfrx_tunnel_socket_stalls_total",
+    "Times a whole connection had to wait for its socket or its window.",
     stats => stats.socketStalls,
   );
-  link("nfrx_tunnel_resets", "Streams that the broker gave up.", stats => stats.resets);
-  metrics.observe("nfrx_drainable_inflight", "Work that a shutdown waits for.", [], set =>
-    set({}, others.drain.inflight),
-  );
-  metrics.observe("nfrx_buffered_body_bytes", "Bytes of request bodies held in memory.", [], set =>
-    set({}, others.memory.used),
-  );
-  metrics.observe("nfrx_spooled_body_bytes", "Bytes of request bodies held on disk.", [], set =>
-    set({}, others.disk.used),
-  );
-  metrics.observe("nfrx_log_lines_dropped", "Log lines that could not be written.", [], set =>
-    set({}, others.droppedLogs?.() ?? 0),
-  );
+  link("nfrx_tunnel_resets_total", "Exchanges that the broker gave up.", stats => stats.resets);
+}
+
+/** What there is one of in a broker. */
+export interface SharedSources {
+  memory: Budget;
+  disk: Budget;
+  drain: Drain;
+  /** Sessions of MCP whose relay is known. */
+  sessions: () => number;
+  /** Who listens to the state. */
+  listeners: () => number;
+}
+
+/** Declares what all requests together may use, what is kept for clients, and whether the broker is about to stop. */
+export function declareShared(meters: Meters, { memory, disk, drain, sessions, listeners }: SharedSources): void {
+  const gauge = (name: string, help: string, read: () => number): void =>
+    meters.gauge(name, help).read(set => set({}, read()));
+  gauge("nfrx_drainable_inflight", "Work that a shutdown waits for.", () => drain.inflight);
+  gauge("nfrx_draining", "1 once the broker takes no new work.", () => Number(drain.draining));
+  gauge("nfrx_mcp_sessions", "Sessions of MCP whose relay the broker remembers.", sessions);
+  gauge("nfrx_state_listeners", "Clients that listen to the state.", listeners);
+  gauge("nfrx_buffered_body_bytes", "Bytes of request bodies held in memory.", () => memory.used);
+  gauge("nfrx_buffered_body_limit_bytes", "Bytes of request bodies that may be held in memory.", () => memory.limit);
+  gauge("nfrx_spooled_body_bytes", "Bytes of request bodies held on disk.", () => disk.used);
+  gauge("nfrx_spooled_body_limit_bytes", "Bytes of request bodies that may be held on disk.", () => disk.limit);
 }

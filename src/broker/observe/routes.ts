@@ -31,13 +31,8 @@ export function metricsRoute(metrics: BrokerMetrics): Route {
     auth: "none",
     errors: "openai",
     operation: METRICS,
-    answer: () => metricsResponse(metrics),
+    answer: () => metrics.response(),
   };
-}
-
-/** The Prometheus text of everything the broker counts. */
-export async function metricsResponse(metrics: BrokerMetrics): Promise<Response> {
-  return new Response(await metrics.registry.metrics(), { headers: { "content-type": metrics.registry.contentType } });
 }
 
 const STATE: Operation = { summary: "Read the state", responses: { 200: { description: "The state." } } };

@@ -11,6 +11,7 @@ import { heartbeatMessage, type Register, registerMessage, statusMessage } from 
 import { wireOf } from "../../protocol/pair.ts";
 import type { Liveness, Socket, Wire } from "../../protocol/wire.ts";
 import type { Door } from "../auth.ts";
+import type { AgentRefusal } from "../observe/metrics.ts";
 import type { Pool } from "./pool.ts";
 import { Worker } from "./worker.ts";
 
@@ -62,7 +63,7 @@ export interface DoorOptions {
   log: Logger;
   /** Connected agents, of all modules together; one more is turned away. */
   admit: () => boolean;
-  metrics: { refused(reason: string): void };
+  metrics: { refusedAgent(module: string, reason: AgentRefusal): void };
 }
 
 /** How the agents of a module introduce themselves, and what they speak. */
@@ -94,14 +95,17 @@ export class WorkerDoor {
    * judged here; an agent without any may still bring its key in the first frame.
    */
   receive(request: Request, peer: string): Response | Connection {
-    const { door, drain, admit } = this.options;
-    if (drain.draining) return new Response("draining", { status: 503, headers: { "retry-after": "10" } });
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return new Response("a WebSocket upgrade is expected here", { status: 426, headers: { upgrade: "websocket" } });
-    }
+    const { door, drain, admit, metrics, pool } = this.options;
+    const refuse = (reason: AgentRefusal, status: number, text: string, headers = {}): Response => {
+      metrics.refusedAgent(pool.moduleId, reason);
+      return new Response(text, { status, headers });
+    };
+    if (drain.draining) return refuse("draining", 503, "draining", { "retry-after": "10" });
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
+      return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
     const admitted = door.admits(request.headers, () => peer);
-    if (!admitted && bearerToken(request.headers) !== undefined) return new Response("unauthorized", { status: 401 });
-    if (!admit()) return new Response("too many agents", { status: 503, headers: { "retry-after": "60" } });
+    if (!admitted && bearerToken(request.headers) !== undefined) return refuse("unauthorized", 401, "unauthorized");
+    if (!admit()) return refuse("too_many", 503, "too many agents", { "retry-after": "60" });
     const version = offers(request) ? 2 : 1;
     return new WorkerConnection(this.options, admitted, version, peer);
   }
@@ -127,7 +131,7 @@ class WorkerConnection implements Connection {
 
   onOpen(socket: ServerSocket): void {
     this.#socket = socket;
-    this.#deadline = this.options.clock.after(REGISTER_MS, () => this.#refuse("expected register"));
+    this.#deadline = this.options.clock.after(REGISTER_MS, () => this.#refuse("not_registered", "expected register"));
   }
 
   onMessage(message: Uint8Array | string): void {
@@ -135,10 +139,10 @@ class WorkerConnection implements Connection {
     if (this.#deadline === undefined) return; // refused; the close is on its way
     const { reception, pool } = this.options;
     const register = message.length > REGISTER_BYTES ? undefined : reception.parse(textOf(message));
-    if (register === undefined) return this.#refuse("expected register");
-    if (!this.admitted && !this.#admitsKey(register)) return this.#refuse("unauthorized");
+    if (register === undefined) return this.#refuse("not_registered", "expected register");
+    if (!this.admitted && !this.#admitsKey(register)) return this.#refuse("unauthorized", "unauthorized");
     const objection = reception.objection(register, pool);
-    if (objection !== undefined) return this.#refuse(objection);
+    if (objection !== undefined) return this.#refuse("rejected", objection);
     this.#deadline.cancel();
     const greeting = reception.greeting(register, this.version);
     if (greeting !== undefined) this.#socket?.sendText(greeting);
@@ -162,10 +166,10 @@ class WorkerConnection implements Connection {
     return [register.client_key, register.token].some(key => key !== undefined && this.options.door.admitsKey(key));
   }
 
-  #refuse(reason: string): void {
+  #refuse(kind: AgentRefusal, reason: string): void {
     this.#deadline?.cancel();
     this.#deadline = undefined;
-    this.options.metrics.refused("agent");
+    this.options.metrics.refusedAgent(this.options.pool.moduleId, kind);
     this.options.log.warn({ module: this.options.pool.moduleId, remote: this.peer, reason }, "agent refused");
     this.#socket?.close(CLOSE_POLICY, reason);
   }

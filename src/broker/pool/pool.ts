@@ -57,7 +57,7 @@ interface Entry extends Waiting {
  */
 export class Pool {
   readonly registry: Registry;
-  readonly totals = { completed: 0, failed: 0 };
+  readonly totals = { completed: 0, failed: 0, joined: 0, left: 0 };
   readonly recent: Recent;
   /** Who left a moment ago. */
   readonly departed: Departed;
@@ -193,6 +193,7 @@ export class Pool {
     worker.drainedByOperator = this.#drained.has(this.handleOf(worker));
     this.departed.back(worker.id);
     const older = this.registry.add(worker);
+    this.totals.joined++;
     if (older !== undefined) {
       older.gone = true;
       this.#past.add(older.link.stats);
@@ -206,6 +207,7 @@ export class Pool {
   leave(worker: Worker): void {
     if (!worker.gone) this.#past.add(worker.link.stats);
     worker.gone = true;
+    this.totals.left++;
     this.registry.remove(worker);
     if (this.registry.get(worker.id) === undefined) this.departed.add(worker);
     this.onLeave(worker);

@@ -110,6 +110,13 @@ export class Registry {
     return this.#byModel.has(model);
   }
 
+  /** The name under which somebody serves the model: its own, or the one that it shares with others of its size. */
+  servedAs(model: string): string | undefined {
+    if (this.#byModel.has(model)) return model;
+    const alias = aliasOf(model);
+    return alias !== undefined && this.#byAlias.has(alias) ? alias : undefined;
+  }
+
   /** Stops the clocks of the models that are away. */
   close(): void {
     for (const timer of this.#away.values()) timer.cancel();

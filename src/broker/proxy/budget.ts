@@ -5,7 +5,7 @@ export class Budget {
   #used = 0;
 
   constructor(
-    private readonly limit: number,
+    readonly limit: number,
     /** What a client is told when they are used up. */
     private readonly refusal: string,
   ) {}

@@ -63,9 +63,12 @@ export interface ExchangeRequest {
 export class Exchange {
   readonly wanted: Wanted;
   retries = 0;
-  usage: Usage | undefined;
-  /** Items of a request that produces several; counted when it succeeds. */
+  /** What reads the tokens of the answer, as far as it has come: those of an answer that is given up count too. */
+  tap: { readonly usage?: Usage | undefined } | undefined;
+  /** Items that have come of a request that was split. */
   items = 0;
+  /** Items of a request that was not, which all come with its answer. */
+  whole = 0;
 
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
@@ -74,6 +77,9 @@ export class Exchange {
   #ownerAway = false;
   #closed = false;
   #seatedAt = 0;
+  /** When it had its first worker. */
+  #startedAt: number | undefined;
+  #status = 0;
   #firstByteAt: number | undefined;
 
   constructor(
@@ -102,6 +108,11 @@ export class Exchange {
     return this.#attempt?.seat.worker;
   }
 
+  /** The tokens that the answer, as far as it has come, says it took. */
+  get usage(): Usage | undefined {
+    return this.tap?.usage;
+  }
+
   get queuePosition(): number {
     return this.context.pool.position(this.wanted);
   }
@@ -112,6 +123,7 @@ export class Exchange {
       const acquired = this.#acquire(failure);
       const seat = acquired instanceof Promise ? await acquired : acquired;
       this.#seatedAt = this.context.clock.now();
+      this.start();
       try {
         const { stream, answer } = this.#ask(seat);
         const head = await answer;
@@ -119,7 +131,8 @@ export class Exchange {
           this.#attempt?.end();
           continue;
         }
-        this.#firstByteAt = this.context.clock.now();
+        this.answered(head);
+        if (stream.arrived || stream.buffered > 0) this.touch();
         return { head, stream };
       } catch (thrown) {
         failure = toNfrxError(thrown);
@@ -145,8 +158,27 @@ export class Exchange {
     if (worker !== undefined) this.context.tasks.remember(task, worker.id);
   }
 
-  /** Bytes went one way or the other: the exchange is alive. */
+  /** Its first worker has it now. */
+  start(): void {
+    if (this.#startedAt !== undefined) return;
+    this.#startedAt = this.context.clock.now();
+    this.context.metrics.started(this.request.series);
+  }
+
+  /** A backend has answered, which it may do to each part of a request. */
+  answered({ status }: ResponseHead): void {
+    this.#status = status;
+    this.context.metrics.answered(this.request.series, status);
+  }
+
+  /** The client was ready for the next piece of its stream so long. */
+  waited(ms: number): void {
+    this.request.series.gap.observe(ms / 1000);
+  }
+
+  /** Bytes of the answer came: the exchange is alive. */
   touch(): void {
+    this.#firstByteAt ??= this.context.clock.now();
     this.#attempt?.touch();
   }
 
@@ -167,21 +199,22 @@ export class Exchange {
     signal.removeEventListener("abort", this.#onAbort);
     this.#attempt?.end(error);
     body.release();
-    const embeddings = error === undefined ? this.items : 0;
+    const { usage } = this;
+    const embeddings = this.items + (error === undefined && this.#status < 300 ? this.whole : 0);
     const firstByteMs = this.#firstByteAt === undefined ? undefined : this.#firstByteAt - arrivedAt;
     const failed = error !== undefined && error.code !== "canceled";
-    this.context.pool.count({ failed, usage: this.usage, embeddings, firstByteMs });
-    worker?.credit(now, now - this.#seatedAt, error, this.usage, embeddings);
+    this.context.pool.count({ failed, usage, embeddings, firstByteMs });
+    worker?.credit(now, now - this.#seatedAt, error, usage, embeddings);
     metrics.end({
       series: this.request.series,
       workerId: worker?.id,
       errorCode: error?.code ?? "",
+      phase: this.#startedAt === undefined ? "queued" : this.#firstByteAt === undefined ? "unanswered" : "answering",
       seconds: (now - arrivedAt) / 1000,
       firstByteSeconds: firstByteMs === undefined ? undefined : firstByteMs / 1000,
-      queueSeconds:
-        this.wanted.ticket === undefined || this.#seatedAt === 0 ? undefined : (this.#seatedAt - arrivedAt) / 1000,
+      queueSeconds: this.wanted.ticket === undefined ? undefined : ((this.#startedAt ?? now) - arrivedAt) / 1000,
       retries: this.retries,
-      usage: this.usage,
+      usage,
       embeddings,
     });
     this.#logEnd(worker, now - arrivedAt, error);

@@ -1,7 +1,7 @@
 // One request, many workers, one answer.
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { responseHeaders, withLength } from "../../lib/http.ts";
-import type { PartAnswer, SplitRequest } from "../../modules/module.ts";
+import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Seat } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
@@ -36,16 +36,15 @@ class BackendAnswer {
  */
 export async function runFanout(split: SplitRequest, exchange: Exchange, context: ExchangeContext): Promise<Response> {
   const run = new FanoutRun(split, exchange, context);
-  exchange.items = split.items;
+  exchange.tap = run;
   const answer = await run.run();
   if (answer instanceof BackendAnswer) {
     exchange.close(answer.error);
     const headers = responseHeaders(answer.head.headers, exchange.request.id);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
-  exchange.usage = answer.usage;
   exchange.close();
-  return new Response(answer.body as Uint8Array<ArrayBuffer>, {
+  return new Response(answer as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
   });
 }
@@ -66,18 +65,26 @@ class FanoutRun {
     private readonly context: ExchangeContext,
   ) {}
 
-  async run(): Promise<{ body: Uint8Array; usage: PartAnswer["usage"] } | BackendAnswer> {
+  /** The tokens of the parts that have been answered. */
+  get usage(): Usage | undefined {
+    if (this.#answers.size === 0) return undefined;
+    const sum = { in: 0, out: 0, total: 0 };
+    for (const { usage } of this.#answers.values()) {
+      sum.in += usage.in;
+      sum.out += usage.out;
+      sum.total += usage.total;
+    }
+    return sum;
+  }
+
+  async run(): Promise<Uint8Array | BackendAnswer> {
     const { signal } = this.exchange.request;
     const onAbort = (): void => this.#abort.abort(new NfrxError("canceled", "the client went away"));
     signal.addEventListener("abort", onAbort);
     try {
       while (this.#left > 0) await this.#round();
       const parts = [...this.#answers].sort(([a], [b]) => a - b).map(([, answer]) => answer);
-      const usage = parts.reduce(
-        (sum, { usage: part }) => ({ in: sum.in + part.in, out: sum.out + part.out, total: sum.total + part.total }),
-        { in: 0, out: 0, total: 0 },
-      );
-      return { body: this.split.merge(parts), usage };
+      return this.split.merge(parts);
     } catch (thrown) {
       this.#abort.abort(thrown);
       if (thrown instanceof BackendAnswer) return thrown;
@@ -96,6 +103,7 @@ class FanoutRun {
     const { pool } = this.context;
     const { wanted } = this.exchange;
     const first = await this.#firstSeat();
+    this.exchange.start();
     const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
     const seats = [
       first,
@@ -165,6 +173,7 @@ class FanoutRun {
     const now = clock.now();
     const ms = now - began;
     const items = answer?.items ?? 0;
+    this.exchange.items += items;
     worker.credit(now, ms, error, answer?.usage, items);
     metrics.part(this.exchange.request.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
@@ -185,6 +194,7 @@ class FanoutRun {
       onBytes: (more: number) => this.#count(more),
     };
     const answer = await askWhole(question, this.context);
+    this.exchange.answered(answer.head);
     if (answer.head.status !== 200) throw new BackendAnswer(answer.head, answer.body);
     return this.split.parse(answer.body, part.end - part.start);
   }

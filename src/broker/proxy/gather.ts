@@ -33,6 +33,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal } = exchange.request;
   const seat = await context.pool.acquire({ ...exchange.wanted, workerId: worker.id });
+  exchange.start();
   let length = 0;
   const answer = await askWhole(
     {
@@ -47,6 +48,7 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
     },
     context,
   );
+  exchange.answered(answer.head);
   if (answer.head.status !== OK)
     throw new NfrxError("not_found", `no backend has this route: one answered with status ${answer.head.status}`);
   try {

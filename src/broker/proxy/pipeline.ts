@@ -124,6 +124,7 @@ export class Pipeline {
         return await runGather(endpoint.gather, exchange, this.options);
       const split = workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
+      exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
       const respond = this.#respondAs(endpoint);
       const pending = exchange.dispatch();
       if (!events) return passThrough(await pending, exchange, respond);

@@ -42,6 +42,7 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
   const { head, stream } = answer;
   const headers = responseHeaders(head.headers, exchange.request.id);
   const tap = tapFor(head, exchange);
+  exchange.tap = tap;
   const form = formOf(head);
   if (form === "other")
     requireSmall(Math.max(stream.buffered, Number(headerOf(head.headers, "content-length") ?? 0)), context);
@@ -49,7 +50,6 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
     const bytes = stream.take();
     if (bytes !== undefined && form === "events") requireSmall(new EventBorders().feed(bytes), context);
     if (bytes !== undefined) tap?.feed(bytes, true);
-    exchange.usage = tap?.usage;
     exchange.close();
     return new Response(bytes ?? null, { status: head.status, headers });
   }
@@ -72,7 +72,9 @@ export function committed(pending: Promise<Answer>, exchange: Exchange, context:
           if (pump === undefined) {
             const answer = await pending.finally(() => opening.end());
             await requireEvents(answer);
-            pump = new Pump(answer.stream, exchange, context, tapFor(answer.head, exchange), "events");
+            const tap = tapFor(answer.head, exchange);
+            exchange.tap = tap;
+            pump = new Pump(answer.stream, exchange, context, tap, "events");
           }
         } catch (error) {
           finishWithError(controller, error, exchange, context);
@@ -178,15 +180,16 @@ class Pump {
       if (this.context.relayed !== undefined && this.stream.buffered === 0) return controller.enqueue(KEEP_ALIVE);
     }
     try {
+      const asked = this.context.clock.now();
       const bytes = await this.stream.read();
       this.#begun = true;
       if (bytes === null || this.context.relayed === undefined) this.#keepAlive?.cancel();
       if (bytes === null) {
-        this.exchange.usage = this.tap?.usage;
         this.exchange.close();
         controller.close();
         return;
       }
+      if (events && this.#taken > 0) this.exchange.waited(this.context.clock.now() - asked);
       this.exchange.touch();
       this.#taken++;
       this.tap?.feed(bytes);
@@ -198,7 +201,6 @@ class Pump {
     } catch (error) {
       this.#begun = true;
       this.#keepAlive?.cancel();
-      this.exchange.usage = this.tap?.usage;
       if (events && this.context.relayed === undefined) {
         if (!this.#borders.between) controller.enqueue(EVENT_BREAK);
         finishWithError(controller, error, this.exchange, this.context);

@@ -1,46 +1,9 @@
+import { MCP_METHODS } from "../../lib/mcp-methods.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { RelaysState } from "../../modules/state.ts";
 
 /** Names of methods that MCP does not have and that are told apart; what comes later is counted as `other`. */
 const OTHERS_MAX = 100;
-
-/** What servers are asked and told in any version of MCP, and what `readCall` says of what is no call. */
-const KNOWN: ReadonlySet<string> = new Set([
-  "initialize",
-  "ping",
-  "server/discover",
-  "completion/complete",
-  "elicitation/create",
-  "logging/setLevel",
-  "prompts/get",
-  "prompts/list",
-  "resources/list",
-  "resources/read",
-  "resources/subscribe",
-  "resources/templates/list",
-  "resources/unsubscribe",
-  "roots/list",
-  "sampling/createMessage",
-  "subscriptions/listen",
-  "tasks/cancel",
-  "tasks/get",
-  "tasks/list",
-  "tasks/result",
-  "tasks/update",
-  "tools/call",
-  "tools/list",
-  "notifications/cancelled",
-  "notifications/initialized",
-  "notifications/progress",
-  "notifications/roots/list_changed",
-  "metadata",
-  "batch",
-  "response",
-  "DELETE",
-  "GET",
-  "OPTIONS",
-  "POST",
-]);
 
 interface RunningCall {
   relayId: string;
@@ -63,7 +26,7 @@ export class Calls {
 
   /** The name under which a method is counted: callers may make up as many as they like. */
   nameOf(method: string): string {
-    if (KNOWN.has(method) || this.#others.has(method)) return method;
+    if (MCP_METHODS.has(method) || this.#others.has(method)) return method;
     if (this.#others.size >= OTHERS_MAX) return "other";
     this.#others.add(method);
     return method;

@@ -1,4 +1,5 @@
 import { asks, readRpc } from "../../lib/json-rpc.ts";
+import { callName } from "../../lib/mcp-methods.ts";
 import type { RequestBody } from "../proxy/body.ts";
 
 /** Characters of a method's name that are kept. */
@@ -20,7 +21,5 @@ export interface Call {
 export function readCall(httpMethod: string, body: RequestBody): Call {
   if (httpMethod !== "POST") return { method: httpMethod, id: null, beside: true };
   const message = readRpc(body.whole ? body.bytes : new Uint8Array(0));
-  const { kind, id } = message;
-  const method = kind === "request" || kind === "notification" ? message.method : kind === "unread" ? httpMethod : kind;
-  return { method: method.slice(0, METHOD_MAX), id, beside: !asks(message) };
+  return { method: callName(httpMethod, message).slice(0, METHOD_MAX), id: message.id, beside: !asks(message) };
 }

@@ -1,27 +1,26 @@
-import { type Cell, CellCounter } from "../../lib/series.ts";
+import type { ErrorCode } from "../../lib/errors.ts";
+import type { Cell, Numbers } from "../../lib/series.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { TransferEnd } from "./transfers.ts";
 
 /** What the transfer channels count. */
 export class TransferMetrics {
   readonly #bytes: Cell;
-  readonly #ended: CellCounter<"outcome">;
+  readonly #ended: Numbers<"outcome">;
+  readonly #channels: Numbers<"state">;
 
-  constructor(private readonly metrics: Pick<BrokerMetrics, "registry" | "observe" | "refused" | "unhandled">) {
-    const registers = [metrics.registry];
-    const name = "nfrx_transfer_bytes_total";
-    this.#bytes = new CellCounter({ name, help: "Bytes taken from writers.", labelNames: [], registers }).cell({});
-    this.#ended = new CellCounter({
-      name: "nfrx_transfers_total",
-      help: "Transfer channels that ended, by how.",
-      labelNames: ["outcome"],
-      registers,
-    });
+  constructor(private readonly metrics: Pick<BrokerMetrics, "meters" | "refused" | "unhandled">) {
+    const { meters } = metrics;
+    this.#bytes = meters.counter("nfrx_transfer_bytes_total", "Bytes taken from writers.").cell({});
+    this.#ended = meters.counter("nfrx_transfers_total", "Transfer channels that ended, by how.", ["outcome"]);
+    this.#channels = meters.gauge("nfrx_transfer_channels", "Transfer channels that are open: waiting, running.", [
+      "state",
+    ]);
   }
 
   /** Shows how many channels there are. */
   watch(channels: { readonly waiting: number; readonly running: number }): void {
-    this.metrics.observe("nfrx_transfer_channels", "Transfer channels that are open.", ["state"], set => {
+    this.#channels.read(set => {
       set({ state: "waiting" }, channels.waiting);
       set({ state: "running" }, channels.running);
     });
@@ -35,7 +34,7 @@ export class TransferMetrics {
     this.#ended.cell({ outcome }).value++;
   }
 
-  refused(reason: string): void {
+  refused(reason: ErrorCode): void {
     this.metrics.refused(reason);
   }
 

@@ -32,7 +32,7 @@ function app(routes: readonly Partial<Route>[], keys: { admin?: string } = {}) {
       checks,
       server: () => ({ requestIP: () => ({ address: "203.0.113.1" }), timeout: () => {} }),
       log: { debug: log, info: log, warn: log, error: log, fatal: log },
-      metrics: { unhandled: () => void seen.unhandled++ },
+      metrics: { refused: () => {}, unhandled: () => void seen.unhandled++ },
     },
   );
   return { served, seen };

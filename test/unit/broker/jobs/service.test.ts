@@ -6,7 +6,7 @@ import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "../../../../src/broker/jobs/limit
 import { JobMetrics } from "../../../../src/broker/jobs/metrics.ts";
 import { JobService, type JobSettings, type Wanted } from "../../../../src/broker/jobs/service.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store.ts";
-import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
+import { Meters } from "../../../../src/lib/series.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { ANYBODY, distant, memoryStore } from "../../../kit/job-store.ts";
 import { eventually } from "../../../kit/until.ts";
@@ -61,7 +61,7 @@ class Bench {
       store: this.store,
       channels: this.channels,
       settings: { ...SETTINGS, ...settings },
-      metrics: new JobMetrics(new BrokerMetrics(() => false)),
+      metrics: new JobMetrics(new Meters()),
       clock: this.clock,
       log: { debug: log, info: log, warn: log, error: log, fatal: log },
     });
@@ -206,7 +206,7 @@ describe("clients", () => {
       store: bench.store,
       channels: bench.channels,
       settings: SETTINGS,
-      metrics: new JobMetrics(new BrokerMetrics(() => false)),
+      metrics: new JobMetrics(new Meters()),
       clock: bench.clock,
       log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
     });

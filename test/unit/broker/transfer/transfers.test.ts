@@ -15,7 +15,7 @@ const server = { requestIP: () => null, timeout() {} };
 class Place {
   readonly clock = new TestClock();
   readonly drain = new Drain();
-  readonly metrics = new BrokerMetrics(() => false);
+  readonly metrics = new BrokerMetrics();
   readonly transfers = new Transfers({
     clock: this.clock,
     drain: this.drain,
@@ -137,7 +137,7 @@ test("a maker that fails does not harm it, and is counted", async () => {
   expect(await read).toBe("all of it");
   place.transfers.close(id);
   expect((await written).status).toBe(410);
-  expect(await place.metrics.registry.metrics()).toContain("\nnfrx_unhandled_errors_total 2\n");
+  expect(await (await place.metrics.response()).text()).toContain("\nnfrx_unhandled_errors_total 2\n");
 });
 
 test.each(["reader", "writer"] as const)("whose %s is awaited, until it comes and after it has left", async client => {

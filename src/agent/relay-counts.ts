@@ -1,0 +1,31 @@
+import { MCP_METHODS } from "../lib/mcp-methods.ts";
+import type { Meters, Numbers } from "../lib/series.ts";
+
+/** A call as it is counted at its end. */
+export interface CountedCall {
+  method: string;
+  /** A server's own refusal is an answer; the relay's is not. */
+  outcome: "succeeded" | "failed" | "canceled" | "refused";
+}
+
+/** The calls that a relay has served, once somebody wants them counted. */
+export class RelayCounts {
+  #calls: Numbers<"method" | "outcome"> | undefined;
+
+  declare(meters: Meters, sessions: () => number): void {
+    meters
+      .gauge("nfrx_worker_sessions", "Sessions of MCP that the relay keeps; over HTTP the server keeps them itself.")
+      .read(set => set({}, sessions()));
+    this.#calls = meters.counter(
+      "nfrx_worker_calls_total",
+      "Calls of MCP by method and outcome: succeeded, failed, canceled (the caller went away), refused by the relay itself.",
+      ["method", "outcome"],
+    );
+  }
+
+  ended({ method, outcome }: CountedCall): void {
+    // Callers may make methods up.
+    const name = MCP_METHODS.has(method) ? method : "other";
+    if (this.#calls !== undefined) this.#calls.cell({ method: name, outcome }).value++;
+  }
+}

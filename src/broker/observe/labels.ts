@@ -1,0 +1,73 @@
+import type { Clock } from "../../lib/time.ts";
+
+/** Values of one label from outside that live at most; what comes beyond is counted as `other`. */
+export const LABEL_VALUES_MAX = 500;
+/** Milliseconds for which the series of a worker, or of a model, that is not here any more are kept: a day. */
+export const SERIES_KEPT_MS = 86_400_000;
+
+export interface LabelOptions {
+  clock: Clock;
+  /** True while the worker, or the model, is here. */
+  isHere: (value: string) => boolean;
+  /** Called when a value is let go, so that its series end. */
+  onGone: (value: string) => void;
+}
+
+/**
+ * The values of a label whose things come and go: workers, models. Those that are here stay; of those that are not, the
+ * one that left first makes room for a newcomer, and after SERIES_KEPT_MS each goes.
+ */
+export class LiveLabel {
+  /** When each was last here. */
+  readonly #seen = new Map<string, number>();
+
+  constructor(private readonly options: LabelOptions) {}
+
+  has(value: string): boolean {
+    return this.#seen.has(value);
+  }
+
+  /** The value itself, or `other` when there is no room for it. */
+  of(value: string): string {
+    if (this.#seen.has(value)) return value;
+    if (this.#seen.size >= LABEL_VALUES_MAX && !this.#makeRoom()) return "other";
+    this.#seen.set(value, this.options.clock.now());
+    return value;
+  }
+
+  /** Lets those go that left long ago. */
+  sweep(): void {
+    const { clock, isHere } = this.options;
+    const now = clock.now();
+    for (const [value, seen] of this.#seen) {
+      if (isHere(value)) this.#seen.set(value, now);
+      else if (now - seen >= SERIES_KEPT_MS) this.#forget(value);
+    }
+  }
+
+  #makeRoom(): boolean {
+    this.sweep();
+    const { isHere } = this.options;
+    const gone = [...this.#seen].filter(([value]) => !isHere(value)).sort(([, a], [, b]) => a - b);
+    const first = gone[0]?.[0];
+    if (first !== undefined && this.#seen.size >= LABEL_VALUES_MAX) this.#forget(first);
+    return this.#seen.size < LABEL_VALUES_MAX;
+  }
+
+  #forget(value: string): void {
+    this.#seen.delete(value);
+    this.options.onGone(value);
+  }
+}
+
+/** Values of a label that nobody can tell the end of: the first LABEL_VALUES_MAX are let through, the rest is `other`. */
+export class BoundedLabel {
+  readonly #seen = new Set<string>();
+
+  of(value: string): string {
+    if (this.#seen.has(value)) return value;
+    if (this.#seen.size >= LABEL_VALUES_MAX) return "other";
+    this.#seen.add(value);
+    return value;
+  }
+}

@@ -1,0 +1,68 @@
+// What every program tells of its process, under the names that Prometheus' own clients use.
+import { readdirSync, readFileSync } from "node:fs";
+import type { Meters } from "./series.ts";
+import { every, systemClock, type Timer } from "./time.ts";
+
+/** Milliseconds between looks at how late the event loop is. */
+const LAG_SAMPLE_MS = 100;
+const LAGS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
+const STARTED_AT = Date.now() / 1000 - performance.now() / 1000;
+
+/** Declares what is known of any process; `droppedLogs` says how many lines of its log could not be written. */
+export function declareProcess(meters: Meters, droppedLogs: () => number): void {
+  const gauge = (name: string, help: string, read: () => number | undefined): void =>
+    meters.gauge(name, help).read(set => {
+      const value = read();
+      if (value !== undefined) set({}, value);
+    });
+  meters
+    .counter("nfrx_log_lines_dropped_total", "Lines of the log that could not be written.")
+    .read(set => set({}, droppedLogs()));
+  meters.counter("process_cpu_seconds_total", "CPU time spent, in seconds.").read(set => {
+    const { user, system } = process.cpuUsage();
+    set({}, (user + system) / 1e6);
+  });
+  gauge("process_start_time_seconds", "When the process began, in seconds since 1970.", () => STARTED_AT);
+  gauge("process_resident_memory_bytes", "Memory that is resident.", () => process.memoryUsage.rss());
+  gauge("process_virtual_memory_bytes", "Addresses that are reserved, which says little; on Linux only.", () =>
+    onLinux("status", /^VmSize:\s+(\d+)/m, 1024),
+  );
+  gauge("process_heap_bytes", "Memory of JavaScript objects, garbage included.", () => process.memoryUsage().heapUsed);
+  gauge("process_open_fds", "Open file descriptors; on Linux only.", () =>
+    process.platform === "linux" ? readdirSync("/proc/self/fd").length - 1 : undefined,
+  );
+  gauge("process_max_fds", "File descriptors that may be open; on Linux only.", () =>
+    onLinux("limits", /^Max open files\s+(\d+)/m, 1),
+  );
+}
+
+/** A number that the kernel tells of this process. */
+function onLinux(file: string, pattern: RegExp, unit: number): number | undefined {
+  if (process.platform !== "linux") return undefined;
+  const found = pattern.exec(readFileSync(`/proc/self/${file}`, "utf8"))?.[1];
+  return found === undefined ? undefined : Number(found) * unit;
+}
+
+/**
+ * Declares how late the event loop is, and looks at it once it is started. A timer is as late as whatever happens at a
+ * random moment; unlike the runtime's own monitor, which does the same, it can be read by several who do not disturb each
+ * other.
+ */
+export function declareLoopLag(meters: Meters): { start(): Timer } {
+  const lags = meters.histogram(
+    "nfrx_event_loop_lag_seconds",
+    "How late the event loop is, looked at ten times a second.",
+    LAGS,
+  );
+  return {
+    start() {
+      const lag = lags.cell({});
+      let due = systemClock.now() + LAG_SAMPLE_MS;
+      return every(systemClock, LAG_SAMPLE_MS, () => {
+        const now = systemClock.now();
+        lag.observe(Math.max(0, now - due) / 1000);
+        due = now + LAG_SAMPLE_MS;
+      });
+    },
+  };
+}
