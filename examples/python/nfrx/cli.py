@@ -142,7 +142,7 @@ def main(run: Awaitable[int | None]) -> None:
         sys.exit(asyncio.run(until_signal()))
     except asyncio.CancelledError:
         sys.exit(130)
-    except (NfrxError, CmsError, OSError) as error:
+    except (NfrxError, CmsError, OSError, ValueError) as error:
         note(f"error: {error}")
         sys.exit(1)
 
