@@ -82,9 +82,7 @@ class ServerEvent:
 
 
 class Nfrx:
-    def __init__(
-        self, url: str, key: str | None, on_retry: Callable[[NfrxError], None] = lambda error: None
-    ) -> None:
+    def __init__(self, url: str, key: str | None, on_retry: Callable[[NfrxError], None] = lambda error: None) -> None:
         """`on_retry` is told of each failure that is followed by another try."""
         # Bytes are taken as they come, so nothing on the way may compress them.
         headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})

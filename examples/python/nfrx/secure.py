@@ -74,9 +74,7 @@ def seal_for(identity: Identity, peer: Peer, purpose: dict[str, str], content_ty
     return sealed
 
 
-async def open_from(
-    identity: Identity, peer: Peer, purpose: dict[str, str], incoming: Incoming
-) -> tuple[str, bytes]:
+async def open_from(identity: Identity, peer: Peer, purpose: dict[str, str], incoming: Incoming) -> tuple[str, bytes]:
     """Opens what `peer` sealed in this context for `identity`, and nothing else: the content type and the body."""
     enveloped = cms.verify(peer, await incoming.read(LARGEST_SEALED))
     try:
