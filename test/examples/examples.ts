@@ -38,8 +38,8 @@ const bunExamples: Language = {
 export const nodeExamples: Language = {
   name: "TypeScript on Node",
   command: example => {
-    const tsx = join(typescript, "node_modules", "tsx", "dist", "cli.mjs");
-    return ["node", ...(nodeStripsTypes() ? [] : [tsx]), join(typescript, `${example}.ts`)];
+    const tsx = join(typescript, "node_modules", "tsx", "dist", "loader.mjs");
+    return ["node", ...(nodeStripsTypes() ? [] : ["--import", tsx]), join(typescript, `${example}.ts`)];
   },
 };
 
