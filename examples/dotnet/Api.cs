@@ -73,11 +73,17 @@ public sealed class Incoming(HttpResponseMessage response) : IDisposable
         if (announced is not null && announced != length) throw new NfrxException(0, "cut_short");
     }
 
-    /// <summary>Everything of it, in memory.</summary>
-    public async Task<byte[]> ReadAllAsync(CancellationToken stop)
+    /// <summary>Everything of it, in memory; throws when that is more than <paramref name="limit"/> bytes.</summary>
+    public async Task<byte[]> ReadAllAsync(int limit, CancellationToken stop)
     {
         using var all = new MemoryStream();
-        await CopyToAsync(async chunk => await all.WriteAsync(chunk, stop), stop);
+        await CopyToAsync(
+            async chunk =>
+            {
+                if (all.Length + chunk.Length > limit) throw new IOException($"more than {limit} bytes");
+                await all.WriteAsync(chunk, stop);
+            },
+            stop);
         return all.ToArray();
     }
 
@@ -112,14 +118,20 @@ public sealed class NfrxApi : IDisposable
     /// <summary>The broker writes to every stream of events at least every 15 s; one that is silent for so long is dead.</summary>
     private static readonly TimeSpan Silence = TimeSpan.FromSeconds(60);
 
-    private readonly HttpClient _http;
+    /// <summary>Longer than a claim waits for a job.</summary>
+    private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(60);
 
-    public NfrxApi(string url, string? key)
+    private readonly HttpClient _http;
+    private readonly Action<NfrxException>? _onRetry;
+
+    /// <param name="onRetry">Is told of each failure that is followed by another try.</param>
+    public NfrxApi(string url, string? key, Action<NfrxException>? onRetry = null)
     {
+        _onRetry = onRetry;
         _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false })
         {
             BaseAddress = new Uri(url),
-            // Claims, transfers and events wait for others; what limits them are the broker and the signals.
+            // Transfers and events wait for others; what limits them are the broker and the signals.
             Timeout = Timeout.InfiniteTimeSpan,
         };
         if (key is not null) _http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
@@ -129,13 +141,17 @@ public sealed class NfrxApi : IDisposable
     public static NfrxApi FromEnvironment(params string[] keys)
     {
         static string? Get(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
-        return new NfrxApi(Get("NFRX_URL") ?? "http://localhost:8080", keys.Select(Get).FirstOrDefault(key => key is not null));
+        return new NfrxApi(
+            Get("NFRX_URL") ?? "http://localhost:8080",
+            keys.Select(Get).FirstOrDefault(key => key is not null),
+            error => Console.Error.WriteLine($"{error.Message}; trying again"));
     }
 
     public void Dispose() => _http.Dispose();
 
     /// <summary>A POST with JSON both ways; null for 204. What may succeed in a while is tried again.</summary>
-    public Task<T?> PostAsync<T>(string path, object body, CancellationToken stop, string? idempotencyKey = null)
+    public Task<T?> PostAsync<T>(
+        string path, object body, CancellationToken stop, string? idempotencyKey = null, int tries = Tries)
         where T : class =>
         CallAsync<T>(
             () =>
@@ -144,10 +160,11 @@ public sealed class NfrxApi : IDisposable
                 if (idempotencyKey is not null) request.Headers.Add("Idempotency-Key", idempotencyKey);
                 return request;
             },
-            stop);
+            stop,
+            tries);
 
     public Task<T?> GetAsync<T>(string path, CancellationToken stop)
-        where T : class => CallAsync<T>(() => new HttpRequestMessage(HttpMethod.Get, path), stop);
+        where T : class => CallAsync<T>(() => new HttpRequestMessage(HttpMethod.Get, path), stop, Tries);
 
     /// <summary>A new channel, for one writer and one reader.</summary>
     public async Task<NewChannel> CreateChannelAsync(CancellationToken stop) =>
@@ -187,6 +204,7 @@ public sealed class NfrxApi : IDisposable
                 }
                 catch (NfrxException error) when (error.Passing)
                 {
+                    _onRetry?.Invoke(error);
                     break;
                 }
                 attempt = 1;
@@ -241,25 +259,38 @@ public sealed class NfrxApi : IDisposable
         }
     }
 
-    private async Task<T?> CallAsync<T>(Func<HttpRequestMessage> make, CancellationToken stop)
+    private async Task<T?> CallAsync<T>(Func<HttpRequestMessage> make, CancellationToken stop, int tries)
         where T : class
     {
         for (var attempt = 1; ; attempt++)
         {
             try
             {
-                using var request = make();
-                using var response = await SendAsync(request, stop);
-                if (response.StatusCode == HttpStatusCode.NoContent) return null;
-                return await response.Content.ReadFromJsonAsync<T>(Json, stop);
+                return await CallOnceAsync<T>(make, stop);
             }
-            catch (NfrxException error) when (error.Passing && attempt < Tries)
+            catch (NfrxException error) when (error.Passing && attempt < tries)
             {
-            }
-            catch (Exception error) when (error is IOException or HttpRequestException && attempt < Tries)
-            {
+                _onRetry?.Invoke(error);
             }
             await BackoffAsync(attempt, stop);
+        }
+    }
+
+    private async Task<T?> CallOnceAsync<T>(Func<HttpRequestMessage> make, CancellationToken stop)
+        where T : class
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        limit.CancelAfter(CallLimit);
+        using var request = make();
+        using var response = await SendAsync(request, limit.Token, stop);
+        if (response.StatusCode == HttpStatusCode.NoContent) return null;
+        try
+        {
+            return await response.Content.ReadFromJsonAsync<T>(Json, limit.Token);
+        }
+        catch (Exception error) when (IsBreak(error, stop) || error is JsonException)
+        {
+            throw new NfrxException(0, "cut_short", cause: error);
         }
     }
 

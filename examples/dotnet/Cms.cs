@@ -34,6 +34,8 @@ public sealed class Peer
         if (key.KeySize < ShortestKeyBits) throw new CmsException($"the certificate's key has only {key.KeySize} bits");
         var now = DateTime.Now; // as NotBefore and NotAfter are
         if (now < certificate.NotBefore || now > certificate.NotAfter) throw new CmsException("the certificate is not valid now");
+        var usage = certificate.Extensions.OfType<X509KeyUsageExtension>().SingleOrDefault()?.KeyUsages ?? X509KeyUsageFlags.None;
+        if (!usage.HasFlag(Identity.SignAndEncrypt)) throw new CmsException("the certificate is not for signing and encrypting");
         return new Peer(certificate);
     }
 }
@@ -41,6 +43,7 @@ public sealed class Peer
 /// <summary>A certificate with its private key, which both signs and decrypts.</summary>
 public sealed class Identity
 {
+    public const X509KeyUsageFlags SignAndEncrypt = X509KeyUsageFlags.DigitalSignature | X509KeyUsageFlags.KeyEncipherment;
     private const int KeyBits = 3072;
 
     private Identity(X509Certificate2 certificate, RSA key)
@@ -63,8 +66,7 @@ public sealed class Identity
         var key = RSA.Create(KeyBits);
         var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, critical: true));
-        var usage = X509KeyUsageFlags.DigitalSignature | X509KeyUsageFlags.KeyEncipherment;
-        request.CertificateExtensions.Add(new X509KeyUsageExtension(usage, critical: true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(SignAndEncrypt, critical: true));
         var now = DateTimeOffset.UtcNow;
         // A day of the past for clocks that are late.
         return new Identity(request.CreateSelfSigned(now.AddDays(-1), now.AddDays(days)), key);
@@ -109,11 +111,18 @@ public static class Cms
         return signed.Encode();
     }
 
-    /// <summary>Verifies that <paramref name="peer"/> signed it, and only then decrypts it.</summary>
-    public static byte[] Unseal(Identity identity, Peer peer, byte[] sealedBytes)
+    /// <summary>What is inside the signature. Throws when that is not the peer's, or has another form.</summary>
+    public static byte[] Verify(Peer peer, byte[] sealedBytes)
     {
-        var content = RefuseUnless("the signature is not the peer's", () => Verified(peer, sealedBytes));
-        return RefuseUnless("not encrypted for this certificate", () => Decrypted(identity, content));
+        try
+        {
+            return Verified(peer, sealedBytes);
+        }
+        catch (Exception error)
+        {
+            // Parsers fail in many ways; to the caller they are one.
+            throw new CmsException("the signature is not the peer's", error);
+        }
     }
 
     public static string FingerprintOf(X509Certificate2 certificate) =>
@@ -138,7 +147,11 @@ public static class Cms
         return signed.ContentInfo.Content;
     }
 
-    private static byte[] Decrypted(Identity identity, byte[] content)
+    /// <summary>
+    /// What is inside the envelope. To be called with what <see cref="Verify"/> gave only. Throws in many ways when it is not
+    /// encrypted for <paramref name="identity"/>; which of them it was, nobody else may learn.
+    /// </summary>
+    public static byte[] Decrypt(Identity identity, byte[] content)
     {
         var enveloped = new EnvelopedCms();
         enveloped.Decode(content);
@@ -148,19 +161,6 @@ public static class Cms
         Require(enveloped.ContentEncryptionAlgorithm.Oid.Value == Aes256Cbc);
         enveloped.Decrypt(recipient, identity.Key);
         return enveloped.ContentInfo.Content;
-    }
-
-    /// <summary>Parsers and ciphers fail in many ways; to the caller they are one.</summary>
-    private static T RefuseUnless<T>(string complaint, Func<T> open)
-    {
-        try
-        {
-            return open();
-        }
-        catch (Exception error)
-        {
-            throw new CmsException(complaint, error);
-        }
     }
 
     private static void Require(bool holds)

@@ -91,7 +91,7 @@ public sealed class SealedExchange(
             if (!_workers.Contains(peer.Fingerprint)) throw new CmsException("the result comes from a worker that had no payload");
         }
         var purpose = new Purpose(jobId, type, "result", channel.Key, nonce);
-        var (_, result) = Secure.OpenFrom(identity, peer, purpose, await incoming.ReadAllAsync(stop));
+        var (_, result) = await Secure.OpenFromAsync(identity, peer, purpose, incoming, stop);
         if (arguments.Get("--result") is { } path)
         {
             await File.WriteAllBytesAsync(path, result, stop);

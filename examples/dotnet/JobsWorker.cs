@@ -126,7 +126,8 @@ public sealed class JobsWorker(NfrxApi api, WorkerOptions options, Func<JobTask,
         };
         while (!stop.IsCancellationRequested)
         {
-            if (await api.PostAsync<Claim>("/api/jobs/claim", body, stop) is not { } claim) continue;
+            // A worker outlives its broker's absence, however long that is.
+            if (await api.PostAsync<Claim>("/api/jobs/claim", body, stop, tries: int.MaxValue) is not { } claim) continue;
             await RunJobAsync(claim);
             if (options.Once) return;
         }

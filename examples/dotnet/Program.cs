@@ -25,6 +25,10 @@ const string Usage = """
     nfrx-examples secure-worker [WORKER OPTIONS] [SECURE OPTIONS] -- COMMAND [ARGUMENT]...
         The same, with payload and result signed and encrypted; doc/secure-jobs.md tells how.
 
+    nfrx-examples identity FILE
+        Makes a key and a certificate in FILE, when there is no such file, and prints the certificate's fingerprint: what the
+        other side wants as its --peer, told by a way that the broker has no hand in.
+
     Job options:
       --payload FILE       what to send (default: nothing, an empty payload)
       --content-type TYPE  what the payload is (default: application/octet-stream)
@@ -85,6 +89,7 @@ try
         "jobs-worker" => await JobsWorkerAsync(Parse(rest, workerOptions)),
         "secure-client" => await SecureClientAsync(Parse(rest, [.. jobOptions, .. secureOptions])),
         "secure-worker" => await SecureWorkerAsync(Parse(rest, [.. workerOptions, .. secureOptions])),
+        "identity" => ShowIdentity(Parse(rest, [])),
         _ => throw new UsageException("try --help"),
     };
     return stop.IsCancellationRequested ? EndedBySignal : code;
@@ -157,7 +162,7 @@ async Task<int> JobsClientAsync(Arguments arguments)
 async Task<int> SecureClientAsync(Arguments arguments)
 {
     if (arguments.Words is not [var type]) throw new UsageException("try --help");
-    var identity = Secure.LoadIdentity(arguments.Get("--identity"), "nfrx secure client");
+    var identity = Secure.LoadIdentity(arguments.Get("--identity"));
     Note($"client certificate {identity.Fingerprint}");
     var (offer, nonce) = Secure.MakeOffer(identity);
     var job = NewJobOf(type, arguments);
@@ -188,9 +193,16 @@ async Task JobsWorkAsync(JobTask task, string output, Arguments arguments)
     await task.GiveResultAsync(() => new StreamContent(File.OpenRead(output)), arguments.Get("--content-type") ?? Binary);
 }
 
+int ShowIdentity(Arguments arguments)
+{
+    if (arguments.Words is not [var file]) throw new UsageException("try --help");
+    Console.WriteLine(Secure.LoadIdentity(file).Fingerprint);
+    return 0;
+}
+
 Task<int> SecureWorkerAsync(Arguments arguments)
 {
-    var identity = Secure.LoadIdentity(arguments.Get("--identity"), "nfrx secure worker");
+    var identity = Secure.LoadIdentity(arguments.Get("--identity"));
     Note($"worker certificate {identity.Fingerprint}");
     return WorkAsync(
         arguments,
@@ -219,7 +231,7 @@ async Task SecureWorkAsync(JobTask task, string output, Identity identity, Argum
         async incoming =>
         {
             var purpose = new Purpose(id, type, "payload", "payload", mine);
-            return Secure.OpenFrom(identity, peer, purpose, await incoming.ReadAllAsync(task.Stop)).Body;
+            return (await Secure.OpenFromAsync(identity, peer, purpose, incoming, task.Stop)).Body;
         },
         Properties());
     await task.ReportAsync("running");

@@ -13,15 +13,26 @@ public static class Secure
 {
     public const string Scheme = "cms-x509-signed-v1";
     public const string MediaType = "application/cms";
+
+    /// <summary>Of every certificate, for it shows to the broker: what counts is the fingerprint.</summary>
+    private const string Name = "nfrx example";
     private const int EphemeralDays = 7;
     private const int KeptDays = 365;
 
+    /// <summary>All of it is in memory while it is sealed or opened, more than once.</summary>
+    private const int LargestSealed = 256 * 1024 * 1024;
+
     /// <summary>The identity in a file, which is made when there is none; without a file, one for this run only.</summary>
-    public static Identity LoadIdentity(string? path, string name)
+    public static Identity LoadIdentity(string? path)
     {
-        if (path is null) return Identity.Create(name, EphemeralDays);
-        if (File.Exists(path)) return Identity.FromPem(File.ReadAllText(path));
-        var identity = Identity.Create(name, KeptDays);
+        if (path is null) return Identity.Create(Name, EphemeralDays);
+        if (File.Exists(path))
+        {
+            var kept = Identity.FromPem(File.ReadAllText(path));
+            Peer.FromPem(kept.CertificatePem); // what the other side would refuse, is refused here
+            return kept;
+        }
+        var identity = Identity.Create(Name, KeptDays);
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using var file = new StreamWriter(path, options);
@@ -52,25 +63,40 @@ public static class Secure
         return (peer, nonce);
     }
 
-    /// <summary>Seals one line of JSON, the purpose and the content type, and after it the body.</summary>
+    /// <summary>Seals one line of JSON, the purpose, the sender's fingerprint and the content type, and after it the body.</summary>
     public static byte[] SealFor(Identity identity, Peer peer, Purpose purpose, string contentType, byte[] body)
     {
         var header = JsonSerializer.SerializeToNode(purpose, NfrxApi.Json)!.AsObject();
+        header["from"] = identity.Fingerprint;
         header["content_type"] = contentType;
-        return Cms.Seal(identity, peer, [.. Encoding.UTF8.GetBytes(header.ToJsonString()), (byte)'\n', .. body]);
+        var sealedBytes = Cms.Seal(identity, peer, [.. Encoding.UTF8.GetBytes(header.ToJsonString()), (byte)'\n', .. body]);
+        if (sealedBytes.Length > LargestSealed) throw new CmsException($"sealed, it is more than {LargestSealed} bytes");
+        return sealedBytes;
     }
 
-    public static (string ContentType, byte[] Body) OpenFrom(Identity identity, Peer peer, Purpose purpose, byte[] sealedBytes)
+    /// <summary>Opens what <paramref name="peer"/> sealed for this purpose and <paramref name="identity"/>, and nothing else.</summary>
+    public static async Task<(string ContentType, byte[] Body)> OpenFromAsync(
+        Identity identity, Peer peer, Purpose purpose, Incoming incoming, CancellationToken stop)
     {
-        var plain = Cms.Unseal(identity, peer, sealedBytes);
-        var end = Array.IndexOf(plain, (byte)'\n');
-        if (end < 0) throw new CmsException("no header in what was sealed");
-        var header = JsonNode.Parse(plain.AsSpan(0, end)) as JsonObject;
-        foreach (var (name, value) in JsonSerializer.SerializeToNode(purpose, NfrxApi.Json)!.AsObject())
+        var enveloped = Cms.Verify(peer, await incoming.ReadAllAsync(LargestSealed, stop));
+        try
         {
-            if (Text(header, name) != value!.GetValue<string>()) throw new CmsException($"sealed for another {name}");
+            var plain = Cms.Decrypt(identity, enveloped);
+            var end = Array.IndexOf(plain, (byte)'\n');
+            var header = JsonNode.Parse(plain.AsSpan(0, end)) as JsonObject;
+            // The sender is named inside too, for whoever takes the signature off can put another one in its place.
+            var expected = JsonSerializer.SerializeToNode(purpose, NfrxApi.Json)!.AsObject();
+            expected["from"] = peer.Fingerprint;
+            if (!expected.All(field => Text(header, field.Key) == field.Value!.GetValue<string>()))
+                throw new CmsException("another purpose");
+            return (Text(header, "content_type") ?? "application/octet-stream", plain[(end + 1)..]);
         }
-        return (Text(header, "content_type") ?? "application/octet-stream", plain[(end + 1)..]);
+        catch (Exception)
+        {
+            // One refusal for all that can be wrong. Told apart, wrong padding and a wrong header would help somebody who signs
+            // another's envelopes as his own, with bits changed, to decrypt them (a padding oracle).
+            throw new CmsException("not sealed by the peer for this certificate and this job");
+        }
     }
 
     private static string? Text(JsonObject? from, string name) =>

@@ -31,7 +31,7 @@ class Files(Said):
         return self._body, self._args.content_type
 
     async def result(self, channel: dict[str, Any], incoming: Incoming) -> None:
-        await save_to(self._args.result, incoming)
+        await save_to(self._args.result, incoming.chunks)
 
 
 async def run(args: argparse.Namespace) -> int:

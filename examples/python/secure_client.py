@@ -2,7 +2,6 @@
 """A jobs client whose payload and result are signed and encrypted; doc/secure-jobs.md tells how."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from nfrx.cli import (
     start_job,
 )
 from nfrx.cms import CmsError, Identity
+from nfrx.files import one_chunk, save_to
 from nfrx.secure import MEDIA_TYPE, context, load_identity, make_offer, open_from, seal_for, take_offer
 
 DESCRIPTION = """Like "jobs_client run", but the payload is encrypted for the worker's certificate and the result for
@@ -51,16 +51,13 @@ class Sealed(Said):
         if peer.fingerprint not in self._workers:
             raise CmsError("the result comes from a worker that had no payload")
         purpose = context(self._claim, "result", channel["key"], self._nonce)
-        _, result = open_from(self._identity, peer, purpose, await incoming.read())
-        if self._args.result:
-            Path(self._args.result).write_bytes(result)
-        else:
-            sys.stdout.buffer.write(result)
+        _, result = await open_from(self._identity, peer, purpose, incoming)
+        await save_to(self._args.result, one_chunk(result))
         self.received = True
 
 
 async def run(args: argparse.Namespace) -> int:
-    identity = load_identity(args.identity, "nfrx secure client")
+    identity = load_identity(args.identity)
     note(f"client certificate {identity.fingerprint}")
     offer = make_offer(identity)
     job = new_job(args)

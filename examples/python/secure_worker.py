@@ -18,7 +18,8 @@ from nfrx.cli import (
     worker_options,
 )
 from nfrx.cms import CmsError, Identity
-from nfrx.filter import one_chunk, run_filter
+from nfrx.files import one_chunk
+from nfrx.filter import run_filter
 from nfrx.secure import MEDIA_TYPE, context, load_identity, make_offer, open_from, seal_for, take_offer
 from nfrx.worker import JobFailed, Task, work
 
@@ -29,7 +30,7 @@ async def exchange(task: Task, identity: Identity, folder: str, args: argparse.N
 
     async def use(incoming: Incoming) -> bytes:
         purpose = context(task.claim, "payload", "payload", offer["nonce"])
-        _, body = open_from(identity, peer, purpose, await incoming.read())
+        _, body = await open_from(identity, peer, purpose, incoming)
         return body
 
     payload = await task.take_payload(use, {"secure_transfer": offer})
@@ -42,7 +43,7 @@ async def exchange(task: Task, identity: Identity, folder: str, args: argparse.N
 
 
 async def run(args: argparse.Namespace) -> None:
-    identity = load_identity(args.identity, "nfrx secure worker")
+    identity = load_identity(args.identity)
     note(f"worker certificate {identity.fingerprint}")
 
     async def handle(task: Task) -> None:

@@ -38,7 +38,7 @@ async def run(args: argparse.Namespace) -> None:
             note(f"sent {len(body)} bytes")
         else:
             async with nfrx.receive(channel) as incoming:
-                await save_to(args.output, incoming)
+                await save_to(args.output, incoming.chunks)
             note(f"received {incoming.content_type}")
 
 

@@ -1,7 +1,7 @@
 // Creates a job and sees it through: sends its payload, receives its result.
 import { parseArgs } from "node:util";
 import { Nfrx } from "./nfrx/api.ts";
-import { HELP_OPTION, JOB_OPTIONS, main, newJob, note, seeThrough, UsageError } from "./nfrx/cli.ts";
+import { HELP_OPTION, JOB_OPTIONS, JOB_USAGE, main, newJob, note, seeThrough, UsageError } from "./nfrx/cli.ts";
 import { cancelJob, getJob } from "./nfrx/client.ts";
 import { fileBody, saveTo } from "./nfrx/files.ts";
 
@@ -11,13 +11,7 @@ jobs-client cancel JOB_ID
 
 run creates a job, sends the payload when a worker asks for it, and writes the result. Ctrl-C cancels the job.
 
-  --payload FILE       what to send (default: nothing, an empty payload)
-  --content-type TYPE  what the payload is (default: application/octet-stream)
-  --result FILE        where to write the result (default: stdout)
-  --metadata JSON      an object for the worker
-  --worker-id ID       only for this worker
-  --worker-group NAME  only for workers of this group
-  --priority N         0 to 9; higher goes first
+${JOB_USAGE}
 
 Exit code: 0 when the job was completed, 1 when it failed or was canceled.
 Environment: NFRX_URL (default: http://localhost:8080) and API_KEY.`;
@@ -25,13 +19,7 @@ Environment: NFRX_URL (default: http://localhost:8080) and API_KEY.`;
 await main(async signal => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: {
-      ...HELP_OPTION,
-      ...JOB_OPTIONS,
-      payload: { type: "string" },
-      "content-type": { type: "string", default: "application/octet-stream" },
-      result: { type: "string" },
-    },
+    options: { ...HELP_OPTION, ...JOB_OPTIONS },
   });
   if (values.help) {
     console.log(USAGE);
@@ -57,6 +45,6 @@ await main(async signal => {
       note(`sending ${body.size} bytes`);
       return { body, contentType: values["content-type"] };
     },
-    result: (_channel, incoming) => saveTo(values.result, incoming),
+    result: (_channel, { chunks }) => saveTo(values.result, chunks),
   }));
 });

@@ -10,7 +10,6 @@ import { type Task, work } from "./nfrx/worker.ts";
 const USAGE = `jobs-worker [OPTIONS] -- COMMAND [ARGUMENT]...
 
 ${WORKER_USAGE}
-  --content-type TYPE  what the results are (default: application/octet-stream)
 
 Environment: NFRX_URL (default: http://localhost:8080) and CLIENT_KEY.`;
 
@@ -20,7 +19,6 @@ await main(async signal => {
     options: {
       ...HELP_OPTION,
       ...WORKER_OPTIONS,
-      "content-type": { type: "string", default: "application/octet-stream" },
     },
   });
   if (values.help) {

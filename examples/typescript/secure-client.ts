@@ -1,9 +1,20 @@
 // A jobs client whose payload and result are signed and encrypted; doc/secure-jobs.md tells how.
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { bytesOf, Nfrx } from "./nfrx/api.ts";
-import { HELP_OPTION, JOB_OPTIONS, main, newJob, note, SECURE_OPTIONS, seeThrough, UsageError } from "./nfrx/cli.ts";
-import { CmsError, type Peer } from "./nfrx/cms.ts";
+import { Nfrx } from "./nfrx/api.ts";
+import {
+  HELP_OPTION,
+  JOB_OPTIONS,
+  JOB_USAGE,
+  main,
+  newJob,
+  note,
+  SECURE_OPTIONS,
+  seeThrough,
+  UsageError,
+} from "./nfrx/cli.ts";
+import { CmsError } from "./nfrx/cms.ts";
+import { saveTo } from "./nfrx/files.ts";
 import { loadIdentity, MEDIA_TYPE, makeOffer, openFrom, sealFor, takeOffer } from "./nfrx/secure.ts";
 
 const USAGE = `secure-client [OPTIONS] TYPE
@@ -11,13 +22,7 @@ const USAGE = `secure-client [OPTIONS] TYPE
 Like "jobs-client run", but the payload is encrypted for the worker's certificate and the result for this client's, and
 both are signed. The job's type and metadata are not protected.
 
-  --payload FILE       what to send (default: nothing, an empty payload)
-  --content-type TYPE  what the payload is (default: application/octet-stream)
-  --result FILE        where to write the result (default: stdout)
-  --metadata JSON      an object for the worker; the broker can read it
-  --worker-id ID       only for this worker
-  --worker-group NAME  only for workers of this group
-  --priority N         0 to 9; higher goes first
+${JOB_USAGE}
   --peer FINGERPRINT   accept only a worker with this certificate (SHA-256, hexadecimal); may be repeated.
                        Without it any worker's certificate is accepted, and the broker could put its own in its place.
   --identity FILE      this client's key and certificate in PEM, made when missing (default: new ones for every run)
@@ -32,9 +37,6 @@ await main(async signal => {
       ...HELP_OPTION,
       ...JOB_OPTIONS,
       ...SECURE_OPTIONS,
-      payload: { type: "string" },
-      "content-type": { type: "string", default: "application/octet-stream" },
-      result: { type: "string" },
     },
   });
   if (values.help) {
@@ -44,20 +46,20 @@ await main(async signal => {
   const [type, ...rest] = positionals;
   if (type === undefined || rest.length > 0) throw new UsageError("try --help");
 
-  const identity = await loadIdentity(values.identity, "nfrx secure client");
+  const identity = await loadIdentity(values.identity);
   note(`client certificate ${identity.fingerprint}`);
   const offer = makeOffer(identity);
   const job = newJob(type, values);
   job.metadata = { ...job.metadata, secure_transfer: offer };
   const body = values.payload === undefined ? new Uint8Array() : await readFile(values.payload);
   /** The workers that were sent the payload: only they can know the result. */
-  const workers = new Map<string, Peer>();
+  const workers = new Set<string>();
 
   let received = false;
   const code = await seeThrough(Nfrx.fromEnvironment("API_KEY"), job, signal, job_id => ({
     async payload({ key, properties }) {
       const { peer, nonce } = takeOffer(properties, values.peer);
-      workers.set(peer.fingerprint, peer);
+      workers.add(peer.fingerprint);
       note(`worker certificate ${peer.fingerprint}${values.peer.length > 0 ? "" : ", not pinned"}`);
       const context = { job_id, type, part: "payload", key, nonce } as const;
       const sealed = await sealFor(identity, peer, context, values["content-type"], body);
@@ -68,8 +70,8 @@ await main(async signal => {
       const { peer } = takeOffer(properties, values.peer);
       if (!workers.has(peer.fingerprint)) throw new CmsError("the result comes from a worker that had no payload");
       const context = { job_id, type, part: "result", key, nonce: offer.nonce } as const;
-      const result = await openFrom(identity, peer, context, await bytesOf(incoming));
-      await (values.result === undefined ? process.stdout.write(result.body) : writeFile(values.result, result.body));
+      const result = await openFrom(identity, peer, context, incoming);
+      await saveTo(values.result, [result.body]);
       received = true;
     },
   }));

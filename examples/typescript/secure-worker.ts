@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { bytesOf, Nfrx } from "./nfrx/api.ts";
+import { Nfrx } from "./nfrx/api.ts";
 import {
   HELP_OPTION,
   main,
@@ -21,7 +21,6 @@ import { JobFailed, type Task, work } from "./nfrx/worker.ts";
 const USAGE = `secure-worker [OPTIONS] -- COMMAND [ARGUMENT]...
 
 ${WORKER_USAGE}
-  --content-type TYPE  what the results are (default: application/octet-stream)
   --peer FINGERPRINT   accept only a client with this certificate (SHA-256, hexadecimal); may be repeated.
                        Without it every client's certificate is accepted.
   --identity FILE      this worker's key and certificate in PEM, made when missing (default: new ones for every run)
@@ -35,7 +34,6 @@ await main(async signal => {
       ...HELP_OPTION,
       ...WORKER_OPTIONS,
       ...SECURE_OPTIONS,
-      "content-type": { type: "string", default: "application/octet-stream" },
     },
   });
   if (values.help) {
@@ -44,7 +42,7 @@ await main(async signal => {
   }
   if (command.length === 0) throw new UsageError("no command; try --help");
 
-  const identity = await loadIdentity(values.identity, "nfrx secure worker");
+  const identity = await loadIdentity(values.identity);
   note(`worker certificate ${identity.fingerprint}`);
 
   async function exchange(task: Task, folder: string): Promise<void> {
@@ -52,10 +50,9 @@ await main(async signal => {
     const { peer, nonce } = takeOffer(metadata, values.peer);
     const offer = makeOffer(identity);
     const context = { job_id, type, part: "payload", key: "payload", nonce: offer.nonce } as const;
-    const payload = await task.takePayload(
-      async incoming => openFrom(identity, peer, context, await bytesOf(incoming)),
-      { secure_transfer: offer },
-    );
+    const payload = await task.takePayload(incoming => openFrom(identity, peer, context, incoming), {
+      secure_transfer: offer,
+    });
     await task.report("running");
     const output = join(folder, "output");
     await runFilter(command, [payload.body], output, task);

@@ -1,7 +1,7 @@
 // Sends a file through a transfer channel, or receives one.
 import { parseArgs } from "node:util";
 import { Nfrx } from "./nfrx/api.ts";
-import { HELP_OPTION, main, note, UsageError } from "./nfrx/cli.ts";
+import { BINARY, HELP_OPTION, main, note, UsageError } from "./nfrx/cli.ts";
 import { fileBody, saveTo } from "./nfrx/files.ts";
 
 const USAGE = `transfer send [--channel ID] [--content-type TYPE] FILE
@@ -22,7 +22,7 @@ await main(async signal => {
     options: {
       ...HELP_OPTION,
       channel: { type: "string" },
-      "content-type": { type: "string", default: "application/octet-stream" },
+      "content-type": { type: "string", default: BINARY },
       output: { type: "string" },
     },
   });
@@ -47,7 +47,7 @@ await main(async signal => {
     note(`sent ${body.size} bytes`);
   } else {
     const incoming = await nfrx.receive(channel, signal);
-    await saveTo(values.output, incoming);
+    await saveTo(values.output, incoming.chunks);
     note(`received ${incoming.contentType}`);
   }
   return 0;

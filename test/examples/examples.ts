@@ -2,6 +2,7 @@
 import { test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { Events } from "../kit/events.ts";
 import { type Env, Processes } from "../kit/processes.ts";
 import { Changes, eventually, until } from "../kit/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
@@ -15,7 +16,7 @@ const python = process.env["NFRX_EXAMPLES_PYTHON"] ?? "python3";
 const WAIT_MS = 30_000;
 export const LIMIT_MS = 60_000;
 
-export type Name = "transfer" | "jobs-client" | "jobs-worker" | "secure-client" | "secure-worker";
+export type Name = "transfer" | "jobs-client" | "jobs-worker" | "secure-client" | "secure-worker" | "identity";
 
 /** A way to run the examples. */
 export interface Language {
@@ -37,8 +38,8 @@ const bunExamples: Language = {
 export const nodeExamples: Language = {
   name: "TypeScript on Node",
   command: example => {
-    const tsx = join(typescript, "node_modules", "tsx", "dist", "cli.mjs");
-    return ["node", ...(nodeStripsTypes() ? [] : [tsx]), join(typescript, `${example}.ts`)];
+    const tsx = join(typescript, "node_modules", "tsx", "dist", "loader.mjs");
+    return ["node", ...(nodeStripsTypes() ? [] : ["--import", tsx]), join(typescript, `${example}.ts`)];
   },
 };
 
@@ -212,6 +213,14 @@ export class Stage {
 
   async job(id: string): Promise<Record<string, unknown>> {
     return (await this.fetch(`/api/jobs/${id}`)).json() as Promise<Record<string, unknown>>;
+  }
+
+  /** The job once it has ended. */
+  async ended(id: string): Promise<Record<string, unknown>> {
+    const events = new Events(await this.fetch(`/api/jobs/${id}/events`));
+    const { data } = await events.find(({ data }) => /"status":"(completed|failed|canceled)"/.test(data));
+    await events.cancel();
+    return JSON.parse(data);
   }
 
   /** A call with JSON, as a client or as a worker. */

@@ -1,6 +1,7 @@
 // Payloads and results that the broker cannot read, between every secure client and every secure worker.
 import { describe, expect } from "bun:test";
-import { CLIENT_KEY } from "../kit/world.ts";
+import { X509Certificate } from "node:crypto";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { Between, isTransfer, type Passing } from "./between.ts";
 import {
   type Language,
@@ -17,7 +18,8 @@ import {
 const SIZE = 5 * 1024 * 1024 + 1;
 const COPY = ["--once", "--", "cat"];
 const RUN = ["copy", "--payload", "payload", "--result", "result"];
-const FINGERPRINT = /^(?:client|worker) certificate ([0-9a-f]{64})/m;
+/** What a worker says to all that it decrypted, or could not, and does not take. */
+const NOT_FOR_ME = "secure_transfer_refused: not sealed by the peer for this certificate and this job";
 
 const each = languages.map((language): [string, Language] => [language.name, language]);
 
@@ -28,10 +30,9 @@ interface Known {
 
 /** Somebody else's identity in a file: what it takes to stand in for a side, but for the trust in it. */
 async function makeIdentity(stage: Stage, language: Language, file: string): Promise<Known> {
-  const worker = stage.start(language, "secure-worker", ["--identity", file, "--type", "none", "--", "cat"]);
-  const fingerprint = await worker.says(FINGERPRINT);
-  worker.signal("SIGTERM");
-  await worker.end();
+  const { stdout } = await stage.run(language, "identity", [file]);
+  const fingerprint = Buffer.from(stdout).toString().trim();
+  expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
   const pem = await Bun.file(stage.path(file)).text();
   const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/.exec(pem)?.[0] ?? "";
   return { fingerprint, certificate };
@@ -97,7 +98,9 @@ describe.each(pairs)("%s", (_pair, client, worker) => {
     },
     LIMIT_MS,
   );
+});
 
+describe.each(each)("%s", (_language, language) => {
   withExamples(
     "the worker refuses a payload of which one bit was changed",
     async () => {
@@ -106,8 +109,8 @@ describe.each(pairs)("%s", (_pair, client, worker) => {
         if (isTransfer(passing)) passing.body[passing.body.length >> 1]! ^= 1;
       });
       await stage.file("payload", SIZE);
-      const working = stage.start(worker, "secure-worker", ["--once", "--", "sh", "-c", "echo ran >&2"]);
-      const { code, said } = await stage.run(client, "secure-client", RUN, proxy.url);
+      const working = stage.start(language, "secure-worker", ["--once", "--", "sh", "-c", "echo ran >&2"]);
+      const { code, said } = await stage.run(language, "secure-client", RUN, proxy.url);
       expect([code, said]).toEqual([
         1,
         expect.stringContaining("secure_transfer_refused: the signature is not the peer's"),
@@ -127,17 +130,15 @@ describe.each(pairs)("%s", (_pair, client, worker) => {
         if (isTransfer(passing)) passing.body[passing.body.length - 1]! ^= 1;
       });
       await stage.file("payload", 1000);
-      const working = stage.start(worker, "secure-worker", COPY, proxy.url);
-      const { code, said } = await stage.run(client, "secure-client", RUN);
+      const working = stage.start(language, "secure-worker", COPY, proxy.url);
+      const { code, said } = await stage.run(language, "secure-client", RUN);
       expect([code, said]).toEqual([1, expect.stringContaining("error: the signature is not the peer's")]);
       expect(await Bun.file(stage.path("result")).exists()).toBeFalse();
       expect((await working.end()).code).toBe(0);
     },
     LIMIT_MS,
   );
-});
 
-describe.each(each)("%s", (_language, language) => {
   withExamples(
     "a client sends nothing to a certificate that is not pinned",
     async () => {
@@ -208,10 +209,7 @@ describe.each(each)("%s", (_language, language) => {
       await stage.file("payload", 1000);
       const working = stage.start(language, "secure-worker", COPY, proxy.url);
       const { code, said } = await stage.run(language, "secure-client", RUN);
-      expect([code, said]).toEqual([
-        1,
-        expect.stringContaining("secure_transfer_refused: not encrypted for this certificate"),
-      ]);
+      expect([code, said]).toEqual([1, expect.stringContaining(NOT_FOR_ME)]);
       expect((await working.end()).said).not.toContain("completed");
     },
     LIMIT_MS,
@@ -232,7 +230,7 @@ describe.each(each)("%s", (_language, language) => {
       expect((await first.end()).said).toContain("completed");
       const second = stage.start(language, "secure-worker", [...identities.worker, ...COPY]);
       const { code, said } = await stage.run(language, "secure-client", [...identities.client, ...RUN], proxy.url);
-      expect([code, said]).toEqual([1, expect.stringContaining("secure_transfer_refused: sealed for another job_id")]);
+      expect([code, said]).toEqual([1, expect.stringContaining(NOT_FOR_ME)]);
       expect((await second.end()).said).not.toContain("completed");
     },
     LIMIT_MS,
@@ -264,6 +262,68 @@ describe.each(each)("%s", (_language, language) => {
   );
 
   withOpenssl(
+    "a payload that somebody else has signed anew is refused, whether it can be decrypted or not",
+    async () => {
+      await using stage = await Stage.ours();
+      const other = await makeIdentity(stage, language, "other.pem");
+      let harm = (envelope: Buffer): Buffer => envelope;
+      // A broker that is a client of its own to a worker that takes every client.
+      await using proxy = new Between(stage.origin, passing => {
+        if (passing.path === "/api/jobs") replaceCertificate(passing, other);
+        if (!isTransfer(passing)) return;
+        const content = signedBy(stage.path("client.pem"), passing.body);
+        const signer = ["-signer", stage.path("other.pem"), "-inkey", stage.path("other.pem")];
+        const options = ["-sign", "-outform", "DER", "-binary", "-nodetach", "-nocerts", "-md", "sha256", ...signer];
+        passing.body = openssl(options, harm(content));
+      });
+      await stage.file("payload", 1000);
+      const client = ["--identity", "client.pem", ...RUN];
+      const whole = stage.start(language, "secure-worker", COPY);
+      const one = await stage.run(language, "secure-client", client, proxy.url);
+      // Only the sender's name inside speaks against it.
+      expect([one.code, one.said]).toEqual([1, expect.stringContaining(NOT_FOR_ME)]);
+      expect((await whole.end()).said).not.toContain("completed");
+      // The last byte of the ciphertext: now the padding is wrong, of which nobody may hear.
+      harm = envelope => {
+        envelope[envelope.length - 1]! ^= 0xff;
+        return envelope;
+      };
+      const broken = stage.start(language, "secure-worker", COPY);
+      const two = await stage.run(language, "secure-client", client, proxy.url);
+      expect([two.code, two.said]).toEqual([1, expect.stringContaining(NOT_FOR_ME)]);
+      expect((await broken.end()).said).not.toContain("completed");
+    },
+    LIMIT_MS,
+  );
+
+  withOpenssl(
+    "a certificate that does not fit is refused, and why is said",
+    async () => {
+      await using stage = await Stage.ours();
+      stage.start(language, "secure-worker", ["--", "cat"]);
+      const make = (options: string, days = 1): Promise<string> => makeCertificate(stage, options.split(" "), days);
+      const both = "-addext keyUsage=digitalSignature,keyEncipherment";
+      const offers: [string, string][] = [
+        ["only 1024 bits", await make(`-newkey rsa:1024 ${both}`)],
+        ["not an RSA key", await make(`-newkey ec -pkeyopt ec_paramgen_curve:P-256 ${both}`)],
+        ["not valid now", await make(`-newkey rsa:2048 ${both}`, -1)],
+        ["not for signing and encrypting", await make("-newkey rsa:2048")],
+        ["not for signing and encrypting", await make("-newkey rsa:2048 -addext keyUsage=digitalSignature")],
+        ["not a certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+      ];
+      for (const [why, certificate] of offers) {
+        const secure_transfer = { scheme: "cms-x509-signed-v1", certificate, nonce: "0".repeat(32) };
+        const job = await stage.post("/api/jobs", API_KEY, { type: "copy", metadata: { secure_transfer } });
+        expect(await stage.ended(String(job["job_id"]))).toMatchObject({
+          status: "failed",
+          error: { code: "secure_transfer_refused", message: expect.stringContaining(why) },
+        });
+      }
+    },
+    LIMIT_MS,
+  );
+
+  withOpenssl(
     "openssl opens what was sealed",
     async () => {
       await using stage = await Stage.ours();
@@ -277,8 +337,7 @@ describe.each(each)("%s", (_language, language) => {
         { part: "result", from: "worker.pem", to: "client.pem", sealed: proxy.written[1]! },
       ];
       for (const { part, from, to, sealed } of sides) {
-        const signer = ["-certfile", stage.path(from), "-nointern", "-noverify"];
-        const enveloped = openssl(["-verify", "-inform", "DER", "-binary", ...signer], sealed);
+        const enveloped = signedBy(stage.path(from), sealed);
         const recipient = ["-recip", stage.path(to), "-inkey", stage.path(to)];
         const plain = openssl(["-decrypt", "-inform", "DER", "-binary", ...recipient], enveloped);
         const end = plain.indexOf("\n");
@@ -288,6 +347,7 @@ describe.each(each)("%s", (_language, language) => {
           part,
           key: part,
           nonce: expect.stringMatching(/^[0-9a-f]{32}$/),
+          from: await fingerprintOf(stage.path(from)),
           content_type: "application/octet-stream",
         });
         expect(Buffer.compare(plain.subarray(end + 1), bytes)).toBe(0);
@@ -310,8 +370,44 @@ withExamples(
   LIMIT_MS,
 );
 
+/** What is inside a signature, which must be that of the certificate in this file. */
+function signedBy(certificate: string, sealed: Uint8Array): Buffer {
+  const signer = ["-certfile", certificate, "-nointern", "-noverify"];
+  return openssl(["-verify", "-inform", "DER", "-binary", ...signer], sealed);
+}
+
 function openssl(args: string[], input: Uint8Array): Buffer {
   const { success, stdout, stderr } = Bun.spawnSync(["openssl", "cms", ...args], { stdin: input });
   if (!success) throw new Error(stderr.toString());
   return stdout;
+}
+
+/** A self-signed certificate with a new key, in PEM, valid for so many days. */
+async function makeCertificate(stage: Stage, options: string[], days: number): Promise<string> {
+  const [key, certificate] = [stage.path("made.key"), stage.path("made.pem")];
+  const made = Bun.spawnSync([
+    "openssl",
+    "req",
+    "-x509",
+    "-nodes",
+    "-subj",
+    "/CN=somebody",
+    "-keyout",
+    key,
+    "-out",
+    certificate,
+    ...options,
+  ]);
+  if (!made.success) throw new Error(made.stderr.toString());
+  // Of the past it can be made by this command only.
+  const dated = Bun.spawnSync(["openssl", "x509", "-in", certificate, "-signkey", key, "-days", String(days)]);
+  if (!dated.success) throw new Error(dated.stderr.toString());
+  return dated.stdout.toString();
+}
+
+async function fingerprintOf(path: string): Promise<string> {
+  const pem = await Bun.file(path).text();
+  return new X509Certificate(pem.slice(pem.indexOf("-----BEGIN CERT"))).fingerprint256
+    .replaceAll(":", "")
+    .toLowerCase();
 }

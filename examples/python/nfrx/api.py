@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ SILENCE = 60.0
 # Longer than a claim waits for a job.
 CALL_TIMEOUT = 60.0
 # Longer than the broker lets a transfer stand still.
-TRANSFER_TIMEOUT = 300.0
+TRANSFER_TIMEOUT = 330.0
 CHUNK = 256 * 1024
 
 
@@ -64,9 +65,14 @@ class Incoming:
     chunks: AsyncIterator[bytes]
     """Can be read once. Raises an NfrxError when the bytes end too early."""
 
-    async def read(self) -> bytes:
-        """Everything of it, in memory."""
-        return b"".join([chunk async for chunk in self.chunks])
+    async def read(self, limit: int) -> bytes:
+        """Everything of it, in memory; raises when that is more than `limit` bytes."""
+        parts = bytearray()
+        async for chunk in self.chunks:
+            parts += chunk
+            if len(parts) > limit:
+                raise ValueError(f"more than {limit} bytes")
+        return bytes(parts)
 
 
 @dataclass
@@ -76,15 +82,19 @@ class ServerEvent:
 
 
 class Nfrx:
-    def __init__(self, url: str, key: str | None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=CALL_TIMEOUT)
+    def __init__(self, url: str, key: str | None, on_retry: Callable[[NfrxError], None] = lambda error: None) -> None:
+        """`on_retry` is told of each failure that is followed by another try."""
+        # Bytes are taken as they come, so nothing on the way may compress them.
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        limits = httpx.Limits(max_connections=None)
+        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=CALL_TIMEOUT, limits=limits)
+        self._on_retry = on_retry
 
     @classmethod
     def from_environment(cls, *keys: str) -> "Nfrx":
         """The broker at NFRX_URL, with the key in the first of these environment variables that is set."""
         key = next((value for name in keys if (value := os.environ.get(name))), None)
-        return cls(os.environ.get("NFRX_URL") or "http://localhost:8080", key)
+        return cls(os.environ.get("NFRX_URL") or "http://localhost:8080", key, _tell)
 
     async def __aenter__(self) -> "Nfrx":
         return self
@@ -92,7 +102,9 @@ class Nfrx:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, tries: float = TRIES
+    ) -> Any:
         """A call with JSON both ways; None for 204. What may succeed in a while is tried again."""
         attempt = 1
         while True:
@@ -100,8 +112,9 @@ class Nfrx:
                 async with self._request(method, path, json=body, headers=headers) as response:
                     return None if response.status_code == 204 else json.loads(await _body(response))
             except NfrxError as error:
-                if not error.passing or attempt == TRIES:
+                if not error.passing or attempt == tries:
                     raise
+                self._on_retry(error)
             await _backoff(attempt)
             attempt += 1
 
@@ -146,6 +159,7 @@ class Nfrx:
             except NfrxError as error:
                 if not error.passing:
                     raise
+                self._on_retry(error)
             await _backoff(attempt)
             attempt += 1
 
@@ -178,6 +192,10 @@ class FileBody:
         with open(self._path, "rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+
+def _tell(error: NfrxError) -> None:
+    print(f"{error}; trying again", file=sys.stderr, flush=True)
 
 
 async def _backoff(attempt: int) -> None:

@@ -17,8 +17,8 @@ BINARY = "application/octet-stream"
 CLIENT_EPILOG = """Exit code: 0 when the job was completed, 1 when it failed or was canceled.
 Environment: NFRX_URL (default: http://localhost:8080) and API_KEY."""
 WORKER_EPILOG = "Environment: NFRX_URL (default: http://localhost:8080) and CLIENT_KEY."
-WORKER_DESCRIPTION = """Takes jobs and does each by running COMMAND: the payload is its stdin, its stdout is the result. It
-finds the job in JOB_ID, JOB_TYPE and JOB_METADATA. A command that fails makes the job fail."""
+WORKER_DESCRIPTION = """Takes jobs and does each by running COMMAND: the payload is its stdin, its stdout is the result.
+It finds the job in JOB_ID, JOB_TYPE and JOB_METADATA. A command that fails makes the job fail."""
 
 
 def parser(description: str, epilog: str) -> argparse.ArgumentParser:
@@ -142,7 +142,7 @@ def main(run: Awaitable[int | None]) -> None:
         sys.exit(asyncio.run(until_signal()))
     except asyncio.CancelledError:
         sys.exit(130)
-    except (NfrxError, CmsError, OSError) as error:
+    except (NfrxError, CmsError, OSError, ValueError) as error:
         note(f"error: {error}")
         sys.exit(1)
 

@@ -107,6 +107,13 @@ def peer_from_pem(pem: str) -> Peer:
         raise CmsError(f"the certificate's key has only {key.key_size} bits")
     if not certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc:
         raise CmsError("the certificate is not valid now")
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        fits = usage.digital_signature and usage.key_encipherment
+    except Exception:  # without one, or with extensions that cannot be read
+        fits = False
+    if not fits:
+        raise CmsError("the certificate is not for signing and encrypting")
     return Peer(certificate, key, certificate.fingerprint(hashes.SHA256()).hex())
 
 
@@ -121,17 +128,13 @@ def seal(identity: Identity, peer: Peer, plain: bytes) -> bytes:
     )
 
 
-def unseal(identity: Identity, peer: Peer, sealed: bytes) -> bytes:
-    """Verifies that `peer` signed it, and only then decrypts it as `identity`."""
-    # Parsers and ciphers fail in many ways; to the caller they are one.
+def verify(peer: Peer, sealed: bytes) -> bytes:
+    """What is inside the signature. Raises when that is not the peer's, or has another form."""
+    # Parsers fail in many ways; to the caller they are one.
     try:
-        content = _verified(peer, sealed)
+        return _verified(peer, sealed)
     except Exception as error:
         raise CmsError("the signature is not the peer's") from error
-    try:
-        return _decrypt(identity, content)
-    except Exception as error:
-        raise CmsError("not encrypted for this certificate") from error
 
 
 def _encrypt(peer: Peer, plain: bytes) -> bytes:
@@ -182,7 +185,11 @@ def _verified(peer: Peer, sealed: bytes) -> bytes:
     return content
 
 
-def _decrypt(identity: Identity, content: bytes) -> bytes:
+def decrypt(identity: Identity, content: bytes) -> bytes:
+    """What is inside the envelope. To be called with what `verify` gave only.
+
+    Raises in many ways when it is not encrypted for `identity`; which of them it was, nobody else may learn.
+    """
     enveloped = _content(content, "enveloped_data")
     (recipient,) = enveloped["recipient_infos"]
     _require(recipient.name == "ktri")

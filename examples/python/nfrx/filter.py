@@ -35,10 +35,6 @@ async def run_filter(command: list[str], chunks: AsyncIterator[bytes], output: s
         raise JobFailed("work_failed", f"{command[0]} ended with {code}")
 
 
-async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
-    yield data
-
-
 async def _feed(stdin: asyncio.StreamWriter, chunks: AsyncIterator[bytes]) -> None:
     """Writes as fast as the command reads. It may stop reading: the rest then goes nowhere."""
     listens = True

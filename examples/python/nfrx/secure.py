@@ -6,21 +6,29 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from .cms import CmsError, Identity, Peer, new_identity, peer_from_pem, seal, unseal
+from . import cms
+from .api import Incoming
+from .cms import CmsError, Identity, Peer, new_identity, peer_from_pem
 
 SCHEME = "cms-x509-signed-v1"
 MEDIA_TYPE = "application/cms"
+# Of every certificate, for it shows to the broker: what counts is the fingerprint.
+NAME = "nfrx example"
 EPHEMERAL_DAYS = 7
 KEPT_DAYS = 365
+# All of it is in memory while it is sealed or opened, more than once.
+LARGEST_SEALED = 256 * 1024 * 1024
 
 
-def load_identity(path: str | None, name: str) -> Identity:
+def load_identity(path: str | None) -> Identity:
     """The identity in a file, which is made when there is none; without a file, one for this run only."""
     if path is None:
-        return new_identity(name, EPHEMERAL_DAYS)
+        return new_identity(NAME, EPHEMERAL_DAYS)
     if os.path.exists(path):
-        return Identity.from_pem(Path(path).read_bytes())
-    identity = new_identity(name, KEPT_DAYS)
+        identity = Identity.from_pem(Path(path).read_bytes())
+        peer_from_pem(identity.certificate_pem)  # what the other side would refuse, is refused here
+        return identity
+    identity = new_identity(NAME, KEPT_DAYS)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(identity.to_pem())
     return identity
@@ -58,18 +66,26 @@ def context(claim: dict[str, Any], part: str, key: str, nonce: str) -> dict[str,
 
 
 def seal_for(identity: Identity, peer: Peer, purpose: dict[str, str], content_type: str, body: bytes) -> bytes:
-    """Seals one line of JSON, the context and the content type, and after it the body."""
-    header = json.dumps({**purpose, "content_type": content_type})
-    return seal(identity, peer, header.encode() + b"\n" + body)
+    """Seals one line of JSON, the context, the sender's fingerprint and the content type, and after it the body."""
+    header = json.dumps({**purpose, "from": identity.fingerprint, "content_type": content_type})
+    sealed = cms.seal(identity, peer, header.encode() + b"\n" + body)
+    if len(sealed) > LARGEST_SEALED:
+        raise CmsError(f"sealed, it is more than {LARGEST_SEALED} bytes")
+    return sealed
 
 
-def open_from(identity: Identity, peer: Peer, purpose: dict[str, str], sealed: bytes) -> tuple[str, bytes]:
-    """The content type and the body."""
-    header, line_end, body = unseal(identity, peer, sealed).partition(b"\n")
-    if not line_end:
-        raise CmsError("no header in what was sealed")
-    fields = json.loads(header)
-    for name, value in purpose.items():
-        if fields.get(name) != value:
-            raise CmsError(f"sealed for another {name}")
-    return str(fields.get("content_type")), body
+async def open_from(identity: Identity, peer: Peer, purpose: dict[str, str], incoming: Incoming) -> tuple[str, bytes]:
+    """Opens what `peer` sealed in this context for `identity`, and nothing else: the content type and the body."""
+    enveloped = cms.verify(peer, await incoming.read(LARGEST_SEALED))
+    try:
+        header, line_end, body = cms.decrypt(identity, enveloped).partition(b"\n")
+        fields = json.loads(header)
+        # The sender is named inside too, for whoever takes the signature off can put another one in its place.
+        expected = {**purpose, "from": peer.fingerprint}
+        if not line_end or any(fields.get(name) != value for name, value in expected.items()):
+            raise CmsError("another context")
+        return str(fields.get("content_type")), body
+    except Exception:
+        # One refusal for all that can be wrong. Told apart, wrong padding and a wrong header would help somebody who
+        # signs another's envelopes as his own, with bits changed, to decrypt them (a padding oracle).
+        raise CmsError("not sealed by the peer for this certificate and this job") from None

@@ -1,6 +1,7 @@
 """A worker: claims jobs, keeps their leases, takes their payloads, gives their results."""
 
 import asyncio
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -114,7 +115,8 @@ async def work(nfrx: Nfrx, options: WorkerOptions, handle: Handler) -> None:
     async def poll() -> None:
         body = {"types": options.types, "max_wait_seconds": POLL_SECONDS, "lease_seconds": options.lease, **claimer}
         while True:
-            claim = await nfrx.call("POST", "/api/jobs/claim", body)
+            # A worker outlives its broker's absence, however long that is.
+            claim = await nfrx.call("POST", "/api/jobs/claim", body, tries=math.inf)
             if claim is None:
                 continue
             await asyncio.shield(start(claim))
@@ -175,6 +177,7 @@ async def _run(nfrx: Nfrx, claim: dict[str, Any], handle: Handler, options: Work
             options.log(f"{job_id}: {late}")
     finally:
         heart.cancel()
+        job.cancel()
 
 
 async def _keep(task: Task, lease: int) -> NfrxError | None:

@@ -46,10 +46,12 @@ export interface ServerEvent {
   data: unknown;
 }
 
-interface CallOptions {
+export interface CallOptions {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
+  /** How often it is tried; 8 times unless told. */
+  tries?: number;
 }
 
 const TRIES = 8;
@@ -57,39 +59,47 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 /** The broker writes something to every stream of events at least every 15 s; one that is silent for so long is dead. */
 const SILENCE_MS = 60_000;
+/** Longer than a claim waits for a job. */
+const CALL_MS = 60_000;
 
 export class Nfrx {
   readonly #url: string;
   readonly #key: string | undefined;
+  readonly #onRetry: (error: NfrxError) => void;
 
-  constructor(url: string, key: string | undefined) {
+  /** `onRetry` is told of each failure that is followed by another try. */
+  constructor(url: string, key: string | undefined, onRetry: (error: NfrxError) => void = () => {}) {
     this.#url = url.replace(/\/+$/, "");
     this.#key = key;
+    this.#onRetry = onRetry;
   }
 
   /** The broker at NFRX_URL, with the key in the first of these environment variables that is set. */
   static fromEnvironment(...keys: ("API_KEY" | "CLIENT_KEY")[]): Nfrx {
     const key = keys.map(name => process.env[name]).find(value => value);
-    return new Nfrx(process.env["NFRX_URL"] || "http://localhost:8080", key);
+    const onRetry = ({ message }: NfrxError): void => console.error(`${message}; trying again`);
+    return new Nfrx(process.env["NFRX_URL"] || "http://localhost:8080", key, onRetry);
   }
 
   /** A call with JSON both ways; undefined for 204. What may succeed in a while is tried again. */
-  async call<T>(method: string, path: string, { body, headers, signal }: CallOptions = {}): Promise<T | undefined> {
+  async call<T>(method: string, path: string, options: CallOptions = {}): Promise<T | undefined> {
+    const { body, headers, signal, tries = TRIES } = options;
     for (let attempt = 1; ; attempt++) {
       try {
-        const response = await this.#fetch(path, {
+        const init = {
           method,
           headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
           ...(body !== undefined && { body: JSON.stringify(body) }),
-          signal: signal ?? null,
-        });
+        };
+        const response = await this.#fetch(path, init, signal, AbortSignal.timeout(CALL_MS));
         if (response.status === 204) return undefined;
         return await (response.json() as Promise<T>).catch(cause => {
           throw new NfrxError(0, "cut_short", { cause });
         });
       } catch (error) {
         signal?.throwIfAborted();
-        if (!(error instanceof NfrxError && error.passing) || attempt === TRIES) throw error;
+        if (!(error instanceof NfrxError && error.passing) || attempt === tries) throw error;
+        this.#onRetry(error);
         await backoff(attempt, signal);
       }
     }
@@ -102,18 +112,14 @@ export class Nfrx {
 
   /** Writes to a channel; resolves when the reader has all of it. A channel serves once, so this is never tried again. */
   async send(channel: string, body: Blob | Uint8Array, contentType: string, signal?: AbortSignal): Promise<void> {
-    const response = await this.#fetch(channelPath(channel), {
-      method: "POST",
-      headers: { "content-type": contentType },
-      body: body as Blob,
-      signal: signal ?? null,
-    });
+    const init = { method: "POST", headers: { "content-type": contentType }, body: body as Blob };
+    const response = await this.#fetch(channelPath(channel), init, signal);
     await response.arrayBuffer();
   }
 
   /** Reads from a channel; resolves when the writer has come. */
   async receive(channel: string, signal?: AbortSignal): Promise<Incoming> {
-    const response = await this.#fetch(channelPath(channel), { signal: signal ?? null });
+    const response = await this.#fetch(channelPath(channel), {}, signal);
     return {
       contentType: response.headers.get("content-type") ?? "application/octet-stream",
       chunks: chunksOf(response, signal),
@@ -127,10 +133,8 @@ export class Nfrx {
       const silence = new AbortController();
       const timer = setTimeout(() => silence.abort(), SILENCE_MS);
       try {
-        const response = await this.#fetch(path, {
-          headers: { accept: "text/event-stream", ...(lastId !== "" && { "last-event-id": lastId }) },
-          signal: signal ? AbortSignal.any([signal, silence.signal]) : silence.signal,
-        });
+        const headers = { accept: "text/event-stream", ...(lastId !== "" && { "last-event-id": lastId }) };
+        const response = await this.#fetch(path, { headers }, signal, silence.signal);
         if (response.status === 204) return;
         for await (const line of eventLines(chunksOf(response, signal), () => timer.refresh())) {
           attempt = 1;
@@ -140,6 +144,7 @@ export class Nfrx {
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof NfrxError && error.passing)) throw error;
+        this.#onRetry(error);
       } finally {
         clearTimeout(timer);
         silence.abort();
@@ -148,13 +153,20 @@ export class Nfrx {
     }
   }
 
-  async #fetch(path: string, init: RequestInit): Promise<Response> {
+  /** An answer whose body is still to be read. Throws for every one that is no success, and `signal`'s reason when that aborts. */
+  async #fetch(path: string, init: RequestInit, signal?: AbortSignal, limit?: AbortSignal): Promise<Response> {
+    const signals = [signal, limit].filter(one => one !== undefined);
     const headers = { ...(this.#key && { authorization: `Bearer ${this.#key}` }), ...init.headers };
     let response: Response;
     try {
-      response = await fetch(this.#url + path, { ...init, headers, redirect: "error" });
+      response = await fetch(this.#url + path, {
+        ...init,
+        headers,
+        redirect: "error",
+        signal: AbortSignal.any(signals),
+      });
     } catch (cause) {
-      init.signal?.throwIfAborted();
+      signal?.throwIfAborted();
       throw new NfrxError(0, "unreachable", { cause });
     }
     if (response.ok) return response;
@@ -166,10 +178,15 @@ export class Nfrx {
   }
 }
 
-/** Everything of it, in memory. */
-export async function bytesOf({ chunks }: Incoming): Promise<Uint8Array> {
+/** Everything of it, in memory; throws when that is more than `limit` bytes. */
+export async function bytesOf({ chunks }: Incoming, limit: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
+  let length = 0;
+  for await (const chunk of chunks) {
+    length += chunk.length;
+    if (length > limit) throw new Error(`more than ${limit} bytes`);
+    parts.push(chunk);
+  }
   return Buffer.concat(parts);
 }
 

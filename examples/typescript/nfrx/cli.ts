@@ -7,6 +7,17 @@ import type { WorkerOptions } from "./worker.ts";
 /** A mistake on the command line. */
 export class UsageError extends Error {}
 
+/** What payloads and results are unless told. */
+export const BINARY = "application/octet-stream";
+
+export const JOB_USAGE = `  --payload FILE       what to send (default: nothing, an empty payload)
+  --content-type TYPE  what the payload is (default: application/octet-stream)
+  --result FILE        where to write the result (default: stdout)
+  --metadata JSON      an object for the worker; the broker can read it
+  --worker-id ID       only for this worker
+  --worker-group NAME  only for workers of this group
+  --priority N         0 to 9; higher goes first`;
+
 export const WORKER_USAGE = `Takes jobs and does each by running COMMAND: the payload is its stdin, its stdout is the result. It
 finds the job in JOB_ID, JOB_TYPE and JOB_METADATA. A command that fails makes the job fail.
 
@@ -16,7 +27,8 @@ finds the job in JOB_ID, JOB_TYPE and JOB_METADATA. A command that fails makes t
   --concurrency N      jobs at the same time (default: 1)
   --stream             take jobs from an event stream, as many as come, instead of asking for each
   --lease SECONDS      after so long without a sign of life the job goes to another worker (default: 60)
-  --once               end after one job`;
+  --once               end after one job
+  --content-type TYPE  what the results are (default: application/octet-stream)`;
 
 export const WORKER_OPTIONS = {
   type: { type: "string", multiple: true, default: [] as string[] },
@@ -26,9 +38,13 @@ export const WORKER_OPTIONS = {
   stream: { type: "boolean", default: false },
   lease: { type: "string", default: "60" },
   once: { type: "boolean", default: false },
+  "content-type": { type: "string", default: BINARY },
 } as const;
 
 export const JOB_OPTIONS = {
+  payload: { type: "string" },
+  "content-type": { type: "string", default: BINARY },
+  result: { type: "string" },
   metadata: { type: "string" },
   "worker-id": { type: "string" },
   "worker-group": { type: "string" },

@@ -1,10 +1,12 @@
 // CMS (RFC 5652) as doc/secure-jobs.md lays it down: EnvelopedData for the recipient inside SignedData by the sender.
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, type KeyObject, X509Certificate } from "node:crypto";
 import * as asn1 from "asn1js";
 import * as pki from "pkijs";
 
 /** Something is not as it must be; what came is to be refused. */
-export class CmsError extends Error {}
+export class CmsError extends Error {
+  override readonly name = "CmsError";
+}
 
 /** A certificate with its private key, which both signs and decrypts. */
 export interface Identity {
@@ -40,6 +42,8 @@ const SIGNING = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
 const DECRYPTING = { name: "RSA-OAEP", hash: "SHA-256" };
 const KEY_BITS = 3072;
 const SHORTEST_KEY_BITS = 2048;
+/** Of a certificate's key usage, in its first byte: digitalSignature and keyEncipherment. */
+const SIGN_AND_ENCRYPT = 0b1010_0000;
 const DAY_MS = 86_400_000;
 
 const { subtle } = globalThis.crypto;
@@ -64,8 +68,7 @@ export async function newIdentity(name: string, days: number): Promise<Identity>
   certificate.notAfter.value = new Date(Date.now() + days * DAY_MS);
   certificate.extensions = [
     extension(OID.basicConstraints, new pki.BasicConstraints({ cA: false }).toSchema()),
-    // digitalSignature and keyEncipherment
-    extension(OID.keyUsage, new asn1.BitString({ valueHex: new Uint8Array([0b1010_0000]).buffer, unusedBits: 5 })),
+    extension(OID.keyUsage, new asn1.BitString({ valueHex: new Uint8Array([SIGN_AND_ENCRYPT]).buffer, unusedBits: 5 })),
   ];
   await certificate.subjectPublicKeyInfo.importKey(keys.publicKey);
   await certificate.sign(keys.privateKey, "SHA-256");
@@ -84,19 +87,26 @@ export function identityToPem({ pkcs8, certificatePem }: Identity): string {
 /** The other side's certificate, when it is one that this form can work with today. */
 export function peerFromPem(pem: string): Peer {
   const der = fromPem(pem, "CERTIFICATE");
-  let x509: X509Certificate;
+  let certificate: pki.Certificate;
+  let publicKey: KeyObject;
   try {
-    x509 = new X509Certificate(der);
+    certificate = pki.Certificate.fromBER(der);
+    publicKey = new X509Certificate(der).publicKey;
   } catch {
     throw new CmsError("not a certificate");
   }
-  const { publicKey, validFrom, validTo } = x509;
   if (publicKey.asymmetricKeyType !== "rsa") throw new CmsError("the certificate's key is not an RSA key");
   const bits = publicKey.asymmetricKeyDetails?.modulusLength ?? 0;
   if (bits < SHORTEST_KEY_BITS) throw new CmsError(`the certificate's key has only ${bits} bits`);
-  const now = Date.now();
-  if (now < Date.parse(validFrom) || now > Date.parse(validTo)) throw new CmsError("the certificate is not valid now");
-  return { certificate: pki.Certificate.fromBER(der), fingerprint: fingerprintOf(der) };
+  const now = new Date();
+  const { notBefore, notAfter } = certificate;
+  if (!(notBefore.value <= now && now <= notAfter.value)) throw new CmsError("the certificate is not valid now");
+  const usage: unknown = certificate.extensions?.find(({ extnID }) => extnID === OID.keyUsage)?.parsedValue;
+  const bitsOfUsage = usage instanceof asn1.BitString ? (usage.valueBlock.valueHexView[0] ?? 0) : 0;
+  if ((bitsOfUsage & SIGN_AND_ENCRYPT) !== SIGN_AND_ENCRYPT) {
+    throw new CmsError("the certificate is not for signing and encrypting");
+  }
+  return { certificate, fingerprint: fingerprintOf(der) };
 }
 
 /** Encrypts for `peer`, then signs as `identity`. */
@@ -134,10 +144,14 @@ export async function seal(identity: Identity, peer: Peer, plain: Uint8Array): P
   return new Uint8Array(contentInfo(OID.signedData, signed.toSchema(true)));
 }
 
-/** Verifies that `peer` signed it, and only then decrypts it as `identity`. */
-export async function unseal(identity: Identity, peer: Peer, sealed: Uint8Array): Promise<Uint8Array> {
-  const content = await refuseUnless("the signature is not the peer's", () => verified(peer, sealed));
-  return refuseUnless("not encrypted for this certificate", () => decrypted(identity, content));
+/** What is inside the signature. Throws when that is not `peer`'s, or has another form. */
+export async function verify(peer: Peer, sealed: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await verified(peer, sealed);
+  } catch (cause) {
+    // Parsers fail in many ways; to the caller they are one.
+    throw new CmsError("the signature is not the peer's", { cause });
+  }
 }
 
 async function verified(peer: Peer, sealed: Uint8Array): Promise<Uint8Array> {
@@ -155,14 +169,18 @@ async function verified(peer: Peer, sealed: Uint8Array): Promise<Uint8Array> {
     signed.encapContentInfo.eContentType === OID.data &&
     type instanceof asn1.ObjectIdentifier &&
     type.getValue() === OID.data;
-  if (!form || eContent === undefined) throw new CmsError("another form");
+  if (!form || !(eContent instanceof asn1.OctetString)) throw new CmsError("another form");
   // Whatever certificates came along, only the peer's counts.
   signed.certificates = [peer.certificate];
   if (!(await signed.verify({ signer: 0 }))) throw new CmsError("wrong signature");
   return new Uint8Array(eContent.getValue());
 }
 
-async function decrypted(identity: Identity, content: Uint8Array): Promise<Uint8Array> {
+/**
+ * What is inside the envelope. To be called with what `verify` gave only. Throws in many ways when it is not encrypted for
+ * `identity`; which of them it was, nobody else may learn.
+ */
+export async function decrypt(identity: Identity, content: Uint8Array): Promise<Uint8Array> {
   const enveloped = new pki.EnvelopedData({ schema: contentOf(content, OID.envelopedData) });
   const [recipient, ...more] = enveloped.recipientInfos;
   const info = recipient?.value;
@@ -174,15 +192,6 @@ async function decrypted(identity: Identity, content: Uint8Array): Promise<Uint8
   if (!form) throw new CmsError("another form");
   const recipientPrivateKey = await subtle.importKey("pkcs8", identity.pkcs8, DECRYPTING, false, ["decrypt"]);
   return new Uint8Array(await enveloped.decrypt(0, { recipientPrivateKey }));
-}
-
-/** Parsers and ciphers fail in many ways; to the caller they are one. */
-async function refuseUnless<T>(complaint: string, open: () => Promise<T>): Promise<T> {
-  try {
-    return await open();
-  } catch (cause) {
-    throw new CmsError(complaint, { cause });
-  }
 }
 
 function contentInfo(contentType: string, content: object): ArrayBuffer {

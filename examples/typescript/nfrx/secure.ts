@@ -1,17 +1,9 @@
 // What a secure client and worker say to each other around CMS: doc/secure-jobs.md is the description of it.
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import {
-  CmsError,
-  type Identity,
-  identityFromPem,
-  identityToPem,
-  newIdentity,
-  type Peer,
-  peerFromPem,
-  seal,
-  unseal,
-} from "./cms.ts";
+import { bytesOf, type Incoming } from "./api.ts";
+import * as cms from "./cms.ts";
+import { CmsError, type Identity, type Peer } from "./cms.ts";
 
 export const SCHEME = "cms-x509-signed-v1";
 export const MEDIA_TYPE = "application/cms";
@@ -33,15 +25,23 @@ export interface Context {
   nonce: string;
 }
 
+/** Of every certificate, for it shows to the broker: what counts is the fingerprint. */
+const NAME = "nfrx example";
 const EPHEMERAL_DAYS = 7;
 const KEPT_DAYS = 365;
+/** All of it is in memory while it is sealed or opened, more than once. */
+const LARGEST_SEALED = 256 * 1024 * 1024;
 
 /** The identity in a file, which is made when there is none; without a file, one for this run only. */
-export async function loadIdentity(path: string | undefined, name: string): Promise<Identity> {
-  if (path === undefined) return newIdentity(name, EPHEMERAL_DAYS);
-  if (existsSync(path)) return identityFromPem(readFileSync(path, "utf8"));
-  const identity = await newIdentity(name, KEPT_DAYS);
-  writeFileSync(path, identityToPem(identity), { mode: 0o600, flag: "wx" });
+export async function loadIdentity(path: string | undefined): Promise<Identity> {
+  if (path === undefined) return cms.newIdentity(NAME, EPHEMERAL_DAYS);
+  if (existsSync(path)) {
+    const identity = cms.identityFromPem(readFileSync(path, "utf8"));
+    cms.peerFromPem(identity.certificatePem); // what the other side would refuse, is refused here
+    return identity;
+  }
+  const identity = await cms.newIdentity(NAME, KEPT_DAYS);
+  writeFileSync(path, cms.identityToPem(identity), { mode: 0o600, flag: "wx" });
   return identity;
 }
 
@@ -54,7 +54,7 @@ export function takeOffer(from: Record<string, unknown> | undefined, pins: strin
   const { scheme, certificate, nonce } = (from?.["secure_transfer"] ?? {}) as Partial<Offer>;
   if (scheme !== SCHEME) throw new CmsError(`the other side does not offer ${SCHEME}`);
   if (typeof certificate !== "string" || typeof nonce !== "string") throw new CmsError("the offer is not complete");
-  const peer = peerFromPem(certificate);
+  const peer = cms.peerFromPem(certificate);
   const known = pins.map(pin => pin.replaceAll(":", "").toLowerCase());
   if (known.length > 0 && !known.includes(peer.fingerprint)) {
     throw new CmsError(`the other side's certificate is none of the pinned ones: ${peer.fingerprint}`);
@@ -62,30 +62,40 @@ export function takeOffer(from: Record<string, unknown> | undefined, pins: strin
   return { peer, nonce };
 }
 
-/** Seals one line of JSON, the context and the content type, and after it the body. */
-export function sealFor(
+/** Seals one line of JSON, the context, the sender's fingerprint and the content type, and after it the body. */
+export async function sealFor(
   identity: Identity,
   peer: Peer,
   context: Context,
   contentType: string,
   body: Uint8Array,
 ): Promise<Uint8Array> {
-  const header = `${JSON.stringify({ ...context, content_type: contentType })}\n`;
-  return seal(identity, peer, Buffer.concat([Buffer.from(header), body]));
+  const header = { ...context, from: identity.fingerprint, content_type: contentType };
+  const sealed = await cms.seal(identity, peer, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), body]));
+  if (sealed.length > LARGEST_SEALED) throw new CmsError(`sealed, it is more than ${LARGEST_SEALED} bytes`);
+  return sealed;
 }
 
+/** Opens what `peer` sealed in this context for `identity`, and nothing else. */
 export async function openFrom(
   identity: Identity,
   peer: Peer,
   context: Context,
-  sealed: Uint8Array,
+  incoming: Incoming,
 ): Promise<{ contentType: string; body: Uint8Array }> {
-  const plain = await unseal(identity, peer, sealed);
-  const end = plain.indexOf(0x0a);
-  if (end < 0) throw new CmsError("no header in what was sealed");
-  const header: Record<string, unknown> = JSON.parse(new TextDecoder().decode(plain.subarray(0, end)));
-  for (const [name, value] of Object.entries(context)) {
-    if (header[name] !== value) throw new CmsError(`sealed for another ${name}`);
+  const enveloped = await cms.verify(peer, await bytesOf(incoming, LARGEST_SEALED));
+  try {
+    const plain = await cms.decrypt(identity, enveloped);
+    const end = plain.indexOf(0x0a);
+    if (end < 0) throw new CmsError("no header");
+    const header: Record<string, unknown> = JSON.parse(Buffer.from(plain.subarray(0, end)).toString());
+    // The sender is named inside too, for whoever takes the signature off can put another one in its place.
+    const expected = Object.entries({ ...context, from: peer.fingerprint });
+    if (!expected.every(([name, value]) => header[name] === value)) throw new CmsError("another context");
+    return { contentType: String(header["content_type"]), body: plain.subarray(end + 1) };
+  } catch {
+    // One refusal for all that can be wrong. Told apart, wrong padding and a wrong header would help somebody who signs
+    // another's envelopes as his own, with bits changed, to decrypt them (a padding oracle).
+    throw new CmsError("not sealed by the peer for this certificate and this job");
   }
-  return { contentType: String(header["content_type"]), body: plain.subarray(end + 1) };
 }

@@ -116,7 +116,9 @@ export async function work(
   const poll = async (): Promise<void> => {
     const body = { types: options.types, max_wait_seconds: POLL_SECONDS, lease_seconds: options.lease, ...claimer };
     while (!stop.aborted) {
-      const claim = await nfrx.call<Claim>("POST", "/api/jobs/claim", { body, signal: stop });
+      // A worker outlives its broker's absence, however long that is.
+      const forever = { body, signal: stop, tries: Number.POSITIVE_INFINITY };
+      const claim = await nfrx.call<Claim>("POST", "/api/jobs/claim", forever);
       if (claim === undefined) continue;
       await run(claim);
       if (options.once) return;

@@ -1,47 +1,47 @@
-// The walk through the jobs and transfer APIs, request by request as one would type it with curl.
-import { expect, test } from "bun:test";
+// The walk through the transfer and jobs APIs: every line is typed into a shell and runs curl.
+import { expect } from "bun:test";
 import { JobEvents, statusesOf } from "../../kit/jobs.ts";
+import { Shell, withCurl } from "../../kit/shell.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
-test("a transfer: one peer makes a channel, one reads, one writes", async () => {
+withCurl("a transfer: one peer makes a channel, one reads, one writes", async () => {
   await using world = new World();
-  const curl = curlAt(world.origin);
+  await using sh = new Shell({ NFRX: world.origin, API_KEY, CLIENT_KEY });
+  await Bun.write(sh.path("file.bin"), "the bytes of a file");
 
-  // curl -s -X POST http://localhost:8080/api/transfer
-  const channel = await curl("POST", "/api/transfer", API_KEY);
-  expect(channel.json).toEqual({ channel_id: expect.any(String), expires_at: expect.any(String) });
+  // Create a channel.
+  const channel = await sh.json(`curl -s -X POST $NFRX/api/transfer -H "Authorization: Bearer $API_KEY"`);
+  expect(channel).toEqual({ channel_id: expect.any(String), expires_at: expect.any(String) });
+  sh.set("CHANNEL", channel["channel_id"]);
 
-  // curl -v http://localhost:8080/api/transfer/<channel_id> -o /tmp/received.bin
-  const received = curl("GET", `/api/transfer/${channel.json["channel_id"]}`, CLIENT_KEY);
-  // curl -v -X POST http://localhost:8080/api/transfer/<channel_id> --data-binary @/path/to/file
-  const sent = await curl("POST", `/api/transfer/${channel.json["channel_id"]}`, API_KEY, "the bytes of a file");
+  // One peer reads from it; either key will do.
+  const read = sh.start(`curl -s $NFRX/api/transfer/$CHANNEL -H "Authorization: Bearer $CLIENT_KEY" -o received.bin`);
+  // The other one writes to it.
+  const write = `curl -s -X POST $NFRX/api/transfer/$CHANNEL -H "Authorization: Bearer $API_KEY" --data-binary @file.bin`;
+  expect(await sh.json(write)).toEqual({ status: "ok" });
 
-  expect(sent.json).toEqual({ status: "ok" });
-  expect((await received).text).toBe("the bytes of a file");
+  await read.text();
+  expect(await Bun.file(sh.path("received.bin")).text()).toBe("the bytes of a file");
+  // It has served.
+  expect(await sh.json(write)).toEqual({ error: "transfer_closed" });
 });
 
-test("a job: its client creates it, hears of it, uploads and downloads; its worker does it", async () => {
+withCurl("a job: its client creates it, listens, uploads and downloads; its worker does it", async () => {
   await using world = new World({ broker: { jobsSseCloseDelayMs: 0 } });
-  const curl = curlAt(world.origin);
+  await using sh = new Shell({ NFRX: world.origin, API_KEY, CLIENT_KEY });
+  await Bun.write(sh.path("sample.wav"), "RIFF…WAVE");
 
-  // The client creates a job:
-  // curl -s -X POST …/api/jobs -d '{"type":"asr.transcribe","metadata":{"filename":"sample.wav"}}'
-  const created = await curl("POST", "/api/jobs", API_KEY, {
-    type: "asr.transcribe",
-    metadata: { filename: "sample.wav" },
-    worker_group: "asr-cache-a",
-  });
-  expect(created.status).toBe(200);
-  expect(created.json).toEqual({ job_id: expect.any(String), status: "queued" });
-  const id = created.json["job_id"];
+  // Client: create a job.
+  const created = await sh.json(`curl -s -X POST $NFRX/api/jobs -H "Authorization: Bearer $API_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"type":"asr.transcribe","metadata":{"filename":"sample.wav"},"worker_group":"asr-cache-a"}'`);
+  expect(created).toEqual({ job_id: expect.any(String), status: "queued" });
+  sh.set("JOB", created["job_id"]);
 
-  // … and listens: curl -N …/api/jobs/<job_id>/events
-  const events = new JobEvents(
-    await fetch(`${world.origin}/api/jobs/${id}/events`, { headers: { authorization: `Bearer ${API_KEY}` } }),
-  );
-  expect(events.headers.get("content-type")).toBe("text/event-stream");
+  // Client: listen for updates.
+  const events = new JobEvents(sh.start(`curl -sN $NFRX/api/jobs/$JOB/events -H "Authorization: Bearer $API_KEY"`));
   expect(await events.view()).toEqual({
-    id: String(id),
+    id: String(created["job_id"]),
     type: "asr.transcribe",
     status: "queued",
     metadata: { filename: "sample.wav" },
@@ -51,16 +51,12 @@ test("a job: its client creates it, hears of it, uploads and downloads; its work
     updated_at: expect.any(String),
   });
 
-  // A worker claims it:
-  // curl -s -X POST …/api/jobs/claim -d '{"types":["asr.transcribe"],"max_wait_seconds":30,"worker_id":"worker-17","worker_group":"asr-cache-a"}'
-  const claimed = await curl("POST", "/api/jobs/claim", CLIENT_KEY, {
-    types: ["asr.transcribe"],
-    max_wait_seconds: 30,
-    worker_id: "worker-17",
-    worker_group: "asr-cache-a",
-  });
-  expect(claimed.json).toMatchObject({
-    job_id: id,
+  // Worker: claim a job.
+  const claim = await sh.json(`curl -s -X POST $NFRX/api/jobs/claim -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"types":["asr.transcribe"],"max_wait_seconds":30,"worker_id":"worker-17","worker_group":"asr-cache-a"}'`);
+  expect(claim).toMatchObject({
+    job_id: created["job_id"],
     type: "asr.transcribe",
     metadata: { filename: "sample.wav" },
     worker_id: "",
@@ -68,128 +64,138 @@ test("a job: its client creates it, hears of it, uploads and downloads; its work
     claimed_worker_id: "worker-17",
     claimed_worker_group: "asr-cache-a",
   });
+  expect((await events.view()).status).toBe("claimed");
 
-  // … asks for the payload:
-  // curl -s -X POST …/api/jobs/<job_id>/payload -d '{"properties":{"protocol":"demo-v1","options":{…}}}'
+  // Worker: ask for the payload's channel, and read from it.
   const properties = { protocol: "demo-v1", options: { mode: "header-body", note: "opaque to nfrx" } };
-  const payload = await curl("POST", `/api/jobs/${id}/payload`, CLIENT_KEY, { properties });
-  expect(payload.json).toEqual({
+  const reader = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/payload -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
+  expect(reader).toEqual({
     key: "payload",
     channel_id: expect.any(String),
-    reader_url: `/api/transfer/${payload.json["channel_id"]}`,
+    reader_url: `/api/transfer/${reader["channel_id"]}`,
     expires_at: expect.any(String),
     properties,
   });
+  sh.set("READER_URL", reader["reader_url"]);
+  const payload = sh.start(`curl -s $NFRX$READER_URL -H "Authorization: Bearer $CLIENT_KEY"`);
 
-  // … and reads it. The client hears where to send it, and sends it.
-  const read = curl("GET", String(payload.json["reader_url"]), CLIENT_KEY);
-  expect((await events.view()).status).toBe("claimed");
+  // Client: when a payload event arrives, POST the payload to its URL.
   const wanted = await events.next();
   expect(wanted?.event).toBe("payload");
   const place = JSON.parse(wanted?.data ?? "");
   expect(place).toEqual({
     key: "payload",
-    channel_id: payload.json["channel_id"],
+    channel_id: reader["channel_id"],
     method: "POST",
-    url: `/api/transfer/${payload.json["channel_id"]}`,
-    expires_at: payload.json["expires_at"],
+    url: reader["reader_url"],
+    expires_at: reader["expires_at"],
     properties,
   });
-  expect((await curl(place.method, place.url, API_KEY, "RIFF…WAVE")).json).toEqual({ status: "ok" });
-  expect((await read).text).toBe("RIFF…WAVE");
+  sh.set("PAYLOAD_URL", place.url);
+  expect(
+    await sh.json(`curl -s -X POST $NFRX$PAYLOAD_URL -H "Authorization: Bearer $API_KEY" --data-binary @sample.wav`),
+  ).toEqual({ status: "ok" });
+  expect(await payload.text()).toBe("RIFF…WAVE");
 
-  // curl -X POST …/api/jobs/<job_id>/status -d '{"state":"running","progress":{"percent":42}}'
-  const running = { state: "running", progress: { percent: 42 } };
-  expect((await curl("POST", `/api/jobs/${id}/status`, CLIENT_KEY, running)).json).toEqual({ status: "running" });
+  // Worker: update status and progress.
+  const running = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"state":"running","progress":{"percent":42}}'`);
+  expect(running).toEqual({ status: "running" });
 
-  // curl -s -X POST …/api/jobs/<job_id>/result -d '{"properties":{…}}'
-  const result = await curl("POST", `/api/jobs/${id}/result`, CLIENT_KEY, { properties });
-  expect(result.json).toEqual({
+  // Worker: ask for the result's channel, and write to it.
+  const writer = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/result -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
+  expect(writer).toEqual({
     key: "result",
     channel_id: expect.any(String),
-    writer_url: `/api/transfer/${result.json["channel_id"]}`,
+    writer_url: `/api/transfer/${writer["channel_id"]}`,
     expires_at: expect.any(String),
     properties,
   });
-  const written = curl("POST", String(result.json["writer_url"]), CLIENT_KEY, "hello world");
+  sh.set("WRITER_URL", writer["writer_url"]);
+  const written = sh.start(
+    `curl -s -X POST $NFRX$WRITER_URL -H "Authorization: Bearer $CLIENT_KEY" --data-binary "hello world"`,
+  );
 
-  // Who does not listen asks: curl …/api/jobs/<job_id>
-  const view = await curl("GET", `/api/jobs/${id}`, API_KEY);
-  expect(view.json).toMatchObject({
+  // Client: who does not listen, asks.
+  const view = await sh.json(`curl -s $NFRX/api/jobs/$JOB -H "Authorization: Bearer $API_KEY"`);
+  expect(view).toMatchObject({
     status: "awaiting_result",
     claimed_worker_id: "worker-17",
     claimed_worker_group: "asr-cache-a",
     progress: { percent: 42 },
     payloads: { payload: place },
-    results: { result: { method: "GET", url: `/api/transfer/${result.json["channel_id"]}` } },
+    results: { result: { method: "GET", url: writer["writer_url"] } },
   });
-  expect(view.json["queue_position"]).toBeUndefined();
-  expect((await curl("GET", `/api/transfer/${result.json["channel_id"]}`, API_KEY)).text).toBe("hello world");
-  expect((await written).json).toEqual({ status: "ok" });
+  expect(view["queue_position"]).toBeUndefined();
 
-  // curl -X POST …/api/jobs/<job_id>/status -d '{"state":"completed"}'
-  const completed = await curl("POST", `/api/jobs/${id}/status`, CLIENT_KEY, { state: "completed" });
-  expect(completed.json).toEqual({ status: "completed" });
+  // Client: when a result event arrives, GET the result from its URL.
+  let result = await events.next();
+  for (; result?.event === "status"; result = await events.next());
+  expect(result?.event).toBe("result");
+  sh.set("RESULT_URL", JSON.parse(result?.data ?? "").url);
+  expect(await sh.run(`curl -s $NFRX$RESULT_URL -H "Authorization: Bearer $API_KEY"`)).toBe("hello world");
+  expect(await written.json()).toEqual({ status: "ok" });
 
-  // An end is an end: curl -X POST …/api/jobs/<job_id>/cancel
-  expect((await curl("POST", `/api/jobs/${id}/cancel`, API_KEY)).json).toEqual({ status: "completed" });
-  const failed = { state: "failed", error: { code: "upstream_error", message: "timeout" } };
-  const refused = await curl("POST", `/api/jobs/${id}/status`, CLIENT_KEY, failed);
-  expect([refused.status, refused.json["error"]]).toEqual([409, "invalid_state"]);
+  // Worker: mark it completed.
+  const completed = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"state":"completed"}'`);
+  expect(completed).toEqual({ status: "completed" });
+  // The client hears of it, and its stream ends.
+  expect(statusesOf(await events.all())).toEqual(["awaiting_result", "completed"]);
 
-  // The client has heard of all of it, and its stream ends.
-  const rest = await events.all();
-  expect(statusesOf(rest)).toEqual(["awaiting_payload", "running", "result", "awaiting_result", "completed"]);
+  // An end is an end.
+  expect(await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/cancel -H "Authorization: Bearer $API_KEY"`)).toEqual({
+    status: "completed",
+  });
+  const late = await sh.run(`curl -s -w " %{http_code}" -X POST $NFRX/api/jobs/$JOB/status \
+    -H "Authorization: Bearer $CLIENT_KEY" -H "Content-Type: application/json" \
+    -d '{"state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
+  expect(late).toMatch(/^\{"error":"invalid_state",.*\} 409$/);
 });
 
-test("a worker with a stream, a job that fails and one that is canceled", async () => {
+withCurl("a worker with a stream, a job that fails and one that is canceled", async () => {
   await using world = new World();
-  const curl = curlAt(world.origin);
+  await using sh = new Shell({ NFRX: world.origin, API_KEY, CLIENT_KEY });
 
-  // curl -N "…/api/jobs/stream?types=asr.transcribe&worker_id=worker-17&worker_group=asr-cache-a"
-  const query = "types=asr.transcribe&worker_id=worker-17&worker_group=asr-cache-a";
+  // Worker: keep a stream open, and receive claimed jobs as they become available.
   const stream = new JobEvents(
-    await fetch(`${world.origin}/api/jobs/stream?${query}`, { headers: { authorization: `Bearer ${CLIENT_KEY}` } }),
+    sh.start(`curl -sN "$NFRX/api/jobs/stream?types=asr.transcribe&worker_id=worker-17&worker_group=asr-cache-a" \
+      -H "Authorization: Bearer $CLIENT_KEY"`),
   );
-  const first = await curl("POST", "/api/jobs", API_KEY, { type: "asr.transcribe" });
+  const first = await sh.json(`curl -s -X POST $NFRX/api/jobs -H "Authorization: Bearer $API_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"type":"asr.transcribe","metadata":{"filename":"sample.wav"}}'`);
+  sh.set("JOB", first["job_id"]);
   expect(await stream.job()).toMatchObject({
-    job_id: first.json["job_id"],
+    job_id: first["job_id"],
     type: "asr.transcribe",
-    metadata: null,
+    metadata: { filename: "sample.wav" },
     claimed_worker_id: "worker-17",
     claimed_worker_group: "asr-cache-a",
   });
-  await curl("POST", `/api/jobs/${first.json["job_id"]}/status`, CLIENT_KEY, {
-    state: "failed",
-    error: { code: "upstream_error", message: "timeout" },
-  });
-  expect((await curl("GET", `/api/jobs/${first.json["job_id"]}`, API_KEY)).json).toMatchObject({
+
+  // Worker: mark it failed.
+  const failed = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
+  expect(failed).toEqual({ status: "failed" });
+  expect(await sh.json(`curl -s $NFRX/api/jobs/$JOB -H "Authorization: Bearer $API_KEY"`)).toMatchObject({
     status: "failed",
     error: { code: "upstream_error", message: "timeout" },
   });
 
-  const second = await curl("POST", "/api/jobs", API_KEY, { type: "asr.transcribe", worker_id: "worker-18" });
-  const canceled = await curl("POST", `/api/jobs/${second.json["job_id"]}/cancel`, API_KEY);
-  expect(canceled.json).toEqual({ status: "canceled" });
-  await stream.cancel();
+  // Client: cancel a job, which waits for a worker that is not there.
+  const second = await sh.json(`curl -s -X POST $NFRX/api/jobs -H "Authorization: Bearer $API_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{"type":"asr.transcribe","worker_id":"worker-18"}'`);
+  sh.set("JOB", second["job_id"]);
+  expect(await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/cancel -H "Authorization: Bearer $API_KEY"`)).toEqual({
+    status: "canceled",
+  });
 });
-
-interface Answered {
-  status: number;
-  text: string;
-  json: Record<string, unknown>;
-}
-
-/** Says to the broker what curl would. */
-function curlAt(origin: string) {
-  return async (method: string, path: string, key: string, body?: string | object): Promise<Answered> => {
-    const response = await fetch(`${origin}${path}`, {
-      method,
-      headers: { authorization: `Bearer ${key}` },
-      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const isJson = response.headers.get("content-type")?.startsWith("application/json");
-    return { status: response.status, text, json: isJson ? JSON.parse(text) : {} };
-  };
-}

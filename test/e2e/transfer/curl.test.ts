@@ -1,13 +1,12 @@
 // The curl lines of the README, and what curl makes of a transfer that fails.
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { withCurl } from "../../kit/shell.ts";
 import { KEY, TransferWorld } from "../../kit/transfers.ts";
 import { eventually } from "../../kit/until.ts";
 
-const required = process.env["CI"] === "true";
-const withCurl = test.skipIf(!required && Bun.which("curl") === null);
 const MIB = 1024 * 1024;
 /** What curl ends with when an answer is cut: it is partial, there is none, the connection is reset. */
 const CUT = [18, 52, 56];
