@@ -8,7 +8,9 @@ import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
 import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
+import { wholeBroker } from "../test/kit/whole.ts";
 import { alertTable } from "./alerts.ts";
+import { apiPage } from "./api-page.ts";
 import { dashboard } from "./grafana/dashboard.ts";
 import { metricsPage } from "./metrics-page.ts";
 
@@ -30,8 +32,10 @@ function rooms(): string {
 }
 
 /** Every page as it should be, by its path in the repository. */
-export function pages(): Map<string, string> {
+export async function pages(): Promise<Map<string, string>> {
+  const broker = wholeBroker();
   const found = new Map([
+    ["doc/http-api.md", apiPage(broker.routes, broker.tags)],
     ["doc/configuration.md", configurationPage(programs)],
     ["doc/limits.md", limitsPage(read("src/protocol/limits.ts") ?? "", rooms(), programs)],
     ["doc/metrics.md", metricsPage()],
@@ -47,6 +51,7 @@ export function pages(): Map<string, string> {
   if (monitoring !== undefined) found.set("doc/monitoring.md", monitoringPage(monitoring));
   const readme = read("README.md");
   if (readme !== undefined) found.set("README.md", fillOptionTables(readme, programs));
+  await broker.stop();
   return found;
 }
 
@@ -89,17 +94,17 @@ const explained = z.array(
 );
 
 /** The pages on disk that are not as they should be. */
-export function stalePages(): string[] {
-  return [...pages()].filter(([path, text]) => read(path) !== text).map(([path]) => path);
+export async function stalePages(): Promise<string[]> {
+  return [...(await pages())].filter(([path, text]) => read(path) !== text).map(([path]) => path);
 }
 
 if (import.meta.main) {
-  const stale = stalePages();
+  const stale = await stalePages();
   if (process.argv.includes("--check")) {
     for (const path of stale) console.error(`${path} is stale; run npm run docs`);
     process.exitCode = stale.length > 0 ? 1 : 0;
   } else {
-    const fresh = pages();
+    const fresh = await pages();
     for (const path of stale) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), fresh.get(path) ?? "");

@@ -1,5 +1,7 @@
 // The map: every route of the broker.
 import type { Route } from "../modules/route.ts";
+import { documentationRoutes } from "./http/documentation.ts";
+import type { Tag } from "./http/openapi.ts";
 import { jobRoutes } from "./jobs/api.ts";
 import type { JobRoutes } from "./jobs/routes.ts";
 import { ownRoutes, type ServedModule } from "./modules.ts";
@@ -42,7 +44,7 @@ export interface Rooms {
 export function routesOf(rooms: Rooms): Route[] {
   const { modules, mounted, relays, jobs, transfers, metrics, sources, stateStream, publicMetrics, server } = rooms;
   const { operator, declared } = rooms;
-  const routes = [
+  const routes: Route[] = [
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics)] : []),
     ...dashboardRoutes(),
@@ -53,6 +55,21 @@ export function routesOf(rooms: Rooms): Route[] {
     ...(relays === undefined ? [] : relayRoutes(relays, server)),
     ...jobRoutes(jobs),
     ...transferRoutes(transfers),
+    ...documentationRoutes(() => all, tagsOf(modules)),
   ];
-  return [...routes, ...ownRoutes(modules, routes)];
+  const all = [...routes, ...ownRoutes(modules, routes)];
+  return all;
+}
+
+/** The parts of the API, in the order in which its readers want them. */
+export function tagsOf(modules: readonly ServedModule[]): Tag[] {
+  return [
+    ...modules.map(({ told }) => ({ name: told.id, description: told.summary })),
+    { name: "jobs", description: "A queue between clients and workers that both only call out." },
+    { name: "transfer", description: "Channels that carry the bytes of one request to another, once." },
+    { name: "state", description: "What an operator sees." },
+    { name: "admin", description: "What an operator does." },
+    { name: "health", description: "Whether the broker can serve, for whoever sends it requests." },
+    { name: "documentation", description: "This document, and the page that shows it." },
+  ];
 }

@@ -8,11 +8,12 @@ import { type Clock, systemClock } from "../lib/time.ts";
 import type { ToldModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
-import { routesOf } from "./app.ts";
+import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
 import { anyDoor, checksOf } from "./http/checks.ts";
 import { type App, mount } from "./http/mount.ts";
+import type { Tag } from "./http/openapi.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
@@ -64,7 +65,9 @@ export class Broker {
   readonly metrics: BrokerMetrics;
   /** Every public route, as it is declared. */
   readonly routes: readonly Route[];
-  /** The same as they are served. */
+  /** The parts of the API that they belong to. */
+  readonly tags: readonly Tag[];
+  /** The routes as they are served. */
   readonly app: App;
 
   readonly #options: BrokerOptions;
@@ -202,6 +205,7 @@ export class Broker {
       error => log.error({ cause: String(error) }, "the state could not be read"),
     );
     const server = (): Upgrader => this.#running;
+    this.tags = tagsOf(all);
     this.routes = routesOf({
       modules: all,
       mounted: this.mounted,

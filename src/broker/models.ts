@@ -1,15 +1,23 @@
+import { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { Pool } from "./pool/pool.ts";
 
-interface ModelObject {
-  id: string;
-  object: "model";
-  created: number;
-  owned_by: string;
-}
+export const modelObject = z
+  .object({
+    id: z.string(),
+    object: z.literal("model"),
+    created: z.int().describe("When it was first seen, in seconds since 1970."),
+    owned_by: z.string().describe("The names of the workers that serve it, with commas."),
+  })
+  .meta({ id: "Model", description: "A model." });
+export const modelList = z
+  .object({ object: z.literal("list"), data: z.array(modelObject) })
+  .meta({ id: "ModelList", description: "OpenAI's list of models." });
+
+type ModelObject = z.infer<typeof modelObject>;
 
 /** OpenAI's list of the models a pool serves, or one worker of it. Throws `no_worker` for an unknown worker. */
-export function listModels(pool: Pool, workerId?: string): { object: "list"; data: ModelObject[] } {
+export function listModels(pool: Pool, workerId?: string): z.infer<typeof modelList> {
   return { object: "list", data: models(pool, workerId) };
 }
 

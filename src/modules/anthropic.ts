@@ -1,7 +1,10 @@
 // Anthropic's Messages API, for backends that have it (vLLM, llama.cpp, Ollama, LiteLLM and others).
-import type { PublicEndpoint } from "./module.ts";
 
-const endpoint = (path: string, jobType: string, summary: string, events: boolean): PublicEndpoint => ({
+import type { PublicEndpoint } from "./module.ts";
+import { countOperation, messageOperation } from "./operations/anthropic.ts";
+import type { Operation } from "./route.ts";
+
+const endpoint = (path: string, jobType: string, operation: Operation, events: boolean): PublicEndpoint => ({
   method: "POST",
   path: `/v1${path}`,
   backendPath: path,
@@ -9,10 +12,10 @@ const endpoint = (path: string, jobType: string, summary: string, events: boolea
   label: "json-model",
   events,
   errors: "anthropic",
-  operation: { summary, responses: { 200: { description: "The backend's answer." } } },
+  operation,
 });
 
 export const anthropicEndpoints: readonly PublicEndpoint[] = [
-  endpoint("/messages", "llm.message", "Create a message", true),
-  endpoint("/messages/count_tokens", "llm.count", "Count the tokens of a message", false),
+  endpoint("/messages", "llm.message", messageOperation, true),
+  endpoint("/messages/count_tokens", "llm.count", countOperation, false),
 ];

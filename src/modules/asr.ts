@@ -4,6 +4,7 @@ import { baseUrl } from "../config/values.ts";
 import { defineModule } from "./define.ts";
 import { type Backend, LOOK_MS, type WorkerModule } from "./module.ts";
 import { openaiModels } from "./openai.ts";
+import { speechOperation, transcriptionOperation, translationOperation } from "./operations/audio.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
 
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
@@ -15,24 +16,23 @@ export const asr: WorkerModule = {
   endpoints: [
     {
       name: "transcriptions",
-      summary: "Transcribe a recording",
       jobType: "asr.transcribe",
       label: "form-model" as const,
       events: true,
+      operation: transcriptionOperation,
     },
     {
       name: "translations",
-      summary: "Translate a recording into English",
       jobType: "asr.translate",
       label: "form-model" as const,
       events: true,
+      operation: translationOperation,
     },
-    { name: "speech", summary: "Speak a text", jobType: "asr.speak", label: "json-model" as const, events: false },
-  ].map(({ name, summary, ...rest }) => ({
+    { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false, operation: speechOperation },
+  ].map(({ name, ...rest }) => ({
     method: "POST",
     path: `/v1/audio/${name}`,
     backendPath: `/audio/${name}`,
-    operation: { summary, responses: { 200: { description: "The backend's answer." } } },
     ...rest,
   })),
 };

@@ -2,14 +2,17 @@ import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
 import { defineModule } from "./define.ts";
-import { type Backend, type Endpoint, LOOK_MS, type PublicEndpoint, type WorkerModule } from "./module.ts";
+import { type Backend, LOOK_MS, type PublicEndpoint, type WorkerModule } from "./module.ts";
+import { pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
 import { poolSettings, queueOptions } from "./pool.ts";
+import type { Operation } from "./route.ts";
 
 const endpoint = (
-  method: Endpoint["method"],
+  method: PublicEndpoint["method"],
   path: string,
   jobType: string,
-  task?: Endpoint["task"],
+  operation: Operation,
+  task?: PublicEndpoint["task"],
 ): PublicEndpoint => ({
   method,
   path,
@@ -18,11 +21,17 @@ const endpoint = (
   label: "none",
   events: false,
   ...(task && { task }),
-  operation: { summary: jobType, responses: { 200: { description: "The backend's answer." } } },
+  operation,
 });
 
+/** Work on documents, at once and as a task. */
+const work = (verb: "Convert" | "Chunk", path: string, jobType: string): PublicEndpoint[] =>
+  (["source", "file"] as const).flatMap(body => [
+    endpoint("POST", `${path}/${body}`, jobType, workOperation(verb, body, false)),
+    endpoint("POST", `${path}/${body}/async`, jobType, workOperation(verb, body, true), "starts"),
+  ]);
+
 const convert = "/v1/convert";
-const chunk = "/v1/chunk/:chunker";
 
 /** Documents to text and structure, by Docling servers. */
 export const docling: WorkerModule = {
@@ -31,15 +40,11 @@ export const docling: WorkerModule = {
   listsModels: false,
   errors: "plain",
   endpoints: [
-    ...["source", "file"].flatMap(what => [
-      endpoint("POST", `${convert}/${what}`, "docling.convert"),
-      endpoint("POST", `${convert}/${what}/async`, "docling.convert", "starts"),
-      endpoint("POST", `${chunk}/${what}`, "docling.chunk"),
-      endpoint("POST", `${chunk}/${what}/async`, "docling.chunk", "starts"),
-    ]),
-    endpoint("POST", `${convert}/source/batch`, "docling.convert", "starts"),
-    endpoint("GET", "/v1/status/poll/:task", "docling.status", "follows"),
-    endpoint("GET", "/v1/result/:task", "docling.result", "follows"),
+    ...work("Convert", convert, "docling.convert"),
+    ...work("Chunk", "/v1/chunk/:chunker", "docling.chunk"),
+    endpoint("POST", `${convert}/source/batch`, "docling.convert", workOperation("Convert", "batch", true), "starts"),
+    endpoint("GET", "/v1/status/poll/:task", "docling.status", pollOperation, "follows"),
+    endpoint("GET", "/v1/result/:task", "docling.result", resultOperation, "follows"),
   ],
 };
 

@@ -9,23 +9,19 @@ import { embeddingsFanout } from "./embeddings.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
 import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
 import { besideV1, probeOpenai } from "./openai.ts";
+import { completionOperation, imageOperation, moderationOperation, rerankOperation } from "./operations/further.ts";
+import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
 
 const HOUR = 3_600_000;
 
 /** What some OpenAI-compatible servers have besides. */
 const others = [
-  { name: "/completions", jobType: "llm.completion", summary: "Complete a prompt" },
-  { name: "/images/generations", jobType: "llm.image", summary: "Create images" },
-  { name: "/moderations", jobType: "llm.moderation", summary: "Judge a text", events: false },
-  { name: "/rerank", jobType: "llm.rerank", summary: "Order documents by a query", events: false },
-].map(({ name, summary, ...rest }) => ({
-  path: `/v1${name}`,
-  backendPath: name,
-  events: true,
-  ...rest,
-  operation: { summary, responses: { 200: { description: "The backend's answer." } } },
-}));
+  { name: "/completions", jobType: "llm.completion", events: true, operation: completionOperation },
+  { name: "/images/generations", jobType: "llm.image", events: true, operation: imageOperation },
+  { name: "/moderations", jobType: "llm.moderation", events: false, operation: moderationOperation },
+  { name: "/rerank", jobType: "llm.rerank", events: false, operation: rerankOperation },
+].map(({ name, ...rest }) => ({ path: `/v1${name}`, backendPath: name, ...rest }));
 
 /** Chat, responses and embeddings of OpenAI-compatible servers, and their further routes where a backend has them. */
 export const llm: WorkerModule = {
@@ -39,14 +35,14 @@ export const llm: WorkerModule = {
       backendPath: "/chat/completions",
       jobType: "llm.completion",
       events: true,
-      operation: { summary: "Create a chat completion", responses: { 200: { description: "The backend's answer." } } },
+      operation: chatOperation,
     },
     {
       path: "/v1/responses",
       backendPath: "/responses",
       jobType: "llm.response",
       events: true,
-      operation: { summary: "Create a response", responses: { 200: { description: "The backend's answer." } } },
+      operation: responseOperation,
     },
     {
       path: "/v1/embeddings",
@@ -54,7 +50,7 @@ export const llm: WorkerModule = {
       jobType: "llm.embedding",
       events: false,
       fanout: embeddingsFanout,
-      operation: { summary: "Create embeddings", responses: { 200: { description: "A list of embeddings." } } },
+      operation: embeddingOperation,
     },
     ...others,
   ]

@@ -113,8 +113,8 @@ export type LabelSource =
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 
-/** The shape of error bodies. */
-export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "json-rpc";
+/** The shape of error bodies; `word` is the code alone. */
+export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "word" | "json-rpc";
 
 export interface Endpoint {
   /** The query of a GET travels with it. */

@@ -2,6 +2,8 @@
 import { z } from "zod";
 import { asText } from "../lib/bytes.ts";
 import type { Gather, PublicEndpoint } from "./module.ts";
+import * as operations from "./operations/ollama.ts";
+import type { Operation } from "./route.ts";
 
 /** What the paths of this API begin with, below the module's and on the wire. */
 export const OLLAMA_PREFIX = "/ollama";
@@ -10,7 +12,7 @@ const endpoint = (
   method: "GET" | "POST",
   path: string,
   jobType: string,
-  summary: string,
+  operation: Operation,
   more: Partial<PublicEndpoint> = {},
 ): PublicEndpoint => ({
   method,
@@ -22,7 +24,7 @@ const endpoint = (
   events: false,
   errors: "ollama",
   tokens: "ollama",
-  operation: { summary, responses: { 200: { description: "The backend's answer." } } },
+  operation,
   ...more,
 });
 
@@ -35,12 +37,12 @@ const models: Gather = {
 };
 
 export const ollamaEndpoints: readonly PublicEndpoint[] = [
-  endpoint("POST", "/api/chat", "llm.completion", "Chat in Ollama's way"),
-  endpoint("POST", "/api/generate", "llm.completion", "Complete a prompt in Ollama's way"),
-  endpoint("POST", "/api/embed", "llm.embedding", "Create embeddings in Ollama's way"),
-  endpoint("POST", "/api/show", "llm.show", "Describe a model in Ollama's way"),
-  endpoint("GET", "/api/tags", "llm.list", "List the models of all Ollama backends", { label: "none", gather: models }),
-  endpoint("GET", "/api/ps", "llm.list", "List the models that Ollama backends have loaded", {
+  endpoint("POST", "/api/chat", "llm.completion", operations.chatOperation),
+  endpoint("POST", "/api/generate", "llm.completion", operations.generateOperation),
+  endpoint("POST", "/api/embed", "llm.embedding", operations.embedOperation),
+  endpoint("POST", "/api/show", "llm.show", operations.showOperation),
+  endpoint("GET", "/api/tags", "llm.list", operations.tagsOperation, { label: "none", gather: models }),
+  endpoint("GET", "/api/ps", "llm.list", operations.psOperation, {
     label: "none",
     gather: models,
   }),

@@ -61,6 +61,8 @@ export interface Operation {
   readonly request?: RequestContent;
   /** The answers by their status, those of `failures` aside. */
   readonly responses: Readonly<Record<number, Reply>>;
+  /** Answers with any other status, where there may be some. */
+  readonly otherwise?: Reply;
   /** What can go wrong; `unauthorized` and its like follow from the route's `auth`. */
   readonly failures?: readonly ErrorCode[];
 }

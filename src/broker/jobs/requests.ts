@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import { type BodyLimits, readBody } from "../proxy/body.ts";
-import { type Claimer, isStatus, type JobError, type JobStatus, type JsonObject } from "./job.ts";
+import { type Claimer, isStatus, type JobError, type JobStatus, type JsonObject, STATUSES } from "./job.ts";
 import {
   CLAIM_TYPES_MAX,
   CLAIM_WAIT_MAX_SECONDS,
@@ -17,37 +17,70 @@ import {
   LEASE_MIN_SECONDS,
 } from "./limits.ts";
 
-const name = z
-  .string()
-  .transform(text => text.trim())
-  .refine(text => text.length <= JOB_NAME_MAX, `is longer than ${JOB_NAME_MAX} characters`);
+const name = z.string().trim().max(JOB_NAME_MAX, `is longer than ${JOB_NAME_MAX} characters`);
 /** A name that may be left out; null says the same, as some clients send it. */
-const optionalName = name.nullish().transform(text => text ?? "");
-const object = z.custom<JsonObject>(isObject, "is not an object").nullish();
-const proof = { claim_id: z.string().nullish(), worker_id: z.string().nullish() };
+const optionalName = (description: string) =>
+  name
+    .nullish()
+    .transform(text => text ?? "")
+    .meta({ description });
+const object = (description: string) =>
+  z.custom<JsonObject>(isObject, "is not an object").meta({ type: "object" }).nullish().meta({ description });
+/** What has an error of its own when it is missing is asked for in the code, and said here. */
+const needed = (description: string, more: { enum?: readonly string[] } = {}) =>
+  z
+    .string()
+    .nullish()
+    .meta({ anyOf: undefined, type: "string", minLength: 1, description, ...more });
+export const leaseSeconds = z.number().min(LEASE_MIN_SECONDS).max(LEASE_MAX_SECONDS);
 
-const created = z.object({
-  type: z.string().nullish(),
-  metadata: object,
-  worker_id: optionalName,
-  worker_group: optionalName,
-  priority: z.int().min(0).max(9).nullish(),
-});
-const claimed = z.object({
-  types: z.array(name).max(CLAIM_TYPES_MAX).nullish(),
-  max_wait_seconds: z.number().nullish(),
-  lease_seconds: z.number().min(LEASE_MIN_SECONDS).max(LEASE_MAX_SECONDS).nullish(),
-  worker_id: optionalName,
-  worker_group: optionalName,
-});
-const transferred = z.object({ ...proof, key: name.nullish(), properties: object });
-const reported = z.object({
-  ...proof,
-  state: z.string().nullish(),
-  progress: object,
-  error: z.object({ code: z.string().nullish(), message: z.string().nullish() }).nullish(),
-});
-const beaten = z.object(proof);
+const proof = {
+  claim_id: z.string().nullish().describe("The claim, which tells its worker from one that has the job by now."),
+  worker_id: z.string().nullish().describe("The worker, as it claimed the job."),
+};
+
+export const createBody = z
+  .object({
+    type: needed("What kind of work it is; workers claim by it."),
+    metadata: object(`Goes to the worker as it is; at most ${JOB_JSON_BYTES} bytes.`),
+    worker_id: optionalName("The one worker that may do it."),
+    worker_group: optionalName("The group of workers that may do it."),
+    priority: z.int().min(0).max(9).nullish().describe("Those with more of it go first; 0 unless told."),
+  })
+  .meta({ id: "JobRequest", description: "A job to be done.", required: ["type"] });
+export const claimBody = z
+  .object({
+    types: z.array(name).max(CLAIM_TYPES_MAX).nullish().describe("The types it takes; all of them unless told."),
+    max_wait_seconds: z
+      .number()
+      .nullish()
+      .describe(`How long to wait for a job, at most ${CLAIM_WAIT_MAX_SECONDS}; 0 unless told.`),
+    lease_seconds: leaseSeconds
+      .nullish()
+      .describe("How long it may be silent about the job; `JOBS_LEASE` unless told."),
+    worker_id: optionalName("The worker's own id."),
+    worker_group: optionalName("The group it belongs to."),
+  })
+  .meta({ id: "ClaimRequest", description: "Who asks for a job, and for which." });
+export const transferBody = z
+  .object({
+    ...proof,
+    key: name.nullish().describe("Names the transfer; `payload` or `result` unless told."),
+    properties: object("Goes to the client as it is."),
+  })
+  .meta({ id: "JobTransferRequest", description: "A payload that is wanted, or a result that is there." });
+export const reportBody = z
+  .object({
+    ...proof,
+    state: needed("How it is; `queued` gives the job back.", { enum: STATUSES }),
+    progress: object("Goes to the client as it is."),
+    error: z
+      .object({ code: z.string().nullish(), message: z.string().nullish() })
+      .nullish()
+      .describe("Why it has failed."),
+  })
+  .meta({ id: "JobReport", description: "How a job is.", required: ["state"] });
+export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", description: "Whose heart beats." });
 
 export interface CreateRequest {
   type: string;
@@ -58,7 +91,7 @@ export interface CreateRequest {
 }
 
 export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
-  const body = await read(request, limits, created, false);
+  const body = await read(request, limits, createBody, false);
   const type = (body.type ?? "").trim();
   if (type === "") throw new NfrxError("missing_type", "a type is needed", { param: "type" });
   if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
@@ -67,7 +100,7 @@ export async function readCreate(request: Request, limits: BodyLimits): Promise<
 }
 
 export async function readClaim(request: Request, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
-  const body = await read(request, limits, claimed);
+  const body = await read(request, limits, claimBody);
   return {
     claimer: {
       types: [...new Set(body.types ?? [])],
@@ -90,21 +123,18 @@ export function claimerOf(query: URLSearchParams): Claimer {
     types: [...new Set(named)],
     workerId: one("worker_id"),
     workerGroup: one("worker_group"),
-    leaseMs:
-      lease === null
-        ? undefined
-        : 1000 * checked("lease_seconds", claimed.shape.lease_seconds.unwrap().unwrap(), Number(lease)),
+    leaseMs: lease === null ? undefined : 1000 * checked("lease_seconds", leaseSeconds, Number(lease)),
   };
 }
 
 export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
-  const body = await read(request, limits, transferred);
+  const body = await read(request, limits, transferBody);
   if (body.properties) bounded("properties", body.properties);
   return { by: proofOf(body), wanted: { role, key: body.key ?? role, properties: body.properties ?? undefined } };
 }
 
 export async function readReport(request: Request, limits: BodyLimits) {
-  const body = await read(request, limits, reported, false);
+  const body = await read(request, limits, reportBody, false);
   if (body.progress) bounded("progress", body.progress);
   const error: JobError | undefined = body.error
     ? {
@@ -116,7 +146,7 @@ export async function readReport(request: Request, limits: BodyLimits) {
 }
 
 export async function readHeartbeat(request: Request, limits: BodyLimits) {
-  return proofOf(await read(request, limits, beaten));
+  return proofOf(await read(request, limits, heartbeatBody));
 }
 
 /** The query of a list. */

@@ -1,4 +1,5 @@
 // Whether the broker can serve anybody, for whoever sends it requests.
+import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { type StateSources, serverStatus } from "./state.ts";
 
@@ -33,11 +34,44 @@ function readiness(sources: StateSources): Response {
   return Response.json({ status, reason }, { status: status === "ready" ? 200 : 503 });
 }
 
+const status = (words: readonly [string, ...string[]]) => z.object({ status: z.enum(words) });
+const ready = (words: readonly [string, ...string[]]) => status(words).extend({ reason: z.string() });
+
 const HEALTH: Operation = {
   summary: "Tell whether the broker serves",
-  responses: { 200: { description: "It does." }, 503: { description: "It serves nobody." } },
+  responses: {
+    200: {
+      description: "It does.",
+      content: [{ type: "application/json", schema: status(["ok"]), example: { status: "ok" } }],
+    },
+    503: {
+      description: "It is draining, or serves nothing but relays and has none.",
+      content: [{ type: "application/json", schema: status(["unavailable"]), example: { status: "unavailable" } }],
+    },
+  },
 };
 const READY: Operation = {
-  summary: "Tell whether a worker is there, and why not",
-  responses: { 200: { description: "One is." }, 503: { description: "None is, or the broker is draining." } },
+  summary: "Tell whether any worker is there, and why not",
+  responses: {
+    200: {
+      description: "One is.",
+      content: [
+        {
+          type: "application/json",
+          schema: ready(["ready"]),
+          example: { status: "ready", reason: "a worker is connected" },
+        },
+      ],
+    },
+    503: {
+      description: "None is, or the broker is draining.",
+      content: [
+        {
+          type: "application/json",
+          schema: ready(["not_ready", "draining"]),
+          example: { status: "not_ready", reason: "no worker is connected" },
+        },
+      ],
+    },
+  },
 };

@@ -1,5 +1,7 @@
 // What an operator's tools ask of the broker.
+import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
+import { moduleState, relaysState, serverState } from "../../modules/state.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import { readState, type StateSources } from "./state.ts";
 import type { StateStream } from "./stream.ts";
@@ -35,9 +37,68 @@ export function metricsRoute(metrics: BrokerMetrics): Route {
   };
 }
 
-const STATE: Operation = { summary: "Read the state", responses: { 200: { description: "The state." } } };
+const jobs = z
+  .looseObject({
+    summary: z.looseObject({}),
+    workers: z.array(z.looseObject({})),
+    jobs: z.array(z.looseObject({})).describe("The newest ones, as their clients see them."),
+  })
+  .describe("The jobs queue.");
+const envelope = z
+  .object({
+    plugins: z
+      .object({ server: serverState, mcp: relaysState.optional(), jobs })
+      .catchall(moduleState)
+      .describe("Each part of the broker by its name; worker modules under theirs."),
+  })
+  .meta({ id: "State", description: "What the broker knows of itself, its workers, models, relays and jobs." });
+
+const EXAMPLE = {
+  plugins: {
+    server: {
+      now: "2026-01-01T12:00:00.000Z",
+      version: "0.1.0",
+      build_sha: "0123abc",
+      build_date: "2026-01-01T00:00:00Z",
+      node_id: "9f3c1a2b",
+      status: "ready",
+      uptime_s: 3600,
+      drainable_inflight: 2,
+      admin: false,
+      listeners: 1,
+    },
+    jobs: { summary: { queued_jobs: 0 }, workers: [], jobs: [] },
+  },
+};
+
+const STATE: Operation = {
+  summary: "Read the state",
+  responses: {
+    200: { description: "The state.", content: [{ type: "application/json", schema: envelope, example: EXAMPLE }] },
+  },
+};
 const STREAM: Operation = {
   summary: "Follow the state",
-  responses: { 200: { description: "The state as events: one at once, then every 2 s." } },
+  description: "One event at once, then one every two seconds.",
+  responses: {
+    200: {
+      description: "The state as events.",
+      content: [{ type: "text/event-stream", schema: z.string(), example: `data: ${JSON.stringify(EXAMPLE)}\n\n` }],
+    },
+    503: {
+      description: "Too many listen already.",
+      headers: { "Retry-After": "Seconds after which to ask again." },
+      content: [{ type: "text/plain", schema: z.string(), example: "too many listeners" }],
+    },
+  },
 };
-const METRICS: Operation = { summary: "Read the metrics", responses: { 200: { description: "Prometheus' text." } } };
+const METRICS: Operation = {
+  summary: "Read the metrics",
+  description: "Not on this address when `METRICS_PORT` gives them one of their own.",
+  responses: {
+    200: {
+      description: "Prometheus' text.",
+      content: [{ type: "text/plain", schema: z.string(), example: "nfrx_drainable_inflight 2\n" }],
+    },
+  },
+};

@@ -1,5 +1,6 @@
 // Where agents come in.
-import type { Route } from "../../modules/route.ts";
+import { z } from "zod";
+import type { Operation, Route } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import { type Connection, offers, type WorkerDoor } from "./connect.ts";
@@ -17,10 +18,7 @@ export function connectRoute(id: string, door: WorkerDoor, server: () => Upgrade
     // An agent without a key in its headers may bring it in its first message.
     ownCheck: true,
     errors: "text",
-    operation: {
-      summary: "Connect an agent",
-      responses: { 101: { description: "The connection is a WebSocket now." } },
-    },
+    operation: CONNECT,
     answer: ({ request }) => upgrade(request, door, server()),
   };
 }
@@ -32,3 +30,27 @@ function upgrade(request: Request, door: WorkerDoor, server: Upgrader): Response
   if (server.upgrade(request, { data: verdict, headers })) return undefined;
   return new Response("the WebSocket handshake is not sound", { status: 400 });
 }
+
+const CONNECT: Operation = {
+  summary: "Connect an agent",
+  description:
+    "For agents, not for browsers: the request becomes a WebSocket on which the wire protocol is spoken. The key may come in the agent's first message as well.",
+  parameters: [
+    {
+      name: "Sec-WebSocket-Protocol",
+      in: "header",
+      description: "What the agent speaks; one that offers nothing is taken for one of the older series.",
+      example: SUBPROTOCOL,
+    },
+  ],
+  responses: {
+    101: { description: "The connection is a WebSocket now." },
+    400: { description: "The handshake is not sound.", content: [{ type: "text/plain", schema: z.string() }] },
+    426: { description: "The request asks for no WebSocket.", content: [{ type: "text/plain", schema: z.string() }] },
+    503: {
+      description: "The broker is about to stop, or has too many agents.",
+      headers: { "Retry-After": "Seconds after which to ask again." },
+      content: [{ type: "text/plain", schema: z.string(), example: "draining" }],
+    },
+  },
+};

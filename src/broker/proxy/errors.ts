@@ -56,6 +56,8 @@ export function errorBody(error: NfrxError, shape: ErrorShape): object {
   switch (shape) {
     case "json-rpc":
       return rpcError(error);
+    case "word":
+      return { error: error.code };
     case "openai":
       return openaiError(error);
     case "anthropic":

@@ -1,44 +1,46 @@
 // The routes of MCP relays.
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
-import type { HttpMethod, Route } from "../../modules/route.ts";
+import type { Operation, Parameter, Route } from "../../modules/route.ts";
 import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
+import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 
-/** The relays' own door, the way to each of them, and what each says of how it is protected. */
+/** The way to each relay, what each says of how it is protected, and their own door. */
 export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Route[] {
+  const way = (method: keyof typeof RELAY_OPERATIONS, path: string, operation: Operation): Route => ({
+    ...common,
+    method,
+    path,
+    auth: "relay",
+    operation,
+    answer: ({ request, server, params }) => relay.handle(request, server, params),
+  });
   return [
-    connectRoute("mcp", door, server),
-    ...(["GET", "POST", "DELETE", "OPTIONS"] as const).flatMap(method =>
-      ["/api/mcp/id/:id", "/api/mcp/id/:id/*rest"].map(
-        (path): Route => ({
-          ...common,
-          method,
-          path,
-          auth: "relay",
-          operation: { summary: SUMMARY[method], responses: { 200: { description: "The provider's answer." } } },
-          answer: ({ request, server, params }) => relay.handle(request, server, params),
-        }),
-      ),
-    ),
+    ...METHODS.flatMap(method => [
+      way(method, "/api/mcp/id/:id", RELAY_OPERATIONS[method]),
+      way(method, "/api/mcp/id/:id/*rest", below(RELAY_OPERATIONS[method])),
+    ]),
     {
       ...common,
       method: "GET",
       path: `${RESOURCE_METADATA_PATH}/api/mcp/id/:id`,
       auth: "none",
-      operation: {
-        summary: "Tell how a relay is protected",
-        responses: { 200: { description: "The provider's metadata as a protected resource." } },
-      },
+      operation: METADATA_OPERATION,
       answer: ({ request, server, params }) => relay.metadata(request, server, params),
     },
+    connectRoute("mcp", door, server),
   ];
 }
 
 const common = { tag: "mcp", ownCheck: true, errors: "json-rpc" } as const;
+const METHODS = ["GET", "POST", "DELETE", "OPTIONS"] as const;
 
-const SUMMARY = {
-  GET: "Listen to a relay",
-  POST: "Call a relay",
-  DELETE: "End a session with a relay",
-  OPTIONS: "Ask a relay what it allows",
-} satisfies Partial<Record<HttpMethod, string>>;
+/** The same at a path below the relay's own. */
+function below(operation: Operation): Operation {
+  const rest: Parameter = { name: "rest", in: "path", description: "What follows the provider's own address." };
+  return {
+    ...operation,
+    summary: `${operation.summary}, at a path below its own`,
+    parameters: [...(operation.parameters ?? []), rest],
+  };
+}

@@ -1,5 +1,6 @@
 // The routes of the transfer channels.
 import type { HttpMethod, Operation, Route } from "../../modules/route.ts";
+import { OPEN, READ, WRITE } from "./operations.ts";
 import type { Transfers } from "./transfers.ts";
 
 export function transferRoutes(transfers: Transfers): Route[] {
@@ -14,7 +15,7 @@ export function transferRoutes(transfers: Transfers): Route[] {
     tag: "transfer",
     auth: "api-or-client",
     ownCheck: true,
-    errors: "plain",
+    errors: "word",
     operation,
     answer,
   });
@@ -30,10 +31,3 @@ export function transferRoutes(transfers: Transfers): Route[] {
     route("GET", all, undefined, ({ request }) => transfers.refuse(request, "POST")),
   ];
 }
-
-const OPEN: Operation = { summary: "Open a channel", responses: { 200: { description: "The channel." } } };
-const READ: Operation = { summary: "Read from a channel", responses: { 200: { description: "The writer's bytes." } } };
-const WRITE: Operation = {
-  summary: "Write to a channel",
-  responses: { 200: { description: "The reader has all of it." } },
-};

@@ -230,7 +230,7 @@ export class Transfers {
 
 /** An error as the transfer API has it. */
 function refusal(error: NfrxError, requestId: string): Response {
-  return errorResponse(error, "plain", requestId, { error: error.code });
+  return errorResponse(error, "word", requestId);
 }
 
 function expired(): NfrxError {

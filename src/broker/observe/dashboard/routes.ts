@@ -1,5 +1,6 @@
 // The page of the state.
-import type { Route } from "../../../modules/route.ts";
+import { z } from "zod";
+import type { Operation, Route } from "../../../modules/route.ts";
 import dashboard from "./index.html" with { type: "text" };
 
 export function dashboardRoutes(): Route[] {
@@ -10,11 +11,17 @@ export function dashboardRoutes(): Route[] {
       tag: "state",
       auth: "none",
       errors: "openai",
-      operation: { summary: "See the state in a browser", responses: { 200: { description: "The page." } } },
+      operation: PAGE,
       answer: () => new Response(DASHBOARD, { headers: DASHBOARD_HEADERS }),
     },
   ];
 }
+
+const PAGE: Operation = {
+  summary: "See the state in a browser",
+  description: "The page asks for the key of the API where one is needed.",
+  responses: { 200: { description: "The page.", content: [{ type: "text/html", schema: z.string() }] } },
+};
 
 // Bun's types know .html only as a bundle; imported as text it is a string.
 const DASHBOARD = String(dashboard);

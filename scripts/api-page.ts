@@ -1,0 +1,102 @@
+// doc/http-api.md, out of the routes as a broker declares them.
+import { STATUS_CODES } from "node:http";
+import { failureContent, failuresOf, MEANING } from "../src/broker/http/failures.ts";
+import { documentedPath, INTRODUCTION, type Tag } from "../src/broker/http/openapi.ts";
+import { type ErrorCode, NfrxError } from "../src/lib/errors.ts";
+import type { AuthClass, Route } from "../src/modules/route.ts";
+
+const CALLERS: Readonly<Record<AuthClass, string>> = {
+  none: "anybody",
+  api: "`API_KEY`",
+  client: "`CLIENT_KEY`",
+  "api-or-client": "`API_KEY` or `CLIENT_KEY`",
+  admin: "`ADMIN_KEY`",
+  relay: "whom the relay lets in",
+};
+
+const PINNED = "/id/:worker";
+
+/** The page: every route by its part of the API, then every error. */
+export function apiPage(routes: readonly Route[], tags: readonly Tag[]): string {
+  const documented = routes.filter(route => route.operation !== undefined);
+  return [
+    "# HTTP API",
+    "",
+    "<!-- Rendered by `npm run docs` from the routes as they are declared; do not edit. -->",
+    "",
+    INTRODUCTION,
+    "",
+    "A running broker describes itself with schemas and examples: as a page at `/api/client/`, as OpenAPI 3.1 at",
+    "`/api/client/openapi.json`.",
+    ...tags.flatMap(tag => section(tag, documented)),
+    ...errorSection(documented),
+    "",
+  ].join("\n");
+}
+
+function section({ name, description }: Tag, routes: readonly Route[]): string[] {
+  const mine = routes.filter(route => route.tag === name);
+  if (mine.length === 0) return [];
+  const paths = new Set(mine.map(({ path }) => path));
+  const twin = ({ path }: Route): boolean => path.includes(PINNED) && paths.has(path.replace(PINNED, ""));
+  const rows = mine
+    .filter(route => !twin(route))
+    .map(
+      ({ method, path, auth, operation }) =>
+        `| \`${method} ${documentedPath(path)}\` | ${CALLERS[auth]} | ${operation?.summary ?? ""} |`,
+    );
+  const pinned = mine.some(twin)
+    ? ["", `All of them but \`connect\` are also there for one worker alone, below \`/api/${name}/id/{worker}\`.`]
+    : [];
+  return [
+    "",
+    `## ${name}`,
+    "",
+    description,
+    "",
+    "| Route | Caller | What it does |",
+    "| --- | --- | --- |",
+    ...rows,
+    ...pinned,
+  ];
+}
+
+function errorSection(routes: readonly Route[]): string[] {
+  const codes = new Map<ErrorCode, Set<string>>();
+  const shapes = new Map<Route["errors"], Set<string>>();
+  for (const route of routes) {
+    for (const code of failuresOf(route)) {
+      codes.set(code, (codes.get(code) ?? new Set()).add(route.tag));
+      shapes.set(route.errors, (shapes.get(route.errors) ?? new Set()).add(route.tag));
+    }
+  }
+  const statusOf = (code: ErrorCode): number => new NfrxError(code, "").status;
+  const rows = [...codes]
+    .sort(([a], [b]) => statusOf(a) - statusOf(b) || a.localeCompare(b))
+    .map(([code, tags]) => {
+      const status = statusOf(code);
+      return `| ${status} ${STATUS_CODES[status] ?? ""} | \`${code}\` | ${MEANING[code]} | ${list(tags)} |`;
+    });
+  const examples = [...shapes].map(([shape, tags]) => {
+    const { example } = failureContent(shape, "unauthorized");
+    return `| ${shape} | ${list(tags)} | \`${typeof example === "string" ? example : JSON.stringify(example)}\` |`;
+  });
+  return [
+    "",
+    "## Errors",
+    "",
+    "The same error in every shape; a part with several has that of the API to which the route belongs.",
+    "",
+    "| Shape | Parts | Body |",
+    "| --- | --- | --- |",
+    ...examples,
+    "",
+    "What a word means. Where it says 429 or 503, `Retry-After` may tell when to ask again.",
+    "",
+    "| Status | Word | Meaning | Parts |",
+    "| --- | --- | --- | --- |",
+    ...rows,
+  ];
+}
+
+const list = (words: ReadonlySet<string>): string => [...words].join(", ");

@@ -1,0 +1,116 @@
+// The API's document, and the page that shows it, from the broker alone.
+
+import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
+import bundle from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
+import { z } from "zod";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Operation, Route } from "../../modules/route.ts";
+import { Asset } from "./asset.ts";
+import { openapiDocument, type Tag } from "./openapi.ts";
+import index from "./page/index.html" with { type: "text" };
+import own from "./page/page.css" with { type: "file" };
+import start from "./page/start.js" with { type: "file" };
+
+/** Where the API is described; `routes` are all there are, these included. */
+export function documentationRoutes(routes: () => readonly Route[], tags: readonly Tag[]): Route[] {
+  const document = new Asset("application/json", async () =>
+    new TextEncoder().encode(JSON.stringify(openapiDocument(routes(), tags))),
+  );
+  const files = new Map([
+    ["swagger-ui-bundle.js", file("text/javascript; charset=utf-8", bundle)],
+    ["swagger-ui.css", file("text/css; charset=utf-8", style)],
+    ["page.css", file("text/css; charset=utf-8", own)],
+    ["start.js", file("text/javascript; charset=utf-8", start)],
+  ]);
+  const page = new Asset("text/html; charset=utf-8", () => pageOf(files), PAGE_HEADERS);
+  const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
+    method: "GET",
+    path,
+    tag: "documentation",
+    auth: "none",
+    errors: "openai",
+    operation,
+    answer,
+  });
+  return [
+    route("/api/client/", PAGE, ({ request }) => {
+      // The router lets the slash be left out; then the page would look for its files in the wrong place.
+      if (!new URL(request.url).pathname.endsWith("/")) return redirect("client/");
+      return page.answer(request);
+    }),
+    route("/api/client/openapi.json", DOCUMENT, ({ request }) => document.answer(request)),
+    route("/api/client/:file", FILE, ({ request, params }) => {
+      const asset = files.get(params["file"] ?? "");
+      if (asset === undefined) throw new NfrxError("not_found", "the page has no such file");
+      return asset.answer(request);
+    }),
+  ];
+}
+
+const redirect = (location: string): Response => new Response(null, { status: 308, headers: { location } });
+
+/** A file that is in the binary. */
+function file(type: string, path: string): Asset {
+  return new Asset(type, () => Bun.file(path).bytes());
+}
+
+/** The page, whose files are named with their versions. */
+async function pageOf(files: ReadonlyMap<string, Asset>): Promise<Uint8Array<ArrayBuffer>> {
+  // Bun's types know .html only as a bundle; imported as text it is a string.
+  let text = String(index);
+  for (const [name, asset] of files) text = text.replace(`"${name}"`, `"${name}?v=${await asset.version()}"`);
+  return new TextEncoder().encode(text);
+}
+
+/** Nothing runs, and nothing is asked, that does not come from this broker. */
+const PAGE_HEADERS = {
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; "),
+  "cross-origin-opener-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+};
+
+const KNOWN = { description: "The browser has it already." };
+
+const PAGE: Operation = {
+  summary: "See the API in a browser",
+  description: "Swagger UI with this document; it asks nobody but this broker.",
+  responses: {
+    200: { description: "The page.", content: [{ type: "text/html", schema: z.string() }] },
+    304: KNOWN,
+    308: { description: "Without the slash at the end.", headers: { Location: "`client/`" } },
+  },
+};
+const DOCUMENT: Operation = {
+  summary: "Get the document of the API",
+  responses: {
+    200: {
+      description: "OpenAPI 3.1, with the modules that this broker serves.",
+      content: [{ type: "application/json", schema: z.looseObject({ openapi: z.string() }) }],
+    },
+    304: KNOWN,
+  },
+};
+const FILE: Operation = {
+  summary: "Get a file of that page",
+  parameters: [{ name: "file", in: "path", description: "Its name.", example: "swagger-ui.css" }],
+  responses: {
+    200: {
+      description: "The file.",
+      content: [
+        { type: "text/javascript", schema: z.string() },
+        { type: "text/css", schema: z.string() },
+      ],
+    },
+    304: KNOWN,
+  },
+  failures: ["not_found"],
+};

@@ -1,0 +1,169 @@
+// The document of the API, out of its routes.
+import { NfrxError } from "../../lib/errors.ts";
+import { VERSION } from "../../lib/version.ts";
+import type { AuthClass, Content, Operation, Parameter, Reply, Route } from "../../modules/route.ts";
+import { failureContent, failuresOf, MEANING } from "./failures.ts";
+import { Schemas } from "./schema.ts";
+
+/** A part of the API: its routes carry its name as their tag. */
+export interface Tag {
+  readonly name: string;
+  readonly description: string;
+}
+
+/** The routes that have an operation as an OpenAPI 3.1 document. */
+export function openapiDocument(routes: readonly Route[], tags: readonly Tag[]): object {
+  const schemas = new Schemas();
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of routes) {
+    if (route.operation === undefined) continue;
+    const path = documentedPath(route.path);
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route, route.operation, schemas) };
+  }
+  const used = new Set(routes.map(({ tag }) => tag));
+  const known = tags.filter(({ name }) => used.delete(name));
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "nfrx",
+      version: VERSION,
+      summary: "One public address for AI services on private machines.",
+      description: INTRODUCTION,
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    tags: [...known, ...[...used].map(name => ({ name }))],
+    paths,
+    components: { securitySchemes: SCHEMES, schemas: schemas.named },
+  };
+}
+
+/** A route's path as OpenAPI writes it. */
+export function documentedPath(path: string): string {
+  return path.replace(/[:*](\w+)/g, "{$1}");
+}
+
+function operationOf(route: Route, operation: Operation, schemas: Schemas): object {
+  const { summary, description, request } = operation;
+  const security = SECURITY[route.auth];
+  return {
+    tags: [route.tag],
+    operationId: `${route.method.toLowerCase()}${route.path.replace(/\W+/g, "_").replace(/_$/, "")}`,
+    summary,
+    ...(description !== undefined && { description }),
+    security,
+    ...parametersOf(route.path, operation.parameters ?? [], schemas),
+    ...(request && {
+      requestBody: { required: request.optional !== true, content: contentOf(request.content, schemas) },
+    }),
+    responses: responsesOf(route, operation, schemas),
+  };
+}
+
+function parametersOf(path: string, named: readonly Parameter[], schemas: Schemas): { parameters?: object[] } {
+  const segments = [...path.matchAll(/[:*](\w+)/g)].map(([, name = ""]) => name);
+  const known = new Set(named.map(({ name }) => name));
+  const all: Parameter[] = [
+    ...segments
+      .filter(name => !known.has(name))
+      .map((name): Parameter => ({ name, in: "path", description: `The ${name}.` })),
+    ...named,
+  ];
+  if (all.length === 0) return {};
+  const parameters = all.map(({ name, in: place, description, required, schema, example }) => ({
+    name,
+    in: place,
+    description,
+    required: place === "path" || required === true,
+    schema: schema === undefined ? { type: "string" } : schemas.add(schema),
+    ...(example !== undefined && { example }),
+  }));
+  return { parameters };
+}
+
+function responsesOf(route: Route, operation: Operation, schemas: Schemas): Record<string, object> {
+  const responses: Record<string, object> = {};
+  for (const [status, reply] of Object.entries(operation.responses)) responses[status] = replyOf(reply, schemas);
+  const codes = Map.groupBy(failuresOf(route), code => new NfrxError(code, "").status);
+  for (const [status, alike] of codes) {
+    // What a route says of a status itself is more than we could.
+    if (responses[status] !== undefined) continue;
+    const contents = alike.map(code => [code, failureContent(route.errors, code)] as const);
+    const [first] = contents;
+    if (first === undefined) continue;
+    const [, { type, schema }] = first;
+    responses[status] = {
+      description: alike.map(code => `\`${code}\`: ${MEANING[code]}.`).join("\n\n"),
+      ...(RETRIED.has(status) && { headers: { "Retry-After": header("Seconds after which to ask again.") } }),
+      content: {
+        [type]: {
+          ...(schema && { schema: schemas.add(schema) }),
+          examples: Object.fromEntries(contents.map(([code, { example }]) => [code, { value: example }])),
+        },
+      },
+    };
+  }
+  if (operation.otherwise !== undefined) responses["default"] = replyOf(operation.otherwise, schemas);
+  return responses;
+}
+
+/** Statuses whose answers may say when to ask again. */
+const RETRIED = new Set([429, 503]);
+
+function replyOf({ description, headers, content }: Reply, schemas: Schemas): object {
+  return {
+    description,
+    ...(headers && {
+      headers: Object.fromEntries(Object.entries(headers).map(([name, says]) => [name, header(says)])),
+    }),
+    ...(content && { content: contentOf(content, schemas) }),
+  };
+}
+
+const header = (description: string): object => ({ description, schema: { type: "string" } });
+
+function contentOf(contents: readonly Content[], schemas: Schemas): Record<string, object> {
+  return Object.fromEntries(
+    contents.map(({ type, schema, example }) => [
+      type,
+      { ...(schema && { schema: schemas.add(schema) }), ...(example !== undefined && { example }) },
+    ]),
+  );
+}
+
+const bearer = (description: string): object => ({ type: "http", scheme: "bearer", description });
+
+const SCHEMES: Readonly<Record<string, object>> = {
+  API_KEY: bearer("The key of those who call the API, as `Authorization: Bearer …`."),
+  CLIENT_KEY: bearer("The key of agents and of workers of jobs, as `Authorization: Bearer …`."),
+  ADMIN_KEY: bearer("The key of administration, as `Authorization: Bearer …`. Without one these routes answer 403."),
+  "X-Api-Key": {
+    type: "apiKey",
+    in: "header",
+    name: "X-Api-Key",
+    description: "`API_KEY` or `CLIENT_KEY`, for clients that cannot send a bearer token.",
+  },
+  relay_token: bearer("What the relay, or the provider behind it, asks of its callers."),
+};
+
+type Requirement = Readonly<Record<string, readonly string[]>>;
+
+/** Each class as a choice of schemes. A door for which neither key nor role is set is open, whatever it says here. */
+const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
+  none: [],
+  api: [{ API_KEY: [] }, { "X-Api-Key": [] }],
+  client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }],
+  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }],
+  admin: [{ ADMIN_KEY: [] }],
+  relay: [{ relay_token: [] }, {}],
+};
+
+/** What a reader has to know first, in Markdown. */
+export const INTRODUCTION = `Services run on private machines; their agents connect here, and callers ask here.
+
+**Keys.** Callers bring \`API_KEY\`, agents and workers of jobs \`CLIENT_KEY\`, operators \`ADMIN_KEY\`; a role in \`X-User-Roles\`
+from a trusted proxy counts as much as a key. A door for which the broker has neither key nor role is open to everybody.
+
+**Errors** have the shape that the clients of each part know. The word in it (\`code\`, or \`error\`) is for programs, the message for people.
+
+**Requests** may bring an \`X-Request-Id\`; the answers of workers carry it, or one that was made up, and so do the logs.`;

@@ -1,0 +1,16 @@
+// Starts Swagger UI, in the colours that the reader's system has. Everything it asks for comes from this broker.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  filter: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  // It would ask a server of Swagger's maker what it thinks of the document.
+  validatorUrl: null,
+});

@@ -1,0 +1,122 @@
+// The operations of MCP relays. What passes is between the caller and the relay's provider; the broker adds its errors.
+import { z } from "zod";
+import type { Content, Operation, Parameter, Reply } from "../../modules/route.ts";
+
+const message = z
+  .looseObject({
+    jsonrpc: z.literal("2.0"),
+    id: z.union([z.string(), z.number()]).optional(),
+    method: z.string().optional(),
+  })
+  .meta({ id: "JsonRpcMessage", description: "A request, a notification or an answer of JSON-RPC." });
+
+const call: Content = {
+  type: "application/json",
+  schema: message,
+  example: { jsonrpc: "2.0", id: 1, method: "tools/list", params: {} },
+};
+const answer: Content = {
+  type: "application/json",
+  schema: message,
+  example: { jsonrpc: "2.0", id: 1, result: { tools: [] } },
+};
+const events: Content = {
+  type: "text/event-stream",
+  schema: z.string(),
+  example: 'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{"tools":[]}}\n\n',
+};
+
+const relay: Parameter = { name: "id", in: "path", description: "The relay's id.", example: "weather" };
+const session: Parameter = {
+  name: "Mcp-Session-Id",
+  in: "header",
+  description: "The session, where the provider has given one.",
+};
+const version: Parameter = {
+  name: "MCP-Protocol-Version",
+  in: "header",
+  description: "The revision of the protocol that is spoken.",
+  example: "2025-11-25",
+};
+const accept: Parameter = {
+  name: "Accept",
+  in: "header",
+  description: "`application/json, text/event-stream`, as the protocol asks.",
+};
+
+const FAILURES = [
+  "unauthorized",
+  "forbidden",
+  "session_not_found",
+  "not_found",
+  "limit_exceeded",
+  "provider_unavailable",
+  "draining",
+  "upstream_error",
+  "timeout",
+] as const;
+
+const otherwise: Reply = { description: "Any other status is the provider's own, as are its headers and its body." };
+
+const THROUGH = "MCP's Streamable HTTP: what the provider answers comes back as it is, statuses and headers included.";
+
+/** By the method they are asked with. */
+export const RELAY_OPERATIONS = {
+  POST: {
+    summary: "Send a message to a relay",
+    description: THROUGH,
+    parameters: [relay, accept, session, version],
+    request: { content: [call] },
+    responses: {
+      200: { description: "The answer, or events that end with it.", content: [answer, events] },
+      202: { description: "A notification was taken." },
+    },
+    otherwise,
+    failures: [...FAILURES, "too_large", "request_timeout", "overloaded"],
+  },
+  GET: {
+    summary: "Listen to a relay",
+    description: `${THROUGH} The stream stays open for what the provider says by itself.`,
+    parameters: [relay, accept, session, version],
+    responses: { 200: { description: "The provider's events.", content: [events] } },
+    otherwise,
+    failures: FAILURES,
+  },
+  DELETE: {
+    summary: "End a session with a relay",
+    parameters: [relay, session, version],
+    responses: { 200: { description: "It has ended." } },
+    otherwise,
+    failures: FAILURES,
+  },
+  OPTIONS: {
+    summary: "Ask what a relay's provider allows",
+    parameters: [relay],
+    responses: { 200: { description: "The provider's answer." }, 204: { description: "The provider's answer." } },
+    otherwise,
+    failures: FAILURES,
+  },
+} satisfies Record<string, Operation>;
+
+export const METADATA_OPERATION: Operation = {
+  summary: "Tell how a relay is protected",
+  description:
+    "The metadata of a protected resource (RFC 9728) of a relay whose provider judges its callers' tokens, with the relay's public address in it.",
+  parameters: [relay],
+  responses: {
+    200: {
+      description: "The metadata.",
+      content: [
+        {
+          type: "application/json",
+          schema: z.looseObject({ resource: z.string() }),
+          example: {
+            resource: "https://broker.example/api/mcp/id/weather",
+            authorization_servers: ["https://login.example"],
+          },
+        },
+      ],
+    },
+  },
+  failures: ["forbidden", "not_found", "provider_unavailable", "draining", "upstream_error"],
+};

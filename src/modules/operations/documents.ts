@@ -1,0 +1,107 @@
+// The public operations of the module docling. Bodies pass through as they are, whatever their type; what stands here of
+// them is what Docling's servers know.
+import { z } from "zod";
+import type { Content, Operation, RequestContent } from "../route.ts";
+
+const options = z
+  .looseObject({})
+  .optional()
+  .describe("How to convert: `to_formats`, `do_ocr`, `image_export_mode` … as Docling's server has them.");
+const source = z
+  .looseObject({
+    sources: z
+      .array(z.looseObject({ kind: z.string().describe("`http` or `file`.") }))
+      .describe("Documents: `{kind: http, url}`, or `{kind: file, filename, base64_string}`."),
+    options,
+  })
+  .meta({ id: "DoclingSources", description: "Documents by address, or in the request." });
+const batch = z
+  .looseObject({
+    sources: z.array(z.looseObject({})).describe("Documents, each of which becomes a part of the task."),
+    options,
+  })
+  .meta({ id: "DoclingBatch", description: "Many documents." });
+const form = z
+  .looseObject({ files: z.array(z.string().meta({ format: "binary" })).describe("The documents.") })
+  .meta({ id: "DoclingFiles", description: "Documents as a form; other parts are options." });
+const answer = z.looseObject({}).meta({ id: "DoclingAnswer", description: "As the backend gave it." });
+const task = z
+  .looseObject({ task_id: z.string(), task_status: z.string() })
+  .meta({ id: "DoclingTask", description: "A task, as the backend gave it." });
+
+const BODIES: Readonly<Record<"source" | "file" | "batch", RequestContent>> = {
+  source: {
+    content: [
+      {
+        type: "application/json",
+        schema: source,
+        example: {
+          sources: [{ kind: "http", url: "https://example.com/report.pdf" }],
+          options: { to_formats: ["md"] },
+        },
+      },
+    ],
+  },
+  file: { content: [{ type: "multipart/form-data", schema: form }] },
+  batch: {
+    content: [
+      {
+        type: "application/json",
+        schema: batch,
+        example: { sources: [{ kind: "http", url: "https://example.com/report.pdf" }] },
+      },
+    ],
+  },
+};
+
+const converted: Content = {
+  type: "application/json",
+  schema: answer,
+  example: { document: { filename: "report.pdf", md_content: "# Report" }, status: "success", processing_time: 1.2 },
+};
+const started: Content = {
+  type: "application/json",
+  schema: task,
+  example: { task_id: "b1946ac9-2b5c-4f3a-9d50-7a1f1a2c3d4e", task_status: "pending", task_position: 1 },
+};
+const zip: Content = { type: "application/zip", schema: z.string().meta({ format: "binary" }) };
+
+const AT_A_TASK = "A task is asked for at the worker that has it, and takes no place in its line.";
+const chunker = { name: "chunker", in: "path", description: "`hybrid` or `hierarchical`.", example: "hybrid" } as const;
+const taskId = { name: "task", in: "path", description: "The task's id." } as const;
+
+/** Work on documents: at once, or as a task. */
+export function workOperation(verb: "Convert" | "Chunk", body: keyof typeof BODIES, asTask: boolean): Operation {
+  const what = body === "file" ? "uploaded documents" : body === "batch" ? "many documents" : "documents";
+  return {
+    summary: `${verb} ${what}${asTask ? ", as a task" : ""}`,
+    ...(asTask && { description: `The answer names a task that goes on. ${AT_A_TASK}` }),
+    ...(verb === "Chunk" && { parameters: [chunker] }),
+    request: BODIES[body],
+    responses: {
+      200: asTask
+        ? { description: "The task.", content: [started] }
+        : {
+            description: "What has become of them; several documents may come as a ZIP file.",
+            content: [converted, zip],
+          },
+    },
+  };
+}
+
+export const pollOperation: Operation = {
+  summary: "Ask how a task is",
+  description: AT_A_TASK,
+  parameters: [
+    taskId,
+    { name: "wait", in: "query", description: "Seconds to wait for news.", schema: z.number(), example: 5 },
+  ],
+  responses: { 200: { description: "The task.", content: [started] } },
+};
+
+export const resultOperation: Operation = {
+  summary: "Get what a task has come to",
+  description: AT_A_TASK,
+  parameters: [taskId],
+  responses: { 200: { description: "The result.", content: [converted, zip] } },
+};

@@ -1,0 +1,90 @@
+// The public operations of OpenAI's further routes, which some OpenAI-compatible servers have. Bodies pass through as they
+// are: what stands here of them is what the broker reads, and an example.
+import { z } from "zod";
+import type { Operation } from "../route.ts";
+import { model, STREAM, THROUGH } from "./fields.ts";
+
+const WHERE = "For backends that have it; another one's 404 is passed on.";
+
+/** One question with one answer, both of them JSON. */
+const asked = (
+  summary: string,
+  [request, askExample]: [z.ZodType, object],
+  [answer, answerExample]: [z.ZodType, object],
+): Operation => ({
+  summary,
+  description: WHERE,
+  request: { content: [{ type: "application/json", schema: request, example: askExample }] },
+  responses: {
+    200: {
+      description: "The backend's answer.",
+      content: [{ type: "application/json", schema: answer, example: answerExample }],
+    },
+  },
+});
+
+export const completionOperation = asked(
+  "Complete a prompt",
+  [
+    z
+      .looseObject({ model, prompt: z.unknown().describe("A text, a list of texts, or tokens."), stream: STREAM })
+      .meta({ id: "CompletionRequest", description: `OpenAI's older request. ${THROUGH}` }),
+    { model: "demo-echo", prompt: "Once upon a time" },
+  ],
+  [
+    z
+      .looseObject({ choices: z.array(z.looseObject({})) })
+      .meta({ id: "Completion", description: "OpenAI's older answer." }),
+    {
+      object: "text_completion",
+      model: "demo-echo",
+      choices: [{ index: 0, text: " there was", finish_reason: "stop" }],
+    },
+  ],
+);
+
+export const imageOperation = asked(
+  "Create images",
+  [
+    z
+      .looseObject({ model, prompt: z.string().describe("What they show."), stream: STREAM })
+      .meta({ id: "ImageRequest", description: `OpenAI's request. ${THROUGH}` }),
+    { model: "flux-schnell", prompt: "A lighthouse at dusk", size: "1024x1024" },
+  ],
+  [
+    z.looseObject({ data: z.array(z.looseObject({})) }).meta({ id: "ImageList", description: "OpenAI's answer." }),
+    { created: 1735689600, data: [{ b64_json: "aGVsbG8=" }] },
+  ],
+);
+
+export const moderationOperation = asked(
+  "Judge a text",
+  [
+    z
+      .looseObject({ model, input: z.unknown().describe("A text, or a list of texts.") })
+      .meta({ id: "ModerationRequest", description: `OpenAI's request. ${THROUGH}` }),
+    { model: "text-moderation", input: "Have a nice day." },
+  ],
+  [
+    z.looseObject({ results: z.array(z.looseObject({})) }).meta({ id: "Moderation", description: "OpenAI's answer." }),
+    { id: "modr-1", model: "text-moderation", results: [{ flagged: false }] },
+  ],
+);
+
+export const rerankOperation = asked(
+  "Order documents by a query",
+  [
+    z
+      .looseObject({
+        model,
+        query: z.string(),
+        documents: z.array(z.unknown()).describe("Texts, or objects with one."),
+      })
+      .meta({ id: "RerankRequest", description: `The request of Jina's, Cohere's and vLLM's servers. ${THROUGH}` }),
+    { model: "bge-reranker", query: "Where is the lighthouse?", documents: ["It is at the cape.", "It rained."] },
+  ],
+  [
+    z.looseObject({ results: z.array(z.looseObject({})) }).meta({ id: "Ranking", description: "The best ones first." }),
+    { results: [{ index: 0, relevance_score: 0.97 }] },
+  ],
+);

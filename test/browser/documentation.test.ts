@@ -1,0 +1,57 @@
+// The page of the API in a real browser.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import type { Browser, Page } from "playwright-core";
+import { wholeBroker } from "../kit/whole.ts";
+import { openTab, startBrowser } from "./browser.ts";
+
+const API_KEY = "the-api-key";
+const broker = wholeBroker({ apiKey: API_KEY, clientKey: "the-client-key" });
+const url = `http://127.0.0.1:${broker.port}/api/client`;
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await startBrowser();
+});
+
+afterAll(async () => {
+  await browser.close();
+  await broker.stop();
+});
+
+/** Sends an open operation as it stands; what the page shows of the answer, once it has this status. */
+async function execute(page: Page, place: string, status: number): Promise<string> {
+  const block = page.locator(place);
+  await block.getByRole("button", { name: "Execute" }).click();
+  const answer = block.locator(".live-responses-table tr.response").filter({ hasText: new RegExp(`^${status}`) });
+  await answer.waitFor();
+  return answer.innerText();
+}
+
+test("a reader brings a key and tries a route, and nobody but the broker is asked", async () => {
+  await using tab = await openTab(browser, url);
+  const { page } = tab;
+  const place = "#operations-state-get_api_state";
+  await page.locator(place).locator(".opblock-summary-control").first().click();
+  await page.locator(place).getByRole("button", { name: "Try it out" }).click();
+  expect(await execute(page, place, 401)).toContain("authentication_error");
+
+  await page.locator(".auth-wrapper").getByRole("button", { name: "Authorize" }).first().click();
+  const dialog = page.locator(".dialog-ux .auth-container").filter({ hasText: "API_KEY  (http, Bearer)" });
+  await dialog.getByRole("textbox").fill(API_KEY);
+  await dialog.getByRole("button", { name: "Apply credentials" }).click();
+  await page.locator(".dialog-ux .close-modal").click();
+  expect(await execute(page, place, 200)).toContain("drainable_inflight");
+
+  expect([tab.errors, tab.violations]).toEqual([[], []]);
+  expect(tab.requests.filter(request => new URL(request).origin !== new URL(url).origin)).toEqual([]);
+  // The key stays in the page: a tab that is opened anew knows nothing of it.
+  expect(JSON.stringify(await page.context().storageState())).not.toContain(API_KEY);
+});
+
+test.each(["light", "dark"] as const)("the page is %s where its reader's system is", async colorScheme => {
+  await using tab = await openTab(browser, url, { colorScheme });
+  await tab.page.getByText("Create a chat completion", { exact: true }).waitFor();
+  const background = String(await tab.page.evaluate("getComputedStyle(document.body).backgroundColor"));
+  expect(Number(/\d+/.exec(background)?.[0]) > 127).toBe(colorScheme === "light");
+  expect([tab.errors, tab.violations]).toEqual([[], []]);
+});
