@@ -135,7 +135,7 @@ function howTo(id: string, lead: string): HTMLElement {
   const command = [
     `SERVER_URL=${server}/api/${id}/connect CLIENT_KEY=…`,
     ...(backend ? [backend] : []),
-    `nfrx-${id} --reconnect`,
+    `${backend ? `nfrx-${id}` : "nfrx worker --plugin FILE"} --reconnect`,
   ];
   return wrap("div", "", make("p", "", lead), code(command.join(" \\\n  ")));
 }
