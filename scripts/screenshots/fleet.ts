@@ -1,4 +1,5 @@
 // A fleet for the pictures: a real broker and real agents in this process, with a clock of their own.
+import { builtIn } from "../../cmd/modules.ts";
 import { relayAgent } from "../../src/agent/relay-agent.ts";
 import type { Agent } from "../../src/agent/run.ts";
 import { workerAgent } from "../../src/agent/worker.ts";
@@ -6,12 +7,10 @@ import { Broker } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { silentLog } from "../../src/lib/log.ts";
-import { asr, asrAgentOptions, asrBackend, asrBrokerOptions } from "../../src/modules/asr.ts";
-import { docling, doclingBrokerOptions } from "../../src/modules/docling.ts";
-import { llm, llmAgentOptions, llmBackend, llmBrokerOptions } from "../../src/modules/llm.ts";
-import { mcpAgentOptions, mcpBrokerOptions } from "../../src/modules/mcp.ts";
+import { asrAgentOptions, asrBackend } from "../../src/modules/asr.ts";
+import { llmAgentOptions, llmBackend } from "../../src/modules/llm.ts";
+import { mcpAgentOptions } from "../../src/modules/mcp.ts";
 import type { Backend } from "../../src/modules/module.ts";
-import { poolSettings } from "../../src/modules/pool.ts";
 import { startBackend, type TestBackend } from "../../test/kit/backend.ts";
 import { TestClock } from "../../test/kit/clock.ts";
 import { JobsApi } from "../../test/kit/jobs.ts";
@@ -51,12 +50,7 @@ export class Fleet implements AsyncDisposable {
         clientKey: CLIENT_KEY,
         adminKey: ADMIN_KEY,
       },
-      modules: [
-        { module: llm, pool: poolSettings(defaultsOf(llmBrokerOptions)) },
-        { module: asr, pool: poolSettings(defaultsOf(asrBrokerOptions)) },
-        { module: docling, pool: poolSettings(defaultsOf(doclingBrokerOptions)) },
-      ],
-      relays: defaultsOf(mcpBrokerOptions),
+      modules: builtIn.map(module => module.told(defaultsOf(module.options))),
       log: silentLog,
       clock: this.clock,
     });
