@@ -1,8 +1,10 @@
 // A real Chromium, and a page in it that tells what went wrong.
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
+/** Milliseconds that the browser gets for anything. */
+const WAIT_MS = 15_000;
 /** Where the machine has its Chromium. */
-const EXECUTABLE = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const EXECUTABLE = process.env["CHROMIUM"] ?? Bun.which("chromium") ?? "/usr/bin/chromium";
 
 export function startBrowser(): Promise<Browser> {
   // A container's root may make no namespaces, and its /dev/shm is small.
@@ -22,7 +24,8 @@ export interface Tab extends AsyncDisposable {
 
 /** Opens an address in a tab with a storage of its own. */
 export async function openTab(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Tab> {
-  const context = await browser.newContext(options);
+  const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   const tab: Tab = {
     page,

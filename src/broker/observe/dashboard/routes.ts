@@ -1,35 +1,22 @@
-// The page of the state.
+// The page of the state and its files.
 import { z } from "zod";
-import type { Operation, Route } from "../../../modules/route.ts";
-import dashboard from "./index.html" with { type: "text" };
+import type { Route } from "../../../modules/route.ts";
+import { DASHBOARD_FILES, dashboardFile } from "./assets.ts";
 
 export function dashboardRoutes(): Route[] {
-  return [
-    {
-      method: "GET",
-      path: "/state",
-      tag: "state",
-      auth: "none",
-      errors: "openai",
-      operation: PAGE,
-      answer: () => new Response(DASHBOARD, { headers: DASHBOARD_HEADERS }),
+  return DASHBOARD_FILES.map(({ path, summary, type }) => ({
+    method: "GET",
+    path,
+    tag: "state",
+    auth: "none",
+    errors: "openai",
+    operation: {
+      summary,
+      responses: {
+        200: { description: "The file.", content: [{ type: type.split(";", 1)[0] ?? type, schema: z.string() }] },
+        304: { description: "The browser has it already." },
+      },
     },
-  ];
+    answer: ({ request }) => dashboardFile(request),
+  }));
 }
-
-const PAGE: Operation = {
-  summary: "See the state in a browser",
-  description: "The page asks for the key of the API where one is needed.",
-  responses: { 200: { description: "The page.", content: [{ type: "text/html", schema: z.string() }] } },
-};
-
-// Bun's types know .html only as a bundle; imported as text it is a string.
-const DASHBOARD = String(dashboard);
-
-const DASHBOARD_HEADERS = {
-  "content-type": "text/html; charset=utf-8",
-  "content-security-policy":
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-};

@@ -1,0 +1,34 @@
+// What is new in a state, for those who do not see the page. Pure.
+import { plural } from "./format.ts";
+import { modulesOf, type State } from "./state.ts";
+
+// Pieces of news that are said one by one; more of them are said as a number.
+const NEWS_MAX = 3;
+
+/** What happened between two states, in words; empty when nothing did that is worth a word. */
+export function newsOf(before: State, after: State): string {
+  const news: string[] = [];
+  const [was, is] = [before.plugins.server?.status, after.plugins.server?.status];
+  if (was !== is && is !== undefined) news.push(`The broker is ${is.replace("_", " ")}`);
+  const [then, now] = [statesOf(before), statesOf(after)];
+  for (const [id, { name, status }] of now) {
+    const old = then.get(id)?.status;
+    if (old === undefined || (old === "gone" && status !== "gone")) news.push(`${name} has joined`);
+    else if (old !== status && LASTING.has(status)) news.push(`${name} is ${status.replace("_", " ")}`);
+    else if (old !== status && LASTING.has(old) && !LASTING.has(status)) news.push(`${name} is back`);
+  }
+  for (const [id, { name, status }] of then) if (!now.has(id) && status !== "gone") news.push(`${name} is gone`);
+  if (news.length <= NEWS_MAX) return news.join(". ");
+  return `${plural(news.length, "change")} among the workers`;
+}
+
+/** States that are worth a word; between idle and working they go back and forth all the time. */
+const LASTING: ReadonlySet<string> = new Set(["not_ready", "draining", "gone"]);
+
+function statesOf(state: State): Map<string, { name: string; status: string }> {
+  return new Map(
+    modulesOf(state).flatMap(([module, { workers }]) =>
+      workers.map(({ id, name, status }) => [`${module} ${id}`, { name: name || id, status }] as const),
+    ),
+  );
+}

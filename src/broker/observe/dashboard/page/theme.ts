@@ -1,0 +1,29 @@
+// Light, dark, or what the system says.
+import { byId, setAttribute } from "./element.ts";
+
+const STORED = "nfrx.theme";
+const NEXT = { auto: "light", light: "dark", dark: "auto" } as const;
+const SAYS = { auto: "as the system", light: "light", dark: "dark" } as const;
+type Theme = keyof typeof NEXT;
+
+function isTheme(text: string | null): text is Theme {
+  return text !== null && Object.hasOwn(NEXT, text);
+}
+
+/** Takes the theme that was chosen last, and lets its button choose the next. */
+export function startTheme(): void {
+  const stored = localStorage.getItem(STORED);
+  let theme: Theme = isTheme(stored) ? stored : "auto";
+  const toggle = byId("theme");
+  const show = (): void => {
+    setAttribute(document.documentElement, "data-theme", theme);
+    setAttribute(toggle, "aria-label", `Colours: ${SAYS[theme]}. Change to ${SAYS[NEXT[theme]]}.`);
+    setAttribute(toggle, "title", `Colours: ${SAYS[theme]}`);
+  };
+  toggle.addEventListener("click", () => {
+    theme = NEXT[theme];
+    localStorage.setItem(STORED, theme);
+    show();
+  });
+  show();
+}
