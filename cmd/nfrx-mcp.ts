@@ -5,11 +5,15 @@ import type { Agent } from "../src/agent/run.ts";
 import type { GroupValues } from "../src/config/program.ts";
 import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
+import { openTracing, type Tracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { nfrxMcp } from "./programs.ts";
 
-const build = ({ agent, provider }: GroupValues<typeof nfrxMcp.groups>, log: Logger): Agent =>
-  relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, log });
+const build = (
+  { agent, provider }: GroupValues<typeof nfrxMcp.groups>,
+  log: Logger,
+  tracing: Tracing | undefined,
+): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, tracing, log });
 
 await main(nfrxMcp, {
   logging: values => values,
@@ -17,18 +21,20 @@ await main(nfrxMcp, {
     examineAgent({
       program: nfrxMcp.name,
       config: configFile,
-      agent: build(values, log),
+      agent: build(values, log, undefined),
       backendOption: "PROVIDER_URL or MCP_STDIO_COMMAND",
       needsModels: false,
       statusAddress: undefined,
       metricsAddress: values.agent.metricsAddress,
       logDir: undefined,
     }),
-  run: ({ values, log }) => {
+  run: async ({ values, log }) => {
     raiseFetchLimit();
     catchStrays(log);
     const { metricsAddress } = values.agent;
     const { drainTimeoutMs } = values.provider;
-    return runAgent({ agent: build(values, log), metricsAddress, drainTimeoutMs, log, onSignal: onStopSignal });
+    const tracing = await openTracing(values.traces, log);
+    const agent = build(values, log, tracing);
+    return runAgent({ agent, metricsAddress, drainTimeoutMs, tracing, log, onSignal: onStopSignal });
   },
 });

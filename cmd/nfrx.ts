@@ -4,6 +4,7 @@ import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
+import { openTracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { knownModules } from "./modules.ts";
 import { nfrx } from "./programs.ts";
@@ -18,8 +19,11 @@ await main(nfrx, {
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
     const { plugins } = values.broker;
     const relays = plugins.includes("*") || plugins.includes("mcp") ? values.mcp : undefined;
-    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs });
+    const tracing = await openTracing(values.traces, log);
+    const broker = Broker.start({ values: values.broker, modules, relays, log, droppedLogs, tracing });
     catchStrays(log, () => broker.metrics.unhandled());
-    return serveBroker(broker, values.broker, log, onStopSignal);
+    const code = await serveBroker(broker, values.broker, log, onStopSignal);
+    await tracing?.close();
+    return code;
   },
 });

@@ -3,6 +3,7 @@ import { agentOptions, workerOptions } from "../src/config/agent.ts";
 import { brokerOptions } from "../src/config/broker.ts";
 import { commonOptions } from "../src/config/common.ts";
 import { type Program, program } from "../src/config/program.ts";
+import { traceOptions } from "../src/config/traces.ts";
 import { DATE, SHA, VERSION } from "../src/lib/version.ts";
 import { asrAgentOptions, asrBrokerOptions } from "../src/modules/asr.ts";
 import { doclingAgentOptions, doclingBrokerOptions } from "../src/modules/docling.ts";
@@ -22,6 +23,7 @@ export const nfrx = program({
     asr: asrBrokerOptions,
     docling: doclingBrokerOptions,
     mcp: mcpBrokerOptions,
+    traces: traceOptions("nfrx"),
   },
   plugins: ["llm", "asr", "docling", "mcp"],
   commands: { demo: "Starts a broker with a demo backend and an agent, all on this machine." },
@@ -32,7 +34,13 @@ export const nfrxLlm = program({
   name: "nfrx-llm",
   summary: "The agent beside a language model server: serves a broker's chat, responses and embeddings requests.",
   configFile: "worker.yaml",
-  groups: { common: commonOptions, agent: agentOptions("llm"), worker: workerOptions, backend: llmAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("llm"),
+    worker: workerOptions,
+    backend: llmAgentOptions,
+    traces: traceOptions("nfrx-llm"),
+  },
   build,
 });
 
@@ -40,7 +48,13 @@ export const nfrxAsr = program({
   name: "nfrx-asr",
   summary: "The agent beside a transcription server: serves a broker's transcription requests.",
   configFile: "asr.yaml",
-  groups: { common: commonOptions, agent: agentOptions("asr"), worker: workerOptions, backend: asrAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("asr"),
+    worker: workerOptions,
+    backend: asrAgentOptions,
+    traces: traceOptions("nfrx-asr"),
+  },
   build,
 });
 
@@ -53,6 +67,7 @@ export const nfrxDocling = program({
     agent: agentOptions("docling"),
     worker: workerOptions,
     backend: doclingAgentOptions,
+    traces: traceOptions("nfrx-docling"),
   },
   build,
 });
@@ -61,7 +76,12 @@ export const nfrxMcp = program({
   name: "nfrx-mcp",
   summary: "The relay beside an MCP server: makes it reachable through a broker.",
   configFile: "mcp.yaml",
-  groups: { common: commonOptions, agent: agentOptions("mcp"), provider: mcpAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("mcp"),
+    provider: mcpAgentOptions,
+    traces: traceOptions("nfrx-mcp"),
+  },
   build,
 });
 

@@ -4,10 +4,11 @@ import { NfrxError } from "../lib/errors.ts";
 import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens } from "../lib/http.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
 import type { Clock } from "../lib/time.ts";
+import type { Span } from "../lib/trace.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { exchange } from "./forward.ts";
+import { asking, exchange, noted } from "./forward.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import type { Service } from "./service.ts";
@@ -61,7 +62,13 @@ export function relayService(options: RelayOptions): Service {
     return undefined;
   };
 
-  const respond = async (stream: Stream, head: RequestHead, late: boolean, signal: AbortSignal): Promise<Response> => {
+  const respond = async (
+    stream: Stream,
+    head: RequestHead,
+    late: boolean,
+    signal: AbortSignal,
+    span: Span | undefined,
+  ): Promise<Response> => {
     const body = await bodyOf(stream);
     const message = readRpc(body ?? NOTHING);
     if (late && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
@@ -71,9 +78,11 @@ export function relayService(options: RelayOptions): Service {
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
     if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
-    const headers = toProvider(head.headers, options.endToEnd);
+    const own = toProvider(head.headers, options.endToEnd);
+    const headers = span === undefined ? own : span.carry(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
+    if (span !== undefined) noted(span, response);
     if (response.status === 401 && !options.endToEnd) {
       // The provider's word on the relay's own credentials: a caller could do nothing with it.
       await response.body?.cancel();
@@ -95,9 +104,11 @@ export function relayService(options: RelayOptions): Service {
       return { models: [id], facts: {} };
     },
     servesLate: true,
-    async serve(stream, head, late) {
+    async serve(stream, head, late, span) {
       try {
-        await exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal));
+        await asking(span, head.method, undefined, call =>
+          exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal, call)),
+        );
       } finally {
         running.delete(stream);
       }

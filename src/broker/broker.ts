@@ -4,6 +4,7 @@ import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
+import type { Tracing } from "../lib/tracing.ts";
 import type { PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
@@ -12,9 +13,11 @@ import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
 import { anyDoor, checksOf } from "./http/checks.ts";
 import { type App, mount } from "./http/mount.ts";
+import { told } from "./http/told.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
+import { AccessLog } from "./observe/access.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { watchPools } from "./observe/pools.ts";
 import { metricsResponse } from "./observe/routes.ts";
@@ -43,6 +46,8 @@ export interface BrokerOptions {
   log: Logger;
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
+  /** Makes traces, when given. */
+  tracing?: Tracing | undefined;
   clock?: Clock;
 }
 
@@ -68,6 +73,7 @@ export class Broker {
   readonly #clock: Clock;
   readonly #stateStream: StateStream;
   readonly #cors: Cors;
+  readonly #access: AccessLog;
   readonly #closers: (() => void)[] = [];
   #server: Upgrader | undefined;
   #metricsServer: Bun.Server<undefined> | undefined;
@@ -101,6 +107,10 @@ export class Broker {
     });
     const clock = this.#clock;
     const { drain, metrics } = this;
+    const { tracing } = options;
+    tracing?.count(metrics.registry);
+    this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
+    const expose = values.exposeRouting;
     const admit = (): boolean => this.#connections < values.maxWorkers;
     this.mounted = modules.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings);
@@ -124,6 +134,7 @@ export class Broker {
         door: api,
         drain,
         proxies,
+        expose,
         tasks: new Tasks(),
         bodies: { maxBytes: values.maxBodyBytes, memory, spool },
         uploads: { maxBytes: values.maxUploadBytes, memory, spool },
@@ -146,6 +157,7 @@ export class Broker {
         memory,
         spool,
         admit,
+        expose,
       });
     this.transfers = new Transfers({
       clock,
@@ -190,7 +202,7 @@ export class Broker {
       server,
     });
     const admin = new AdminDoor(values.adminKey);
-    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, log, metrics });
+    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, access: this.#access, metrics });
   }
 
   get port(): number {
@@ -281,8 +293,8 @@ export class Broker {
       reusePort: false,
       fetch: request =>
         new URL(request.url).pathname === "/metrics"
-          ? metricsResponse(this.metrics)
-          : new Response("not found", { status: 404 }),
+          ? this.#told(request, "/metrics", () => metricsResponse(this.metrics))
+          : this.#told(request, "-", () => new Response("not found", { status: 404 })),
     });
   }
 
@@ -329,10 +341,15 @@ export class Broker {
     });
   }
 
+  /** Answers what is no route of the app. */
+  #told(request: Request, route: string, answer: () => Response | Promise<Response>): Promise<Response> {
+    return Promise.resolve(told(this.#access.begin(request, route), answer, () => this.metrics.unhandled()));
+  }
+
   #receive(request: Request): Response | Promise<Response> {
     if (request.headers.get("origin") === null) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
-    if (preflight !== undefined) return preflight;
+    if (preflight !== undefined) return this.#told(request, "-", () => preflight);
     return Promise.resolve(this.app.fetch(request)).then(response =>
       response ? this.#cors.decorate(request, response) : response,
     );

@@ -153,6 +153,19 @@ const limits = {
   }),
 };
 
+const telling = {
+  accessLog: option.bool({
+    env: "ACCESS_LOG",
+    default: true,
+    help: "Logs one line for each request at its end. Without it only what is the broker's own fault is logged.",
+  }),
+  exposeRouting: option.bool({
+    env: "EXPOSE_ROUTING",
+    default: false,
+    help: "Tells callers in X-Nfrx-Worker which worker served them, and in Server-Timing how long they waited and how long it took to answer.",
+  }),
+};
+
 const jobs = {
   jobsStore: option.text({
     env: "JOBS_STORE",
@@ -233,25 +246,29 @@ const system = {
 };
 
 /** What the broker as a whole can be told; each module adds its own. */
-export const brokerOptions = options("Broker", { ...listening, ...doors, ...limits, ...jobs, ...system }, values => {
-  const objections: Objection[] = [];
-  if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {
-    objections.push({ keys: ["tlsCertFile", "tlsKeyFile"], problem: "TLS needs both of them, or neither" });
-  }
-  if (values.maxBufferedBytes < values.maxBodyBytes) {
-    const problem = "one request body must fit into what all of them may take together";
-    objections.push({ keys: ["maxBodyBytes", "maxBufferedBytes"], problem });
-  }
-  if (values.maxSpooledBytes < values.maxUploadBytes) {
-    const problem = "one upload must fit into what all of them may take together";
-    objections.push({ keys: ["maxUploadBytes", "maxSpooledBytes"], problem });
-  }
-  if (values.jobsStore === "redis" || /^rediss?(?:-sentinel)?:/.test(values.jobsStore)) {
-    objections.push({ keys: ["jobsStore"], problem: "jobs cannot be kept in Redis yet: name a file, or memory" });
-  }
-  if (values.jobsMaxEnded >= values.jobsMax) {
-    const problem = "those that have ended must leave room for others";
-    objections.push({ keys: ["jobsMaxEnded", "jobsMax"], problem });
-  }
-  return objections;
-});
+export const brokerOptions = options(
+  "Broker",
+  { ...listening, ...doors, ...limits, ...telling, ...jobs, ...system },
+  values => {
+    const objections: Objection[] = [];
+    if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {
+      objections.push({ keys: ["tlsCertFile", "tlsKeyFile"], problem: "TLS needs both of them, or neither" });
+    }
+    if (values.maxBufferedBytes < values.maxBodyBytes) {
+      const problem = "one request body must fit into what all of them may take together";
+      objections.push({ keys: ["maxBodyBytes", "maxBufferedBytes"], problem });
+    }
+    if (values.maxSpooledBytes < values.maxUploadBytes) {
+      const problem = "one upload must fit into what all of them may take together";
+      objections.push({ keys: ["maxUploadBytes", "maxSpooledBytes"], problem });
+    }
+    if (values.jobsStore === "redis" || /^rediss?(?:-sentinel)?:/.test(values.jobsStore)) {
+      objections.push({ keys: ["jobsStore"], problem: "jobs cannot be kept in Redis yet: name a file, or memory" });
+    }
+    if (values.jobsMaxEnded >= values.jobsMax) {
+      const problem = "those that have ended must leave room for others";
+      objections.push({ keys: ["jobsMaxEnded", "jobsMax"], problem });
+    }
+    return objections;
+  },
+);

@@ -2,6 +2,7 @@
 import type { Drain } from "../../lib/drain.ts";
 import { toNfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
+import type { Access } from "../../modules/route.ts";
 import { type Door, fingerprint } from "../auth.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { errorResponse } from "../proxy/errors.ts";
@@ -32,6 +33,7 @@ export interface JobRoutesOptions {
 /** A request to a route, and where it comes from. */
 export interface Call {
   readonly request: Request;
+  readonly access: Access;
   readonly peer: () => string;
   /** Lets the connection be quiet for as long as it likes. */
   readonly patience: () => void;
@@ -42,9 +44,10 @@ export interface Call {
 export class JobRoutes {
   constructor(private readonly options: JobRoutesOptions) {}
 
-  create({ request, peer }: Call): Promise<Response> {
+  create(call: Call): Promise<Response> {
+    const { request } = call;
     const { service, api, bodies, drain } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    return this.#answer(api, call, async () => {
       const leave = drain.enter();
       try {
         const wanted = await requests.readCreate(request, bodies);
@@ -58,34 +61,38 @@ export class JobRoutes {
     });
   }
 
-  list({ request, peer }: Call): Promise<Response> {
+  list(call: Call): Promise<Response> {
+    const { request } = call;
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    return this.#answer(api, call, async () => {
       const query = requests.listOf(new URL(request.url).searchParams);
       const jobs = await service.list({ ...query, owner: this.#owner(request) });
       return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
     });
   }
 
-  get({ request, peer, id }: Call): Promise<Response> {
+  get(call: Call): Promise<Response> {
+    const { id } = call;
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    return this.#answer(api, call, async () => {
       const { job, position } = await service.get(id);
       return json(viewText(job, position));
     });
   }
 
-  cancel({ request, peer, id }: Call): Promise<Response> {
+  cancel(call: Call): Promise<Response> {
+    const { id } = call;
     const { service, api } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    return this.#answer(api, call, async () => {
       const { status } = await service.cancel(id);
       return Response.json({ status });
     });
   }
 
-  events({ request, peer, id, patience }: Call): Promise<Response> {
+  events(call: Call): Promise<Response> {
+    const { request, access, id, patience } = call;
     const { service, api, clock } = this.options;
-    return this.#answer(api, request, peer, async () => {
+    return this.#answer(api, call, async () => {
       // An id that is nobody's is not listened to.
       await service.get(id);
       let tell = (event: JobEvent): void => void early.push(event);
@@ -100,7 +107,7 @@ export class JobRoutes {
           return new Response(null, { status: 204 });
         }
         patience();
-        const stream = new EventStream(clock, request.signal);
+        const stream = new EventStream(clock, request.signal, access);
         if (stream.ended.aborted) end();
         else stream.ended.addEventListener("abort", end, { once: true });
         tell = event => this.#tell(stream, event);
@@ -115,9 +122,10 @@ export class JobRoutes {
     });
   }
 
-  claim({ request, peer, patience }: Call): Promise<Response> {
+  claim(call: Call): Promise<Response> {
+    const { request, patience } = call;
     const { service, client, bodies, clock, activity, drain } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    return this.#answer(client, call, async () => {
       const { claimer, waitMs } = await requests.readClaim(request, bodies);
       drain.enter()();
       activity.saw(claimer, "poll");
@@ -141,13 +149,14 @@ export class JobRoutes {
   }
 
   /** A worker's stream: it claims a job whenever the worker has taken the one before. */
-  stream({ request, peer, patience }: Call): Promise<Response> {
+  stream(call: Call): Promise<Response> {
+    const { request, access, patience } = call;
     const { client, clock, activity, drain } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    return this.#answer(client, call, async () => {
       const claimer = requests.claimerOf(new URL(request.url).searchParams);
       drain.enter()();
       patience();
-      const stream = new EventStream(clock, request.signal);
+      const stream = new EventStream(clock, request.signal, access);
       // So that the worker sees that it is open.
       stream.send(": keep-alive\n\n");
       const closed = activity.streams(claimer);
@@ -167,26 +176,29 @@ export class JobRoutes {
     return this.#transfer(call, "result");
   }
 
-  status({ request, peer, id }: Call): Promise<Response> {
+  status(call: Call): Promise<Response> {
+    const { request, id } = call;
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    return this.#answer(client, call, async () => {
       const { by, news } = await requests.readReport(request, bodies);
       const { status } = await service.report(id, by, news);
       return Response.json({ status });
     });
   }
 
-  heartbeat({ request, peer, id }: Call): Promise<Response> {
+  heartbeat(call: Call): Promise<Response> {
+    const { request, id } = call;
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    return this.#answer(client, call, async () => {
       const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
       return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
     });
   }
 
-  #transfer({ request, peer, id }: Call, role: JobTransfer["role"]): Promise<Response> {
+  #transfer(call: Call, role: JobTransfer["role"]): Promise<Response> {
+    const { request, id } = call;
     const { service, client, bodies } = this.options;
-    return this.#answer(client, request, peer, async () => {
+    return this.#answer(client, call, async () => {
       const { by, wanted } = await requests.readTransfer(request, bodies, role);
       return Response.json(transferAnswer(await service.transfer(id, by, wanted)));
     });
@@ -257,7 +269,7 @@ export class JobRoutes {
     return api.open || api.carrierOf(headers) === undefined ? "-" : fingerprint(headers);
   }
 
-  async #answer(door: Door, request: Request, peer: () => string, work: () => Promise<Response>): Promise<Response> {
+  async #answer(door: Door, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
     try {
       door.check(request.headers, peer);
       return await work();
@@ -266,7 +278,10 @@ export class JobRoutes {
       if (error.code === "internal") throw thrown;
       // The API has one word for a state that is not there and for one that cannot be.
       const word = error.code === "unknown_state" ? "invalid_state" : error.code;
-      return errorResponse(error, "plain", undefined, { error: word, message: error.message });
+      const response = errorResponse(error, "plain", access.id, { error: word, message: error.message });
+      access.answered(response);
+      access.end(error);
+      return response;
     }
   }
 }

@@ -1,7 +1,9 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { withLength } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
+import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
+import type { Access } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -31,6 +33,8 @@ export interface ExchangeContext extends AttemptContext {
 
 export interface ExchangeRequest {
   id: string;
+  /** Where its end is told. */
+  access: Access;
   endpoint: Endpoint;
   /** What the worker is asked for: path and query. */
   target: string;
@@ -45,7 +49,6 @@ export interface ExchangeRequest {
   caller: () => string;
   /** Aborts when the client goes away. */
   signal: AbortSignal;
-  arrivedAt: number;
   /** Let in beside the seats. */
   visit?: boolean;
   /** Such a visit that a worker which drains is asked too. */
@@ -74,7 +77,8 @@ export class Exchange {
   #ownerAway = false;
   #closed = false;
   #seatedAt = 0;
-  #firstByteAt: number | undefined;
+  #waitingSince: number | undefined;
+  #waiting: Span | undefined;
 
   constructor(
     private readonly context: ExchangeContext,
@@ -82,7 +86,7 @@ export class Exchange {
     onWait?: () => void,
   ) {
     const { label, signal, body, caller, task } = request;
-    this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait };
+    this.wanted = { label: label.model, workerId: request.workerId, caller, signal, onWait: () => this.#wait(onWait) };
     if (body.length === undefined) this.wanted.large = "maybe";
     else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
     if (request.visit) this.wanted.visit = true;
@@ -102,6 +106,11 @@ export class Exchange {
     return this.#attempt?.seat.worker;
   }
 
+  /** When it last took a seat, by the clock. */
+  get seatedAt(): number {
+    return this.#seatedAt;
+  }
+
   get queuePosition(): number {
     return this.context.pool.position(this.wanted);
   }
@@ -111,7 +120,7 @@ export class Exchange {
     for (let failure: NfrxError | undefined; ; ) {
       const acquired = this.#acquire(failure);
       const seat = acquired instanceof Promise ? await acquired : acquired;
-      this.#seatedAt = this.context.clock.now();
+      this.seated();
       try {
         const { stream, answer } = this.#ask(seat);
         const head = await answer;
@@ -119,7 +128,7 @@ export class Exchange {
           this.#attempt?.end();
           continue;
         }
-        this.#firstByteAt = this.context.clock.now();
+        this.answered();
         return { head, stream };
       } catch (thrown) {
         failure = toNfrxError(thrown);
@@ -145,6 +154,18 @@ export class Exchange {
     if (worker !== undefined) this.context.tasks.remember(task, worker.id);
   }
 
+  /** It has a seat: its wait, if it had to, is over. */
+  seated(): void {
+    this.#seatedAt = this.context.clock.now();
+    if (this.#waitingSince !== undefined) this.#waited();
+  }
+
+  /** The head of an answer has come. */
+  answered(): void {
+    const { access } = this.request;
+    access.firstByteMs ??= this.context.clock.now() - access.arrivedAt;
+  }
+
   /** Bytes went one way or the other: the exchange is alive. */
   touch(): void {
     this.#attempt?.touch();
@@ -160,12 +181,14 @@ export class Exchange {
     if (this.#closed) return;
     this.#closed = true;
     const { clock, metrics } = this.context;
-    const { signal, body, arrivedAt, onClose } = this.request;
+    const { signal, body, access, onClose } = this.request;
     const error = thrown === undefined ? undefined : toNfrxError(thrown);
     const now = clock.now();
     const worker = this.#attempt?.seat.worker;
     signal.removeEventListener("abort", this.#onAbort);
     this.#attempt?.end(error);
+    if (this.#waitingSince !== undefined) this.#waited(error);
+    if (body.whole) access.bytesIn = body.length ?? 0;
     body.release();
     const embeddings = error === undefined ? this.items : 0;
     const { totals } = this.context.pool;
@@ -176,16 +199,33 @@ export class Exchange {
       series: this.request.series,
       workerId: worker?.id,
       errorCode: error?.code ?? "",
-      seconds: (now - arrivedAt) / 1000,
-      firstByteSeconds: this.#firstByteAt === undefined ? undefined : (this.#firstByteAt - arrivedAt) / 1000,
-      queueSeconds:
-        this.wanted.ticket === undefined || this.#seatedAt === 0 ? undefined : (this.#seatedAt - arrivedAt) / 1000,
+      seconds: (now - access.arrivedAt) / 1000,
+      firstByteSeconds: access.firstByteMs === undefined ? undefined : access.firstByteMs / 1000,
+      queueSeconds: access.queueMs === undefined || this.#seatedAt === 0 ? undefined : access.queueMs / 1000,
       retries: this.retries,
       usage: this.usage,
       embeddings,
     });
-    this.#logEnd(worker, now - arrivedAt, error);
+    access.workerId = worker?.id ?? access.workerId;
+    access.usage = this.usage;
+    access.retries = this.retries;
+    if (error?.code === "internal") metrics.unhandled();
+    access.end(error);
     onClose();
+  }
+
+  #wait(onWait: (() => void) | undefined): void {
+    this.#waitingSince = this.context.clock.now();
+    this.#waiting = this.request.access.span?.child("queue", "internal");
+    onWait?.();
+  }
+
+  /** The wait is over, with a seat or without. */
+  #waited(error?: NfrxError): void {
+    const { access } = this.request;
+    access.queueMs = (access.queueMs ?? 0) + this.context.clock.now() - (this.#waitingSince ?? 0);
+    this.#waitingSince = undefined;
+    this.#waiting?.end(failureOf(error));
   }
 
   /** A seat, or why there is none: `failure`, if somebody has already been asked. */
@@ -220,7 +260,10 @@ export class Exchange {
     const follows = seat.worker.link.version !== 1;
     const sent = withLength(headers, follows ? body.length : undefined);
     const head = { method: endpoint.method, path: target, headers: sent };
-    const attempt = new Attempt(seat, head, this.context, error => this.close(error));
+    const attempt = new Attempt(seat, head, this.context, {
+      onGivenUp: error => this.close(error),
+      parent: this.request.access.span,
+    });
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
     else void this.#upload(attempt);
@@ -230,13 +273,16 @@ export class Exchange {
   /** Sends a body that is not held in memory. */
   async #upload(attempt: Attempt): Promise<void> {
     const { stream } = attempt;
-    const chunks = this.request.body.chunks();
+    const { body, access } = this.request;
+    const chunks = body.chunks();
+    access.bytesIn = 0;
     try {
       for (;;) {
         attempt.waitsForClient = true;
         const { value, done } = await chunks.next();
         attempt.waitsForClient = false;
         if (done) break;
+        access.bytesIn += value.length;
         await stream.write(value);
         attempt.touch();
       }
@@ -282,27 +328,6 @@ export class Exchange {
       this.request.body.arrived &&
       !this.request.signal.aborted
     );
-  }
-
-  #logEnd(worker: Worker | undefined, ms: number, error: NfrxError | undefined): void {
-    const { id, endpoint, label } = this.request;
-    const { log } = this.context;
-    const about = {
-      request_id: id,
-      job_type: endpoint.jobType,
-      model: label.model,
-      worker_id: worker?.id,
-      outcome: error?.code ?? "ok",
-      error: error?.message,
-      duration_ms: Math.round(ms),
-      retries: this.retries,
-      tokens_in: this.usage?.in,
-      tokens_out: this.usage?.out,
-    };
-    if (error === undefined) return log.info(about, "request completed");
-    if (error.code !== "internal") return log.warn(about, "request completed");
-    this.context.metrics.unhandled();
-    log.error({ ...about, cause: String(error.detail.cause) }, "request completed");
   }
 }
 

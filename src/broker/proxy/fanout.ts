@@ -39,7 +39,10 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
   const run = new FanoutRun(split, exchange, context);
   exchange.items = split.items;
   const answer = await run.run();
+  const { access } = exchange.request;
+  access.bytesOut = answer.body.length;
   if (answer instanceof BackendAnswer) {
+    access.status = answer.head.status;
     exchange.close(answer.error);
     const headers = responseHeaders(answer.head.headers, exchange.request.id);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
@@ -56,6 +59,7 @@ class FanoutRun {
   readonly #answers = new Map<number, PartAnswer>();
   readonly #again: Part[] = [];
   readonly #abort = new AbortController();
+  readonly #workers = new Set<string>();
   #next = 0;
   #share = 1;
   #bytes = 0;
@@ -114,7 +118,9 @@ class FanoutRun {
 
   async #firstSeat(): Promise<Seat> {
     try {
-      return await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+      const seat = await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+      this.exchange.seated();
+      return seat;
     } catch (error) {
       // When nobody is left, what the last one said tells more than that.
       throw this.#lastFailure ?? error;
@@ -170,25 +176,33 @@ class FanoutRun {
   }
 
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
-    const { endpoint, target, headers } = this.exchange.request;
+    const { endpoint, target, headers, access } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const bytes = this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
     const plain = withLength(headers, length).filter(([name]) => name !== "accept-encoding");
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const lent: Seat = { worker, release: () => {} };
-    const attempt = new Attempt(lent, { method: endpoint.method, path: target, headers: plain }, this.context);
+    const head = { method: endpoint.method, path: target, headers: plain };
+    this.#workers.add(worker.id);
+    access.workerId = [...this.#workers].join(",");
+    const attempt = new Attempt(lent, head, this.context, { parent: access.span });
     const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
     this.#abort.signal.addEventListener("abort", onAbort);
+    let failure: NfrxError | undefined;
     try {
       attempt.stream.end(bytes);
       const head = await attempt.answer();
+      this.exchange.answered();
       const body = await this.#readAll(attempt.stream, attempt);
       if (head.status !== 200) throw new BackendAnswer(head, body);
       return this.split.parse(body, part.end - part.start);
+    } catch (thrown) {
+      failure = thrown instanceof BackendAnswer ? thrown.error : toNfrxError(thrown);
+      throw thrown;
     } finally {
       this.#abort.signal.removeEventListener("abort", onAbort);
-      attempt.end();
+      attempt.end(failure);
     }
   }
 

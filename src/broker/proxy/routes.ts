@@ -44,7 +44,7 @@ function endpointRoute(
     ownCheck: true,
     errors: module.errors,
     operation,
-    answer: ({ request, server, params }) => pipeline.handle(request, server, endpoint, params),
+    answer: call => pipeline.handle(call, endpoint),
   };
 }
 

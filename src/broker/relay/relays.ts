@@ -33,6 +33,7 @@ export interface RelaysOptions {
   memory: Budget;
   spool: Spool;
   admit: () => boolean;
+  expose: boolean;
 }
 
 /** Its workers keep the id that they were let in with, whatever they say later. */
@@ -99,6 +100,7 @@ export class Relays {
       calls: this.#calls,
       limits: { maxBytes: settings.maxReqBytes, memory, spool },
       maxAnswerBytes: settings.maxRespBytes,
+      expose: options.expose,
     });
   }
 

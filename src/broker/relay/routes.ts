@@ -16,7 +16,7 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
           path,
           auth: "relay",
           operation: { summary: SUMMARY[method], responses: { 200: { description: "The provider's answer." } } },
-          answer: ({ request, server, params }) => relay.handle(request, server, params),
+          answer: call => relay.handle(call),
         }),
       ),
     ),
@@ -29,7 +29,7 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
         summary: "Tell how a relay is protected",
         responses: { 200: { description: "The provider's metadata as a protected resource." } },
       },
-      answer: ({ request, server, params }) => relay.metadata(request, server, params),
+      answer: call => relay.metadata(call),
     },
   ];
 }
