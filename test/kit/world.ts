@@ -6,6 +6,7 @@ import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
 import type { Clock } from "../../src/lib/time.ts";
+import type { Tracing } from "../../src/lib/tracing.ts";
 import { asr, asrAgentOptions, asrBackend, asrBrokerOptions } from "../../src/modules/asr.ts";
 import { docling, doclingAgentOptions, doclingBackend, doclingBrokerOptions } from "../../src/modules/docling.ts";
 import { llm, llmAgentOptions, llmBackend, llmBrokerOptions } from "../../src/modules/llm.ts";
@@ -59,6 +60,8 @@ export interface WorldOptions {
   pool?: Partial<PoolSettings>;
   /** The broker's clock; agents have the system's unless told. */
   clock?: Clock;
+  /** The broker's traces; an agent has its own. */
+  tracing?: Tracing;
 }
 
 export class World {
@@ -86,6 +89,7 @@ export class World {
       values,
       modules: [{ module, pool: { ...pool, ...options.pool } }],
       log: this.log("broker"),
+      tracing: options.tracing,
       ...(options.clock && { clock: options.clock }),
     });
     this.#tellOfSeats();
