@@ -10,7 +10,7 @@ export class NfrxError extends Error {
     message: string,
     /**
      * Names the offending request field, and how long a client should wait, where there is such a thing. `foreign`: the
-     * message is a backend's own, which may repeat what it was asked, and so nothing for a log.
+     * message is a backend's own, or repeats what a client sent, and so nothing for a log.
      */
     readonly detail: { param?: string; retryAfterSeconds?: number; cause?: unknown; foreign?: boolean } = {},
   ) {

@@ -123,6 +123,7 @@ export class Span {
   end(failure?: string): void {
     if (!this.recorded || this.endedAt !== 0) return;
     this.failure = failure;
+    if (failure !== undefined) this.attributes["error.type"] = failure;
     this.endedAt = this.tracer.now();
     this.tracer.sink(this);
   }

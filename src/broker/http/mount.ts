@@ -28,7 +28,9 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
   // What handlers throw does not come here.
   const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
     const thrown =
-      code === "NOT_FOUND" ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`) : error;
+      code === "NOT_FOUND"
+        ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
+        : error;
     return failed(access.begin(request, "-"), thrown, unhandled);
   });
   const taken = new Set<string>();

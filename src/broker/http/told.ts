@@ -50,6 +50,7 @@ async function finished<A extends Response | undefined>(access: AccessRecord, re
   const sent = await counted(response);
   if (!sent.headers.has("x-request-id")) sent.headers.set("x-request-id", access.id);
   access.answered(sent);
+  access.own = true;
   access.end();
   return sent;
 }

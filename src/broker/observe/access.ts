@@ -30,13 +30,15 @@ export const ACCESS_FIELDS = {
   retries: "How often it was sent to another worker.",
   status: "The status of its answer; 499 when its client went away before there was one.",
   outcome:
-    "`ok` when the answer was passed on whole, whatever its status; `canceled` when the client went away; else the error's code.",
+    "`ok` when the answer was sent whole, be it a backend's own error; `canceled` when the client went away; else the error's code, or `refused` where there is none.",
   error: "The error in words, where they are the broker's own.",
   cause: "What is behind the error, for the operator.",
 } as const;
 
 type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined>;
 
+/** Characters of an error's words in the access log. */
+export const ACCESS_TEXT_MAX = 500;
 /** The message of each line. */
 export const ACCESS_MESSAGE = "request ended";
 
@@ -75,6 +77,8 @@ export class AccessRecord implements Access {
   bytesOut = 0;
   usage: Usage | undefined;
   retries: number | undefined;
+  /** The answer is the broker's, and no backend's. */
+  own = false;
   /** True when whoever answers tells of the end, or has done so. */
   kept = false;
   readonly #method: string;
@@ -144,10 +148,14 @@ export class AccessRecord implements Access {
       tokens_out: usage?.out,
       retries: this.retries,
       status,
-      outcome: error?.code ?? "ok",
-      error: error?.detail.foreign ? undefined : error?.message,
-      cause: cause === undefined ? undefined : String(cause),
+      outcome: this.#outcome(status, error),
+      error: error?.detail.foreign ? undefined : error?.message.slice(0, ACCESS_TEXT_MAX),
+      cause: cause === undefined ? undefined : String(cause).slice(0, ACCESS_TEXT_MAX),
     };
+  }
+
+  #outcome(status: number, error: NfrxError | undefined): string {
+    return error?.code ?? (this.own && status >= 400 ? "refused" : "ok");
   }
 
   #endSpan(span: Span, status: number, error: NfrxError | undefined): void {
@@ -166,7 +174,7 @@ export class AccessRecord implements Access {
       "nfrx.job_type": this.jobType,
       "nfrx.relay": this.relay,
       "nfrx.worker.id": this.workerId,
-      "nfrx.outcome": error?.code ?? "ok",
+      "nfrx.outcome": this.#outcome(status, error),
       "nfrx.retries": this.retries || undefined,
       "error.type": error?.code,
     });
