@@ -7,6 +7,7 @@ import { benchEmbed } from "./bench-embed.ts";
 import { benchHandover } from "./bench-handover.ts";
 import { benchIdle } from "./bench-idle.ts";
 import { benchMcp } from "./bench-mcp.ts";
+import { benchObserve } from "./bench-observe.ts";
 import { benchSse } from "./bench-sse.ts";
 import { benchTransfer } from "./bench-transfer.ts";
 import { benchUpload } from "./bench-upload.ts";
@@ -136,6 +137,9 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
         ...(options.peer === null ? [] : [brokerWay(PEER, options.peer)]),
       ];
       measured.transfer = await benchTransfer(bench, pipes, brokers);
+    },
+    observe: async () => {
+      if (!options.skipOwn) measured.observe = await benchObserve(bench, OWN, options.dir);
     },
     handover: async () => {
       measured.handover = await benchHandover(bench);

@@ -3,7 +3,7 @@ import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
-import { type Attributes, failureOf, type Span } from "../lib/trace.ts";
+import { Facts, failureOf, type Span } from "../lib/trace.ts";
 import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
@@ -16,11 +16,13 @@ export interface ForwardContext {
   clock: Clock;
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
+  /** What traces say of the backend. */
+  traced: Facts;
 }
 
 /** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
 export function forward(stream: Stream, head: RequestHead, context: ForwardContext, span?: Span): Promise<void> {
-  return asking(span, head.method, context.backend.baseUrl, call =>
+  return asking(span, head.method, context.traced, call =>
     exchange(stream, context, (signal, idle) => {
       const response = ask(stream, head, context, signal, idle, call);
       return call === undefined ? response : response.then(answer => noted(call, answer));
@@ -28,16 +30,16 @@ export function forward(stream: Stream, head: RequestHead, context: ForwardConte
   );
 }
 
-/** Runs `ask` with a span for the question that it puts to the service, at `url` if it has one; as it is when there are no traces. */
+/** Runs `ask` with a span for the question that it puts to the service, with what there is to say of that; as it is when there are no traces. */
 export function asking(
   span: Span | undefined,
   method: string,
-  url: string | undefined,
+  address: Facts | undefined,
   ask: (call: Span | undefined) => Promise<void>,
 ): Promise<void> {
   if (!span?.recorded) return ask(span);
   const call = span.child(method, "client");
-  call.set({ "http.request.method": method, ...(url !== undefined && addressOf(url)) });
+  if (address !== undefined) call.set(address);
   return ask(call).then(
     () => call.end(),
     (thrown: unknown) => {
@@ -85,9 +87,10 @@ export function noted(call: Span, answer: Response): Response {
   return answer;
 }
 
-function addressOf(url: string): Attributes {
+/** What traces say of the service at `url`. */
+export function addressOf(url: string): Facts {
   const { hostname, port, protocol } = new URL(url);
-  return { "server.address": hostname, "server.port": Number(port) || (protocol === "https:" ? 443 : 80) };
+  return new Facts({ "server.address": hostname, "server.port": Number(port) || (protocol === "https:" ? 443 : 80) });
 }
 
 function ask(

@@ -341,7 +341,6 @@ export class Agent {
         "http.request.method": method,
         "url.path": path.split("?", 1)[0],
         "nfrx.request.id": requestIdOf(head),
-        "nfrx.worker.id": this.id,
       });
     return span;
   }

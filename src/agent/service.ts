@@ -4,7 +4,7 @@ import type { Span } from "../lib/trace.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { credentials, forward } from "./forward.ts";
+import { addressOf, credentials, forward } from "./forward.ts";
 
 /** The private service beside an agent. */
 export interface Service {
@@ -40,12 +40,13 @@ const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
 export function backendService(backend: Backend, requestTimeoutMs: number, clock: Clock = systemClock): Service {
   const ask = asking(credentials(backend));
+  const context = { backend, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
   return {
     address: backend.baseUrl,
     pollMs: backend.pollMs,
     facts: backend.facts,
     look: () => backend.probe(ask),
-    serve: (stream, head, _late, span) => forward(stream, head, { backend, clock, idleMs: requestTimeoutMs }, span),
+    serve: (stream, head, _late, span) => forward(stream, head, context, span),
   };
 }
 

@@ -13,6 +13,13 @@ export type SpanKind = "internal" | "server" | "client";
 
 export type Attributes = Record<string, string | number | boolean | undefined>;
 
+/** Attributes that many spans have: whoever writes spans need look at them once. They must not change. */
+export class Facts {
+  constructor(readonly attributes: Attributes) {
+    clip(attributes);
+  }
+}
+
 /** A place in a trace. */
 export interface SpanContext {
   /** 32 hexadecimal digits. */
@@ -86,7 +93,8 @@ export class Span {
   readonly context: SpanContext;
   readonly startedAt: number;
   endedAt = 0;
-  readonly attributes: Attributes = {};
+  /** What is known of it, in the order in which it was said. */
+  readonly parts: (Attributes | Facts)[] = [];
   /** Why it failed, in one word. */
   failure: string | undefined;
 
@@ -109,21 +117,17 @@ export class Span {
     return this.recorded ? new Span(this.tracer, name, kind, this.context, false, true) : this;
   }
 
-  /** Says more of it; attributes without a value are left out. */
-  set(attributes: Attributes): void {
+  /** Says more of it, each attribute once; those without a value are left out. */
+  set(more: Attributes | Facts): void {
     if (!this.recorded) return;
-    for (const name in attributes) {
-      const value = attributes[name];
-      if (value === undefined) continue;
-      this.attributes[name] = typeof value === "string" ? value.slice(0, TRACE_TEXT_MAX) : value;
-    }
+    if (!(more instanceof Facts)) clip(more);
+    this.parts.push(more);
   }
 
   /** Ends it, once; `failure` is the word for what went wrong. */
   end(failure?: string): void {
     if (!this.recorded || this.endedAt !== 0) return;
     this.failure = failure;
-    if (failure !== undefined) this.attributes["error.type"] = failure;
     this.endedAt = this.tracer.now();
     this.tracer.sink(this);
   }
@@ -136,6 +140,14 @@ export class Span {
     carried.push(["traceparent", traceparentOf(this.context)]);
     if (state !== undefined) carried.push(["tracestate", state]);
     return carried;
+  }
+}
+
+/** Cuts texts that are too long. */
+function clip(attributes: Attributes): void {
+  for (const name in attributes) {
+    const value = attributes[name];
+    if (typeof value === "string" && value.length > TRACE_TEXT_MAX) attributes[name] = value.slice(0, TRACE_TEXT_MAX);
   }
 }
 

@@ -53,7 +53,7 @@ test("a request's trace goes on from its client through broker and agent to the 
   expect(spans).toHaveLength(4);
   expectNested(spans);
   const [server, call] = [named(spans, "POST /api/llm/v1/chat/completions"), named(spans, "POST")];
-  expect(server).toMatchObject({ parentSpanId: PARENT, traceState: "vendor=a:1,other=2", failed: false });
+  expect(server).toMatchObject({ parentSpanId: PARENT, traceState: "vendor=a:1, other=2", failed: false });
   expect(server.attributes).toMatchObject({
     "http.request.method": "POST",
     "http.route": "/api/llm/v1/chat/completions",

@@ -1,4 +1,5 @@
 import type { NfrxError } from "../../lib/errors.ts";
+import { Facts } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
@@ -35,6 +36,8 @@ export class Worker {
   lastHeartbeat: number;
   readonly totals = { processed: 0, failed: 0, processingMs: 0, tokensIn: 0, tokensOut: 0, embeddings: 0 };
   lastError = "";
+  /** What traces say of it. */
+  readonly traced: Facts;
 
   constructor(
     readonly link: Link,
@@ -53,6 +56,7 @@ export class Worker {
     this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};
     this.batchSize = batchSizeOf(this.facts);
+    this.traced = new Facts({ "nfrx.worker.id": this.id, "nfrx.worker.name": this.name });
     this.connectedAt = wall;
     this.lastHeartbeat = wall;
   }

@@ -36,7 +36,7 @@ export class Attempt {
   ) {
     const { worker } = seat;
     this.#span = options.parent?.child("attempt", "client");
-    this.#span?.set({ "nfrx.worker.id": worker.id, "nfrx.worker.name": worker.name });
+    this.#span?.set(worker.traced);
     try {
       this.stream = worker.link.open(
         this.#span === undefined ? head : { ...head, headers: this.#span.carry(head.headers) },
