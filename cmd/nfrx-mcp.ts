@@ -5,6 +5,7 @@ import type { Agent } from "../src/agent/run.ts";
 import type { GroupValues } from "../src/config/program.ts";
 import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
+import { openTracing, type Tracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { nfrxMcp } from "./programs.ts";
 
@@ -12,7 +13,8 @@ const build = (
   { agent, provider }: GroupValues<typeof nfrxMcp.groups>,
   log: Logger,
   droppedLogs?: () => number,
-): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, log, droppedLogs });
+  tracing?: Tracing,
+): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, tracing, log, droppedLogs });
 
 await main(nfrxMcp, {
   logging: values => values,
@@ -28,12 +30,13 @@ await main(nfrxMcp, {
       logDir: undefined,
     }),
   health: ({ agent }) => agentTrouble(agent.metricsAddress),
-  run: ({ values, log, droppedLogs }) => {
+  run: async ({ values, log, droppedLogs }) => {
     raiseFetchLimit();
     catchStrays(log);
     const { metricsAddress } = values.agent;
     const { drainTimeoutMs } = values.provider;
-    const agent = build(values, log, droppedLogs);
-    return runAgent({ agent, metricsAddress, drainTimeoutMs, log, onSignal: onStopSignal });
+    const tracing = await openTracing(values.traces, log);
+    const agent = build(values, log, droppedLogs, tracing);
+    return runAgent({ agent, metricsAddress, drainTimeoutMs, tracing, log, onSignal: onStopSignal });
   },
 });

@@ -4,6 +4,7 @@ import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { catchStrays, onStopSignal } from "../src/lib/process.ts";
+import { openTracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { builtIn } from "./modules.ts";
 import { isAgent, runPluginAgent } from "./plugin-agent.ts";
@@ -25,8 +26,11 @@ await main(program, {
       ...told.filter(({ id }) => chosen.includes(id)),
       ...plugins.map(({ module, file }) => ({ ...module.told(values[module.id] ?? {}), file })),
     ];
-    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program });
+    const tracing = await openTracing(values.traces, log);
+    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program, tracing });
     catchStrays(log, () => broker.metrics.unhandled());
-    return serveBroker(broker, values.broker, log, onStopSignal);
+    const code = await serveBroker(broker, values.broker, log, onStopSignal);
+    await tracing?.close();
+    return code;
   },
 });

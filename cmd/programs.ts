@@ -5,6 +5,7 @@ import { commonOptions } from "../src/config/common.ts";
 import { type OptionGroup, options } from "../src/config/group.ts";
 import { option } from "../src/config/option.ts";
 import { type Program, program } from "../src/config/program.ts";
+import { traceOptions } from "../src/config/traces.ts";
 import { DATE, SHA, VERSION } from "../src/lib/version.ts";
 import { asrAgentOptions } from "../src/modules/asr.ts";
 import { doclingAgentOptions } from "../src/modules/docling.ts";
@@ -19,6 +20,7 @@ const build = { version: VERSION, sha: SHA, date: DATE };
 type BrokerGroups = {
   readonly common: typeof commonOptions;
   readonly broker: typeof brokerOptions;
+  readonly traces: ReturnType<typeof traceOptions>;
 } & Readonly<Record<string, OptionGroup>>;
 
 /** The broker's program, with the options of its modules. Throws when two of them have an option of the same name. */
@@ -27,6 +29,7 @@ export function brokerProgram(modules: readonly Module[]) {
     common: commonOptions,
     broker: brokerOptions,
     ...Object.fromEntries(modules.map(({ id, options: own }) => [id, own])),
+    traces: traceOptions("nfrx"),
   };
   return program({
     name: "nfrx",
@@ -61,7 +64,13 @@ export function pluginAgentProgram({ id, summary, agent }: Module & { agent: Mod
     name: PLUGIN_AGENT,
     summary: `The agent of the plugin ${id}. ${summary}`,
     configFile: `${id}.yaml`,
-    groups: { common: commonOptions, agent: agentOptions(id), worker: pluginWorkerOptions, backend: agent.options },
+    groups: {
+      common: commonOptions,
+      agent: agentOptions(id),
+      worker: pluginWorkerOptions,
+      backend: agent.options,
+      traces: traceOptions(`nfrx-${id}`),
+    },
     build,
   });
 }
@@ -79,7 +88,13 @@ export const nfrxLlm = program({
   name: "nfrx-llm",
   summary: "The agent beside a language model server: serves a broker's chat, responses and embeddings requests.",
   configFile: "worker.yaml",
-  groups: { common: commonOptions, agent: agentOptions("llm"), worker: workerOptions, backend: llmAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("llm"),
+    worker: workerOptions,
+    backend: llmAgentOptions,
+    traces: traceOptions("nfrx-llm"),
+  },
   build,
 });
 
@@ -87,7 +102,13 @@ export const nfrxAsr = program({
   name: "nfrx-asr",
   summary: "The agent beside a transcription server: serves a broker's transcription requests.",
   configFile: "asr.yaml",
-  groups: { common: commonOptions, agent: agentOptions("asr"), worker: workerOptions, backend: asrAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("asr"),
+    worker: workerOptions,
+    backend: asrAgentOptions,
+    traces: traceOptions("nfrx-asr"),
+  },
   build,
 });
 
@@ -100,6 +121,7 @@ export const nfrxDocling = program({
     agent: agentOptions("docling"),
     worker: workerOptions,
     backend: doclingAgentOptions,
+    traces: traceOptions("nfrx-docling"),
   },
   build,
 });
@@ -108,7 +130,12 @@ export const nfrxMcp = program({
   name: "nfrx-mcp",
   summary: "The relay beside an MCP server: makes it reachable through a broker.",
   configFile: "mcp.yaml",
-  groups: { common: commonOptions, agent: agentOptions("mcp"), provider: mcpAgentOptions },
+  groups: {
+    common: commonOptions,
+    agent: agentOptions("mcp"),
+    provider: mcpAgentOptions,
+    traces: traceOptions("nfrx-mcp"),
+  },
   build,
 });
 

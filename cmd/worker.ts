@@ -8,8 +8,10 @@ import type { commonOptions } from "../src/config/common.ts";
 import type { OptionGroup } from "../src/config/group.ts";
 import type { GroupValues, Program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
+import type { traceOptions } from "../src/config/traces.ts";
 import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
+import { openTracing, type Tracing } from "../src/lib/tracing.ts";
 import type { Module } from "../src/modules/module.ts";
 import { logDirOf, main } from "./main.ts";
 
@@ -18,6 +20,7 @@ type WorkerGroups = {
   agent: ReturnType<typeof agentOptions>;
   worker: typeof workerOptions;
   backend: OptionGroup;
+  traces: ReturnType<typeof traceOptions>;
 };
 
 /** Runs the agent of a module; `needsModels` when a backend without models is of no use. */
@@ -32,6 +35,7 @@ export function runWorker(
     { agent, worker, backend }: GroupValues<WorkerGroups>,
     log: Logger,
     droppedLogs?: () => number,
+    tracing?: Tracing,
   ): Agent =>
     workerAgent({
       ...connectionOf(agent),
@@ -40,6 +44,7 @@ export function runWorker(
       clientId: agent.clientId,
       maxConcurrency: worker.maxConcurrency,
       requestTimeoutMs: agent.requestTimeoutMs,
+      tracing,
       log,
       droppedLogs,
     });
@@ -59,15 +64,17 @@ export function runWorker(
           logDir: logDirOf(values.backend),
         }),
       health: ({ agent }) => agentTrouble(agent.metricsAddress),
-      run: ({ values, configFile, log, droppedLogs }) => {
+      run: async ({ values, configFile, log, droppedLogs }) => {
         raiseFetchLimit();
         catchStrays(log);
         const { agent, worker } = values;
+        const tracing = await openTracing(values.traces, log);
         return runAgent({
-          agent: build(values, log, droppedLogs),
+          agent: build(values, log, droppedLogs, tracing),
           metricsAddress: agent.metricsAddress,
           drainTimeoutMs: worker.drainTimeoutMs,
           status: { address: worker.statusAddress, configFile: configFile.path, name: module },
+          tracing,
           log,
           onSignal: onStopSignal,
         });

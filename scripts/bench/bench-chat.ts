@@ -42,7 +42,7 @@ export async function benchChat(bench: Bench): Promise<ChatRow[]> {
   return rows;
 }
 
-const job = (way: Way, connections: number, warmupMs: number, durationMs: number): JobOf<"requests"> => ({
+export const chatJob = (way: Way, connections: number, warmupMs: number, durationMs: number): JobOf<"requests"> => ({
   kind: "requests",
   target: way.target("/v1/chat/completions"),
   body: chatBody(),
@@ -56,7 +56,7 @@ const job = (way: Way, connections: number, warmupMs: number, durationMs: number
 /** Lets the just-in-time compilers on both sides see the work before it counts. */
 async function warmUp(bench: Bench, world: World, way: Way): Promise<void> {
   bench.note(`chat: warm-up ${way.name}`);
-  checked(bench, `chat warm-up ${way.name}`, await world.load.run(job(way, 32, 0, WARMUP_MS)));
+  checked(bench, `chat warm-up ${way.name}`, await world.load.run(chatJob(way, 32, 0, WARMUP_MS)));
 }
 
 async function level(bench: Bench, world: World, connections: number): Promise<ChatRow[]> {
@@ -65,7 +65,7 @@ async function level(bench: Bench, world: World, connections: number): Promise<C
   for (let round = 1; round <= rounds; round++) {
     bench.note(`chat: ${connections} connections, round ${round} of ${rounds}`);
     for (const [way, results] of done) {
-      const one = await withCost(way, () => world.load.run(job(way, connections, warmupMs, durationMs)));
+      const one = await withCost(way, () => world.load.run(chatJob(way, connections, warmupMs, durationMs)));
       checked(bench, `chat ${way.name} at ${connections} connections`, one.result);
       results.push(one);
     }

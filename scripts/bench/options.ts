@@ -1,7 +1,18 @@
 /** The command line of the bench. */
 import { parseArgs } from "node:util";
 
-export const WORKLOADS = ["chat", "sse", "embed", "upload", "idle", "handover", "mcp", "transfer", "state"] as const;
+export const WORKLOADS = [
+  "chat",
+  "sse",
+  "embed",
+  "upload",
+  "idle",
+  "handover",
+  "mcp",
+  "transfer",
+  "state",
+  "observe",
+] as const;
 export type Workload = (typeof WORKLOADS)[number];
 
 export interface Options {

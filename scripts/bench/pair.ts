@@ -8,13 +8,14 @@ const API_KEY = "bench-api-key";
 /** What agents bring. */
 export const CLIENT_KEY = "bench-client-key";
 
-export function pairWay(name: string, dir: string): WayKind {
+/** A broker and agents; `env` goes to all of them. */
+export function pairWay(name: string, dir: string, env: Readonly<Record<string, string>> = {}): WayKind {
   const broker = program(dir, "nfrx");
   const agent = program(dir, "nfrx-llm");
   return {
     name,
     async start(children, backendPort, setup): Promise<Way> {
-      const { port, child: brokerChild } = await startBroker(name, broker, children);
+      const { port, child: brokerChild } = await startBroker(name, broker, children, env);
       const models = `http://127.0.0.1:${port}/api/llm/v1/models`;
       const agents = Array.from({ length: setup.agents }, (_, index) =>
         children.start(`${name} agent ${index + 1}`, [agent], {
@@ -30,6 +31,7 @@ export function pairWay(name: string, dir: string): WayKind {
           METRICS_PORT: `127.0.0.1:${freePort()}`,
           RECONNECT: "true",
           DRAIN_TIMEOUT: "0",
+          ...env,
         }),
       );
       await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {
@@ -50,7 +52,12 @@ export function pairWay(name: string, dir: string): WayKind {
   };
 }
 
-async function startBroker(name: string, path: string, children: Children): Promise<{ port: number; child: Child }> {
+async function startBroker(
+  name: string,
+  path: string,
+  children: Children,
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ port: number; child: Child }> {
   const port = freePort();
   const child = children.start(`${name} broker`, [path], {
     LOG_LEVEL: "info",
@@ -63,6 +70,7 @@ async function startBroker(name: string, path: string, children: Children): Prom
     LLM_QUEUE_SIZE: "4096",
     JOBS_STORE: "memory",
     DRAIN_TIMEOUT: "0",
+    ...env,
   });
   await until(`${name} broker is up`, [child], async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);
   return { port, child };

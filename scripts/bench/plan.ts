@@ -8,6 +8,7 @@ export interface Plan {
   upload: { bytes: number; streams: number; quietMs: number; rounds: number };
   idle: { streams: number; settleMs: number };
   transfer: { bytes: number; rounds: number };
+  observe: { rounds: number; warmupMs: number; durationMs: number };
   handover: { requests: number; connections: number; delayMs: number };
   state: { listeners: number; workers: number; models: number; settleMs: number; durationMs: number; rounds: number };
   /** The whole run ends at the latest after this. */
@@ -32,6 +33,7 @@ export function planOf({ quick, rounds }: Options): Plan {
       upload: { bytes, streams: 50, quietMs: 1500, rounds: 1 },
       idle: { streams: 1000, settleMs: 1500 },
       transfer: { bytes: 256 * MIB, rounds: 3 },
+      observe: { rounds: rounds ?? 5, warmupMs: 150, durationMs: 900 },
       handover: { requests: 100, connections: 32, delayMs: 20 },
       state: { ...state, durationMs: 10_000, rounds: 1 },
       deadlineMs: 5 * 60_000,
@@ -47,6 +49,7 @@ export function planOf({ quick, rounds }: Options): Plan {
     upload: { bytes, streams: 50, quietMs: 3000, rounds: 2 },
     idle: { streams: 5000, settleMs: 3000 },
     transfer: { bytes: 1024 * MIB, rounds: 5 },
+    observe: { rounds: rounds ?? 11, warmupMs: 250, durationMs: 1500 },
     handover: { requests: 250, connections: 64, delayMs: 20 },
     state: { ...state, durationMs: 20_000, rounds: 2 },
     deadlineMs: 15 * 60_000,

@@ -18,7 +18,12 @@ interface Rule {
 }
 
 export function ratiosOf(measured: Measured, own: string, peer: string): Ratio[] {
-  return [...pairRatios(measured, own), ...againstPeer(measured, own, peer), ...pairRatios(measured, peer)];
+  return [
+    ...pairRatios(measured, own),
+    ...observed(measured, own),
+    ...againstPeer(measured, own, peer),
+    ...pairRatios(measured, peer),
+  ];
 }
 
 function ratio(way: string, name: string, value: number | null, rule: Rule, unit = "×"): Ratio {
@@ -121,6 +126,12 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
   if (mcp !== undefined)
     list.push(ratio(way, "tool call: added latency p50 at 1 connection", mcp.addedP50, { atMost: 0.6 }, "ms"));
   return list;
+}
+
+function observed({ observe }: Measured, way: string): Ratio[] {
+  const on = observe?.find(row => row.ratio !== null);
+  const name = "requests/s at 32 connections, all watched / nothing watched";
+  return on === undefined ? [] : [ratio(way, name, on.ratio, { atLeast: 0.9 })];
 }
 
 function againstPeer(measured: Measured, own: string, peer: string): Ratio[] {

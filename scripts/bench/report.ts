@@ -4,6 +4,7 @@ import type { EmbedRow } from "./bench-embed.ts";
 import type { HandoverRow } from "./bench-handover.ts";
 import type { IdleRow } from "./bench-idle.ts";
 import type { McpRow } from "./bench-mcp.ts";
+import type { ObserveRow } from "./bench-observe.ts";
 import type { SseRow } from "./bench-sse.ts";
 import type { StateRow } from "./bench-state.ts";
 import type { TransferRow } from "./bench-transfer.ts";
@@ -22,10 +23,11 @@ export interface Measured {
   mcp?: McpRow[];
   transfer?: TransferRow[];
   state?: StateRow[];
+  observe?: ObserveRow[];
 }
 
 export function tables(measured: Measured): string {
-  const { chat, sse, embed, upload, idle, handover, mcp, transfer, state } = measured;
+  const { chat, sse, embed, upload, idle, handover, mcp, transfer, state, observe } = measured;
   return [
     chat && chatTables(chat),
     sse && sseTable(sse),
@@ -84,6 +86,21 @@ export function tables(measured: Measured): string {
           row.alonePercent,
           row.watchedPercent,
           row.addedPercent,
+        ]),
+      ),
+    observe &&
+      table(
+        "Chat at 32 connections with and without access log, traces and a look at the metrics each second (ms; CPU of broker and agent in seconds per 10,000 requests; spans of the broker)",
+        ["way", "requests/s", "p50", "p99", "CPU", "spans", "lost", "requests/s on / off"],
+        observe.map(row => [
+          row.way,
+          row.perSecond,
+          row.p50,
+          row.p99,
+          row.cpu,
+          `${row.spans}`,
+          `${row.lost}`,
+          row.ratio,
         ]),
       ),
   ]

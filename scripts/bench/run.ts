@@ -7,6 +7,7 @@ import { benchEmbed } from "./bench-embed.ts";
 import { benchHandover } from "./bench-handover.ts";
 import { benchIdle } from "./bench-idle.ts";
 import { benchMcp } from "./bench-mcp.ts";
+import { benchObserve } from "./bench-observe.ts";
 import { benchSse } from "./bench-sse.ts";
 import { benchState } from "./bench-state.ts";
 import { benchTransfer } from "./bench-transfer.ts";
@@ -137,6 +138,9 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
     transfer: async () => {
       const pipes = bench.kinds.filter(({ name }) => name === direct.name || name === "nginx");
       measured.transfer = await benchTransfer(bench, pipes, brokers);
+    },
+    observe: async () => {
+      if (!options.skipOwn) measured.observe = await benchObserve(bench, OWN, options.dir);
     },
     handover: async () => {
       measured.handover = await benchHandover(bench);

@@ -3,6 +3,7 @@ import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
+import { Facts, failureOf, type Span } from "../lib/trace.ts";
 import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
@@ -15,11 +16,37 @@ export interface ForwardContext {
   clock: Clock;
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
+  /** What traces say of the backend. */
+  traced: Facts;
 }
 
-/** Serves one stream by asking the backend. */
-export function forward(stream: Stream, head: RequestHead, context: ForwardContext): Promise<void> {
-  return exchange(stream, context, (signal, idle) => ask(stream, head, context, signal, idle));
+/** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
+export function forward(stream: Stream, head: RequestHead, context: ForwardContext, span?: Span): Promise<void> {
+  return asking(span, head.method, context.traced, call =>
+    exchange(stream, context, (signal, idle) => {
+      const response = ask(stream, head, context, signal, idle, call);
+      return call === undefined ? response : response.then(answer => noted(call, answer));
+    }),
+  );
+}
+
+/** Runs `ask` with a span for the question that it puts to the service, with what there is to say of that; as it is when there are no traces. */
+export function asking(
+  span: Span | undefined,
+  method: string,
+  address: Facts | undefined,
+  ask: (call: Span | undefined) => Promise<void>,
+): Promise<void> {
+  if (!span?.recorded) return ask(span);
+  const call = span.child(method, "client");
+  if (address !== undefined) call.set(address);
+  return ask(call).then(
+    () => call.end(),
+    (thrown: unknown) => {
+      call.end(failureOf(thrown));
+      throw thrown;
+    },
+  );
 }
 
 /**
@@ -54,14 +81,28 @@ export async function exchange(
   }
 }
 
+/** Notes in a span how a question was answered. */
+export function noted(call: Span, answer: Response): Response {
+  call.set({ "http.response.status_code": answer.status });
+  return answer;
+}
+
+/** What traces say of the service at `url`. */
+export function addressOf(url: string): Facts {
+  const { hostname, port, protocol } = new URL(url);
+  return new Facts({ "server.address": hostname, "server.port": Number(port) || (protocol === "https:" ? 443 : 80) });
+}
+
 function ask(
   stream: Stream,
   head: RequestHead,
   context: ForwardContext,
   signal: AbortSignal,
   idle: IdleTimer,
+  span: Span | undefined,
 ): Promise<Response> {
-  const headers = backendHeaders(head.headers, context.backend);
+  const own = backendHeaders(head.headers, context.backend);
+  const headers = span === undefined ? own : span.carry(own);
   const init: BunFetchRequestInit = {
     method: head.method,
     headers,

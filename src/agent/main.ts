@@ -6,6 +6,7 @@ import type { Values } from "../config/group.ts";
 import { serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
+import type { Tracing } from "../lib/tracing.ts";
 import { proxyFor } from "./proxy.ts";
 import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveStatus } from "./status.ts";
@@ -16,6 +17,8 @@ export interface AgentProcess {
   drainTimeoutMs: number;
   /** The local door, where there is one: its address, and the file beside which its token lies as `<name>.token`. */
   status?: { address: Values<typeof workerOptions>["statusAddress"]; configFile: string; name: string };
+  /** Closed at the end, when there are traces. */
+  tracing?: Tracing | undefined;
   log: Logger;
   /** Calls its argument on SIGTERM and SIGINT, and returns after the first. */
   onSignal: (run: () => void) => void;
@@ -69,6 +72,6 @@ export async function runAgent(options: AgentProcess): Promise<number> {
     );
     return 1;
   } finally {
-    await Promise.all(servers.map(server => server.stop(true)));
+    await Promise.all([...servers.map(server => server.stop(true)), options.tracing?.close()]);
   }
 }

@@ -1,5 +1,6 @@
 import { declareLoopLag, declareProcess } from "../lib/process-metrics.ts";
 import { type Cell, type Distribution, DURATIONS, Meters } from "../lib/series.ts";
+import { declareSpans } from "../lib/span-counts.ts";
 import type { Timer } from "../lib/time.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import { LinkStats } from "../protocol/wire.ts";
@@ -21,6 +22,8 @@ export type AgentOutcome = "succeeded" | "failed" | "canceled";
 /** What an agent counts. */
 export class AgentMetrics {
   readonly meters = new Meters();
+  /** What became of the spans of traces. */
+  readonly spans = declareSpans(this.meters);
   readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests begun.");
   readonly #ended: Readonly<Record<AgentOutcome, Cell>> = {
     succeeded: this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered."),

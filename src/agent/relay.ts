@@ -5,10 +5,11 @@ import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens } from "..
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
 import { callName } from "../lib/mcp-methods.ts";
 import type { Clock } from "../lib/time.ts";
+import type { Span } from "../lib/trace.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { exchange } from "./forward.ts";
+import { asking, exchange, noted } from "./forward.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
@@ -69,25 +70,28 @@ export function relayService(options: RelayOptions): Service {
     head: RequestHead,
     late: boolean,
     signal: AbortSignal,
-    call: CountedCall,
+    counted: CountedCall,
+    span: Span | undefined,
   ): Promise<Response> => {
     const body = await bodyOf(stream);
     const message = readRpc(body ?? NOTHING);
-    call.method = callName(head.method, message);
+    counted.method = callName(head.method, message);
     if (late && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
       throw new NfrxError("refused", "draining");
     const refused = refusal(stream, head, message);
     if (refused !== undefined) {
-      call.outcome = "refused";
+      counted.outcome = "refused";
       return refused;
     }
-    call.outcome = "succeeded";
+    counted.outcome = "succeeded";
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
     if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
-    const headers = toProvider(head.headers, options.endToEnd);
+    const own = toProvider(head.headers, options.endToEnd);
+    const headers = span === undefined ? own : span.carry(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
+    if (span !== undefined) noted(span, response);
     if (response.status === 401 && !options.endToEnd) {
       // The provider's word on the relay's own credentials: a caller could do nothing with it.
       await response.body?.cancel();
@@ -109,16 +113,18 @@ export function relayService(options: RelayOptions): Service {
       return { models: [id], facts: {} };
     },
     servesLate: true,
-    async serve(stream, head, late) {
-      const call: CountedCall = { method: head.method, outcome: "failed" };
+    async serve(stream, head, late, span) {
+      const counted: CountedCall = { method: head.method, outcome: "failed" };
       try {
-        await exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal, call));
+        await asking(span, head.method, undefined, call =>
+          exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal, counted, call)),
+        );
       } catch (error) {
-        call.outcome = error instanceof NfrxError && error.code === "canceled" ? "canceled" : "failed";
+        counted.outcome = error instanceof NfrxError && error.code === "canceled" ? "canceled" : "failed";
         throw error;
       } finally {
         running.delete(stream);
-        counts.ended(call);
+        counts.ended(counted);
       }
     },
     declare: meters => counts.declare(meters, () => provider.sessions),

@@ -2,8 +2,11 @@
 import { hostname } from "node:os";
 import { Drain } from "../lib/drain.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
+import { headerOf } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
 import { Backoff, type Clock, every, pause, systemClock } from "../lib/time.ts";
+import { failureOf, type Span } from "../lib/trace.ts";
+import type { Tracing } from "../lib/tracing.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
@@ -33,6 +36,8 @@ export interface AgentOptions {
   log: Logger;
   /** Lines of the log that could not be written. */
   droppedLogs?: (() => number) | undefined;
+  /** Makes traces, when given. */
+  tracing?: Tracing | undefined;
   clock?: Clock;
   random?: () => number;
 }
@@ -83,6 +88,7 @@ export class Agent {
       droppedLogs: options.droppedLogs ?? (() => 0),
     });
     options.service.declare?.(this.metrics.meters);
+    options.tracing?.count(this.metrics.spans);
   }
 
   /**
@@ -310,11 +316,14 @@ export class Agent {
     const began = this.#clock.now();
     const leave = late || service.lingers?.(head) ? () => {} : this.#work.enter();
     this.metrics.started();
+    const span = this.#spanOf(head);
     let outcome: AgentOutcome = "canceled";
     try {
-      await service.serve(stream, head, late);
+      await service.serve(stream, head, late, span);
       outcome = "succeeded";
+      span?.end();
     } catch (error) {
+      span?.end(failureOf(error));
       if (!(error instanceof NfrxError) || error.code !== "canceled") {
         outcome = "failed";
         this.#lastError = messageOf(error);
@@ -325,8 +334,27 @@ export class Agent {
       leave();
     }
   }
+
+  /** The span of a request, below that of the broker which has sent it. */
+  #spanOf(head: RequestHead): Span | undefined {
+    const { tracing, module } = this.#options;
+    if (tracing === undefined) return undefined;
+    const { method, headers, path } = head;
+    const span = tracing.tracer.serve(
+      `${method} ${module}`,
+      headerOf(headers, "traceparent"),
+      headerOf(headers, "tracestate"),
+    );
+    if (span.recorded)
+      span.set({
+        "http.request.method": method,
+        "url.path": path.split("?", 1)[0],
+        "nfrx.request.id": requestIdOf(head),
+      });
+    return span;
+  }
 }
 
 function requestIdOf(head: RequestHead): string | undefined {
-  return head.headers.find(([name]) => name.toLowerCase() === "x-request-id")?.[1];
+  return headerOf(head.headers, "x-request-id");
 }

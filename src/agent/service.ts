@@ -1,10 +1,11 @@
 import type { HeaderPairs } from "../lib/http.ts";
 import type { Meters } from "../lib/series.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
+import type { Span } from "../lib/trace.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { credentials, forward } from "./forward.ts";
+import { addressOf, credentials, forward } from "./forward.ts";
 
 /** The private service beside an agent. */
 export interface Service {
@@ -20,9 +21,9 @@ export interface Service {
   look(): Promise<ProbeResult>;
   /**
    * Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told.
-   * `late` is true while the agent drains.
+   * `late` is true while the agent drains; below `span` stands what it asks, when there are traces.
    */
-  serve(stream: Stream, head: RequestHead, late: boolean): Promise<void>;
+  serve(stream: Stream, head: RequestHead, late: boolean, span?: Span): Promise<void>;
   /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
   readonly servesLate?: boolean;
   /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
@@ -40,12 +41,13 @@ const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
 export function backendService(backend: Backend, requestTimeoutMs: number, clock: Clock = systemClock): Service {
   const ask = asking(credentials(backend));
+  const context = { backend, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
   return {
     address: backend.baseUrl,
     pollMs: backend.pollMs,
     facts: backend.facts,
     look: () => backend.probe(ask),
-    serve: (stream, head) => forward(stream, head, { backend, clock, idleMs: requestTimeoutMs }),
+    serve: (stream, head, _late, span) => forward(stream, head, context, span),
   };
 }
 

@@ -5,6 +5,7 @@ import { TrustedProxies } from "../lib/http.ts";
 import { type Address, listening, serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
+import type { Tracing } from "../lib/tracing.ts";
 import type { ToldModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
@@ -14,10 +15,12 @@ import { Cors } from "./cors.ts";
 import { anyDoor, checksOf } from "./http/checks.ts";
 import { type App, mount } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
+import { told } from "./http/told.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { serveModules } from "./modules.ts";
+import { AccessLog } from "./observe/access.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import type { Declared } from "./observe/plugins.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
@@ -45,6 +48,8 @@ export interface BrokerOptions {
   log: Logger;
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
+  /** Makes traces, when given. */
+  tracing?: Tracing | undefined;
   clock?: Clock;
   /** Where the options are declared, for whoever asks what can be set. */
   declared?: Declared;
@@ -74,6 +79,7 @@ export class Broker {
   readonly #clock: Clock;
   readonly #stateStream: StateStream;
   readonly #cors: Cors;
+  readonly #access: AccessLog;
   readonly #closers: (() => void)[] = [];
   #server: Upgrader | undefined;
   #metricsServer: Bun.Server<undefined> | undefined;
@@ -118,6 +124,10 @@ export class Broker {
     });
     const clock = this.#clock;
     const { drain, metrics } = this;
+    const { tracing } = options;
+    tracing?.count(metrics.spans);
+    this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
+    const expose = values.exposeRouting;
     const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
     const admit = (): boolean => this.#connections < values.maxWorkers;
     this.mounted = workers.map(({ module, pool: settings }) => {
@@ -142,6 +152,7 @@ export class Broker {
         door: api,
         drain,
         proxies,
+        expose,
         tasks: new Tasks(),
         bodies: { maxBytes: values.maxBodyBytes, memory, spool },
         uploads: { maxBytes: values.maxUploadBytes, memory, spool },
@@ -164,6 +175,7 @@ export class Broker {
         memory,
         spool,
         admit,
+        expose,
       });
     this.transfers = new Transfers({
       clock,
@@ -220,7 +232,7 @@ export class Broker {
       publicMetrics: this.#metricsAddress === undefined,
       server,
     });
-    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, log, metrics });
+    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, access: this.#access, metrics });
   }
 
   get port(): number {
@@ -360,11 +372,16 @@ export class Broker {
     });
   }
 
+  /** Answers what is no route of the app. */
+  #told(request: Request, route: string, answer: () => Response | Promise<Response>): Promise<Response> {
+    return Promise.resolve(told(this.#access.begin(request, route), answer, () => this.metrics.unhandled()));
+  }
+
   #receive(request: Request): Response | Promise<Response> {
     // Pages of other origins are let in by their own setting, but not to administration.
     if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
-    if (preflight !== undefined) return preflight;
+    if (preflight !== undefined) return this.#told(request, "-", () => preflight);
     return Promise.resolve(this.app.fetch(request)).then(response =>
       response ? this.#cors.decorate(request, response) : response,
     );

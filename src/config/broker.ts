@@ -261,7 +261,20 @@ const system = {
   }),
 };
 
-const groups = { ...listening, ...doors, ...limits, ...jobs, ...transfers, ...system };
+const telling = {
+  accessLog: option.bool({
+    env: "ACCESS_LOG",
+    default: true,
+    help: "Logs one line for each request at its end. Without it only what is the broker's own fault is logged.",
+  }),
+  exposeRouting: option.bool({
+    env: "EXPOSE_ROUTING",
+    default: false,
+    help: "Tells callers in X-Nfrx-Worker which worker served them, and in Server-Timing how long they waited and how long it took to answer.",
+  }),
+};
+
+const groups = { ...listening, ...doors, ...limits, ...telling, ...jobs, ...transfers, ...system };
 
 /** What the broker as a whole can be told; each module adds its own. */
 export const brokerOptions = options("Broker", groups, values => {

@@ -8,8 +8,11 @@ export class NfrxError extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
-    /** Names the offending request field, and how long a client should wait, where there is such a thing. */
-    readonly detail: { param?: string; retryAfterSeconds?: number; cause?: unknown } = {},
+    /**
+     * Names the offending request field, and how long a client should wait, where there is such a thing. `foreign`: the
+     * message is a backend's own, or repeats what a client sent, and so nothing for a log.
+     */
+    readonly detail: { param?: string; retryAfterSeconds?: number; cause?: unknown; foreign?: boolean } = {},
   ) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
   }

@@ -78,6 +78,7 @@ const RESPONSE_DROPPED = new Set([
   ...HOP_BY_HOP,
   "content-length",
   "x-request-id",
+  "x-nfrx-worker",
   "access-control-allow-origin",
   "access-control-allow-credentials",
   "access-control-allow-headers",

@@ -1,7 +1,8 @@
 // What a route of the broker is. It is declared once: the server, the API's document and its page in doc/ follow from it.
 import type { z } from "zod";
-import type { ErrorCode } from "../lib/errors.ts";
-import type { ErrorShape } from "./module.ts";
+import type { ErrorCode, NfrxError } from "../lib/errors.ts";
+import type { Span } from "../lib/trace.ts";
+import type { ErrorShape, Usage } from "./module.ts";
 
 /** Who may ask. `relay`: whoever the provider behind an MCP relay lets in. */
 export type AuthClass = "none" | "api" | "client" | "api-or-client" | "admin" | "relay";
@@ -33,6 +34,39 @@ export interface Call {
   readonly request: Request;
   readonly params: PathParams;
   readonly server: PeerServer;
+  readonly access: Access;
+}
+
+/** What is told of a request at its end, in the log and in its trace. Who knows something of it writes it here. */
+export interface Access {
+  /** The request's id. */
+  readonly id: string;
+  /** When it came, by the clock. */
+  readonly arrivedAt: number;
+  /** Its span, when there are traces. */
+  readonly span: Span | undefined;
+  /** The status of its answer, once that is known. */
+  status: number | undefined;
+  jobType: string | undefined;
+  model: string | undefined;
+  relay: string | undefined;
+  /** The method of MCP. */
+  call: string | undefined;
+  workerId: string | undefined;
+  /** Milliseconds that it waited for a worker. */
+  queueMs: number | undefined;
+  /** Milliseconds from its arrival to the head of its worker's answer. */
+  firstByteMs: number | undefined;
+  bytesIn: number;
+  bytesOut: number;
+  usage: Usage | undefined;
+  retries: number | undefined;
+  /** The handler tells of its end itself, by `end`. Otherwise that is when the handler has answered. */
+  keep(): void;
+  /** Notes an answer that is not a stream. */
+  answered(response: Response): void;
+  /** Tells of it; later calls do nothing. */
+  end(error?: NfrxError): void;
 }
 
 /** What the named segments of a path were; null when an escape in one is malformed. */

@@ -238,8 +238,8 @@ test("a spool folder that cannot be used: a 503, the cause in the log, and all e
   expect([refused.status, errorOf(refused).code]).toEqual([503, "overloaded"]);
   // The folder's name is not for callers.
   expect(refused.body.toString()).not.toContain(folder);
-  const line = world.logs.find(({ message }) => message === "request refused");
-  expect(line).toMatchObject({ level: "warn", fields: { error_code: "overloaded", job_type: "asr.transcribe" } });
+  const line = world.logs.find(({ fields }) => fields["outcome"] === "overloaded");
+  expect(line).toMatchObject({ level: "warn", fields: { outcome: "overloaded", job_type: "asr.transcribe" } });
   expect(String(line?.fields["cause"])).toMatch(/EEXIST|ENOTDIR/);
   expect((await post(world, FIRST).answer()).status).toBe(200);
   expect((await post(world, form([recording(MIB), model()])).answer()).status).toBe(200);

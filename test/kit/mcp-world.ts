@@ -6,6 +6,7 @@ import type { Relays } from "../../src/broker/relay/relays.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
+import type { Tracing } from "../../src/lib/tracing.ts";
 import { mcpAgentOptions, mcpModule } from "../../src/modules/mcp.ts";
 import type { RelaySettings } from "../../src/modules/module.ts";
 import { type RecordedRequest, type Respond, startBackend, status, type TestBackend } from "./backend.ts";
@@ -78,6 +79,8 @@ export interface McpWorldOptions {
   relays?: Partial<RelaySettings>;
   /** The broker's clock; relays have the system's unless told. */
   clock?: TestClock;
+  /** The broker's traces; a relay has its own. */
+  tracing?: Tracing;
 }
 
 export interface RelayOptions extends Partial<Omit<RelayAgentOptions, "provider">> {
@@ -115,6 +118,7 @@ export class McpWorld {
         }),
       ],
       log: this.log("broker"),
+      tracing: options.tracing,
       ...(options.clock && { clock: options.clock }),
     });
     this.#tellOfSeats();

@@ -2,6 +2,7 @@
 import { AdminDoor, Door } from "../../src/broker/auth.ts";
 import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
+import { AccessLog } from "../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
 import type { TransferLimits } from "../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../src/broker/transfer/metrics.ts";
@@ -59,7 +60,7 @@ export class TransferWorld {
     const app = mount(transferRoutes(this.transfers), {
       checks: checksOf(doors),
       server: () => this.#server,
-      log,
+      access: new AccessLog({ log, clock, enabled: true }),
       metrics: this.metrics,
     });
     this.#server = Bun.serve({

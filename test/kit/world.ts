@@ -6,6 +6,7 @@ import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
 import type { Clock } from "../../src/lib/time.ts";
+import type { Tracing } from "../../src/lib/tracing.ts";
 import { asrAgentOptions, asrBackend, asrModule } from "../../src/modules/asr.ts";
 import { doclingAgentOptions, doclingBackend, doclingModule } from "../../src/modules/docling.ts";
 import { llmAgentOptions, llmBackend, llmModule } from "../../src/modules/llm.ts";
@@ -54,6 +55,8 @@ export interface WorldOptions {
   pool?: Partial<PoolSettings>;
   /** The broker's clock; agents have the system's unless told. */
   clock?: Clock;
+  /** The broker's traces; an agent has its own. */
+  tracing?: Tracing;
 }
 
 export class World {
@@ -81,6 +84,7 @@ export class World {
       values,
       modules: [module.told({ ...defaultsOf(module.options), ...options.pool })],
       log: this.log("broker"),
+      tracing: options.tracing,
       ...(options.clock && { clock: options.clock }),
     });
     this.#tellOfSeats();

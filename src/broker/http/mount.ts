@@ -1,17 +1,17 @@
 // Routes on Elysia, the one place that knows it.
 import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/log.ts";
 import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
+import type { AccessLog } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
-import { errorResponse } from "../proxy/errors.ts";
 import type { Check } from "./checks.ts";
+import { failed, told } from "./told.ts";
 
 export interface MountOptions {
   readonly checks: Readonly<Record<AuthClass, Check | undefined>>;
   /** The server that requests arrive at. */
   readonly server: () => PeerServer;
-  readonly log: Logger;
+  readonly access: AccessLog;
   readonly metrics: Pick<BrokerMetrics, "refused" | "unhandled">;
 }
 
@@ -24,16 +24,16 @@ export interface App {
 
 /** Serves the routes. Throws when two of them have the same method and path. */
 export function mount(routes: readonly Route[], options: MountOptions): App {
-  const { log, metrics } = options;
+  const { access, metrics } = options;
+  const unhandled = (): void => metrics.unhandled();
+  // What handlers throw does not come here.
   const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
-    const told = code === "NOT_FOUND" ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`) : error;
-    if (told instanceof NfrxError) {
-      metrics.refused(told.code);
-      return errorResponse(told, "openai");
-    }
-    metrics.unhandled();
-    log.error({ path: new URL(request.url).pathname, cause: String(error) }, "request failed");
-    return errorResponse(error, "openai");
+    const thrown =
+      code === "NOT_FOUND"
+        ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
+        : error;
+    if (thrown instanceof NfrxError) metrics.refused(thrown.code);
+    return failed(access.begin(request, "-"), thrown, unhandled);
   });
   const taken = new Set<string>();
   for (const route of routes) {
@@ -55,17 +55,22 @@ export function servedPath(path: string): string {
 }
 
 /** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
-function add(app: AnyElysia, route: Route, { checks, server }: MountOptions): void {
+function add(app: AnyElysia, route: Route, { checks, server, access: log, metrics }: MountOptions): void {
   const { method, path } = route;
   const check = route.ownCheck ? undefined : checks[route.auth];
   const rest = /\*(\w+)$/.exec(path)?.[1];
   // A path without names has no params, whatever Elysia's types say.
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
+  const unhandled = (): void => metrics.unhandled();
   const answer = (request: Request, params: PathParams | undefined) => {
-    const at = server();
-    check?.(request, at);
-    return route.answer({ request, params: paramsOf(params), server: at });
+    const access = log.begin(request, path);
+    const run = () => {
+      const at = server();
+      check?.(request, at);
+      return route.answer({ request, params: paramsOf(params), server: at, access });
+    };
+    return told(access, run, unhandled);
   };
   app.route(method satisfies HttpMethod, servedPath(path), ({ request, params }) => answer(request, params), {
     parse: "none",

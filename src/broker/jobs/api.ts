@@ -36,9 +36,10 @@ export function jobRoutes(jobs: JobRoutes): Route[] {
   ];
 }
 
-function jobCall({ request, server, params }: HttpCall): Call {
+function jobCall({ request, server, params, access }: HttpCall): Call {
   return {
     request,
+    access,
     peer: () => peerOf(request, server),
     patience: () => server.timeout(request, 0),
     id: params["id"] ?? "",

@@ -1,12 +1,12 @@
 // The jobs queue over HTTP.
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
+import type { Access } from "../../modules/route.ts";
 import { type Door, fingerprint } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
-import { reportRefusal } from "../observe/refusals.ts";
+import { countRefusal } from "../observe/refusals.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import { refuseUpload } from "../proxy/refuse.ts";
@@ -39,6 +39,7 @@ export interface JobRoutesOptions {
 /** A request to a route, and where it comes from. */
 export interface Call {
   readonly request: Request;
+  readonly access: Access;
   readonly peer: () => string;
   /** Lets the connection be quiet for as long as it likes. */
   readonly patience: () => void;
@@ -94,7 +95,7 @@ export class JobRoutes {
 
   events(call: Call): Promise<Response> {
     const { service, api } = this.options;
-    const { request, id, patience } = call;
+    const { request, access, id, patience } = call;
     return this.#answer(api, call, async () => {
       requireGet(request);
       // An id that is nobody's is not listened to.
@@ -111,7 +112,7 @@ export class JobRoutes {
           return new Response(null, { status: 204 });
         }
         patience();
-        const stream = this.#open(request);
+        const stream = this.#open(request, access);
         if (stream.ended.aborted) end();
         else stream.ended.addEventListener("abort", end, { once: true });
         tell = event => this.#tell(stream, event);
@@ -155,13 +156,13 @@ export class JobRoutes {
   /** A worker's stream: it claims a job whenever the worker has taken the one before. */
   stream(call: Call): Promise<Response> {
     const { client, activity, drain } = this.options;
-    const { request, patience } = call;
+    const { request, access, patience } = call;
     return this.#answer(client, call, async () => {
       requireGet(request);
       const claimer = requests.claimerOf(new URL(request.url).searchParams);
       drain.enter()();
       patience();
-      const stream = this.#open(request);
+      const stream = this.#open(request, access);
       // So that the worker sees that it is open.
       stream.send(": keep-alive\n\n");
       const closed = activity.streams(claimer);
@@ -206,8 +207,8 @@ export class JobRoutes {
     await turn();
   }
 
-  #open({ signal }: Request): EventStream {
-    const stream = new EventStream(this.options.clock, signal);
+  #open({ signal }: Request, access: Access): EventStream {
+    const stream = new EventStream(this.options.clock, signal, access);
     if (stream.ended.aborted) return stream;
     this.#streams.add(stream);
     stream.ended.addEventListener("abort", () => this.#streams.delete(stream), { once: true });
@@ -301,19 +302,18 @@ export class JobRoutes {
     });
   }
 
-  async #answer(door: Door, { request, peer }: Call, work: () => Promise<Response>): Promise<Response> {
-    const requestId = requestIdOf(request.headers);
+  async #answer(door: Door, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
     try {
       door.check(request.headers, peer);
-      const response = await work();
-      response.headers.set("x-request-id", requestId);
-      return response;
+      return await work();
     } catch (thrown) {
       const error = toNfrxError(thrown);
-      reportRefusal(this.options, error, { request_id: requestId });
+      countRefusal(this.options.metrics, error);
       // The API has one word for a state that is not there and for one that cannot be.
       const word = error.code === "unknown_state" ? "invalid_state" : error.code;
-      const answer = errorResponse(error, "plain", requestId, { error: word, message: error.message });
+      const answer = errorResponse(error, "plain", access.id, { error: word, message: error.message });
+      access.answered(answer);
+      access.end(error);
       return refuseUpload(answer, request, this.options.clock);
     }
   }

@@ -1,4 +1,6 @@
+import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
+import type { Access } from "../../modules/route.ts";
 import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_BYTES } from "./limits.ts";
 
 /** Bytes that the stream wants: it asks for more when it has none. */
@@ -15,23 +17,34 @@ export class EventStream {
   #drained: PromiseWithResolvers<void> | undefined;
   #left = 0;
 
-  constructor(clock: Clock, signal: AbortSignal) {
+  constructor(
+    clock: Clock,
+    signal: AbortSignal,
+    /** Told of its end. */
+    private readonly access: Access,
+  ) {
+    access.keep();
     const body = new ReadableStream<Uint8Array>(
       {
         start: controller => {
           this.#controller = controller;
         },
         pull: () => this.#drained?.resolve(),
-        cancel: () => this.#finish(),
+        cancel: () => this.#leave(),
       },
       new ByteLengthQueuingStrategy({ highWaterMark: EMPTY }),
     );
     this.ended = this.#end.signal;
     this.#beat = every(clock, JOB_KEEP_ALIVE_MS, () => this.send(": keep-alive\n\n"));
-    if (signal.aborted) this.#finish();
-    else signal.addEventListener("abort", () => this.#finish(), { once: true });
+    if (signal.aborted) this.#leave();
+    else signal.addEventListener("abort", () => this.#leave(), { once: true });
     this.response = new Response(body, {
-      headers: { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" },
+      headers: {
+        "x-request-id": access.id,
+        "content-type": "text/event-stream",
+        "cache-control": "no-cache",
+        "x-accel-buffering": "no",
+      },
     });
   }
 
@@ -44,10 +57,14 @@ export class EventStream {
   send(text: string): void {
     if (this.ended.aborted) return;
     if (this.#waiting >= JOB_UNREAD_BYTES) {
-      this.#finish();
+      this.#finish(new NfrxError("canceled", "the client does not read"));
       // Bun prints a trace for any reason but undefined.
       this.#controller?.error(undefined);
-    } else this.#controller?.enqueue(Buffer.from(text));
+      return;
+    }
+    const bytes = Buffer.from(text);
+    this.access.bytesOut += bytes.length;
+    this.#controller?.enqueue(bytes);
   }
 
   /** Resolves when the client has taken all there is, or the stream has ended. */
@@ -69,8 +86,13 @@ export class EventStream {
     return EMPTY - (this.#controller?.desiredSize ?? EMPTY);
   }
 
-  #finish(): void {
+  #leave(): void {
+    this.#finish(new NfrxError("canceled", "the client went away"));
+  }
+
+  #finish(error?: NfrxError): void {
     if (this.ended.aborted) return;
+    this.access.end(error);
     this.#left = this.#waiting;
     this.#beat.cancel();
     this.#end.abort();

@@ -1,6 +1,7 @@
 import type { ErrorCode } from "../../lib/errors.ts";
 import { declareLoopLag, declareProcess } from "../../lib/process-metrics.ts";
 import { type Cell, Meters, type Numbers, type Reader } from "../../lib/series.ts";
+import { declareSpans } from "../../lib/span-counts.ts";
 import { type Clock, systemClock, type Timer } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Usage } from "../../modules/module.ts";
@@ -43,6 +44,8 @@ export interface RequestReport {
 /** What the broker counts. One instance a broker, so that tests can run several beside each other. */
 export class BrokerMetrics {
   readonly meters = new Meters();
+  /** What became of the spans of traces. */
+  readonly spans = declareSpans(this.meters);
   readonly #requests = new RequestMetrics(this.meters);
   readonly #llm = new LlmMetrics(this.meters);
   readonly #agentJobs: Cell;

@@ -18,9 +18,9 @@ export function stateRoutes(sources: StateSources, stream: StateStream): Route[]
   });
   return [
     route("/api/state", STATE, async () => Response.json(await readState(sources))),
-    route("/api/state/stream", STREAM, ({ request, server }) => {
+    route("/api/state/stream", STREAM, ({ request, server, access }) => {
       server.timeout(request, 0);
-      return stream.open(request.signal);
+      return stream.open(request.signal, access);
     }),
   ];
 }

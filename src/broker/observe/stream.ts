@@ -1,5 +1,6 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
+import type { Access } from "../../modules/route.ts";
 
 /** Milliseconds between two states of the stream. */
 export const STATE_INTERVAL_MS = 2_000;
@@ -10,11 +11,14 @@ export const STATE_LISTENERS_MAX = 1_000;
 /** Events that may wait for a listener that does not read; it then misses some, the next one tells all anyway. */
 const UNREAD_MAX = 4;
 
-type Controller = ReadableStreamDefaultController<Uint8Array>;
+interface Listener {
+  readonly controller: ReadableStreamDefaultController<Uint8Array>;
+  readonly access: Access;
+}
 
 /** The state as server-sent events: one at once, then every two seconds, read and written once for all listeners. */
 export class StateStream {
-  readonly #listeners = new Set<Controller>();
+  readonly #listeners = new Set<Listener>();
   #timer: Timer | undefined;
   /** The last state that was read, or is being read, and when that began. */
   #last: { at: number; event: Promise<Uint8Array> } | undefined;
@@ -31,26 +35,30 @@ export class StateStream {
   }
 
   /** A response that goes on until the client leaves, which `signal` tells. Throws `overloaded` when too many listen already. */
-  async open(signal: AbortSignal): Promise<Response> {
+  async open(signal: AbortSignal, access: Access): Promise<Response> {
     const first = await this.#event(STATE_FRESH_MS);
     // Of a client that left meanwhile the stream would never hear.
     if (signal.aborted) throw new NfrxError("canceled", "the client went away");
     if (this.#listeners.size >= STATE_LISTENERS_MAX)
       throw new NfrxError("overloaded", "too many listen to the state", { retryAfterSeconds: RETRY_AFTER_S });
-    let mine: Controller | undefined;
+    access.keep();
+    let mine: Listener | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: controller => {
-        mine = controller;
-        this.#listeners.add(controller);
-        controller.enqueue(first);
+        mine = { controller, access };
+        this.#listeners.add(mine);
+        put(mine, first);
         this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => void this.#tell());
       },
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
+        access.end(new NfrxError("canceled", "the client went away"));
         if (this.#listeners.size === 0) this.close();
       },
     });
-    return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-cache" } });
+    return new Response(body, {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-cache", "x-request-id": access.id },
+    });
   }
 
   /** Tells nobody anything any more. */
@@ -79,8 +87,8 @@ export class StateStream {
     this.#telling = true;
     try {
       const event = await this.#event(0);
-      for (const controller of this.#listeners)
-        if ((controller.desiredSize ?? 0) > -UNREAD_MAX) controller.enqueue(event);
+      for (const listener of this.#listeners)
+        if ((listener.controller.desiredSize ?? 0) > -UNREAD_MAX) put(listener, event);
     } catch (error) {
       this.onError(error);
     } finally {
@@ -91,3 +99,8 @@ export class StateStream {
 
 /** Seconds after which a listener that was turned away may come again. */
 const RETRY_AFTER_S = 10;
+
+function put({ controller, access }: Listener, bytes: Uint8Array): void {
+  access.bytesOut += bytes.length;
+  controller.enqueue(bytes);
+}

@@ -28,7 +28,10 @@ function upgrade(request: Request, door: WorkerDoor, server: Upgrader): Response
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
   if (server.upgrade(request, { data: verdict, headers })) return undefined;
-  return new Response("the WebSocket handshake is not sound", { status: 400 });
+  return new Response("the WebSocket handshake is not sound", {
+    status: 400,
+    headers: { "content-type": "text/plain" },
+  });
 }
 
 const CONNECT: Operation = {

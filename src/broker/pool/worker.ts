@@ -1,5 +1,6 @@
 import type { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
+import { Facts } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
@@ -40,6 +41,8 @@ export class Worker {
   readonly totals = { processed: 0, failed: 0, processingMs: 0, tokensIn: 0, tokensOut: 0, embeddings: 0 };
   lastError = "";
   readonly rates: Rates;
+  /** What traces say of it. */
+  readonly traced: Facts;
 
   constructor(
     readonly link: Link,
@@ -61,6 +64,7 @@ export class Worker {
     this.connectedAt = clock.wall();
     this.lastHeartbeat = this.connectedAt;
     this.rates = new Rates(clock.now());
+    this.traced = new Facts({ "nfrx.worker.id": this.id, "nfrx.worker.name": this.name });
   }
 
   get maxConcurrency(): number {

@@ -1,7 +1,8 @@
 // One whole question to one worker and its whole answer, for requests that are made of several.
 
-import { NfrxError } from "../../lib/errors.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { HeaderPairs } from "../../lib/http.ts";
+import type { Span } from "../../lib/trace.ts";
 import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Seat } from "../pool/pool.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
@@ -12,22 +13,28 @@ export interface Question {
   body?: Uint8Array;
   /** Gives the question up. */
   signal: AbortSignal;
+  /** Hears of the head of the answer. */
+  onHead?: (head: ResponseHead) => void;
   /** Hears of every piece of the answer; throws when that is too much. */
   onBytes: (length: number) => void;
+  /** The span of the request that it is for. */
+  parent: Span | undefined;
 }
 
 /** Asks and waits for the end of the answer. The seat is given back in any case. */
 export async function askWhole(
-  { seat, head, body, signal, onBytes }: Question,
+  { seat, head, body, signal, onHead, onBytes, parent }: Question,
   context: AttemptContext,
 ): Promise<{ head: ResponseHead; body: Uint8Array }> {
-  const attempt = new Attempt(seat, { ...head, headers: readable(head.headers) }, context);
+  const attempt = new Attempt(seat, { ...head, headers: readable(head.headers) }, context, { parent });
   const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
   signal.addEventListener("abort", onAbort);
+  let failure: NfrxError | undefined;
   try {
     const { stream } = attempt;
     stream.end(body);
     const answer = await attempt.answer();
+    onHead?.(answer);
     const chunks: Uint8Array[] = [];
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
       attempt.touch();
@@ -35,9 +42,12 @@ export async function askWhole(
       chunks.push(bytes);
     }
     return { head: answer, body: Buffer.concat(chunks) };
+  } catch (thrown) {
+    failure = toNfrxError(thrown);
+    throw thrown;
   } finally {
     signal.removeEventListener("abort", onAbort);
-    attempt.end();
+    attempt.end(failure);
   }
 }
 

@@ -1,5 +1,6 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
+import { failureOf, type Span } from "../../lib/trace.ts";
 import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { Seat } from "../pool/pool.ts";
@@ -10,10 +11,18 @@ export interface AttemptContext {
   requestTimeoutMs: number;
 }
 
+export interface AttemptOptions {
+  /** Called when the attempt is given up after its answer began, when nobody may be waiting to hear of it. */
+  onGivenUp?: (error: NfrxError) => void;
+  /** The span of the request that it is for. */
+  parent?: Span | undefined;
+}
+
 /** One request at one worker: its seat, its stream and its idle limit, taken together and given back together. */
 export class Attempt {
   readonly stream: Stream;
   readonly #idle: IdleTimer;
+  readonly #span: Span | undefined;
   #answered = false;
   /** True while the next byte is due from the client. */
   waitsForClient = false;
@@ -23,12 +32,17 @@ export class Attempt {
     readonly seat: Seat,
     head: RequestHead,
     context: AttemptContext,
-    /** Called when the attempt is given up after its answer began, when nobody may be waiting to hear of it. */
-    private readonly onGivenUp: (error: NfrxError) => void = () => {},
+    private readonly options: AttemptOptions,
   ) {
+    const { worker } = seat;
+    this.#span = options.parent?.child("attempt", "client");
+    this.#span?.set(worker.traced);
     try {
-      this.stream = seat.worker.link.open(head);
+      this.stream = worker.link.open(
+        this.#span === undefined ? head : { ...head, headers: this.#span.carry(head.headers) },
+      );
     } catch (error) {
+      this.#span?.end(failureOf(error));
       seat.release();
       throw error;
     }
@@ -65,12 +79,13 @@ export class Attempt {
 
   giveUp(error: NfrxError): void {
     this.stream.reset(error);
-    if (this.#answered) this.onGivenUp(error);
+    if (this.#answered) this.options.onGivenUp?.(error);
   }
 
   /** Gives everything back; the worker is told when it has not finished. */
   end(error?: NfrxError): void {
     this.#idle.cancel();
+    this.#span?.end(failureOf(error));
     if (!this.stream.closed) this.stream.reset(error ?? new NfrxError("canceled", "the exchange is over"));
     this.seat.release();
   }

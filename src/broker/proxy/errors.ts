@@ -72,14 +72,19 @@ export function errorBody(error: NfrxError, shape: ErrorShape): object {
 /** The response for anything that was thrown; `body` unless the shape's own will do. */
 export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: string, body?: object): Response {
   const error = toNfrxError(thrown);
-  const headers: Record<string, string> = { "content-type": "application/json" };
+  const text = JSON.stringify(body ?? errorBody(error, shape));
+  const headers: Record<string, string> = {
+    "content-type": "application/json",
+    // So that who tells of the answer need not read it.
+    "content-length": String(Buffer.byteLength(text)),
+  };
   if (requestId !== undefined) headers["x-request-id"] = requestId;
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);
   if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
   // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
   // larger than anybody may send is not worth that.
   if (error.code === "too_large") headers["connection"] = "close";
-  return new Response(JSON.stringify(body ?? errorBody(error, shape)), { status: error.status, headers });
+  return new Response(text, { status: error.status, headers });
 }
 
 /** The same as the last event of a stream that has already begun. */

@@ -1,7 +1,9 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { withLength } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
+import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
+import type { Access } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -31,6 +33,8 @@ export interface ExchangeContext extends AttemptContext {
 
 export interface ExchangeRequest {
   id: string;
+  /** Where its end is told. */
+  access: Access;
   endpoint: Endpoint;
   /** What the worker is asked for: path and query. */
   target: string;
@@ -45,7 +49,6 @@ export interface ExchangeRequest {
   caller: () => string;
   /** Aborts when the client goes away. */
   signal: AbortSignal;
-  arrivedAt: number;
   /** Let in beside the seats. */
   visit?: boolean;
   /** Such a visit that a worker which drains is asked too. */
@@ -81,6 +84,8 @@ export class Exchange {
   #startedAt: number | undefined;
   #status = 0;
   #firstByteAt: number | undefined;
+  #waitingSince: number | undefined;
+  #waiting: Span | undefined;
 
   constructor(
     private readonly context: ExchangeContext,
@@ -88,7 +93,14 @@ export class Exchange {
     onWait?: () => void,
   ) {
     const { label, signal, body, caller, task } = request;
-    this.wanted = { label: label.model, workerId: request.workerId, requestId: request.id, caller, signal, onWait };
+    this.wanted = {
+      label: label.model,
+      workerId: request.workerId,
+      requestId: request.id,
+      caller,
+      signal,
+      onWait: () => this.#wait(onWait),
+    };
     if (body.length === undefined) this.wanted.large = "maybe";
     else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
     if (request.visit) this.wanted.visit = true;
@@ -113,6 +125,11 @@ export class Exchange {
     return this.tap?.usage;
   }
 
+  /** When it last took a seat, by the clock. */
+  get seatedAt(): number {
+    return this.#seatedAt;
+  }
+
   get queuePosition(): number {
     return this.context.pool.position(this.wanted);
   }
@@ -122,7 +139,7 @@ export class Exchange {
     for (let failure: NfrxError | undefined; ; ) {
       const acquired = this.#acquire(failure);
       const seat = acquired instanceof Promise ? await acquired : acquired;
-      this.#seatedAt = this.context.clock.now();
+      this.seated();
       this.start();
       try {
         const { stream, answer } = this.#ask(seat);
@@ -158,6 +175,12 @@ export class Exchange {
     if (worker !== undefined) this.context.tasks.remember(task, worker.id);
   }
 
+  /** It has a seat: its wait, if it had to, is over. */
+  seated(): void {
+    this.#seatedAt = this.context.clock.now();
+    if (this.#waitingSince !== undefined) this.#waited();
+  }
+
   /** Its first worker has it now. */
   start(): void {
     if (this.#startedAt !== undefined) return;
@@ -167,6 +190,8 @@ export class Exchange {
 
   /** A backend has answered, which it may do to each part of a request. */
   answered({ status }: ResponseHead): void {
+    const { access } = this.request;
+    access.firstByteMs ??= this.context.clock.now() - access.arrivedAt;
     this.#status = status;
     this.context.metrics.answered(this.request.series, status);
   }
@@ -192,16 +217,18 @@ export class Exchange {
     if (this.#closed) return;
     this.#closed = true;
     const { clock, metrics } = this.context;
-    const { signal, body, arrivedAt, onClose } = this.request;
+    const { signal, body, access, onClose } = this.request;
     const error = thrown === undefined ? undefined : toNfrxError(thrown);
     const now = clock.now();
     const worker = this.#attempt?.seat.worker;
     signal.removeEventListener("abort", this.#onAbort);
     this.#attempt?.end(error);
+    if (this.#waitingSince !== undefined) this.#waited(error);
+    if (body.whole) access.bytesIn = body.length ?? 0;
     body.release();
     const { usage } = this;
     const embeddings = this.items + (error === undefined && this.#status < 300 ? this.whole : 0);
-    const firstByteMs = this.#firstByteAt === undefined ? undefined : this.#firstByteAt - arrivedAt;
+    const firstByteMs = this.#firstByteAt === undefined ? undefined : this.#firstByteAt - access.arrivedAt;
     const failed = error !== undefined && error.code !== "canceled";
     this.context.pool.count({ failed, usage, embeddings, firstByteMs });
     worker?.credit(now, now - this.#seatedAt, error, usage, embeddings);
@@ -210,15 +237,33 @@ export class Exchange {
       workerId: worker?.id,
       errorCode: error?.code ?? "",
       phase: this.#startedAt === undefined ? "queued" : this.#firstByteAt === undefined ? "unanswered" : "answering",
-      seconds: (now - arrivedAt) / 1000,
+      seconds: (now - access.arrivedAt) / 1000,
       firstByteSeconds: firstByteMs === undefined ? undefined : firstByteMs / 1000,
-      queueSeconds: this.wanted.ticket === undefined ? undefined : ((this.#startedAt ?? now) - arrivedAt) / 1000,
+      queueSeconds: this.wanted.ticket === undefined ? undefined : ((this.#startedAt ?? now) - access.arrivedAt) / 1000,
       retries: this.retries,
       usage,
       embeddings,
     });
-    this.#logEnd(worker, now - arrivedAt, error);
+    access.workerId = worker?.id ?? access.workerId;
+    access.usage = this.usage;
+    access.retries = this.retries;
+    if (error?.code === "internal") metrics.unhandled();
+    access.end(error);
     onClose();
+  }
+
+  #wait(onWait: (() => void) | undefined): void {
+    this.#waitingSince = this.context.clock.now();
+    this.#waiting = this.request.access.span?.child("queue", "internal");
+    onWait?.();
+  }
+
+  /** The wait is over, with a seat or without. */
+  #waited(error?: NfrxError): void {
+    const { access } = this.request;
+    access.queueMs = (access.queueMs ?? 0) + this.context.clock.now() - (this.#waitingSince ?? 0);
+    this.#waitingSince = undefined;
+    this.#waiting?.end(failureOf(error));
   }
 
   /** A seat, or why there is none: `failure`, if somebody has already been asked. */
@@ -253,7 +298,10 @@ export class Exchange {
     const follows = seat.worker.link.version !== 1;
     const sent = withLength(headers, follows ? body.length : undefined);
     const head = { method: endpoint.method, path: target, headers: sent };
-    const attempt = new Attempt(seat, head, this.context, error => this.close(error));
+    const attempt = new Attempt(seat, head, this.context, {
+      onGivenUp: error => this.close(error),
+      parent: this.request.access.span,
+    });
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
     else void this.#upload(attempt);
@@ -263,13 +311,16 @@ export class Exchange {
   /** Sends a body that is not held in memory. */
   async #upload(attempt: Attempt): Promise<void> {
     const { stream } = attempt;
-    const chunks = this.request.body.chunks();
+    const { body, access } = this.request;
+    const chunks = body.chunks();
+    access.bytesIn = 0;
     try {
       for (;;) {
         attempt.waitsForClient = true;
         const { value, done } = await chunks.next();
         attempt.waitsForClient = false;
         if (done) break;
+        access.bytesIn += value.length;
         await stream.write(value);
         attempt.touch();
       }
@@ -315,27 +366,6 @@ export class Exchange {
       this.request.body.arrived &&
       !this.request.signal.aborted
     );
-  }
-
-  #logEnd(worker: Worker | undefined, ms: number, error: NfrxError | undefined): void {
-    const { id, endpoint, label } = this.request;
-    const { log } = this.context;
-    const about = {
-      request_id: id,
-      job_type: endpoint.jobType,
-      model: label.model,
-      worker_id: worker?.id,
-      outcome: error?.code ?? "ok",
-      error: error?.message,
-      duration_ms: Math.round(ms),
-      retries: this.retries,
-      tokens_in: this.usage?.in,
-      tokens_out: this.usage?.out,
-    };
-    if (error === undefined) return log.info(about, "request completed");
-    if (error.code !== "internal") return log.warn(about, "request completed");
-    this.context.metrics.unhandled();
-    log.error({ ...about, cause: String(error.detail.cause) }, "request completed");
   }
 }
 

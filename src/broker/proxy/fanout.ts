@@ -38,11 +38,15 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
   const run = new FanoutRun(split, exchange, context);
   exchange.tap = run;
   const answer = await run.run();
+  const { access } = exchange.request;
   if (answer instanceof BackendAnswer) {
+    access.bytesOut = answer.body.length;
+    access.status = answer.head.status;
     exchange.close(answer.error);
     const headers = responseHeaders(answer.head.headers, exchange.request.id);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
+  access.bytesOut = answer.length;
   exchange.close();
   return new Response(answer as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
@@ -54,6 +58,7 @@ class FanoutRun {
   readonly #answers = new Map<number, PartAnswer>();
   readonly #again: Part[] = [];
   readonly #abort = new AbortController();
+  readonly #workers = new Set<string>();
   #next = 0;
   #share = 1;
   #bytes = 0;
@@ -121,7 +126,9 @@ class FanoutRun {
 
   async #firstSeat(): Promise<Seat> {
     try {
-      return await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+      const seat = await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+      this.exchange.seated();
+      return seat;
     } catch (error) {
       // When nobody is left, what the last one said tells more than that.
       throw this.#lastFailure ?? error;
@@ -179,22 +186,27 @@ class FanoutRun {
   }
 
   async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
-    const { endpoint, target, headers } = this.exchange.request;
+    const { endpoint, target, headers, access } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const bytes = this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const seat: Seat = { worker, release: () => {} };
+    this.#workers.add(worker.id);
+    access.workerId = [...this.#workers].join(",");
     const head = { method: endpoint.method, path: target, headers: withLength(headers, length) };
-    const question = {
-      seat,
-      head,
-      body: bytes,
-      signal: this.#abort.signal,
-      onBytes: (more: number) => this.#count(more),
-    };
-    const answer = await askWhole(question, this.context);
-    this.exchange.answered(answer.head);
+    const answer = await askWhole(
+      {
+        seat,
+        head,
+        body: bytes,
+        signal: this.#abort.signal,
+        onHead: answered => this.exchange.answered(answered),
+        onBytes: more => this.#count(more),
+        parent: access.span,
+      },
+      this.context,
+    );
     if (answer.head.status !== 200) throw new BackendAnswer(answer.head, answer.body);
     return this.split.parse(answer.body, part.end - part.start);
   }

@@ -24,6 +24,9 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   if (failed !== undefined && answers.every(answer => answer === failed || answer.status === "rejected"))
     throw toNfrxError(failed.reason);
   const body = gather.merge(new Map(good));
+  const { access } = exchange.request;
+  access.workerId = workers.map(({ id }) => id).join(",");
+  access.bytesOut = body.length;
   exchange.close();
   return new Response(body as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
@@ -31,7 +34,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 }
 
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
-  const { endpoint, target, headers, signal } = exchange.request;
+  const { endpoint, target, headers, signal, access } = exchange.request;
   const seat = await context.pool.acquire({ ...exchange.wanted, workerId: worker.id });
   exchange.start();
   let length = 0;
@@ -40,6 +43,8 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
       seat,
       head: { method: endpoint.method, path: target, headers },
       signal,
+      parent: access.span,
+      onHead: head => exchange.answered(head),
       onBytes: more => {
         length += more;
         if (length > GATHER_ANSWER_BYTES)

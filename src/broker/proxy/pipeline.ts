@@ -1,11 +1,11 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { relayHeaders, requestHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import { relayHeaders, requestHeaders, type TrustedProxies } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
-import type { PathParams, PeerServer } from "../../modules/route.ts";
+import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
 import { type Door, fingerprint } from "../auth.ts";
-import { reportRefusal } from "../observe/refusals.ts";
+import { countRefusal } from "../observe/refusals.ts";
 import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
@@ -14,12 +14,15 @@ import { runGather } from "./gather.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
+import { routingHeaders } from "./routing.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
   door: Door;
   drain: Drain;
   proxies: TrustedProxies;
+  /** Clients are told who served them, and how long that took. */
+  expose: boolean;
   /** For JSON that is routed by its model. */
   bodies: BodyLimits;
   /** For everything else: recordings, documents. */
@@ -34,8 +37,8 @@ export class Pipeline {
   readonly #respond: RespondContext;
 
   constructor(private readonly options: PipelineOptions) {
-    const { clock, module, pool } = options;
-    this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs };
+    const { clock, module, pool, expose } = options;
+    this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs, expose };
   }
 
   #respondAs({ errors }: Endpoint): RespondContext {
@@ -45,8 +48,9 @@ export class Pipeline {
   /**
    * Answers one request; never rejects. `params` are what the named segments of its path were.
    */
-  async handle(request: Request, server: PeerServer, endpoint: Endpoint, params: PathParams): Promise<Response> {
-    const id = requestIdOf(request.headers);
+  async handle({ request, server, params, access }: Call, endpoint: Endpoint): Promise<Response> {
+    access.keep();
+    access.jobType = endpoint.jobType;
     const errors = endpoint.errors ?? this.options.module.errors;
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
@@ -59,16 +63,20 @@ export class Pipeline {
       body = await readBody(request, endpoint.label === "json-model" ? bodies : uploads, chunk => labels.scan(chunk));
       const read = labels.read(body);
       const label = read instanceof Promise ? await read : read;
+      access.model = label.model;
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
-      return await this.#run(request, server, { id, endpoint, target, params, body, label, leave });
+      return await this.#run(request, server, { access, endpoint, target, params, body, label, leave });
     } catch (thrown) {
       // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
       body?.release();
       leave?.();
       const error = toNfrxError(thrown);
-      this.#report(error, id, endpoint);
-      return errorResponse(error, errors, id);
+      countRefusal(this.options.metrics, error);
+      const response = errorResponse(error, errors, access.id);
+      access.answered(response);
+      access.end(error);
+      return response;
     }
   }
 
@@ -81,7 +89,7 @@ export class Pipeline {
     request: Request,
     server: PeerServer,
     about: {
-      id: string;
+      access: Access;
       endpoint: Endpoint;
       target: string;
       params: PathParams;
@@ -90,8 +98,9 @@ export class Pipeline {
       leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, label, leave, id, body, target, params } = about;
-    const { clock, proxies, pool, module, metrics } = this.options;
+    const { endpoint, label, leave, access, body, target, params } = about;
+    const { clock, proxies, pool, module, metrics, expose } = this.options;
+    const { id } = access;
     const workerId = workerOf(params);
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
@@ -102,6 +111,7 @@ export class Pipeline {
       this.options,
       {
         id,
+        access,
         endpoint,
         target,
         label,
@@ -112,7 +122,6 @@ export class Pipeline {
         headers: endpoint.headers === "all" ? relayHeaders(headers, id, CREDENTIALS) : requestHeaders(headers, id),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
-        arrivedAt: clock.now(),
         caller: () =>
           `${fingerprint(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
         onClose: leave,
@@ -138,14 +147,12 @@ export class Pipeline {
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
       return typeof first === "string" ? committed(pending, exchange, respond) : passThrough(first, exchange, respond);
     } catch (thrown) {
+      const response = errorResponse(thrown, endpoint.errors ?? module.errors, id);
+      if (expose) for (const [name, value] of routingHeaders(exchange)) response.headers.set(name, value);
+      access.answered(response);
       exchange.close(thrown);
-      return errorResponse(thrown, endpoint.errors ?? module.errors, id);
+      return response;
     }
-  }
-
-  /** Failures that no exchange has logged. */
-  #report(error: NfrxError, id: string, endpoint: Endpoint): void {
-    reportRefusal(this.options, error, { request_id: id, job_type: endpoint.jobType });
   }
 }
 

@@ -10,6 +10,7 @@ import type { Stream } from "../../protocol/stream.ts";
 import { EventBorders } from "./borders.ts";
 import { errorEvent } from "./errors.ts";
 import { type Exchange, outward } from "./exchange.ts";
+import { routingComment, routingHeaders } from "./routing.ts";
 import { OllamaTap, UsageTap } from "./usage.ts";
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
@@ -27,6 +28,8 @@ export interface RespondContext {
   errors: ErrorShape;
   /** Milliseconds between position events; 0 for none. */
   queueUpdateMs: number;
+  /** Clients are told who served them and how long that took. */
+  expose: boolean;
   /** Set for a relay, whose event streams may be quiet for hours and are never finished by anybody but their server. */
   relayed?: {
     /** Bytes of one answer, or of one event. */
@@ -40,14 +43,18 @@ type Controller = ReadableStreamDefaultController<Uint8Array>;
 /** The worker's answer as it is: status, headers and bytes. */
 export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
   const { head, stream } = answer;
-  const headers = responseHeaders(head.headers, exchange.request.id);
+  const { id, access } = exchange.request;
+  const headers = responseHeaders(head.headers, id);
+  if (context.expose) headers.push(...routingHeaders(exchange));
   const tap = tapFor(head, exchange);
   exchange.tap = tap;
   const form = formOf(head);
   if (form === "other")
     requireSmall(Math.max(stream.buffered, Number(headerOf(head.headers, "content-length") ?? 0)), context);
+  access.status = head.status;
   if (stream.arrived) {
     const bytes = stream.take();
+    access.bytesOut = bytes?.length ?? 0;
     if (bytes !== undefined && form === "events") requireSmall(new EventBorders().feed(bytes), context);
     if (bytes !== undefined) tap?.feed(bytes, true);
     exchange.close();
@@ -75,6 +82,7 @@ export function committed(pending: Promise<Answer>, exchange: Exchange, context:
             const tap = tapFor(answer.head, exchange);
             exchange.tap = tap;
             pump = new Pump(answer.stream, exchange, context, tap, "events");
+            if (context.expose) put(controller, routingComment(exchange), exchange);
           }
         } catch (error) {
           finishWithError(controller, error, exchange, context);
@@ -89,7 +97,10 @@ export function committed(pending: Promise<Answer>, exchange: Exchange, context:
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, { headers: { ...EVENT_HEADERS, "x-request-id": exchange.request.id } });
+  const { id, access } = exchange.request;
+  access.status = 200;
+  const known = context.expose ? Object.fromEntries(routingHeaders(exchange)) : {};
+  return new Response(body, { headers: { ...EVENT_HEADERS, ...known, "x-request-id": id } });
 }
 
 /** What a waiting client sees: its place in the queue, and comments. */
@@ -117,7 +128,7 @@ class Opening {
     const position = queueUpdateMs > 0 ? this.exchange.queuePosition : 0;
     // A client that does not read gets no more of this; nothing is lost.
     if ((controller.desiredSize ?? 0) > -MOST_UNREAD)
-      controller.enqueue(position > 0 ? this.#queueEvent(position) : KEEP_ALIVE);
+      put(controller, position > 0 ? this.#queueEvent(position) : KEEP_ALIVE, this.exchange);
     const next = position > 0 ? Math.min(queueUpdateMs, KEEP_ALIVE_MS) : KEEP_ALIVE_MS;
     this.#timer = clock.after(next, () => this.#tell(controller));
   }
@@ -147,8 +158,6 @@ class Pump {
   readonly #borders = new EventBorders();
   /** Chunks so far. */
   #taken = 0;
-  /** Bytes so far. */
-  #length = 0;
   #keepAlive: Timer | undefined;
 
   constructor(
@@ -177,7 +186,8 @@ class Pump {
     if (!this.#begun && events && this.#keepAlive === undefined) {
       this.#startKeepAlive(controller);
       // Bun holds the end of the head back until something follows: who opens a stream to listen must hear that it is open.
-      if (this.context.relayed !== undefined && this.stream.buffered === 0) return controller.enqueue(KEEP_ALIVE);
+      if (this.context.relayed !== undefined && this.stream.buffered === 0)
+        return put(controller, KEEP_ALIVE, this.exchange);
     }
     try {
       const asked = this.context.clock.now();
@@ -193,16 +203,15 @@ class Pump {
       this.exchange.touch();
       this.#taken++;
       this.tap?.feed(bytes);
-      this.#length += bytes.length;
       // Whether an event has ended the last bytes tell; its length, which needs all of them, matters to relays alone.
       if (events) requireSmall(this.#borders.feed(this.context.relayed ? bytes : bytes.subarray(-4)), this.context);
-      else if (this.form === "other") requireSmall(this.#length, this.context);
-      controller.enqueue(bytes);
+      else if (this.form === "other") requireSmall(this.exchange.request.access.bytesOut + bytes.length, this.context);
+      put(controller, bytes, this.exchange);
     } catch (error) {
       this.#begun = true;
       this.#keepAlive?.cancel();
       if (events && this.context.relayed === undefined) {
-        if (!this.#borders.between) controller.enqueue(EVENT_BREAK);
+        if (!this.#borders.between) put(controller, EVENT_BREAK, this.exchange);
         finishWithError(controller, error, this.exchange, this.context);
       } else {
         this.exchange.close(error);
@@ -220,7 +229,7 @@ class Pump {
     const arm = (): void => {
       this.#keepAlive = this.context.clock.after(KEEP_ALIVE_MS, () => {
         const read = (controller.desiredSize ?? 0) > -MOST_UNREAD;
-        if (seen === this.#taken && this.#borders.between && read) controller.enqueue(KEEP_ALIVE);
+        if (seen === this.#taken && this.#borders.between && read) put(controller, KEEP_ALIVE, this.exchange);
         seen = this.#taken;
         arm();
       });
@@ -238,11 +247,19 @@ function requireSmall(length: number, { relayed }: RespondContext): void {
 const EVENT_BREAK = Buffer.from("\n\n");
 
 function finishWithError(controller: Controller, error: unknown, exchange: Exchange, context: RespondContext): void {
-  exchange.close(error);
   // Only a client that is gone gets a clean end: a worker may say "canceled" too.
-  if (exchange.request.signal.aborted) return controller.close();
-  controller.enqueue(errorEvent(outward(toNfrxError(error)), context.errors));
+  const { signal, access } = exchange.request;
+  const last = signal.aborted ? undefined : errorEvent(outward(toNfrxError(error)), context.errors);
+  access.bytesOut += last?.length ?? 0;
+  exchange.close(error);
+  if (last !== undefined) controller.enqueue(last);
   controller.close();
+}
+
+/** Gives a client bytes of its answer. */
+function put(controller: Controller, bytes: Uint8Array, exchange: Exchange): void {
+  exchange.request.access.bytesOut += bytes.length;
+  controller.enqueue(bytes);
 }
 
 /** Rejects when the answer to a request for events is something else: the backend's own words as the message. */
@@ -253,7 +270,10 @@ async function requireEvents({ head, stream }: Answer): Promise<void> {
     text += asText(bytes);
   }
   const code = head.status === 400 || head.status === 422 ? "invalid_request" : "upstream_error";
-  throw new NfrxError(code, backendMessage(text) ?? `the backend answered with status ${head.status}`);
+  const message = backendMessage(text);
+  throw new NfrxError(code, message ?? `the backend answered with status ${head.status}`, {
+    foreign: message !== undefined,
+  });
 }
 
 /** The message of an OpenAI-shaped error body. */

@@ -49,7 +49,7 @@ function endpointRoute(
       otherwise: BACKEND,
       failures: [...(operation.failures ?? []), ...failuresOf(endpoint, prefix !== "")],
     },
-    answer: ({ request, server, params }) => pipeline.handle(request, server, endpoint, params),
+    answer: call => pipeline.handle(call, endpoint),
   };
 }
 

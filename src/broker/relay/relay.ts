@@ -1,9 +1,9 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { headerOf, listens, relayHeaders, requestIdOf, type TrustedProxies } from "../../lib/http.ts";
+import { headerOf, listens, relayHeaders, type TrustedProxies } from "../../lib/http.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
-import type { PathParams, PeerServer } from "../../modules/route.ts";
+import type { Access, PeerServer, Call as RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { type Door, fingerprint } from "../auth.ts";
@@ -32,6 +32,8 @@ export interface RelayOptions extends ExchangeContext {
   calls: Calls;
   limits: BodyLimits;
   maxAnswerBytes: number;
+  /** Clients are told who served them, and how long that took. */
+  expose: boolean;
 }
 
 /** The way of a request to a relay: bytes pass both ways as they are, whatever they say. */
@@ -39,18 +41,19 @@ export class Relay {
   readonly #respond: RespondContext;
 
   constructor(private readonly options: RelayOptions) {
-    const { clock, maxAnswerBytes } = options;
-    this.#respond = { clock, errors: "json-rpc", queueUpdateMs: 0, relayed: { maxBytes: maxAnswerBytes } };
+    const { clock, maxAnswerBytes, expose } = options;
+    this.#respond = { clock, errors: "json-rpc", queueUpdateMs: 0, expose, relayed: { maxBytes: maxAnswerBytes } };
   }
 
   /** Answers one request; never rejects. */
-  async handle(request: Request, server: PeerServer, params: PathParams): Promise<Response> {
-    const { drain, limits, metrics, log } = this.options;
-    const id = requestIdOf(request.headers);
+  async handle({ request, server, params, access }: RouteCall): Promise<Response> {
+    const { drain, limits, metrics } = this.options;
+    access.keep();
+    access.relay = params["id"] ?? "";
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
     try {
-      const relayId = params["id"] ?? "";
+      const relayId = access.relay;
       const without = this.#admit(request, server);
       const endpoint = ENDPOINTS[request.method];
       if (endpoint === undefined)
@@ -66,31 +69,24 @@ export class Relay {
       // Nobody waits for the end of listening.
       if (listens(request.method, request.headers.get("accept"))) leave?.();
       const address = this.#addressOf(request, server, relayId);
-      return await this.#run(request, { id, endpoint, relayId, workerId, without, body, call, leave, address });
+      return await this.#run(request, { access, endpoint, relayId, workerId, without, body, call, leave, address });
     } catch (thrown) {
       body?.release();
       leave?.();
       const error = toNfrxError(thrown);
       if (error.code === "internal") metrics.unhandled();
       else metrics.refused(error.code);
-      log.warn(
-        {
-          request_id: id,
-          relay: params["id"],
-          error_code: error.code,
-          error: error.message,
-          cause: error.detail.cause,
-        },
-        "call refused",
-      );
-      return errorResponse(error, "json-rpc", id);
+      const response = errorResponse(error, "json-rpc", access.id);
+      access.answered(response);
+      access.end(error);
+      return response;
     }
   }
 
   async #run(
     request: Request,
     about: {
-      id: string;
+      access: Access;
       endpoint: Endpoint;
       relayId: string;
       workerId: string | undefined;
@@ -102,14 +98,18 @@ export class Relay {
       address: string;
     },
   ): Promise<Response> {
-    const { metrics, clock, calls } = this.options;
+    const { metrics, calls } = this.options;
     const { headers, signal } = request;
-    const { id, relayId, call, leave } = about;
+    const { access, relayId, call, leave } = about;
+    const { id } = access;
     const target = targetOf(request.url, relayId);
     const name = calls.nameOf(call.method);
+    access.call = name;
+    access.jobType = about.endpoint.jobType;
     const ended = calls.begin(relayId, id, name);
     const exchange = new Exchange(this.options, {
       id,
+      access,
       endpoint: about.endpoint,
       target,
       label: { model: relayId, stream: false },
@@ -123,7 +123,6 @@ export class Relay {
       once: true,
       caller: () => "",
       signal,
-      arrivedAt: clock.now(),
       onClose: () => {
         ended();
         leave?.();
@@ -136,8 +135,10 @@ export class Relay {
       return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
     } catch (thrown) {
       const error = this.#told(toNfrxError(thrown), relayId, about.workerId);
+      const response = errorResponse(error, "json-rpc", id, rpcError(error, call.id));
+      access.answered(response);
       exchange.close(error);
-      return errorResponse(error, "json-rpc", id, rpcError(error, call.id));
+      return response;
     }
   }
 
@@ -177,16 +178,19 @@ export class Relay {
   }
 
   /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */
-  async metadata(request: Request, server: PeerServer, params: PathParams): Promise<Response> {
-    const { guard, drain, clock, metrics, limits } = this.options;
-    const id = requestIdOf(request.headers);
+  async metadata({ request, server, params, access }: RouteCall): Promise<Response> {
+    const { guard, drain, metrics, limits } = this.options;
+    const { id } = access;
+    access.keep();
     const relayId = params["id"] ?? "";
+    access.relay = relayId;
     let exchange: Exchange | undefined;
     try {
       guard.check(request.headers);
       const leave = drain.enter();
       exchange = new Exchange(this.options, {
         id,
+        access,
         endpoint: GET,
         target: RESOURCE_METADATA_PATH,
         label: { model: relayId, stream: false },
@@ -202,21 +206,27 @@ export class Relay {
         once: true,
         caller: () => "",
         signal: request.signal,
-        arrivedAt: clock.now(),
         onClose: leave,
       });
       const { head, stream } = await exchange.dispatch();
       const body = await readAnswer(stream);
+      let response: Response;
+      if (head.status === 200) {
+        const bytes = rewriteMetadata(body, this.#addressOf(request, server, relayId));
+        const headers = { "content-length": String(bytes.length), "content-type": "application/json" };
+        response = new Response(bytes, { headers: { ...headers, "x-request-id": id } });
+      } else response = errorResponse(new NfrxError("not_found", "this relay has no such metadata"), "json-rpc", id);
+      access.answered(response);
+      // What the provider says is an answer, whatever it is.
       exchange.close();
-      if (head.status !== 200) throw new NfrxError("not_found", "this relay has no such metadata");
-      const address = this.#addressOf(request, server, relayId);
-      return new Response(rewriteMetadata(body, address), {
-        headers: { "content-type": "application/json", "x-request-id": id },
-      });
+      return response;
     } catch (thrown) {
       const error = this.#told(toNfrxError(thrown), relayId, undefined);
+      const response = errorResponse(error, "json-rpc", id);
+      access.answered(response);
       exchange?.close(error);
-      return errorResponse(error, "json-rpc", id);
+      access.end(error);
+      return response;
     }
   }
 

@@ -34,6 +34,7 @@ export interface RelaysOptions {
   memory: Budget;
   spool: Spool;
   admit: () => boolean;
+  expose: boolean;
 }
 
 /** Calls under way that the state shows at most. */
@@ -119,6 +120,7 @@ export class Relays {
       calls: this.#calls,
       limits: { maxBytes: settings.maxReqBytes, memory, spool },
       maxAnswerBytes: settings.maxRespBytes,
+      expose: options.expose,
     });
   }
 

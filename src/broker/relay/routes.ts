@@ -13,7 +13,7 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
     path,
     auth: "relay",
     operation,
-    answer: ({ request, server, params }) => relay.handle(request, server, params),
+    answer: call => relay.handle(call),
   });
   return [
     ...METHODS.flatMap(method => [
@@ -26,7 +26,7 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
       path: `${RESOURCE_METADATA_PATH}/api/mcp/id/:id`,
       auth: "none",
       operation: METADATA_OPERATION,
-      answer: ({ request, server, params }) => relay.metadata(request, server, params),
+      answer: call => relay.metadata(call),
     },
     connectRoute("mcp", door, server),
   ];

@@ -9,8 +9,18 @@ export type PassageEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent
 /** Throws what both ends are told of a passage that did not end well. */
 export function requireDone(end: PassageEnd): void {
   if (end === "done") return;
-  if (end === "closed") throw new NfrxError("transfer_closed", "the transfer is not wanted any more");
-  throw new NfrxError("transfer_failed", "the other end went away, or one of them was silent for too long");
+  throw end === "closed" ? CLOSED() : FAILED();
+}
+
+const CLOSED = () => new NfrxError("transfer_closed", "the transfer is not wanted any more");
+const FAILED = () =>
+  new NfrxError("transfer_failed", "the other end went away, or one of them was silent for too long");
+
+/** What is told of the request of one end: whose client went away was canceled, and the other's failed. */
+export function failureFor(own: "reader" | "writer", end: PassageEnd): NfrxError | undefined {
+  if (end === "done") return undefined;
+  if (end === `${own}_gone`) return new NfrxError("canceled", "the client went away");
+  return end === "closed" ? CLOSED() : FAILED();
 }
 
 export interface PassageOptions {
@@ -58,6 +68,11 @@ export class Passage {
     writer.signal.addEventListener("abort", this.#writerGone);
     reader.signal.addEventListener("abort", this.#readerGone);
     if (reader.signal.aborted) this.#readerGone();
+  }
+
+  /** How many have passed. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   readonly #writerGone = (): void => this.#finish("writer_gone");

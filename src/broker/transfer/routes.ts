@@ -21,13 +21,13 @@ export function transferRoutes(transfers: Transfers): Route[] {
   });
   const [all, one] = ["/api/transfer", "/api/transfer/:id"];
   return [
-    route("POST", all, OPEN, ({ request, server }) => transfers.open(request, server)),
-    route("GET", one, READ, ({ request, server, params }) => transfers.read(params["id"] ?? "", request, server)),
-    route("POST", one, WRITE, ({ request, server, params }) => transfers.write(params["id"] ?? "", request, server)),
+    route("POST", all, OPEN, call => transfers.open(call)),
+    route("GET", one, READ, call => transfers.read(call)),
+    route("POST", one, WRITE, call => transfers.write(call)),
     ...(["PUT", "PATCH", "DELETE", "OPTIONS"] as const).flatMap(method => [
-      route(method, one, undefined, ({ request }) => transfers.refuse(request)),
-      route(method, all, undefined, ({ request }) => transfers.refuse(request, "POST")),
+      route(method, one, undefined, call => transfers.refuse(call)),
+      route(method, all, undefined, call => transfers.refuse(call, "POST")),
     ]),
-    route("GET", all, undefined, ({ request }) => transfers.refuse(request, "POST")),
+    route("GET", all, undefined, call => transfers.refuse(call, "POST")),
   ];
 }

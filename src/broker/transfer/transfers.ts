@@ -1,17 +1,16 @@
 import type { Drain } from "../../lib/drain.ts";
 import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { PeerServer } from "../../modules/route.ts";
-import { reportRefusal } from "../observe/refusals.ts";
+import type { Access, Call, PeerServer } from "../../modules/route.ts";
+import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import { refuseUpload } from "../proxy/refuse.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
 import { EndedIds } from "./ended.ts";
 import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
-import { type Passage, type PassageOptions, requireDone } from "./passage.ts";
+import { failureFor, type Passage, type PassageOptions, requireDone } from "./passage.ts";
 
 export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
 
@@ -88,53 +87,59 @@ export class Transfers {
   }
 
   /** `POST /api/transfer` */
-  open(request: Request, server: PeerServer): Response {
-    const requestId = requestIdOf(request.headers);
+  open({ request, server, access }: Call): Response {
     const { authorize, drain } = this.#options;
     try {
       authorize(request, server);
       drain.enter()();
       const { id, expiresAt } = this.create();
-      const answer = { channel_id: id, expires_at: new Date(expiresAt).toISOString() };
-      return Response.json(answer, { headers: { "x-request-id": requestId } });
+      return Response.json({ channel_id: id, expires_at: new Date(expiresAt).toISOString() });
     } catch (thrown) {
-      return refuseUpload(refusal(this.#report(thrown, requestId), requestId), request, this.#options.clock);
+      return this.#refused(thrown, request, access);
     }
   }
 
   /** `GET /api/transfer/{id}`: the writer's bytes, when there is one. */
-  async read(id: string, request: Request, server: PeerServer): Promise<Response> {
+  async read(call: Call): Promise<Response> {
+    const { request, server, access } = call;
     // Elysia asks here for HEAD, too; to look must not take the only reader's place.
-    if (request.method !== "GET") return this.refuse(request);
-    const requestId = requestIdOf(request.headers);
+    if (request.method !== "GET") return this.refuse(call);
+    access.keep();
     try {
-      const passage = await this.#arrive(id, "reader", request, server);
+      const passage = await this.#arrive(idOf(call), "reader", request, server);
       const response = await passage.response();
-      response.headers.set("x-request-id", requestId);
+      response.headers.set("x-request-id", access.id);
+      access.status = response.status;
+      void passage.ended.then(end => {
+        access.bytesOut = passage.bytes;
+        access.end(failureFor("reader", end));
+      });
       return response;
     } catch (thrown) {
-      return refusal(this.#report(thrown, requestId, id), requestId);
+      return this.#told(thrown, access);
     }
   }
 
   /** `POST /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
-  async write(id: string, request: Request, server: PeerServer): Promise<Response> {
-    const requestId = requestIdOf(request.headers);
+  async write(call: Call): Promise<Response> {
+    const { request, server, access } = call;
     let passage: Passage | undefined;
     try {
-      passage = await this.#arrive(id, "writer", request, server);
-      requireDone(await passage.ended);
-      return Response.json({ status: "ok" }, { headers: { "x-request-id": requestId } });
+      passage = await this.#arrive(idOf(call), "writer", request, server);
+      const end = await passage.ended;
+      access.bytesIn = passage.bytes;
+      if (end === "writer_gone") access.end(failureFor("writer", end));
+      requireDone(end);
+      return Response.json({ status: "ok" });
     } catch (thrown) {
-      const answer = refusal(this.#report(thrown, requestId, id), requestId);
-      return refuseUpload(answer, request, this.#options.clock, passage?.source);
+      return this.#refused(thrown, request, access, passage?.source);
     }
   }
 
   /** Any other method, which touches no channel; `allow` names those there are. */
-  refuse(request: Request, allow = "GET, POST"): Response {
+  refuse({ request, access }: Call, allow = "GET, POST"): Response {
     const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
-    const response = refuseUpload(refusal(error, requestIdOf(request.headers)), request, this.#options.clock);
+    const response = this.#refused(error, request, access);
     response.headers.set("allow", allow);
     return response;
   }
@@ -217,20 +222,24 @@ export class Transfers {
     }
   }
 
-  /** Logs and counts a refused request; what a channel came to is told where it ends. */
-  #report(thrown: unknown, requestId: string, id?: string): NfrxError {
+  /** The answer to a request that is refused, perhaps in the middle of its body. */
+  #refused(thrown: unknown, request: Request, access: Access, source?: Passage["source"]): Response {
+    return refuseUpload(this.#told(thrown, access), request, this.#options.clock, source);
+  }
+
+  /** The answer to a request that is refused, counted and told of; what a channel came to is counted where it ends. */
+  #told(thrown: unknown, access: Access): Response {
     const error = toNfrxError(thrown);
-    const about = { request_id: requestId, ...(id !== undefined && named(id)) };
-    if (error.code === "canceled" || error.code === "transfer_failed")
-      this.#options.log.debug({ ...about, error_code: error.code }, "the end of a transfer is gone");
-    else reportRefusal(this.#options, error, about);
-    return error;
+    if (error.code !== "canceled" && error.code !== "transfer_failed") countRefusal(this.#options.metrics, error);
+    const response = errorResponse(error, "word", access.id);
+    access.answered(response);
+    access.end(error);
+    return response;
   }
 }
 
-/** An error as the transfer API has it. */
-function refusal(error: NfrxError, requestId: string): Response {
-  return errorResponse(error, "word", requestId);
+function idOf({ params }: Call): string {
+  return params["id"] ?? "";
 }
 
 function expired(): NfrxError {

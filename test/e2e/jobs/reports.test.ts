@@ -1,5 +1,6 @@
 // What is said, logged and counted of requests to the jobs API.
 import { expect, test } from "bun:test";
+import { ACCESS_MESSAGE } from "../../../src/broker/observe/access.ts";
 import { Call } from "../../kit/call.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { API_KEY, World } from "../../kit/world.ts";
@@ -22,8 +23,9 @@ test("each answer names its request, and each refusal is logged with that name a
   await events.cancel();
   const refused = await jobs.create({}, named);
   expect([refused.status, refused.headers.get("x-request-id")]).toEqual([400, "mine-1"]);
-  const lines = world.logs.filter(({ message }) => message === "request refused");
-  expect(lines).toMatchObject([{ level: "warn", fields: { request_id: "mine-1", error_code: "missing_type" } }]);
+  const lines = world.logs.filter(({ message }) => message === ACCESS_MESSAGE);
+  const refusals = lines.filter(({ level }) => level === "warn");
+  expect(refusals).toMatchObject([{ fields: { request_id: "mine-1", outcome: "missing_type", status: 400 } }]);
   expect(await metric(world, 'nfrx_refused_total{reason="missing_type"}')).toBe(1);
 });
 
@@ -56,6 +58,6 @@ test("what nobody expected is one word for its caller, and the cause for the log
   const answer = await jobs.send(API_KEY, "GET", "/some-id");
   expect([answer.status, answer.body]).toEqual([500, { error: "internal", message: "internal error" }]);
   const [line] = world.logs.filter(({ level }) => level === "error");
-  expect(line).toMatchObject({ message: "request failed", fields: { cause: expect.stringContaining("malformed") } });
+  expect(line).toMatchObject({ message: ACCESS_MESSAGE, fields: { cause: expect.stringContaining("malformed") } });
   expect(await metric(world, "nfrx_unhandled_errors_total")).toBe(1);
 });

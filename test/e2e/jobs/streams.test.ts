@@ -1,6 +1,8 @@
 // A worker's stream, and what must not happen on it.
+
 import { expect, spyOn, test } from "bun:test";
 import type { Call } from "../../../src/broker/jobs/routes.ts";
+import { access } from "../../kit/access.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { eventually } from "../../kit/until.ts";
@@ -19,7 +21,13 @@ async function open(routes: { stream(call: Call): Promise<Response> }) {
     headers: { authorization: `Bearer ${CLIENT_KEY}` },
     signal: gone.signal,
   });
-  const response = await routes.stream({ request, peer: () => "", patience: () => {}, id: "" });
+  const response = await routes.stream({
+    request,
+    access: access(request),
+    peer: () => "",
+    patience: () => {},
+    id: "",
+  });
   const reader = response.body?.getReader();
   if (reader === undefined) throw new Error("a stream without a body");
   const next = async (): Promise<string> => new TextDecoder().decode((await reader.read()).value);

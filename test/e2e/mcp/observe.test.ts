@@ -151,7 +151,7 @@ test("every line about a call carries its request's id, which also reaches the p
   expect(answer.headers.filter(([name]) => name === "x-request-id")).toEqual([["x-request-id", "mine-1"]]);
   expect(provider.requests[0]?.headers.get("x-request-id")).toBe("mine-1");
   const about = world.logs.filter(({ fields }) => fields["request_id"] === "mine-1").map(({ message }) => message);
-  expect(about).toEqual(["request dispatched", "request completed"]);
+  expect(about).toEqual(["request dispatched", "request ended"]);
   await world.call(rpc(1, "x"), { headers: { "X-Request-Id": "bad id; drop" } });
   expect(provider.requests[1]?.headers.get("x-request-id")).toMatch(/^[\w-]{36}$/);
   // No bodies, at any level.

@@ -3,8 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { AdminDoor, Door } from "../../../../src/broker/auth.ts";
 import { checksOf } from "../../../../src/broker/http/checks.ts";
 import { type App, mount } from "../../../../src/broker/http/mount.ts";
+import { AccessLog } from "../../../../src/broker/observe/access.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
+import { systemClock } from "../../../../src/lib/time.ts";
 import type { Route } from "../../../../src/modules/route.ts";
 
 const none = new TrustedProxies([]);
@@ -31,7 +33,11 @@ function app(routes: readonly Partial<Route>[], keys: { admin?: string } = {}) {
     {
       checks,
       server: () => ({ requestIP: () => ({ address: "203.0.113.1" }), timeout: () => {} }),
-      log: { debug: log, info: log, warn: log, error: log, fatal: log },
+      access: new AccessLog({
+        log: { debug() {}, info() {}, warn() {}, error: log, fatal: log },
+        clock: systemClock,
+        enabled: true,
+      }),
       metrics: { refused: () => {}, unhandled: () => void seen.unhandled++ },
     },
   );

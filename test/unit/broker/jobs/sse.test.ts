@@ -1,13 +1,14 @@
 import { expect, test } from "bun:test";
 import { JOB_UNREAD_BYTES } from "../../../../src/broker/jobs/limits.ts";
 import { EventStream } from "../../../../src/broker/jobs/sse.ts";
+import { access } from "../../../kit/access.ts";
 import { TestClock } from "../../../kit/clock.ts";
 
 const PIECE = 64 * 1024;
 
 test("a client that does not read is cut off, by bytes and not by events", async () => {
   const clock = new TestClock();
-  const stream = new EventStream(clock, new AbortController().signal);
+  const stream = new EventStream(clock, new AbortController().signal, access());
   const text = "x".repeat(PIECE);
   let sent = 0;
   for (; !stream.ended.aborted; sent += PIECE) stream.send(text);
@@ -18,7 +19,7 @@ test("a client that does not read is cut off, by bytes and not by events", async
 });
 
 test("one that reads may have any number of them", async () => {
-  const stream = new EventStream(new TestClock(), new AbortController().signal);
+  const stream = new EventStream(new TestClock(), new AbortController().signal, access());
   const reader = stream.response.body?.getReader();
   const text = "x".repeat(PIECE);
   for (let sent = 0; sent < 4 * JOB_UNREAD_BYTES; sent += PIECE) {

@@ -7,6 +7,7 @@ import {
   StateStream,
 } from "../../../../src/broker/observe/stream.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
+import { access } from "../../../kit/access.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { Events } from "../../../kit/events.ts";
 import { eventually } from "../../../kit/until.ts";
@@ -26,7 +27,7 @@ class Watched {
   );
 
   async listen(): Promise<Events> {
-    return new Events(await this.stream.open(new AbortController().signal));
+    return new Events(await this.stream.open(new AbortController().signal, access()));
   }
 
   /** Lets the interval pass and all that follows from it happen. */
@@ -74,7 +75,7 @@ test("nothing is read while nobody listens", async () => {
 test("a client that left before the state was there is not waited for", async () => {
   const watched = new Watched();
   const leave = new AbortController();
-  const opened = watched.stream.open(leave.signal);
+  const opened = watched.stream.open(leave.signal, access());
   leave.abort();
   expect(await opened.catch((error: unknown) => error)).toMatchObject({ code: "canceled" });
   expect([watched.stream.listeners, watched.clock.armed]).toEqual([0, 0]);

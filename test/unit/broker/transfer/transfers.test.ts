@@ -1,5 +1,6 @@
 // What the makers of channels are told, and when; without a socket.
 import { expect, test } from "bun:test";
+import { AccessLog } from "../../../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
 import type { ChunkReader } from "../../../../src/broker/proxy/body.ts";
 import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
@@ -7,6 +8,7 @@ import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
 import { type ChannelOptions, type End, Transfers } from "../../../../src/broker/transfer/transfers.ts";
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
+import type { Call } from "../../../../src/modules/route.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { LIMITS } from "../../../kit/transfers.ts";
 
@@ -24,6 +26,7 @@ class Place {
     limits: LIMITS,
     authorize: () => undefined,
   });
+  readonly #access = new AccessLog({ log: silentLog, clock: this.clock, enabled: true });
   /** What the maker of the channel was told. */
   readonly told: unknown[] = [];
 
@@ -38,12 +41,17 @@ class Place {
 
   /** A reader; its signal is the test's. */
   read(id: string, signal?: AbortSignal): Promise<Response> {
-    return this.transfers.read(id, new Request("http://broker/", signal ? { signal } : {}), server);
+    return this.transfers.read(this.#call(id, new Request("http://broker/", signal ? { signal } : {})));
   }
 
   write(id: string, body: ReadableStream<Uint8Array> | string, signal?: AbortSignal): Promise<Response> {
     const request = new Request("http://broker/", { method: "POST", body, ...(signal && { signal }) });
-    return this.transfers.write(id, request, server);
+    return this.transfers.write(this.#call(id, request));
+  }
+
+  #call(id: string, request: Request): Call {
+    const access = this.#access.begin(request, "/api/transfer/:id");
+    return { request, params: { id }, server, access };
   }
 }
 

@@ -1,0 +1,191 @@
+// What became of each request: one line in the log and one span, both made at its end from one record.
+import type { NfrxError } from "../../lib/errors.ts";
+import { requestIdOf } from "../../lib/http.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Span, Tracer } from "../../lib/trace.ts";
+import type { Usage } from "../../modules/module.ts";
+import type { Access } from "../../modules/route.ts";
+import { fingerprint } from "../auth.ts";
+
+/** The fields of a line, with their entries in doc/logs-and-traces.md. What does not apply is left out. */
+export const ACCESS_FIELDS = {
+  request_id: "The request's id, which its client got as `X-Request-Id` and its worker, too.",
+  trace_id: "The trace it belongs to, when that is recorded.",
+  caller: "The first four bytes of the SHA-256 of the key it came with, `-` without one.",
+  method: "Its HTTP method.",
+  route: "The route's pattern, never the path itself; `-` when there is no such route.",
+  job_type: "What a worker is asked for, as in the metrics.",
+  model: "The model it names.",
+  relay: "The id of the MCP relay that it is for.",
+  call: "The method of MCP.",
+  worker_id: "The worker that served it last, or all of them when it was split.",
+  queue_ms: "Milliseconds it waited for a worker.",
+  first_byte_ms: "Milliseconds from its arrival to the head of its worker's answer.",
+  duration_ms: "Milliseconds from its arrival to the end of its answer.",
+  bytes_in: "Bytes of its body that were read.",
+  bytes_out: "Bytes of its answer's body.",
+  tokens_in: "Tokens that its backend has counted.",
+  tokens_out: "The same of the answer.",
+  retries: "How often it was sent to another worker.",
+  status: "The status of its answer; 499 when its client went away before there was one.",
+  outcome:
+    "`ok` when the answer was sent whole, be it a backend's own error; `canceled` when the client went away; else the error's code, or `refused` where there is none.",
+  error: "The error in words, where they are the broker's own.",
+  cause: "What is behind the error, for the operator.",
+} as const;
+
+type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined>;
+
+/** Characters of an error's words in the access log. */
+export const ACCESS_TEXT_MAX = 500;
+/** The message of each line. */
+export const ACCESS_MESSAGE = "request ended";
+
+export interface AccessLogOptions {
+  log: Logger;
+  clock: Clock;
+  /** Without it only what is the broker's own fault is logged. */
+  enabled: boolean;
+  tracer?: Tracer | undefined;
+}
+
+/** Where requests are told of. */
+export class AccessLog {
+  constructor(private readonly options: AccessLogOptions) {}
+
+  /** Notes a request that has come in, at the route with this pattern. Who calls this sees to it that its end is told. */
+  begin(request: Request, route: string): AccessRecord {
+    return new AccessRecord(this.options, request, route);
+  }
+}
+
+/** One request, from its arrival to its end. */
+export class AccessRecord implements Access {
+  readonly id: string;
+  readonly arrivedAt: number;
+  readonly span: Span | undefined;
+  status: number | undefined;
+  jobType: string | undefined;
+  model: string | undefined;
+  relay: string | undefined;
+  call: string | undefined;
+  workerId: string | undefined;
+  queueMs: number | undefined;
+  firstByteMs: number | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
+  usage: Usage | undefined;
+  retries: number | undefined;
+  /** The answer is the broker's, and no backend's. */
+  own = false;
+  /** True when whoever answers tells of the end, or has done so. */
+  kept = false;
+  readonly #method: string;
+  readonly #caller: string;
+  #ended = false;
+
+  constructor(
+    private readonly options: AccessLogOptions,
+    { method, headers }: Request,
+    private readonly route: string,
+  ) {
+    const { clock, tracer, enabled } = options;
+    this.id = requestIdOf(headers);
+    this.arrivedAt = clock.now();
+    this.#method = method;
+    // Noted now, for when a request is over its headers may not be read any more.
+    this.#caller = enabled ? fingerprint(headers) : "-";
+    this.span =
+      tracer !== undefined && isTraced(route)
+        ? tracer.serve(`${method} ${route}`, headers.get("traceparent"), headers.get("tracestate"))
+        : undefined;
+  }
+
+  keep(): void {
+    this.kept = true;
+  }
+
+  answered(response: Response): void {
+    this.status = response.status;
+    this.bytesOut = Number(response.headers.get("content-length") ?? 0);
+  }
+
+  end(error?: NfrxError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.kept = true;
+    const status = this.status ?? error?.status ?? 200;
+    if (this.span?.recorded) this.#endSpan(this.span, status, error);
+    const { log, enabled } = this.options;
+    if (error?.code === "internal") log.error(this.#line(status, error), ACCESS_MESSAGE);
+    else if (!enabled) return;
+    else if (error === undefined ? status < 400 : error.code === "canceled")
+      log.info(this.#line(status, error), ACCESS_MESSAGE);
+    else log.warn(this.#line(status, error), ACCESS_MESSAGE);
+  }
+
+  #line(status: number, error: NfrxError | undefined): AccessLine {
+    const { usage, span, options } = this;
+    const cause = error?.detail.cause;
+    return {
+      request_id: this.id,
+      trace_id: span?.recorded ? span.context.traceId : undefined,
+      caller: this.#caller,
+      method: this.#method,
+      route: this.route,
+      job_type: this.jobType,
+      model: this.model,
+      relay: this.relay,
+      call: this.call,
+      worker_id: this.workerId,
+      queue_ms: rounded(this.queueMs),
+      first_byte_ms: rounded(this.firstByteMs),
+      duration_ms: rounded(options.clock.now() - this.arrivedAt),
+      bytes_in: this.bytesIn,
+      bytes_out: this.bytesOut,
+      tokens_in: usage?.in,
+      tokens_out: usage?.out,
+      retries: this.retries,
+      status,
+      outcome: this.#outcome(status, error),
+      error: error?.detail.foreign ? undefined : error?.message.slice(0, ACCESS_TEXT_MAX),
+      cause: cause === undefined ? undefined : String(cause).slice(0, ACCESS_TEXT_MAX),
+    };
+  }
+
+  #outcome(status: number, error: NfrxError | undefined): string {
+    return error?.code ?? (this.own && status >= 400 ? "refused" : "ok");
+  }
+
+  #endSpan(span: Span, status: number, error: NfrxError | undefined): void {
+    const { usage } = this;
+    span.set({
+      "http.request.method": this.#method,
+      "http.route": this.route,
+      "http.response.status_code": status,
+      "gen_ai.request.model": this.model,
+      "gen_ai.usage.input_tokens": usage?.in,
+      "gen_ai.usage.output_tokens": usage?.out,
+      "mcp.method.name": this.call,
+      "nfrx.request.id": this.id,
+      "nfrx.relay": this.relay,
+      "nfrx.worker.id": this.workerId,
+      "nfrx.outcome": this.#outcome(status, error),
+      "nfrx.retries": this.retries || undefined,
+      "error.type": error?.code,
+    });
+    // By OpenTelemetry's rule what a caller did wrong is no error of the server.
+    span.end(status >= 500 || (error?.status ?? 0) >= 500 ? (error?.code ?? String(status)) : undefined);
+  }
+}
+
+/** Milliseconds to a hundredth. */
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 100) / 100;
+}
+
+/** What looks at the broker from time to time, or for hours, is nothing that anybody traces. */
+function isTraced(route: string): boolean {
+  return route.startsWith("/api/") && !route.startsWith("/api/state") && !route.startsWith("/api/client");
+}

@@ -1,0 +1,28 @@
+// What EXPOSE_ROUTING tells a client: who served it, and where its time went.
+import type { HeaderPairs } from "../../lib/http.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** What is known now: the worker, the wait for it, and the time until its first byte, both in milliseconds. */
+export function routingHeaders(exchange: Exchange): HeaderPairs {
+  const { queueMs, firstByteMs, arrivedAt } = exchange.request.access;
+  const { worker, seatedAt } = exchange;
+  const timing: string[] = [];
+  if (worker !== undefined || queueMs !== undefined) timing.push(`queue;dur=${(queueMs ?? 0).toFixed(1)}`);
+  if (worker !== undefined && firstByteMs !== undefined)
+    timing.push(`worker;dur=${(firstByteMs - (seatedAt - arrivedAt)).toFixed(1)}`);
+  const headers: HeaderPairs = [];
+  if (timing.length > 0) headers.push(["server-timing", timing.join(", ")]);
+  if (worker !== undefined) headers.push(["x-nfrx-worker", headerWord(worker.name)]);
+  return headers;
+}
+
+/** The same as a comment, for an event stream whose headers had to leave before it was known. */
+export function routingComment(exchange: Exchange): Uint8Array {
+  const lines = routingHeaders(exchange).map(([name, value]) => `: ${name} ${value}\n`);
+  return Buffer.from(`${lines.join("")}\n`);
+}
+
+/** A worker's name in a header, where it may hold anything: as in a URL. */
+function headerWord(name: string): string {
+  return encodeURIComponent(name.toWellFormed());
+}

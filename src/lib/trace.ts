@@ -1,0 +1,213 @@
+// Traces over several processes, as the broker and the agents know them: W3C trace context in and out, and spans. What is
+// sent to a collector, and how, is in otlp.ts. Without traces there is no Tracer, and whoever would use one has undefined.
+import { toNfrxError } from "./errors.ts";
+import type { HeaderPairs } from "./http.ts";
+import type { Clock } from "./time.ts";
+
+/** Characters of one text of a span; what a caller names is no longer than that in a trace. */
+export const TRACE_TEXT_MAX = 256;
+/** Characters of a `tracestate` that is passed on; the standard lets a longer one be left out. */
+export const TRACE_STATE_MAX = 512;
+
+export type SpanKind = "internal" | "server" | "client";
+
+export type Attributes = Record<string, string | number | boolean | undefined>;
+
+/** Attributes that many spans have: whoever writes spans need look at them once. They must not change. */
+export class Facts {
+  constructor(readonly attributes: Attributes) {
+    clip(attributes);
+  }
+}
+
+/** A place in a trace. */
+export interface SpanContext {
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** 16 hexadecimal digits. */
+  readonly spanId: string;
+  /** W3C's flags; bit 0 says that the trace is recorded. */
+  readonly flags: number;
+  /** W3C's `tracestate`, which belongs to others. */
+  readonly state: string | undefined;
+}
+
+/** Takes the spans that have ended. */
+export type SpanSink = (span: Span) => void;
+
+export interface TracerOptions {
+  clock: Clock;
+  /** Share of the traces begun here that are recorded, from 0 to 1. */
+  ratio: number;
+  sink: SpanSink;
+  random?: () => number;
+}
+
+/** Begins the spans of one process. */
+export class Tracer {
+  readonly ids = new Ids();
+  readonly sink: SpanSink;
+  readonly #clock: Clock;
+  readonly #ratio: number;
+  readonly #random: () => number;
+  /** Milliseconds between the monotonic clock and 1970. */
+  #offset = Number.NEGATIVE_INFINITY;
+
+  constructor({ clock, ratio, sink, random = Math.random }: TracerOptions) {
+    this.#clock = clock;
+    this.#ratio = ratio;
+    this.sink = sink;
+    this.#random = random;
+  }
+
+  /**
+   * The span of a request that has come in. It goes on with the trace that the request's `traceparent` names, recorded or
+   * not as that says; without a sound one it begins a trace.
+   */
+  serve(name: string, traceparent: string | null | undefined, tracestate: string | null | undefined): Span {
+    this.#setClock();
+    const parent = traceparent ? parseTraceparent(traceparent, tracestate) : undefined;
+    if (parent !== undefined) return new Span(this, name, "server", parent, true, isSampled(parent));
+    return new Span(this, name, "server", undefined, false, this.#ratio >= 1 || this.#random() < this.#ratio);
+  }
+
+  /** Milliseconds since 1970, with parts of one. */
+  now(): number {
+    return this.#clock.now() + this.#offset;
+  }
+
+  /**
+   * The wall clock shows whole milliseconds, so that the largest difference seen is the truest, until it is set back: the
+   * spans of two processes then stand as they were to each other, and those of one keep their order.
+   */
+  #setClock(): void {
+    const offset = this.#clock.wall() - this.#clock.now();
+    if (offset > this.#offset || this.#offset - offset > STEP_MS) this.#offset = offset;
+  }
+}
+
+const STEP_MS = 2;
+
+/** One piece of work in a trace. One that is not recorded costs nothing further and only passes its trace on. */
+export class Span {
+  readonly context: SpanContext;
+  readonly startedAt: number;
+  endedAt = 0;
+  /** What is known of it, in the order in which it was said. */
+  readonly parts: (Attributes | Facts)[] = [];
+  /** Why it failed, in one word. */
+  failure: string | undefined;
+
+  constructor(
+    private readonly tracer: Tracer,
+    readonly name: string,
+    readonly kind: SpanKind,
+    readonly parent: SpanContext | undefined,
+    /** The parent is in another process. */
+    readonly remote: boolean,
+    readonly recorded: boolean,
+  ) {
+    // What is not recorded is not there for those behind it: they stand below its parent.
+    this.context = !recorded && parent !== undefined ? parent : contextBelow(parent, tracer.ids, recorded);
+    this.startedAt = recorded ? tracer.now() : 0;
+  }
+
+  /** A span below this one. */
+  child(name: string, kind: SpanKind): Span {
+    return this.recorded ? new Span(this.tracer, name, kind, this.context, false, true) : this;
+  }
+
+  /** Says more of it, each attribute once; those without a value are left out. */
+  set(more: Attributes | Facts): void {
+    if (!this.recorded) return;
+    if (!(more instanceof Facts)) clip(more);
+    this.parts.push(more);
+  }
+
+  /** Ends it, once; `failure` is the word for what went wrong. */
+  end(failure?: string): void {
+    if (!this.recorded || this.endedAt !== 0) return;
+    this.failure = failure;
+    this.endedAt = this.tracer.now();
+    this.tracer.sink(this);
+  }
+
+  /** The headers of a request that this span sends on, with its own place in the trace instead of the caller's. */
+  carry(headers: HeaderPairs): HeaderPairs {
+    const { state } = this.context;
+    const carried: HeaderPairs = [];
+    for (const pair of headers) if (!isTraceHeader(pair[0])) carried.push(pair);
+    carried.push(["traceparent", traceparentOf(this.context)]);
+    if (state !== undefined) carried.push(["tracestate", state]);
+    return carried;
+  }
+}
+
+/** Cuts texts that are too long. */
+function clip(attributes: Attributes): void {
+  for (const name in attributes) {
+    const value = attributes[name];
+    if (typeof value === "string" && value.length > TRACE_TEXT_MAX) attributes[name] = value.slice(0, TRACE_TEXT_MAX);
+  }
+}
+
+/** The word for a failure, as `end` takes it: its code, unless nobody failed but somebody went away. */
+export function failureOf(thrown: unknown): string | undefined {
+  if (thrown === undefined) return undefined;
+  const { code } = toNfrxError(thrown);
+  return code === "canceled" ? undefined : code;
+}
+
+function isTraceHeader(name: string): boolean {
+  return (name.length === 11 || name.length === 10) && /^trace(?:parent|state)$/i.test(name);
+}
+
+function contextBelow(parent: SpanContext | undefined, ids: Ids, recorded: boolean): SpanContext {
+  const spanId = ids.take(8);
+  if (parent === undefined) return { traceId: ids.take(16), spanId, flags: Number(recorded), state: undefined };
+  return { traceId: parent.traceId, spanId, flags: parent.flags, state: parent.state };
+}
+
+function isSampled({ flags }: SpanContext): boolean {
+  return (flags & SAMPLED) !== 0;
+}
+
+const SAMPLED = 1;
+/** Sampled, and W3C's word that a trace's id is random; what other flags mean nobody knows yet. */
+const KNOWN_FLAGS = 3;
+
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+
+/** A `traceparent` with its `tracestate`, by W3C's rules; undefined when it is malformed. */
+export function parseTraceparent(text: string, state: string | null | undefined): SpanContext | undefined {
+  const [, version, traceId, spanId, flags, more] = TRACEPARENT.exec(text.trim()) ?? [];
+  if (version === undefined || traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  // Version 0 ends there; a later one may say more, and ff is none.
+  if (version === "ff" || (version === "00" && more !== undefined)) return undefined;
+  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
+  const kept = state && state.length <= TRACE_STATE_MAX ? state : undefined;
+  return { traceId, spanId, flags: Number.parseInt(flags, 16) & KNOWN_FLAGS, state: kept };
+}
+
+/** The `traceparent` of a place in a trace. */
+export function traceparentOf({ traceId, spanId, flags }: SpanContext): string {
+  return `00-${traceId}-${spanId}-0${flags}`;
+}
+
+// Random is taken from the system many bytes at once: a question for each id would cost more than all else about it.
+const POOL_BYTES = 4096;
+
+/** Random ids in hexadecimal. */
+class Ids {
+  readonly #pool = Buffer.alloc(POOL_BYTES);
+  #at = POOL_BYTES;
+
+  take(bytes: number): string {
+    if (this.#at + bytes > POOL_BYTES) {
+      crypto.getRandomValues(this.#pool);
+      this.#at = 0;
+    }
+    this.#at += bytes;
+    return this.#pool.toString("hex", this.#at - bytes, this.#at);
+  }
+}

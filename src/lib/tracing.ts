@@ -1,0 +1,71 @@
+// Traces as a program has them: from its options to a tracer, and to the end of the process.
+import type { Logger } from "./log.ts";
+import type { SpanCounts } from "./span-counts.ts";
+import { type Clock, systemClock } from "./time.ts";
+import { Tracer } from "./trace.ts";
+import { VERSION } from "./version.ts";
+
+/** The options of traces. */
+export interface TraceSettings {
+  endpoint: string | undefined;
+  headers: Readonly<Record<string, string>>;
+  serviceName: string;
+  resource: Readonly<Record<string, string>>;
+  ratio: number;
+}
+
+/** What a program that makes traces holds. */
+export interface Tracing {
+  readonly tracer: Tracer;
+  /** Shows in the metrics what became of the spans. */
+  count(counts: SpanCounts): void;
+  /** Sends what waits; resolves when the collector has answered. */
+  flush(): Promise<void>;
+  /** The same for at most TRACE_FLUSH_MS, at the end of the process. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** Opens what the options ask for; undefined when they ask for no traces. The library is loaded only then. */
+export async function openTracing(
+  settings: TraceSettings,
+  log: Logger,
+  clock: Clock = systemClock,
+): Promise<Tracing | undefined> {
+  const { endpoint, headers, serviceName, resource, ratio } = settings;
+  if (endpoint === undefined) return undefined;
+  const { OtlpExport } = await import("./otlp.ts");
+  const exporting = new OtlpExport({
+    url: `${endpoint.replace(/\/+$/, "")}/v1/traces`,
+    headers: decoded(headers),
+    resource: {
+      "service.instance.id": crypto.randomUUID(),
+      ...decoded(resource),
+      "service.name": serviceName,
+      "service.version": VERSION,
+    },
+    clock,
+    log,
+  });
+  const tracer = new Tracer({ clock, ratio, sink: span => exporting.take(span) });
+  return {
+    tracer,
+    count(counts) {
+      exporting.counts = counts;
+    },
+    flush: () => exporting.flush(),
+    close: () => exporting.close(),
+  };
+}
+
+/** OpenTelemetry writes values in these variables as in a URL; what is none is taken as it stands. */
+function decoded(pairs: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(pairs).map(([name, value]) => {
+      try {
+        return [name, decodeURIComponent(value)];
+      } catch {
+        return [name, value];
+      }
+    }),
+  );
+}
