@@ -192,7 +192,7 @@ test("a taken port ends a broker with a word about it", async () => {
     expect(code).toBe(1);
     const said = [...second.strays, ...second.lines.map(line => JSON.stringify(line))].join("\n");
     expect(said).toContain(String(broker.port));
-    expect(said).toMatch(/in use/);
+    expect(said).toMatch(/PORT: cannot listen on .*: another program listens there/);
     expect(second.strays).toHaveLength(1);
   }
   expect((await fetch(`${broker.origin}/healthz`)).status).toBe(200);
