@@ -30,6 +30,7 @@ interface File {
   path: string;
   /** What it is, in a few words. */
   summary: string;
+  description?: string;
   type: string;
   body: string;
 }
@@ -39,6 +40,7 @@ export const DASHBOARD_FILES: readonly File[] = [
   {
     path: "/state",
     summary: "See the state in a browser",
+    description: "The page asks for the key of the API where one is needed.",
     type: "text/html; charset=utf-8",
     // Bun's types know .html only as a bundle; imported as text it is a string.
     body: String(page),

@@ -4,7 +4,7 @@ import type { Route } from "../../../modules/route.ts";
 import { DASHBOARD_FILES, dashboardFile } from "./assets.ts";
 
 export function dashboardRoutes(): Route[] {
-  return DASHBOARD_FILES.map(({ path, summary, type }) => ({
+  return DASHBOARD_FILES.map(({ path, summary, description, type }) => ({
     method: "GET",
     path,
     tag: "state",
@@ -12,6 +12,7 @@ export function dashboardRoutes(): Route[] {
     errors: "openai",
     operation: {
       summary,
+      ...(description !== undefined && { description }),
       responses: {
         200: { description: "The file.", content: [{ type: type.split(";", 1)[0] ?? type, schema: z.string() }] },
         304: { description: "The browser has it already." },
