@@ -6,7 +6,7 @@ import { Glob } from "bun";
 import { parse } from "yaml";
 import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
-import { configurationPage, fillOptionTables, limitsPage } from "../src/config/render.ts";
+import { configurationPage, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
 import { wholeBroker } from "../test/kit/whole.ts";
 import { alertTable } from "./alerts.ts";
@@ -49,8 +49,6 @@ export async function pages(): Promise<Map<string, string>> {
   if (mcp !== undefined) found.set("doc/mcp.md", between(mcp, "differences", differencesTable()));
   const monitoring = read("doc/monitoring.md");
   if (monitoring !== undefined) found.set("doc/monitoring.md", monitoringPage(monitoring));
-  const readme = read("README.md");
-  if (readme !== undefined) found.set("README.md", fillOptionTables(readme, programs));
   await broker.stop();
   return found;
 }

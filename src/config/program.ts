@@ -41,7 +41,12 @@ export interface Catalog {
   readonly flags: ReadonlyMap<string, Option<unknown>>;
   readonly shorts: ReadonlyMap<string, Option<unknown>>;
   readonly keys: ReadonlyMap<string, Option<unknown>>;
+  /** The same by `bareKey`. */
+  readonly bareKeys: ReadonlyMap<string, Option<unknown>>;
 }
+
+/** A YAML key without case and underscores: the 0.9 series reads `clientkey` and not `client_key`. */
+export const bareKey = (key: string): string => key.toLowerCase().replaceAll("_", "");
 
 /** Declares a program. Throws when two of its options share a name, which is a mistake in the source. */
 export function program<const G extends Groups, const C extends string = never>(spec: Program<G, C>): Program<G, C> {
@@ -68,5 +73,6 @@ export function catalogOf({ name, groups }: Pick<Program, "name" | "groups">): C
     flags: index("flag", option => [option.flag]),
     shorts: index("short flag", option => (option.short === undefined ? [] : [option.short])),
     keys: index("YAML key", option => option.yaml),
+    bareKeys: index("YAML key", option => [...new Set(option.yaml.map(bareKey))]),
   };
 }

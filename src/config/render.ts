@@ -18,7 +18,7 @@ function defaultCell(option: Option<unknown>): string {
 }
 
 /** The options of one program as a table. */
-export function optionTable(program: Program): string {
+function optionTable(program: Program): string {
   const rows = catalogOf(program).options.map(option => [
     [option.env, ...option.aliases].map(code).join(" or "),
     option.yaml.map(code).join(" or "),
@@ -50,17 +50,6 @@ names every mistake and where it is.
 - Durations: \`5m\`, \`1m30s\`, \`250ms\`, \`0\`, and \`-1\` for ever where that is allowed; options in seconds also take plain numbers.
 - Sizes: \`1048576\`, \`1MiB\`, \`1MB\`. Lists: a YAML list, or one text with commas.
 - \`--help\` lists the options, \`--version\` says the build.`;
-
-/** Replaces the text between \`<!-- options:<program> -->\` and \`<!-- /options -->\` by the program's table. */
-export function fillOptionTables(page: string, programs: readonly Program[]): string {
-  return programs.reduce((text, program) => {
-    const start = `<!-- options:${program.name} -->`;
-    const from = text.indexOf(start);
-    const to = from < 0 ? -1 : text.indexOf("<!-- /options -->", from);
-    if (to < 0) return text;
-    return `${text.slice(0, from + start.length)}\n${optionTable(program)}\n${text.slice(to)}`;
-  }, page);
-}
 
 /**
  * doc/limits.md: the constants that carry a doc comment in the source text of src/protocol/limits.ts and in that of the

@@ -61,10 +61,11 @@ export const bytes = (range: Range): z.ZodType<number> =>
     return within(Math.round(Number(amount) * base ** BYTE_UNITS.indexOf(unit.toLowerCase())), range);
   });
 
-/** A duration in milliseconds. `-1` means for ever and yields Infinity, where that is allowed. */
+/** A duration in milliseconds. `-1` and durations below 0, such as `-1s`, mean for ever and yield Infinity, where that is allowed. */
 export const duration = (range: Range, allow: { forever: boolean; plainSeconds: boolean }): z.ZodType<number> =>
   reading(written => {
-    if (written === "-1") return allow.forever ? Number.POSITIVE_INFINITY : undefined;
+    if (written === "-1" || (written.startsWith("-") && parseDuration(written.slice(1)) !== undefined))
+      return allow.forever ? Number.POSITIVE_INFINITY : undefined;
     if (allow.plainSeconds && /^\d+(?:\.\d+)?$/.test(written)) {
       return within(Math.ceil(Number(written) * 1000), range);
     }

@@ -2,7 +2,7 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocum
 import { describeSource, type Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
-import type { Catalog } from "./program.ts";
+import { bareKey, type Catalog } from "./program.ts";
 import type { Setting, Told } from "./setting.ts";
 
 // In our own words, because the parser's messages may quote the line, and the line may hold a key.
@@ -71,7 +71,7 @@ class Reader {
       const name = isScalar(key) && typeof key.value === "string" ? key.value : "";
       const path = prefix + name;
       const line = this.#lineOf(key);
-      const option = this.catalog.keys.get(path);
+      const option = this.catalog.bareKeys.get(bareKey(path));
       if (option !== undefined) this.#readOption(option, path, line, value);
       else if (this.#isSection(path)) this.#readSection(path, line, value);
       else this.#note(`line ${line}: unknown key ${JSON.stringify(path)}${this.#meant(path)}`);
@@ -136,7 +136,9 @@ class Reader {
   /** Also knows the key that the environment variable would suggest. */
   #meant(path: string): string {
     const names = new Map(this.catalog.options.map(option => [option.env.toLowerCase(), option.yaml[0] ?? ""]));
-    const exact = names.get(path);
+    // A key of a module that stands at the top, too.
+    const below = [...this.catalog.keys.keys()].filter(known => known.endsWith(`.${path}`));
+    const exact = names.get(path) ?? (below.length === 1 ? below[0] : undefined);
     return exact === undefined ? suggestion(path, this.catalog.keys.keys()) : `; did you mean ${exact}?`;
   }
 }

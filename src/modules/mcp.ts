@@ -199,13 +199,13 @@ const stdio = {
   stdioWorkdir: option.text({
     env: "MCP_STDIO_WORKDIR",
     path: "folder",
-    yaml: ["stdio.workdir", "stdio.workDir"],
+    yaml: "stdio.workDir",
     default: undefined,
     help: "Its working directory.",
   }),
   stdioAllowRelative: option.bool({
     env: "MCP_STDIO_ALLOW_RELATIVE",
-    yaml: ["stdio.allowRelative", "stdio.allow_relative"],
+    yaml: "stdio.allowRelative",
     default: false,
     help: "Allows a command that is looked up in PATH.",
   }),
@@ -229,13 +229,13 @@ const http = {
   }),
   httpEnablePush: option.bool({
     env: "MCP_HTTP_ENABLE_PUSH",
-    yaml: ["http.enablePush", "http.enable_push"],
+    yaml: "http.enablePush",
     default: false,
     help: "Kept for settings of the 0.9 series: a client that listens is always let through to the provider.",
   }),
   httpInsecureSkipVerify: option.bool({
     env: "MCP_HTTP_INSECURE_SKIP_VERIFY",
-    yaml: ["http.insecureSkipVerify", "http.insecure_skip_verify"],
+    yaml: "http.insecureSkipVerify",
     default: false,
     help: "Does not check the provider's certificate.",
   }),
@@ -250,19 +250,19 @@ const oauth = {
   }),
   oauthTokenUrl: option.url({
     env: "MCP_OAUTH_TOKEN_URL",
-    yaml: ["oauth.tokenUrl", "oauth.tokenURL", "oauth.token_url"],
+    yaml: "oauth.tokenUrl",
     default: undefined,
     help: "Where tokens are given out; http:// is taken for this machine only.",
   }),
   oauthClientId: option.text({
     env: "MCP_OAUTH_CLIENT_ID",
-    yaml: ["oauth.clientId", "oauth.clientID", "oauth.client_id"],
+    yaml: "oauth.clientId",
     default: undefined,
     help: "Client id.",
   }),
   oauthClientSecret: option.secret({
     env: "MCP_OAUTH_CLIENT_SECRET",
-    yaml: ["oauth.clientSecret", "oauth.client_secret"],
+    yaml: "oauth.clientSecret",
     default: undefined,
     help: "Client secret.",
   }),
@@ -276,7 +276,7 @@ const oauth = {
   oauthTokenFile: option.text({
     env: "MCP_OAUTH_TOKEN_FILE",
     path: "file",
-    yaml: ["oauth.tokenFile", "oauth.token_file"],
+    yaml: "oauth.tokenFile",
     default: undefined,
     help: "File that keeps the token between runs, readable by its owner only.",
   }),

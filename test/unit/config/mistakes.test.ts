@@ -64,6 +64,8 @@ test("an unknown key is named with its path and its line", () => {
   ]);
   expect(mistakesOf(nfrx, { file: "llm_queue_size: 3" })[0]).toEndWith("did you mean plugin_options.llm.queue_size?");
   expect(mistakesOf(nfrx, { file: "metrics_port: 3" })[0]).toEndWith("did you mean metrics_addr?");
+  expect(mistakesOf(nfrx, { file: "require_api_key: yes" })[0]).toEndWith("mean plugin_options.mcp.require_api_key?");
+  expect(mistakesOf(nfrx, { file: "worker_grace: 3s" })[0]).toEndWith('unknown key "worker_grace"');
 });
 
 test("a key that is there twice is a mistake, also in two spellings", () => {

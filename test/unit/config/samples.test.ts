@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { programs } from "../../../cmd/programs.ts";
-import { fillOptionTables, limitsPage } from "../../../src/config/render.ts";
+import { limitsPage } from "../../../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../../../src/config/samples.ts";
 import { valuesOf } from "./host.ts";
 
@@ -19,16 +19,6 @@ test("so does a sample environment", () => {
     expect(pairs.length).toBeGreaterThan(10);
     expect(valuesOf(program, { env: Object.fromEntries(pairs) })).toEqual(valuesOf(program, {}));
   }
-});
-
-test("a table is put between its markers and nowhere else", () => {
-  const page = "a\n<!-- options:nfrx -->\nstale row\n<!-- /options -->\nb\n";
-  const filled = fillOptionTables(page, programs);
-  expect(filled).toStartWith("a\n<!-- options:nfrx -->\n| Variable |");
-  expect(filled).toEndWith("|\n<!-- /options -->\nb\n");
-  expect(filled).not.toContain("stale row");
-  expect(fillOptionTables(filled, programs)).toBe(filled);
-  expect(fillOptionTables("nothing", programs)).toBe("nothing");
 });
 
 test("limits are read from the source of the protocol", () => {

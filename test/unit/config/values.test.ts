@@ -25,6 +25,8 @@ test("options in seconds take plain numbers and durations", () => {
 test("-1 is for ever where that is allowed, on the command line too", () => {
   expect(valuesOf(nfrx, { argv: ["--drain-timeout", "-1"] }).broker.drainTimeoutMs).toBe(Number.POSITIVE_INFINITY);
   expect(valuesOf(nfrx, { file: "drain_timeout: -1" }).broker.drainTimeoutMs).toBe(Number.POSITIVE_INFINITY);
+  // The 0.9 series wants a unit.
+  expect(valuesOf(nfrx, { env: { DRAIN_TIMEOUT: "-1s" } }).broker.drainTimeoutMs).toBe(Number.POSITIVE_INFINITY);
   expect(valuesOf(nfrx, { env: { DRAIN_TIMEOUT: "0" } }).broker.drainTimeoutMs).toBe(0);
   expect(mistakesOf(nfrx, { env: { JOBS_CLIENT_TTL: "-1", DRAIN_TIMEOUT: "-2" } })).toHaveLength(2);
 });

@@ -20,6 +20,20 @@ test("a relay knows the keys of its transports", () => {
   });
 });
 
+test("case and underscores of a key do not count, as the 0.9 series writes clientkey and inittimeout", () => {
+  const { broker } = valuesOf(nfrx, { file: "apikey: a\nClientKey: b\nrequesttimeout: 7s\njobsclientttl: 9s" });
+  expect(broker).toMatchObject({ apiKey: "a", clientKey: "b", requestTimeoutMs: 7_000, jobsClientTtlMs: 9_000 });
+  const file =
+    "inittimeout: 2s\nmaxinflight: 3\noauth: {tokenurl: 'https://t/', clientid: i}\nhttp: {enablepush: true}";
+  expect(valuesOf(nfrxMcp, { file }).provider).toMatchObject({
+    initTimeoutMs: 2_000,
+    maxInflight: 3,
+    oauthTokenUrl: "https://t/",
+    oauthClientId: "i",
+    httpEnablePush: true,
+  });
+});
+
 test("a key without a value is unset", () => {
   const file = "api_key:\nclient_key: ''\nadmin_key: ~\nport: null\nplugin_options:\n  llm:\nplugins:";
   const { broker } = valuesOf(nfrx, { file });
