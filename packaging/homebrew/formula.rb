@@ -7,22 +7,22 @@ class FormulaName < Formula
 
   on_macos do
     on_arm do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_darwin_arm64_v@VERSION@.tar.gz"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_darwin_arm64_v@VERSION@.tar.xz"
       sha256 "@SHA256_darwin_arm64@"
     end
     on_intel do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_darwin_x64_v@VERSION@.tar.gz"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_darwin_x64_v@VERSION@.tar.xz"
       sha256 "@SHA256_darwin_x64@"
     end
   end
 
   on_linux do
     on_arm do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_linux_arm64_v@VERSION@.tar.gz"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_linux_arm64_v@VERSION@.tar.xz"
       sha256 "@SHA256_linux_arm64@"
     end
     on_intel do
-      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_linux_x64_v@VERSION@.tar.gz"
+      url "https://github.com/@REPOSITORY@/releases/download/v@VERSION@/nfrx_linux_x64_v@VERSION@.tar.xz"
       sha256 "@SHA256_linux_x64@"
     end
   end

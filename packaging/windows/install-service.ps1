@@ -35,7 +35,8 @@ New-Item -ItemType Directory -Force -Path $Folder, $data, (Join-Path $data 'Logs
 # Keys are in the configuration: administrators, the system and the service may read it, others may not.
 icacls $data /inheritance:r /grant '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-18:(OI)(CI)F' '*S-1-5-19:(OI)(CI)M' | Out-Null
 
-Copy-Item -Force (Join-Path $PSScriptRoot "$Name.exe") (Join-Path $Folder "$Name.exe")
+# One executable is all five programs: it acts by its name.
+Copy-Item -Force (Join-Path $PSScriptRoot 'nfrx.exe') (Join-Path $Folder "$Name.exe")
 Copy-Item -Force $WinSW $wrapper
 $description = & (Join-Path $Folder "$Name.exe") --help | Select-Object -Skip 1 -First 1
 (Get-Content (Join-Path $PSScriptRoot 'service.xml') -Raw).

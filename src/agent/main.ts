@@ -15,7 +15,7 @@ export interface AgentProcess {
   agent: Agent;
   metricsAddress: Values<ReturnType<typeof agentOptions>>["metricsAddress"];
   drainTimeoutMs: number;
-  /** The local door, where there is one: its address, and the file beside which its token lies as `<name>.token`. */
+  /** The local door, where there is one: its address, and the file beside which its token lies as `<name>.token` unless systemd gives a folder. */
   status?: { address: Values<typeof workerOptions>["statusAddress"]; configFile: string; name: string };
   /** Closed at the end, when there are traces. */
   tracing?: Tracing | undefined;
@@ -51,7 +51,8 @@ export async function runAgent(options: AgentProcess): Promise<number> {
   };
   const servers: Bun.Server<undefined>[] = [];
   if (status?.address !== undefined) {
-    const token = controlToken(dirname(status.configFile), status.name, log);
+    const [state] = (process.env["STATE_DIRECTORY"] ?? "").split(":");
+    const token = controlToken(state || dirname(status.configFile), status.name, log);
     servers.push(serveStatus({ agent, address: status.address, token, onShutdown: shutdown }));
   }
   if (options.metricsAddress !== undefined) {

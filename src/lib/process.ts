@@ -8,16 +8,19 @@ const MANY_FETCHES = "65535";
 /** Hosts that are never asked through a proxy: fetch would obey the proxy variables even for these. */
 const LOCAL_HOSTS = "localhost,127.0.0.1,::1";
 
-/** Starts this program over, in the same process, with what an agent needs in its environment. Returns where that is so already, or cannot be done. */
-export function raiseFetchLimit(): void {
+/**
+ * Starts this program over, in the same process, with what an agent needs in its environment. Returns where that is so
+ * already, or cannot be done. The built programs tell by the name they are called by what they are, so it goes along.
+ */
+export function raiseFetchLimit(name = process.argv0, args: readonly string[] = process.argv.slice(2)): void {
   if (process.env[FETCH_LIMIT] !== undefined || process.platform === "win32" || process.execve === undefined) return;
   const noProxy = [process.env["NO_PROXY"] ?? process.env["no_proxy"], LOCAL_HOSTS].filter(Boolean).join(",");
   const env = { ...process.env, [FETCH_LIMIT]: MANY_FETCHES, NO_PROXY: noProxy, no_proxy: noProxy };
   // A compiled program gets its own name as its first argument; `bun file.ts` needs the file there.
   const compiled = process.argv[1]?.startsWith("/$bunfs/") ?? false;
   // The built programs have --smol inside (scripts/build.ts).
-  const args = compiled ? process.argv.slice(2) : ["--smol", ...process.argv.slice(1)];
-  process.execve(process.execPath, [process.execPath, ...args], env);
+  const again = compiled ? args : ["--smol", ...process.argv.slice(1)];
+  process.execve(process.execPath, [name, ...again], env);
 }
 
 /** Calls `first` on the first SIGTERM or SIGINT; the second ends the process at once. */

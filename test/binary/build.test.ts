@@ -1,5 +1,7 @@
 // The built programs in NFRX_DIST (default dist, see `npm run build`): each is the one it says it is and stands alone.
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const root = join(import.meta.dir, "..", "..");
@@ -16,7 +18,11 @@ const fileOf = (name: string) => join(dist, process.platform === "win32" ? `${na
 
 /** Runs a program outside the repository and without our environment, as on a user's machine. */
 function run(name: string, ...args: string[]) {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([fileOf(name), ...args], {
+  return runFile(fileOf(name), ...args);
+}
+
+function runFile(file: string, ...args: string[]) {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([file, ...args], {
     cwd: resolve("/"),
     env: { PATH: process.env["PATH"] ?? "" },
     timeout: 10_000,
@@ -56,5 +62,39 @@ describe.each(programs)("$name", ({ name, option }) => {
       .map(folder => join(root, folder))
       .filter(path => bytes.includes(path) || bytes.includes(Buffer.from(path, "utf16le")));
     expect(found).toEqual([]);
+  });
+});
+
+describe("one executable", () => {
+  test("is all five programs", () => {
+    expect(new Set(programs.map(({ name }) => statSync(fileOf(name)).ino)).size).toBe(1);
+  });
+
+  test("is the program that its first argument names, as where it cannot be linked", () => {
+    const { stdout, exitCode } = run("nfrx", "nfrx-llm", "--help");
+    expect(stdout).toContain("--completion-base-url");
+    expect(exitCode).toBe(0);
+    expect(run("nfrx", "nfrx-llm", "--no-such-flag").stderr).toStartWith("nfrx-llm: ");
+  });
+
+  // An agent starts itself over, to be allowed more fetches at once.
+  const nobody = ["--server-url=http://127.0.0.1:1", "--doc-base-url=http://127.0.0.1:1"];
+
+  test("keeps its name when it starts itself over, also through a symbolic link and as an argument", () => {
+    const folder = mkdtempSync(join(tmpdir(), "nfrx-test-"));
+    try {
+      const link = join(folder, "nfrx-docling");
+      symlinkSync(fileOf("nfrx"), link);
+      for (const call of [[link], [fileOf("nfrx-docling")], [fileOf("nfrx"), "nfrx-docling"]]) {
+        const [file = "", ...args] = call;
+        const { exitCode, stderr } = runFile(file, ...args, ...nobody);
+        const lines = stderr.trim().split("\n");
+        expect(lines.map(line => JSON.parse(line).app)).toEqual(lines.map(() => "nfrx-docling"));
+        expect(stderr).toContain("the agent stops");
+        expect(exitCode).toBe(1);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
