@@ -6,6 +6,7 @@ import { Glob } from "bun";
 import { parse } from "yaml";
 import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
+import { ACCESS_FIELDS } from "../src/broker/observe/access.ts";
 import { configurationPage, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
 import { wholeBroker } from "../test/kit/whole.ts";
@@ -49,6 +50,8 @@ export async function pages(): Promise<Map<string, string>> {
   if (mcp !== undefined) found.set("doc/mcp.md", between(mcp, "differences", differencesTable()));
   const monitoring = read("doc/monitoring.md");
   if (monitoring !== undefined) found.set("doc/monitoring.md", monitoringPage(monitoring));
+  const logs = read("doc/logs-and-traces.md");
+  if (logs !== undefined) found.set("doc/logs-and-traces.md", between(logs, "fields", accessTable()));
   await broker.stop();
   return found;
 }
@@ -64,6 +67,12 @@ function between(page: string, name: string, text: string): string {
   const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
   const [from, to] = [page.indexOf(start), page.indexOf(end)];
   return from < 0 || to < 0 ? page : `${page.slice(0, from + start.length)}\n${text}\n${page.slice(to)}`;
+}
+
+/** The fields of a line of the access log. */
+function accessTable(): string {
+  const rows = Object.entries(ACCESS_FIELDS).map(([name, what]) => `| \`${name}\` | ${what} |`);
+  return ["| Field | |", "| --- | --- |", ...rows].join("\n");
 }
 
 /** What the conformance suites see of a relay, and why; the tests hold this list to be complete. */

@@ -25,10 +25,10 @@ export interface ObserveRow {
 }
 
 const CONNECTIONS = 32;
-const WARMUP_MS = Number(process.env["WARM"] ?? 2000);
+const WARMUP_MS = 2000;
 /** Milliseconds between looks at the metrics. */
 const SCRAPE_MS = 1000;
-const OFF: Record<string, string> = process.env["OBSOFF"] ? JSON.parse(process.env["OBSOFF"]) : { ACCESS_LOG: "false" };
+const OFF: Record<string, string> = { ACCESS_LOG: "false" };
 
 interface Round {
   result: Result;
@@ -38,36 +38,23 @@ interface Round {
 /** Measures the pair in `dir` against itself. */
 export async function benchObserve(bench: Bench, name: string, dir: string): Promise<ObserveRow[]> {
   const collector = await startCollector(bench.children);
-  const on: Record<string, string> = process.env["OBS"]
-    ? JSON.parse(process.env["OBS"].replace("COL", `http://127.0.0.1:${collector}`))
-    : { ACCESS_LOG: "true", OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector}` };
+  const on = { ACCESS_LOG: "true", OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector}` };
   const kinds = [pairWay(`${name}, all off`, dir, OFF), pairWay(`${name}, all on`, dir, on)];
   const rows: ObserveRow[] = [];
   await inWorld(bench, kinds, ROOMY, async ({ ways, load }) => {
     const [off, watched] = ways;
     if (off === undefined || watched === undefined) return;
-    const { rounds, warmupMs, durationMs } = bench.plan.observe;
     for (const way of ways) {
       bench.note(`observe: warm-up ${way.name}`);
       checked(bench, `observe warm-up ${way.name}`, await load.run(chatJob(way, CONNECTIONS, 0, WARMUP_MS)));
     }
+    const { warmupMs, durationMs } = bench.plan.observe;
     const done = new Map<Way, Round[]>(ways.map(way => [way, []]));
-    const measure = async (way: Way): Promise<void> => {
+    await alternate(bench, off, watched, async way => {
       const one = await withCost(way, () => load.run(chatJob(way, CONNECTIONS, warmupMs, durationMs)));
       checked(bench, `observe ${way.name}`, one.result);
       done.get(way)?.push(one);
-    };
-    for (let round = 1; round <= rounds; round++) {
-      bench.note(`observe: round ${round} of ${rounds}`);
-      // Whichever comes first finds a cooler machine: they take turns.
-      const order: readonly Way[] = round % 2 === 0 ? [watched, off] : [off, watched];
-      for (const way of order) {
-        const scrape = setInterval(() => void metricsOf(way).catch(() => {}), SCRAPE_MS);
-        if (way === off) clearInterval(scrape);
-        await measure(way);
-        clearInterval(scrape);
-      }
-    }
+    });
     const base = rates(done.get(off) ?? []);
     for (const [way, results] of done) {
       const spans = spansIn(await metricsOf(way));
@@ -76,6 +63,23 @@ export async function benchObserve(bench: Bench, name: string, dir: string): Pro
     }
   });
   return rows;
+}
+
+/** Measures both in turn: whichever comes first finds a cooler machine. */
+async function alternate(bench: Bench, off: Way, watched: Way, measure: (way: Way) => Promise<void>): Promise<void> {
+  const { rounds } = bench.plan.observe;
+  for (let round = 1; round <= rounds; round++) {
+    bench.note(`observe: round ${round} of ${rounds}`);
+    for (const way of round % 2 === 0 ? [watched, off] : [off, watched])
+      await (way === off ? measure(way) : scraped(way, () => measure(way)));
+  }
+}
+
+/** Looks at the metrics of a way as Prometheus would, while it is measured. */
+async function scraped(way: Way, measure: () => Promise<void>): Promise<void> {
+  const timer = setInterval(() => void metricsOf(way).catch(() => {}), SCRAPE_MS);
+  await measure();
+  clearInterval(timer);
 }
 
 const rates = (rounds: readonly Round[]): number[] => rounds.map(({ result }) => result.perSecond ?? Number.NaN);

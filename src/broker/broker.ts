@@ -13,14 +13,14 @@ import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
 import { anyDoor, checksOf } from "./http/checks.ts";
-import { type App, mount } from "./http/mount.ts";
+import { type App, mount, NOWHERE } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
 import { told } from "./http/told.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { serveModules } from "./modules.ts";
-import { AccessLog } from "./observe/access.ts";
+import { AccessLog, type AccessRoute } from "./observe/access.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import type { Declared } from "./observe/plugins.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
@@ -373,7 +373,7 @@ export class Broker {
   }
 
   /** Answers what is no route of the app. */
-  #told(request: Request, route: string, answer: () => Response | Promise<Response>): Promise<Response> {
+  #told(request: Request, route: AccessRoute, answer: () => Response | Promise<Response>): Promise<Response> {
     return Promise.resolve(told(this.#access.begin(request, route), answer, () => this.metrics.unhandled()));
   }
 
@@ -381,7 +381,7 @@ export class Broker {
     // Pages of other origins are let in by their own setting, but not to administration.
     if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
-    if (preflight !== undefined) return this.#told(request, "-", () => preflight);
+    if (preflight !== undefined) return this.#told(request, NOWHERE, () => preflight);
     return Promise.resolve(this.app.fetch(request)).then(response =>
       response ? this.#cors.decorate(request, response) : response,
     );

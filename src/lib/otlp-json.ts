@@ -1,7 +1,7 @@
 // Spans in OTLP's JSON, as OpenTelemetry's library writes them; the tests hold the two side by side. The library makes
 // several objects of each attribute and keeps them all until it sends them. Here a span is bytes when it ends, put down
 // piece by piece with nothing left for the garbage collector: a busy broker could not spare what the other way costs.
-import { type Attributes, Facts, type Span } from "./trace.ts";
+import { type Attributes, Facts, type Span, TRACE_TEXT_MAX } from "./trace.ts";
 
 /** Bytes that one span takes at most: TRACE_TEXT_MAX bounds its texts, and it has fewer than twenty. */
 export const SPAN_BYTES = 40 * 1024;
@@ -25,6 +25,8 @@ export class SpanWriter {
   #bytes: Buffer | undefined;
   #spare: Buffer | undefined;
   #at = 0;
+  #second = 0;
+  #secondText = "";
 
   constructor(
     private readonly size: number,
@@ -47,9 +49,9 @@ export class SpanWriter {
       this.#bytes = this.#spare ?? Buffer.allocUnsafeSlow(this.size);
       this.#spare = undefined;
       this.#put(this.#head);
-    } else this.#put(",");
+      this.#put('{"traceId":"');
+    } else this.#put(',{"traceId":"');
     this.spans++;
-    this.#put('{"traceId":"');
     this.#put(context.traceId);
     this.#put('","spanId":"');
     this.#put(context.spanId);
@@ -99,10 +101,14 @@ export class SpanWriter {
 
   /** Milliseconds as nanoseconds, which are more than a number holds. */
   #time(ms: number): void {
-    const whole = Math.floor(ms);
-    this.#put(String(whole));
+    const second = Math.floor(ms / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#secondText = String(second);
+    }
+    this.#put(this.#secondText);
     // With a one before it no zero is lost.
-    this.#put(String(1_000_000 + Math.floor((ms - whole) * 1e6)).slice(1));
+    this.#put(String(1_000_000_000 + Math.floor((ms - second * 1000) * 1e6)).slice(1));
   }
 
   #name({ name, kind }: Span): string {
@@ -119,13 +125,7 @@ export class SpanWriter {
     for (const name in attributes) {
       const value = attributes[name];
       if (value === undefined) continue;
-      const key = this.#key(name);
-      if (typeof value === "string") this.#put(key.of(value));
-      else {
-        this.#put(typeof value === "boolean" ? key.bool : Number.isInteger(value) ? key.int : key.double);
-        this.#put(String(value));
-        this.#put("}}");
-      }
+      this.#put(this.#key(name).of(value));
     }
   }
 
@@ -143,10 +143,7 @@ export class SpanWriter {
     for (const name in attributes) {
       const value = attributes[name];
       if (value === undefined) continue;
-      const key = this.#key(name);
-      if (typeof value === "string") text += key.of(value);
-      else if (typeof value === "boolean") text += `${key.bool}${value}}}`;
-      else text += `${Number.isInteger(value) ? key.int : key.double}${value}}}`;
+      text += this.#key(name).of(value);
     }
     return text;
   }
@@ -165,27 +162,28 @@ const SPACE = 0x20;
 
 /** An attribute by its name: what stands before its values. */
 class Key {
-  readonly int: string;
-  readonly double: string;
-  readonly bool: string;
-  readonly #text: string;
-  readonly #known = new Map<string, string>();
+  readonly #start: string;
+  readonly #known = new Map<string | number | boolean, string>();
 
   constructor(name: string) {
-    const start = `,{"key":${ascii(name)},"value":{`;
-    this.int = `${start}"intValue":`;
-    this.double = `${start}"doubleValue":`;
-    this.bool = `${start}"boolValue":`;
-    this.#text = `${start}"stringValue":`;
+    this.#start = `,{"key":${ascii(name)},"value":{`;
   }
 
-  of(value: string): string {
+  /** The whole of it, with a value. */
+  of(value: string | number | boolean): string {
     const known = this.#known.get(value);
     if (known !== undefined) return known;
-    const text = `${this.#text}${PLAIN.test(value) ? `"${value}"` : ascii(value)}}}`;
+    const text = `${this.#start}${valueText(value)}}}`;
     if (this.#known.size < KEPT_VALUES) this.#known.set(value, text);
     return text;
   }
+}
+
+function valueText(value: string | number | boolean): string {
+  if (typeof value === "boolean") return `"boolValue":${value}`;
+  if (typeof value === "number") return Number.isInteger(value) ? `"intValue":${value}` : `"doubleValue":${value}`;
+  const short = value.length > TRACE_TEXT_MAX ? value.slice(0, TRACE_TEXT_MAX) : value;
+  return `"stringValue":${PLAIN.test(short) ? `"${short}"` : ascii(short)}`;
 }
 
 /** JSON in ASCII, of which each character is a byte. */

@@ -19,9 +19,9 @@ import { VERSION } from "./version.ts";
 /** Spans that may wait for the collector, those on their way included; more are dropped and counted. */
 export const TRACE_QUEUE_MAX = 8192;
 /** Bytes of spans that are sent at once. */
-export const TRACE_BATCH = 256;
+export const TRACE_BATCH = 128;
 /** Bytes of spans that are sent at once. */
-export const TRACE_BATCH_BYTES = 256 * 1024;
+export const TRACE_BATCH_BYTES = 512 * 1024;
 /** Milliseconds after which ended spans are sent at the latest. */
 export const TRACE_DELAY_MS = 2_000;
 /** Milliseconds that the collector has to take a batch, further attempts included; then the batch is lost. */
@@ -99,8 +99,8 @@ export class OtlpExport {
     }
     this.#waiting++;
     this.#ended.push(span);
-    if (this.#ended.length >= TRACE_BATCH) this.#seal();
-    else this.#timer ??= this.#options.clock.after(TRACE_DELAY_MS, () => this.#seal(), true);
+    if (this.#ended.length >= TRACE_BATCH) this.#write();
+    this.#timer ??= this.#options.clock.after(TRACE_DELAY_MS, () => this.#seal(), true);
   }
 
   /** Sends what waits. Resolves when the collector has it, or has not. */
@@ -121,22 +121,26 @@ export class OtlpExport {
   #seal(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#ended.length === 0) return;
+    this.#write();
+    this.#pass();
+  }
+
+  /** Spans become bytes some at a time, which takes half as long as one by one among all that a broker does besides. */
+  #write(): void {
     for (const span of this.#ended) {
       this.#writer.write(span);
       if (this.#writer.full) this.#pass();
     }
     this.#ended = [];
-    this.#pass();
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = undefined;
-    });
   }
 
+  /** What is written goes its way. */
   #pass(): void {
     const { spans } = this.#writer;
     const body = this.#writer.take();
-    if (body !== undefined) this.#ready.push({ body, spans });
+    if (body === undefined) return;
+    this.#ready.push({ body, spans });
+    this.#sending ??= this.#sendAll();
   }
 
   async #sendAll(): Promise<void> {
@@ -148,11 +152,11 @@ export class OtlpExport {
       if (error === undefined) this.#writer.reuse(body);
       else this.#complain(error);
     }
+    this.#sending = undefined;
   }
 
   /** Resolves with what went wrong, if anything. */
   #send(batch: Batch): Promise<string | undefined> {
-    if (process.env["NOSEND"]) return Promise.resolve(undefined);
     return new Promise(resolve => {
       // A result's code is 0 when all went well.
       this.#exporter.export(batch, ({ code, error }) =>

@@ -15,9 +15,7 @@ export type Attributes = Record<string, string | number | boolean | undefined>;
 
 /** Attributes that many spans have: whoever writes spans need look at them once. They must not change. */
 export class Facts {
-  constructor(readonly attributes: Attributes) {
-    clip(attributes);
-  }
+  constructor(readonly attributes: Attributes) {}
 }
 
 /** A place in a trace. */
@@ -119,9 +117,7 @@ export class Span {
 
   /** Says more of it, each attribute once; those without a value are left out. */
   set(more: Attributes | Facts): void {
-    if (!this.recorded) return;
-    if (!(more instanceof Facts)) clip(more);
-    this.parts.push(more);
+    if (this.recorded) this.parts.push(more);
   }
 
   /** Ends it, once; `failure` is the word for what went wrong. */
@@ -140,14 +136,6 @@ export class Span {
     carried.push(["traceparent", traceparentOf(this.context)]);
     if (state !== undefined) carried.push(["tracestate", state]);
     return carried;
-  }
-}
-
-/** Cuts texts that are too long. */
-function clip(attributes: Attributes): void {
-  for (const name in attributes) {
-    const value = attributes[name];
-    if (typeof value === "string" && value.length > TRACE_TEXT_MAX) attributes[name] = value.slice(0, TRACE_TEXT_MAX);
   }
 }
 
@@ -199,15 +187,17 @@ const POOL_BYTES = 4096;
 
 /** Random ids in hexadecimal. */
 class Ids {
-  readonly #pool = Buffer.alloc(POOL_BYTES);
-  #at = POOL_BYTES;
+  readonly #bytes = Buffer.alloc(POOL_BYTES);
+  #digits = "";
+  #at = 0;
 
   take(bytes: number): string {
-    if (this.#at + bytes > POOL_BYTES) {
-      crypto.getRandomValues(this.#pool);
+    if (this.#at + bytes * 2 > this.#digits.length) {
+      this.#digits = crypto.getRandomValues(this.#bytes).toString("hex");
       this.#at = 0;
     }
-    this.#at += bytes;
-    return this.#pool.toString("hex", this.#at - bytes, this.#at);
+    const from = this.#at;
+    this.#at += bytes * 2;
+    return this.#digits.slice(from, this.#at);
   }
 }

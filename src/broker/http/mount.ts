@@ -2,7 +2,7 @@
 import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../../lib/errors.ts";
 import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
-import type { AccessLog } from "../observe/access.ts";
+import { type AccessLog, AccessRoute } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Check } from "./checks.ts";
 import { failed, told } from "./told.ts";
@@ -33,7 +33,7 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
         ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
         : error;
     if (thrown instanceof NfrxError) metrics.refused(thrown.code);
-    return failed(access.begin(request, "-"), thrown, unhandled);
+    return failed(access.begin(request, NOWHERE), thrown, unhandled);
   });
   const taken = new Set<string>();
   for (const route of routes) {
@@ -49,6 +49,9 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
   };
 }
 
+/** Where requests are that no route is for. */
+export const NOWHERE = new AccessRoute("-", "-");
+
 /** A route's path as the framework writes it. */
 export function servedPath(path: string): string {
   return path.replace(/\*\w+$/, "*");
@@ -63,8 +66,9 @@ function add(app: AnyElysia, route: Route, { checks, server, access: log, metric
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
   const unhandled = (): void => metrics.unhandled();
+  const place = new AccessRoute(method, path);
   const answer = (request: Request, params: PathParams | undefined) => {
-    const access = log.begin(request, path);
+    const access = log.begin(request, place);
     const run = () => {
       const at = server();
       check?.(request, at);

@@ -3,7 +3,7 @@ import type { NfrxError } from "../../lib/errors.ts";
 import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Span, Tracer } from "../../lib/trace.ts";
+import { Facts, type Span, type Tracer } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { Access } from "../../modules/route.ts";
 import { fingerprint } from "../auth.ts";
@@ -50,12 +50,30 @@ export interface AccessLogOptions {
   tracer?: Tracer | undefined;
 }
 
+/** A route, as it is told of. */
+export class AccessRoute {
+  /** The name of its spans. */
+  readonly name: string;
+  readonly facts: Facts;
+  /** What looks at the broker from time to time, or for hours, is nothing that anybody traces. */
+  readonly traced: boolean;
+
+  constructor(
+    method: string,
+    readonly pattern: string,
+  ) {
+    this.name = `${method} ${pattern}`;
+    this.facts = new Facts({ "http.request.method": method, "http.route": pattern });
+    this.traced = pattern.startsWith("/api/") && !/^\/api\/(?:state|client)\b/.test(pattern);
+  }
+}
+
 /** Where requests are told of. */
 export class AccessLog {
   constructor(private readonly options: AccessLogOptions) {}
 
-  /** Notes a request that has come in, at the route with this pattern. Who calls this sees to it that its end is told. */
-  begin(request: Request, route: string): AccessRecord {
+  /** Notes a request that has come in. Who calls this sees to it that its end is told. */
+  begin(request: Request, route: AccessRoute): AccessRecord {
     return new AccessRecord(this.options, request, route);
   }
 }
@@ -88,7 +106,7 @@ export class AccessRecord implements Access {
   constructor(
     private readonly options: AccessLogOptions,
     { method, headers }: Request,
-    private readonly route: string,
+    private readonly route: AccessRoute,
   ) {
     const { clock, tracer, enabled } = options;
     this.id = requestIdOf(headers);
@@ -97,8 +115,8 @@ export class AccessRecord implements Access {
     // Noted now, for when a request is over its headers may not be read any more.
     this.#caller = enabled ? fingerprint(headers) : "-";
     this.span =
-      tracer !== undefined && isTraced(route)
-        ? tracer.serve(`${method} ${route}`, headers.get("traceparent"), headers.get("tracestate"))
+      tracer !== undefined && route.traced
+        ? tracer.serve(route.name, headers.get("traceparent"), headers.get("tracestate"))
         : undefined;
   }
 
@@ -133,7 +151,7 @@ export class AccessRecord implements Access {
       trace_id: span?.recorded ? span.context.traceId : undefined,
       caller: this.#caller,
       method: this.#method,
-      route: this.route,
+      route: this.route.pattern,
       job_type: this.jobType,
       model: this.model,
       relay: this.relay,
@@ -160,9 +178,8 @@ export class AccessRecord implements Access {
 
   #endSpan(span: Span, status: number, error: NfrxError | undefined): void {
     const { usage } = this;
+    span.set(this.route.facts);
     span.set({
-      "http.request.method": this.#method,
-      "http.route": this.route,
       "http.response.status_code": status,
       "gen_ai.request.model": this.model,
       "gen_ai.usage.input_tokens": usage?.in,
@@ -183,9 +200,4 @@ export class AccessRecord implements Access {
 /** Milliseconds to a hundredth. */
 function rounded(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms * 100) / 100;
-}
-
-/** What looks at the broker from time to time, or for hours, is nothing that anybody traces. */
-function isTraced(route: string): boolean {
-  return route.startsWith("/api/") && !route.startsWith("/api/state") && !route.startsWith("/api/client");
 }

@@ -1,6 +1,6 @@
 // What the makers of channels are told, and when; without a socket.
 import { expect, test } from "bun:test";
-import { AccessLog } from "../../../../src/broker/observe/access.ts";
+import { AccessLog, AccessRoute } from "../../../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
 import type { ChunkReader } from "../../../../src/broker/proxy/body.ts";
 import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
@@ -50,7 +50,7 @@ class Place {
   }
 
   #call(id: string, request: Request): Call {
-    const access = this.#access.begin(request, "/api/transfer/:id");
+    const access = this.#access.begin(request, new AccessRoute(request.method, "/api/transfer/:id"));
     return { request, params: { id }, server, access };
   }
 }
