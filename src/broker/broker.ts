@@ -374,7 +374,9 @@ export class Broker {
 
   /** Answers what is no route of the app. */
   #told(request: Request, route: AccessRoute, answer: () => Response | Promise<Response>): Promise<Response> {
-    return Promise.resolve(told(this.#access.begin(request, route), answer, () => this.metrics.unhandled()));
+    return Promise.resolve(
+      told(this.#access.begin(request, route), answer, { metrics: this.metrics, errors: "openai" }),
+    );
   }
 
   #receive(request: Request): Response | Promise<Response> {

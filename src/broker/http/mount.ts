@@ -25,15 +25,13 @@ export interface App {
 /** Serves the routes. Throws when two of them have the same method and path. */
 export function mount(routes: readonly Route[], options: MountOptions): App {
   const { access, metrics } = options;
-  const unhandled = (): void => metrics.unhandled();
   // What handlers throw does not come here.
   const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
     const thrown =
       code === "NOT_FOUND"
         ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
         : error;
-    if (thrown instanceof NfrxError) metrics.refused(thrown.code);
-    return failed(access.begin(request, NOWHERE), thrown, unhandled);
+    return failed(access.begin(request, NOWHERE), thrown, { metrics, errors: "openai" });
   });
   const taken = new Set<string>();
   for (const route of routes) {
@@ -65,7 +63,7 @@ function add(app: AnyElysia, route: Route, { checks, server, access: log, metric
   // A path without names has no params, whatever Elysia's types say.
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
-  const unhandled = (): void => metrics.unhandled();
+  const failing = { metrics, errors: route.errors };
   const place = new AccessRoute(method, path);
   const answer = (request: Request, params: PathParams | undefined) => {
     const access = log.begin(request, place);
@@ -74,7 +72,7 @@ function add(app: AnyElysia, route: Route, { checks, server, access: log, metric
       check?.(request, at);
       return route.answer({ request, params: paramsOf(params), server: at, access });
     };
-    return told(access, run, unhandled);
+    return told(access, run, failing);
   };
   app.route(method satisfies HttpMethod, servedPath(path), ({ request, params }) => answer(request, params), {
     parse: "none",

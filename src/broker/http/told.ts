@@ -1,16 +1,24 @@
 // Around every handler: its request is told of when it has been answered, unless the handler does that itself.
 import { toNfrxError } from "../../lib/errors.ts";
+import type { Route } from "../../modules/route.ts";
 import type { AccessRecord } from "../observe/access.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
 
+/** How what is thrown is counted, and how it looks to the caller. */
+export interface Failing {
+  readonly metrics: Pick<BrokerMetrics, "refused" | "unhandled">;
+  readonly errors: Route["errors"];
+}
+
 /**
- * Runs a handler; what it throws becomes an answer, too. Anything but an NfrxError is counted by `unhandled`. Without an
- * answer the connection is a WebSocket from then on.
+ * Runs a handler; what it throws becomes an answer, too. Without an answer the connection is a WebSocket from then on.
  */
 export function told<A extends Response | undefined>(
   access: AccessRecord,
   run: () => A | Promise<A>,
-  unhandled: () => void,
+  failing: Failing,
 ): A | Response | Promise<A | Response> {
   try {
     const answer = run();
@@ -20,19 +28,19 @@ export function told<A extends Response | undefined>(
     return answer instanceof Promise
       ? answer.then(
           response => finished(access, response),
-          (thrown: unknown) => failed(access, thrown, unhandled),
+          (thrown: unknown) => failed(access, thrown, failing),
         )
       : finished(access, answer);
   } catch (thrown) {
-    return failed(access, thrown, unhandled);
+    return failed(access, thrown, failing);
   }
 }
 
-/** Tells of an answer that failed, in the shape that routes without one of their own have. */
-export function failed(access: AccessRecord, thrown: unknown, unhandled: () => void): Response {
+/** Counts and tells of an answer that failed. */
+export function failed(access: AccessRecord, thrown: unknown, { metrics, errors }: Failing): Response {
   const error = toNfrxError(thrown);
-  if (error.code === "internal") unhandled();
-  const response = errorResponse(error, "openai", access.id);
+  countRefusal(metrics, error);
+  const response = errorResponse(error, errors === "text" ? "openai" : errors, access.id);
   access.answered(response);
   access.end(error);
   return response;
