@@ -19,6 +19,7 @@ import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { serveModules } from "./modules.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
+import { OwnStates } from "./observe/own.ts";
 import type { Declared } from "./observe/plugins.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
@@ -190,6 +191,7 @@ export class Broker {
       nodeId: crypto.randomUUID().slice(0, 8),
       admin: admin.exists,
       listeners: () => this.#stateStream.listeners,
+      own: new OwnStates(log),
     };
     declarePools(metrics.meters, this.#pools);
     declareShared(metrics.meters, {

@@ -85,8 +85,8 @@ export interface Served {
   readonly pool?: PoolSettings;
   /** Relays of MCP; one module of a broker may have them. */
   readonly relays?: RelaySettings;
-  /** Further routes. */
-  readonly routes?: readonly Route[];
+  /** Further routes. Who may ask is judged before they answer. */
+  readonly routes?: readonly Omit<Route, "ownCheck">[];
   /** What the state shows of it under `own`, as JSON. */
   state?(): unknown;
   /**
