@@ -24,6 +24,7 @@ await main(nfrxMcp, {
       config: configFile,
       agent: build(values, log),
       backendOption: "PROVIDER_URL or MCP_STDIO_COMMAND",
+      keyOption: undefined,
       needsModels: false,
       statusAddress: undefined,
       metricsAddress: values.agent.metricsAddress,

@@ -1,6 +1,14 @@
 // `nfrx worker --plugin FILE`: the agent of any module.
+import { agentOptions } from "../src/config/agent.ts";
+import { commonOptions } from "../src/config/common.ts";
+import { readFlags } from "../src/config/flags.ts";
+import { helpText } from "../src/config/help.ts";
 import { peek, processHost } from "../src/config/load.ts";
-import { loadModules } from "../src/modules/load.ts";
+import { catalogOf, program } from "../src/config/program.ts";
+import type { Host } from "../src/config/sources.ts";
+import { messageOf } from "../src/lib/errors.ts";
+import { type LoadedModule, loadModules, PluginError } from "../src/modules/load.ts";
+import type { Module, ModuleAgent } from "../src/modules/module.ts";
 import { orExit } from "./plugins.ts";
 import { anyPluginAgent, pluginAgentProgram, pluginWorkerOptions } from "./programs.ts";
 import { runWorker } from "./worker.ts";
@@ -13,14 +21,45 @@ export function isAgent(argv: readonly string[]): boolean {
 /** Runs the agent of the plugin that the command line names, until it is told to stop. */
 export async function runPluginAgent(argv: readonly string[]): Promise<never> {
   const host = { ...processHost(), argv: argv.slice(3) };
-  const { program, module } = await orExit("nfrx worker", async () => {
+  const { agentProgram, module } = await orExit("nfrx worker", async () => {
     const file = peek(anyPluginAgent, pluginWorkerOptions.shape.plugin, host);
-    if (file === undefined) throw new Error("which plugin? Name its file with --plugin or PLUGIN");
+    if (file === undefined) {
+      if (!asksForHelp(host)) throw new Error("which plugin? Name its file with --plugin or PLUGIN");
+      process.stdout.write(helpText(anyHelp, host));
+      process.exit(0);
+    }
     const [loaded] = await loadModules([file]);
     if (loaded === undefined) throw new Error(`plugin ${file}: it was not loaded`);
-    const { agent } = loaded.module;
-    if (agent === undefined) throw new Error(`plugin ${loaded.file}: the module ${loaded.module.id} has no agent`);
-    return { program: pluginAgentProgram({ ...loaded.module, agent }), module: loaded.module };
+    const module = withAgent(loaded);
+    return { agentProgram: named(loaded.file, () => pluginAgentProgram(module)), module };
   });
-  return runWorker(program, module, false, host);
+  return runWorker(agentProgram, module, false, host);
+}
+
+function asksForHelp(host: Host): boolean {
+  return readFlags(host.argv, catalogOf(anyPluginAgent), anyPluginAgent).print === "help";
+}
+
+/** What is known of every agent of a plugin. */
+const anyHelp = program({
+  ...anyPluginAgent,
+  summary:
+    "The agent of a plugin. Name the plugin's file or folder with --plugin FILE or PLUGIN: nfrx worker --plugin ./rerank.ts --help lists its own options too.",
+  groups: { common: commonOptions, agent: agentOptions("<id>"), worker: pluginWorkerOptions },
+});
+
+/** The module, whose agent names the file of what goes wrong. Throws when there is no agent in it. */
+function withAgent({ module, file }: LoadedModule): Module & { agent: ModuleAgent } {
+  const { agent } = module;
+  if (agent === undefined) throw new PluginError(file, `the module ${module.id} has no agent`);
+  return { ...module, agent: { ...agent, backend: values => named(file, () => agent.backend(values)) } };
+}
+
+/** Calls into a module; what it throws names the file. */
+function named<T>(file: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw new PluginError(file, messageOf(error));
+  }
 }

@@ -1,9 +1,9 @@
 // Plugin files, on their way into the program.
 import { brokerOptions } from "../src/config/broker.ts";
 import { peek } from "../src/config/load.ts";
+import { namesFile } from "../src/config/values.ts";
 import { messageOf } from "../src/lib/errors.ts";
 import { type LoadedModule, loadModules } from "../src/modules/load.ts";
-import { namesFile } from "../src/modules/module.ts";
 import { builtIn } from "./modules.ts";
 import { brokerProgram, nfrx } from "./programs.ts";
 

@@ -31,6 +31,7 @@ export function runWorker(
   host?: Host,
 ): Promise<never> {
   if (ends === undefined) throw new Error(`the module ${module} has no agent`);
+  const backendOptions = Object.values(program.groups.backend.shape);
   const build = (
     { agent, worker, backend }: GroupValues<WorkerGroups>,
     log: Logger,
@@ -57,7 +58,8 @@ export function runWorker(
           program: program.name,
           config: configFile,
           agent: build(values, log),
-          backendOption: Object.values(program.groups.backend.shape).find(({ kind }) => kind === "url")?.env ?? "",
+          backendOption: backendOptions.find(({ kind }) => kind === "url")?.env ?? "",
+          keyOption: backendOptions.find(({ kind }) => kind === "secret")?.env,
           needsModels,
           statusAddress: values.worker.statusAddress,
           metricsAddress: values.agent.metricsAddress,

@@ -15,8 +15,11 @@ export interface AgentExamination {
   program: string;
   config: { path: string; found: boolean };
   agent: Agent;
-  /** The option that names the backend, and whether a backend without models is of no use. */
+  /** The option that names the backend. */
   backendOption: string;
+  /** The option that has the backend's key, where there is one. */
+  keyOption: string | undefined;
+  /** A backend without models is of no use. */
   needsModels: boolean;
   statusAddress: Address | undefined;
   metricsAddress: Address | undefined;
@@ -40,7 +43,9 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
   if (logDir !== undefined) yield checkFolder("logs", logDir, "LOG_DIR");
 }
 
-async function examineBackend({ agent: { service }, backendOption, needsModels }: AgentExamination): Promise<Finding> {
+async function examineBackend(examination: AgentExamination): Promise<Finding> {
+  const { backendOption, keyOption, needsModels } = examination;
+  const { service } = examination.agent;
   try {
     const { models, facts } = await service.look();
     const version = [facts["backend_family"], facts["backend_version"]].filter(Boolean).join(" ");
@@ -51,16 +56,21 @@ async function examineBackend({ agent: { service }, backendOption, needsModels }
       ? warn("backend", `${about} and has no models: nothing can be asked of it until it has one`)
       : ok("backend", about);
   } catch (error) {
-    return fail("backend", `${explain(messageOf(error), service.address)}; ${backendOption} names it`);
+    const message = messageOf(error);
+    const named =
+      keyOption !== undefined && REFUSED.test(message) ? `${keyOption} has the key` : `${backendOption} names it`;
+    return fail("backend", `${explain(message, service.address)}; ${named}`);
   } finally {
     await service.close?.();
   }
 }
 
+const REFUSED = /answered 40[13]/;
+
 function explain(message: string, address: string): string {
   if (/Unable to connect|ECONNREFUSED|ConnectionRefused/i.test(message))
     return `nothing answers at ${address}: start the backend there`;
-  if (/answered 40[13]/.test(message)) return `${address} refuses the key: ${message}`;
+  if (REFUSED.test(message)) return `${address} refuses the key: ${message}`;
   if (/answered 404/.test(message))
     return `${address} is not the right address, often for a /v1 too few or too many: ${message}`;
   return `${address} is not well: ${message}`;

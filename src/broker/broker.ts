@@ -22,6 +22,7 @@ import { openStore } from "./jobs/open.ts";
 import { serveModules } from "./modules.ts";
 import { AccessLog, type AccessRoute } from "./observe/access.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
+import { OwnStates } from "./observe/own.ts";
 import type { Declared } from "./observe/plugins.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
@@ -202,6 +203,7 @@ export class Broker {
       nodeId: crypto.randomUUID().slice(0, 8),
       admin: admin.exists,
       listeners: () => this.#stateStream.listeners,
+      own: new OwnStates(log),
     };
     declarePools(metrics.meters, this.#pools);
     declareShared(metrics.meters, {

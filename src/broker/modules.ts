@@ -57,16 +57,41 @@ function called<T>({ file, id }: ToldModule, call: () => T): T {
   }
 }
 
-/** The further routes of the modules. Throws, naming the file, for one that is there already. */
+/**
+ * The further routes of the modules. Throws, naming the file, for one that is there already, and for a request to a worker
+ * whose place is taken.
+ */
 export function ownRoutes(modules: readonly ServedModule[], others: readonly Route[]): Route[] {
-  const placeOf = ({ method, path }: Route): string => `${method} ${servedPath(path)}`;
-  const taken = new Set(others.map(placeOf));
+  const places = new Places();
+  for (const route of others) places.claim(route, modules.find(({ told }) => told.id === route.tag)?.told);
   return modules.flatMap(({ told, served: { routes = [] } }) =>
     routes.map(route => {
-      const place = placeOf(route);
-      if (taken.has(place)) throw new Error(`${told.file ?? told.id}: the route ${place} is there already`);
-      taken.add(place);
+      places.claim(route, told);
       return route;
     }),
   );
+}
+
+/** Where there are routes. A slash at the end of a path makes no other place, nor does another name for a segment. */
+class Places {
+  readonly #taken = new Set<string>();
+  /** What the segment behind a path is called: the framework knows one name for it. */
+  readonly #names = new Map<string, string>();
+
+  /** Throws, naming the file, when a route of this module has no place. */
+  claim({ method, path }: Route, told: ToldModule | undefined): void {
+    const wrong = (problem: string): Error =>
+      new Error(`${told?.file ?? told?.id}: the route ${method} ${servedPath(path)} ${problem}`);
+    let place: string = method;
+    for (const segment of servedPath(path).split("/").filter(Boolean)) {
+      const name = /^:(.*)$/.exec(segment)?.[1];
+      place += name === undefined ? `/${segment}` : "/:";
+      if (name === undefined) continue;
+      const before = this.#names.get(place) ?? name;
+      if (told !== undefined && before !== name) throw wrong(`calls :${name} what another route calls :${before}`);
+      this.#names.set(place, before);
+    }
+    if (told !== undefined && this.#taken.has(place)) throw wrong("is there already");
+    this.#taken.add(place);
+  }
 }

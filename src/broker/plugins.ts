@@ -1,12 +1,15 @@
+import { existsSync } from "node:fs";
+import { namesFile } from "../config/values.ts";
 import type { Logger } from "../lib/log.ts";
-import { type Module, namesFile } from "../modules/module.ts";
+import type { Module } from "../modules/module.ts";
 
 /** The built-in modules that PLUGINS names, `*` being all of them; a name that none has, and no file, is a warning. */
 export function chooseModules(names: readonly string[], known: readonly Module[], log: Logger): Module[] {
   const ids = known.map(({ id }) => id);
   for (const name of names) {
     if (name !== "*" && !namesFile(name) && !ids.includes(name)) {
-      log.warn({ plugin: name, known: ids }, "PLUGINS names a module that is not here");
+      const hint = existsSync(name) ? `; for the plugin of that name in this folder write ./${name}` : "";
+      log.warn({ plugin: name, known: ids }, `PLUGINS names a module that is not here${hint}`);
     }
   }
   return names.includes("*") ? [...known] : known.filter(({ id }) => names.includes(id));

@@ -2,7 +2,7 @@ import { randomKey } from "../lib/keys.ts";
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
 import { defaultSpoolDir } from "./paths.ts";
-import { network, origin, text } from "./values.ts";
+import { namesFile, network, origin, text } from "./values.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -256,6 +256,7 @@ const system = {
   plugins: option.list({
     env: "PLUGINS",
     of: text(),
+    isPath: namesFile,
     default: ["*"],
     help: "Modules to serve: llm, asr, docling, mcp, or * for all of them; also paths of plugin files.",
   }),

@@ -45,6 +45,8 @@ export interface Option<T> {
   readonly choices: readonly string[];
   /** What its value is the path of. */
   readonly path: "file" | "folder" | undefined;
+  /** True of a value, or of an item of it, that is a path: a file that is kept must not depend on where it was written. */
+  isPath(item: string): boolean;
   /** What `init` writes into a new file for it, unless it is told otherwise: often a fresh key. */
   readonly seed: (() => string) | undefined;
   /** The default as one would write it; undefined when it is unset or depends on the machine. */

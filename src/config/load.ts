@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { badValue, ConfigError, describeSource, type Mistake, type Source } from "./error.ts";
 import { type CommandLine, readFlags } from "./flags.ts";
 import type { OptionGroup } from "./group.ts";
@@ -102,7 +103,8 @@ function init<G extends Groups, C extends string>(
   const set = new Map<Option<unknown>, Raw>();
   for (const option of catalog.options) if (option.seed !== undefined) set.set(option, option.seed());
   for (const { option, raw, source } of [...readEnvironment(catalog, host).settings, ...line.settings]) {
-    if (option.parse(raw).ok) set.set(option, raw);
+    const parsed = option.parse(raw);
+    if (parsed.ok) set.set(option, lasting(option, raw, parsed.value));
     else mistakes.push(badValue(option, raw, source));
   }
   if (mistakes.length > 0) throw new ConfigError(program.name, mistakes);
@@ -111,6 +113,14 @@ function init<G extends Groups, C extends string>(
   const written = load(program, { ...host, argv: [], env: {}, readFile: () => text });
   if (written.kind !== "run") throw new Error(`${program.name}: the file of init does not load`);
   return { kind: "init", path, text, values: written.values };
+}
+
+/** What to write so that it means the same wherever the program is started. */
+function lasting({ isPath }: Option<unknown>, raw: Raw, value: unknown): Raw {
+  const items: unknown[] = Array.isArray(value) ? value : [value];
+  const whole = (item: string): string => (isPath(item) ? resolve(item) : item);
+  if (!items.some(item => typeof item === "string" && isPath(item))) return raw;
+  return Array.isArray(value) ? items.map(item => whole(String(item))) : whole(String(value));
 }
 
 function sourceOf(option: Option<unknown>, answers: Answers): Source {

@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import type { Kind, Machine, Option, Raw } from "./declared.ts";
 import { formatDuration, LONGEST_MS } from "./duration.ts";
+import { checkDeclaration, checkDefault } from "./sound.ts";
 import type { Range } from "./values.ts";
 import * as values from "./values.ts";
 
@@ -25,14 +26,16 @@ interface Reading<T> {
   readonly schema: z.ZodType<T>;
   readonly expects: string;
   readonly raw?: Raw | undefined;
-  readonly range?: Range;
+  readonly range?: Range | undefined;
   readonly choices?: readonly string[];
   readonly path?: "file" | "folder" | undefined;
+  readonly isPath?: ((item: string) => boolean) | undefined;
   readonly secret?: boolean;
   readonly defaultOn?: ((machine: Machine) => T) | undefined;
 }
 
 function declare<T>(kind: Kind, spec: Spec<unknown>, initial: T, reading: Reading<T>): Option<T> {
+  checkDefault(spec.env, reading.raw, reading.schema, reading.expects);
   const lower = spec.env.toLowerCase();
   return {
     env: spec.env,
@@ -47,6 +50,7 @@ function declare<T>(kind: Kind, spec: Spec<unknown>, initial: T, reading: Readin
     range: reading.range,
     choices: reading.choices ?? [],
     path: reading.path,
+    isPath: reading.isPath ?? (() => reading.path !== undefined),
     seed: spec.seed,
     defaultRaw: reading.raw,
     defaultNote: spec.defaultNote,
@@ -62,6 +66,23 @@ type Unset = undefined;
 const written = (value: string | number | boolean | Unset) => (value === undefined ? undefined : String(value));
 const between = ({ min, max }: Range) => `from ${min} to ${max}`;
 
+/** What is declared of a range, in words that follow what a value is. */
+function bounds({ min, max }: Partial<Range>): string {
+  if (min !== undefined && max !== undefined) return ` ${between({ min, max })}`;
+  if (min !== undefined) return ` of at least ${min}`;
+  return max === undefined ? "" : ` of at most ${max}`;
+}
+
+/** The declared range, as far as the widest goes; undefined when none is declared. */
+function ranged({ min, max }: Partial<Range>, widest: Range): { all: Range; declared: Range | undefined } {
+  const all = { min: min ?? widest.min, max: max ?? widest.max };
+  return { all, declared: min === undefined && max === undefined ? undefined : all };
+}
+
+const SAFE: Range = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
+const FINITE: Range = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE };
+const SIZES: Range = { min: 0, max: Number.MAX_SAFE_INTEGER };
+
 interface TextSpec<D> extends Spec<D> {
   readonly pattern?: RegExp;
   /** What a value must be, to follow "is not …". */
@@ -74,6 +95,7 @@ interface TextSpec<D> extends Spec<D> {
 function text<D extends string | Unset>(
   spec: TextSpec<D> & { readonly defaultOn?: (machine: Machine) => string | D },
 ): Option<string | D> {
+  checkDeclaration("text", spec);
   const { expects = "a text", defaultOn, path } = spec;
   const [schema, raw] = [values.text(spec.pattern), written(spec.default)];
   return declare<string | D>("text", spec, spec.default, { schema, expects, raw, path, defaultOn });
@@ -81,41 +103,48 @@ function text<D extends string | Unset>(
 
 /** A text that is never shown. */
 function secret<D extends Unset>(spec: TextSpec<D>): Option<string | D> {
+  checkDeclaration("secret", spec);
   const { expects = "printable ASCII, which is all that an HTTP header carries" } = spec;
   const schema = spec.pattern === undefined ? values.key : values.text(spec.pattern);
   return declare<string | D>("secret", spec, spec.default, { schema, expects, secret: true });
 }
 
-function int<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
-  const [schema, expects] = [values.whole(spec), `a whole number ${between(spec)}`];
-  return declare<number | D>("int", spec, spec.default, { schema, expects, raw: written(spec.default), range: spec });
+/** A whole number; any that JavaScript holds exactly, unless `min` or `max` say otherwise. */
+function int<D extends number | Unset>(spec: Spec<D> & Partial<Range>): Option<number | D> {
+  checkDeclaration("int", spec);
+  const { all, declared: range } = ranged(spec, SAFE);
+  const [schema, expects] = [values.whole(all), `a whole number${bounds(spec)}`];
+  return declare<number | D>("int", spec, spec.default, { schema, expects, raw: written(spec.default), range });
 }
 
-function number<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
-  const [schema, expects] = [values.decimal(spec), `a number ${between(spec)}`];
-  return declare<number | D>("number", spec, spec.default, {
-    schema,
-    expects,
-    raw: written(spec.default),
-    range: spec,
-  });
+/** A number; any finite one, unless `min` or `max` say otherwise. */
+function number<D extends number | Unset>(spec: Spec<D> & Partial<Range>): Option<number | D> {
+  checkDeclaration("number", spec);
+  const { all, declared: range } = ranged(spec, FINITE);
+  const [schema, expects] = [values.decimal(all), `a number${bounds(spec)}`];
+  return declare<number | D>("number", spec, spec.default, { schema, expects, raw: written(spec.default), range });
 }
 
 /** A TCP port; 0 lets the system choose one. */
 function port<D extends number | Unset>(spec: Spec<D>): Option<number | D> {
+  checkDeclaration("port", spec);
   const range = { min: 0, max: 65_535 };
   const [schema, expects] = [values.whole(range), `a port ${between(range)}`];
   return declare<number | D>("port", spec, spec.default, { schema, expects, raw: written(spec.default) });
 }
 
-function bytes<D extends number | Unset>(spec: Spec<D> & Range): Option<number | D> {
-  const expects = `a size in bytes ${between(spec)}, such as 1048576 or 1MiB`;
-  const [schema, raw] = [values.bytes(spec), written(spec.default)];
-  return declare<number | D>("bytes", spec, spec.default, { schema, expects, raw, range: spec });
+/** A size; any that is not below 0, unless `min` or `max` say otherwise. */
+function bytes<D extends number | Unset>(spec: Spec<D> & Partial<Range>): Option<number | D> {
+  checkDeclaration("bytes", spec);
+  const { all, declared: range } = ranged(spec, SIZES);
+  const expects = `a size in bytes${bounds(spec)}, such as 1048576 or 1MiB`;
+  const [schema, raw] = [values.bytes(all), written(spec.default)];
+  return declare<number | D>("bytes", spec, spec.default, { schema, expects, raw, range });
 }
 
 /** Yes or no. As a flag it needs no value, and `--no-<flag>` says no. */
 function bool(spec: Spec<boolean>): Option<boolean> {
+  checkDeclaration("bool", spec);
   const [schema, raw] = [values.truth, written(spec.default)];
   return declare<boolean>("bool", spec, spec.default, { schema, expects: "true or false", raw });
 }
@@ -130,12 +159,14 @@ interface DurationSpec extends Spec<string> {
 }
 
 function time(kind: "seconds" | "duration", spec: DurationSpec): Option<number> {
+  checkDeclaration(kind, spec);
   const range = { min: spec.min ?? 0, max: spec.max ?? LONGEST_MS };
   const forever = spec.allowForever ?? false;
   const schema = values.duration(range, { forever, plainSeconds: kind === "seconds" });
   const bounds = `from ${formatDuration(range.min)} to ${formatDuration(range.max)}`;
   const plain = kind === "seconds" ? ", or a number of seconds" : "";
   const expects = `a duration ${bounds} such as 30s or 1m30s${plain}${forever ? ", or -1 for ever" : ""}`;
+  checkDefault(spec.env, spec.default, schema, expects);
   return declare(kind, spec, schema.parse(spec.default), { schema, expects, raw: spec.default, range });
 }
 
@@ -153,6 +184,7 @@ interface UrlSpec<D> extends Spec<D> {
 }
 
 function url<D extends string | Unset>(spec: UrlSpec<D>): Option<string | D> {
+  checkDeclaration("url", spec);
   const schemes = spec.schemes ?? ["http", "https"];
   const schema = values.url(schemes).transform(spec.rewrite ?? (given => given));
   const expects = `a URL that begins with ${schemes.map(scheme => `${scheme}://`).join(" or ")}`;
@@ -160,6 +192,7 @@ function url<D extends string | Unset>(spec: UrlSpec<D>): Option<string | D> {
 }
 
 function choice<const C extends string>(spec: Spec<NoInfer<C>> & { readonly values: readonly C[] }): Option<C> {
+  checkDeclaration("choice", spec);
   const [schema, expects] = [values.choice(spec.values), `one of ${spec.values.join(", ")}`];
   return declare<C>("choice", spec, spec.default, {
     schema,
@@ -175,30 +208,36 @@ interface ListSpec<E> extends Spec<readonly NoInfer<E>[]> {
   readonly expects?: string;
   /** This word alone means the empty list. */
   readonly emptyWord?: string;
+  /** True of an item that is a path. */
+  readonly isPath?: (item: string) => boolean;
   /** Its items are shown nowhere. */
   readonly secret?: boolean;
 }
 
 /** A list: a YAML list, or one text with commas; a text that begins with `[` is a JSON list. */
 function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
-  const { expects = "a list with commas", secret: hidden = false, default: items } = spec;
+  checkDeclaration("list", spec);
+  const { expects = "a list with commas", secret: hidden = false, default: items, isPath } = spec;
   const schema = values.list(spec.of, spec.emptyWord);
   return declare<readonly E[]>("list", spec, items, {
     schema,
     expects,
     secret: hidden,
+    isPath,
     raw: items.length > 0 ? items : undefined,
   });
 }
 
 /** Names with values: a YAML map, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
 function pairs(spec: Spec<Readonly<Record<string, string>>>): Option<Readonly<Record<string, string>>> {
+  checkDeclaration("pairs", spec);
   const expects = "a map, or a list of NAME=value";
   return declare("pairs", spec, spec.default, { schema: values.pairs, expects, secret: true });
 }
 
 /** An address or a port to listen on; a port alone listens on `bareHost`, every interface unless said otherwise. */
 function address(spec: Spec<Unset> & { readonly bareHost?: string }): Option<values.Address | Unset> {
+  checkDeclaration("address", spec);
   const [schema, expects] = [values.address(spec.bareHost ?? ""), "a port or an address such as 127.0.0.1:9090"];
   return declare<values.Address | Unset>("address", spec, undefined, { schema, expects });
 }

@@ -57,11 +57,15 @@ export function program<const G extends Groups, const C extends string = never>(
 /** Lists every option of a program by each of its names. */
 export function catalogOf({ name, groups }: Pick<Program, "name" | "groups">): Catalog {
   const options = Object.values(groups).flatMap(group => Object.values(group.shape));
-  const index = (kind: string, namesOf: (option: Option<unknown>) => readonly string[]) => {
+  const index = (
+    kind: string,
+    namesOf: (option: Option<unknown>) => readonly string[],
+    reserved: readonly string[] = [],
+  ) => {
     const found = new Map<string, Option<unknown>>();
     for (const option of options) {
       for (const key of namesOf(option)) {
-        if (found.has(key)) throw new Error(`${name}: two options have the ${kind} ${key}`);
+        if (found.has(key) || reserved.includes(key)) throw new Error(`${name}: two options have the ${kind} ${key}`);
         found.set(key, option);
       }
     }
@@ -70,7 +74,7 @@ export function catalogOf({ name, groups }: Pick<Program, "name" | "groups">): C
   index("environment variable", option => [option.env, ...option.aliases]);
   return {
     options,
-    flags: index("flag", option => [option.flag]),
+    flags: index("flag", option => [option.flag], BUILT_IN_FLAGS),
     shorts: index("short flag", option => (option.short === undefined ? [] : [option.short])),
     keys: index("YAML key", option => option.yaml),
     bareKeys: index("YAML key", option => [...new Set(option.yaml.map(bareKey))]),

@@ -131,3 +131,6 @@ export const pairs: z.ZodType<Record<string, string>> = list(z.string().regex(/^
 
 /** A base URL without slashes at its end, for paths that begin with one to follow. */
 export const baseUrl = (written: string): string => written.replace(/\/+$/, "");
+
+/** True for a name in PLUGINS that means a file: it has a slash in it, or the ending of one. */
+export const namesFile = (name: string): boolean => /[\\/]/.test(name) || /\.[cm]?[jt]s$/.test(name);

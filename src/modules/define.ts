@@ -1,6 +1,16 @@
 // How a module is made.
 import type { OptionGroup, Shape, Values } from "../config/group.ts";
-import { type Backend, MODULE_API, type Module, type ModuleHost, type Served } from "./module.ts";
+import { checkBackend, checkProbed, checkServed, refusePromise } from "./check.ts";
+import {
+  type Ask,
+  type Backend,
+  LOOK_MS,
+  MODULE_API,
+  type Module,
+  type ModuleHost,
+  type ProbeResult,
+  type Served,
+} from "./module.ts";
 
 /** A module as it is written down; the types of the values follow from the options. */
 export interface ModuleSpec<S extends Shape, A extends Shape> {
@@ -8,20 +18,30 @@ export interface ModuleSpec<S extends Shape, A extends Shape> {
   readonly summary: string;
   /** What the broker can be told; `options("Module x", {})` when that is nothing. */
   readonly options: OptionGroup<S>;
+  /** Not waited for: what takes time is done at the top of the file. */
   serve?(host: ModuleHost & { readonly values: Values<OptionGroup<S>> }): Served;
   readonly agent?: {
     readonly options: OptionGroup<A>;
-    backend(values: Values<OptionGroup<A>>): Backend;
+    backend(values: Values<OptionGroup<A>>): BackendSpec;
   };
+}
+
+/** A backend as it is written down. */
+export interface BackendSpec extends Omit<Backend, "apiKey" | "pollMs" | "facts" | "probe"> {
+  readonly apiKey?: string | undefined;
+  /** LOOK_MS when left out. */
+  readonly pollMs?: number;
+  readonly facts?: Record<string, string>;
+  /** Asks the backend for its models, and what else is to be said of it. */
+  probe(ask: Ask): Promise<{ models: string[]; facts?: Record<string, string> }>;
 }
 
 const ID = /^[a-z][a-z0-9-]{0,31}$/;
 
-/** Makes a module of what is written down. Throws when its id is none. */
+/** Makes a module of what is written down. Throws when that is none, so that its file cannot be loaded. */
 export function defineModule<S extends Shape, A extends Shape>(spec: ModuleSpec<S, A>): Module {
+  checkSpec(spec);
   const { id, summary, options, agent } = spec;
-  if (!ID.test(id))
-    throw new Error(`a module's id is lower-case letters, digits and dashes, which ${JSON.stringify(id)} is not`);
   return {
     api: MODULE_API,
     id,
@@ -29,12 +49,42 @@ export function defineModule<S extends Shape, A extends Shape>(spec: ModuleSpec<
     options,
     agent: agent && {
       options: agent.options,
-      backend: found => agent.backend(agent.options.finish(found).values),
+      backend: found => backendOf(agent.backend(agent.options.finish(found).values)),
     },
     told: found => ({
       id,
       summary,
-      serve: host => spec.serve?.({ ...host, values: options.finish(found).values }) ?? {},
+      serve: host =>
+        spec.serve === undefined ? {} : checkServed(spec.serve({ ...host, values: options.finish(found).values })),
     }),
   };
+}
+
+function backendOf(spec: BackendSpec): Backend {
+  refusePromise("backend", spec);
+  const { apiKey, pollMs = LOOK_MS, facts = {}, ...rest } = spec;
+  const probe = async (ask: Ask): Promise<ProbeResult> => checkProbed({ facts: {}, ...(await spec.probe(ask)) });
+  if (typeof spec.probe !== "function") throw new Error("a backend's `probe` is a function");
+  return checkBackend({ ...rest, apiKey, pollMs, facts, probe });
+}
+
+const PARTS = new Set(["id", "summary", "options", "serve", "agent"]);
+
+/** A file may be JavaScript: types have not seen it. */
+function checkSpec(spec: ModuleSpec<Shape, Shape>): void {
+  const { id, summary, options, serve, agent } = spec;
+  if (typeof id !== "string" || !ID.test(id))
+    throw new Error(`a module's id is lower-case letters, digits and dashes, which ${JSON.stringify(id)} is not`);
+  const unknown = Object.keys(spec).find(part => !PARTS.has(part));
+  if (unknown !== undefined) throw new Error(`a module has no part \`${unknown}\``);
+  if (typeof summary !== "string") throw new Error("a module's `summary` is a text");
+  if (!isGroup(options)) throw new Error('a module\'s `options` are made by options("Module …", { … })');
+  if (serve !== undefined && typeof serve !== "function") throw new Error("a module's `serve` is a function");
+  if (agent === undefined) return;
+  if (!isGroup(agent?.options)) throw new Error('an agent\'s `options` are made by options("Backend", { … })');
+  if (typeof agent.backend !== "function") throw new Error("an agent's `backend` is a function");
+}
+
+function isGroup(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "shape" in value && "finish" in value;
 }

@@ -28,11 +28,6 @@ export interface Module {
   told(values: OptionValues): ToldModule;
 }
 
-/** True for a name in PLUGINS that means a file: it has a slash in it, or the ending of one. */
-export function namesFile(name: string): boolean {
-  return /[\\/]/.test(name) || /\.[cm]?[jt]s$/.test(name);
-}
-
 /** What the agent of a module needs to know. */
 export interface ModuleAgent {
   /** What the agent can be told about its backend. */
@@ -85,8 +80,8 @@ export interface Served {
   readonly pool?: PoolSettings;
   /** Relays of MCP; one module of a broker may have them. */
   readonly relays?: RelaySettings;
-  /** Further routes. */
-  readonly routes?: readonly Route[];
+  /** Further routes. Who may ask is judged before they answer. */
+  readonly routes?: readonly Omit<Route, "ownCheck">[];
   /** What the state shows of it under `own`, as JSON. */
   state?(): unknown;
   /**

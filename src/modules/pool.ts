@@ -57,16 +57,16 @@ export const matchOptions = (module: string) => ({
   }),
 });
 
-/** The settings of a pool: what the options say, and what a module without such an option needs. */
-export function poolSettings(
-  values: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">,
-): PoolSettings {
-  return {
-    queueUpdateMs: 0,
-    minScore: 0,
-    maxParallel: 1,
-    maxVisits: VISITS_MAX,
-    maxSeats: Number.POSITIVE_INFINITY,
-    ...values,
-  };
+/** The settings of a pool: what the options say, and what a module without such an option needs. Other values are passed over. */
+export function poolSettings({
+  queueSize,
+  queueTimeoutMs,
+  graceMs,
+  queueUpdateMs = 0,
+  minScore = 0,
+  maxParallel = 1,
+  maxVisits = VISITS_MAX,
+  maxSeats = Number.POSITIVE_INFINITY,
+}: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">): PoolSettings {
+  return { queueSize, queueTimeoutMs, graceMs, queueUpdateMs, minScore, maxParallel, maxVisits, maxSeats };
 }

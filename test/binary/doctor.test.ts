@@ -118,6 +118,11 @@ describe("an agent", () => {
       () => ({ COMPLETION_BASE_URL: backend.url.replace("/v1", "/v2") }),
       /backend .*404.*COMPLETION_BASE_URL/,
     ],
+    [
+      "a backend that refuses the key",
+      () => ({ COMPLETION_BASE_URL: serve(() => new Response("", { status: 401 })), COMPLETION_API_KEY: "wrong" }),
+      /backend .*refuses the key.*; COMPLETION_API_KEY has the key$/,
+    ],
   ];
   test.each(broken)("with %s", async (_, env, line) => {
     const { code, failed } = await doctor("nfrx-llm", { ...agent(), ...env() });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Groups } from "../../config/program.ts";
 import { NfrxError } from "../../lib/errors.ts";
+import { Html } from "../../lib/html.ts";
 import type { Operation, Route } from "../../modules/route.ts";
 import { descriptorsOf, pluginDescriptor } from "./descriptors.ts";
 import { type StateSources, shownOf } from "./state.ts";
@@ -37,6 +38,8 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
       const plugin = modules.find(({ told }) => told.id === id);
       if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "no such view");
       const view = plugin?.served.view?.(shownOf(plugin.told.id, plugin.served, sources));
+      if (view !== undefined && !(view instanceof Html))
+        throw new Error(`the view of ${id} is not made with the template html`);
       return view === undefined
         ? new Response(null, { status: 204 })
         : new Response(view.toString(), { headers: VIEW_HEADERS });

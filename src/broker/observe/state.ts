@@ -9,6 +9,7 @@ import type { ServedModule } from "../modules.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Relays } from "../relay/relays.ts";
+import type { OwnStates } from "./own.ts";
 
 /** Waiting requests of a module that the state shows at most. */
 export const QUEUE_SHOWN_MAX = 50;
@@ -26,6 +27,7 @@ export interface StateSources {
   admin: boolean;
   /** Who listens to the stream of states. */
   listeners: () => number;
+  own: OwnStates;
 }
 
 /** Why the broker can or cannot serve anybody. */
@@ -49,14 +51,14 @@ function stateOf(id: string, served: Served, sources: StateSources): object {
   return {
     ...(pool !== undefined && moduleState(pool, sources)),
     ...(served.relays !== undefined && sources.relays?.state()),
-    ...(served.state !== undefined && { own: served.state() }),
+    ...(served.state !== undefined && { own: sources.own.of(id, served) }),
   };
 }
 
 /** What a module's view is made of. */
 export function shownOf(id: string, served: Served, sources: StateSources): Shown {
   const pool = sources.pools.find(({ moduleId }) => moduleId === id);
-  return { pool: pool && moduleState(pool, sources), own: served.state?.() };
+  return { pool: pool && moduleState(pool, sources), own: sources.own.of(id, served) };
 }
 
 function serverState(sources: StateSources): ServerState {

@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { nfrx } from "../../../cmd/programs.ts";
 import { Broker } from "../../../src/broker/broker.ts";
 import { brokerOptions } from "../../../src/config/broker.ts";
-import { defaultsOf } from "../../../src/config/group.ts";
+import { defaultsOf, options } from "../../../src/config/group.ts";
 import { html } from "../../../src/lib/html.ts";
+import { silentLog } from "../../../src/lib/log.ts";
 import { defineModule } from "../../../src/modules/define.ts";
 import { doclingModule } from "../../../src/modules/docling.ts";
 import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
@@ -132,5 +133,45 @@ test("a plugin says what it is, where it is and what can be set", async () => {
   expect(mcp).toMatchObject({ id: "mcp", type: "tunnel", connect: "/api/mcp/connect" });
   expect(mcp.options).toHaveLength(Object.keys(mcpBrokerOptions.shape).length);
   expect((await call(`http://127.0.0.1:${broker.port}/api/llm/`)).status).toBe(401);
+  await broker.stop();
+});
+
+test("a plugin that cannot say its state spoils nobody else's, and is warned of once", async () => {
+  const warnings: object[] = [];
+  const own = { throws: () => JSON.parse("{"), bigint: () => ({ n: 1n }), promise: async () => 1, fine: () => [1] };
+  const modules = Object.entries(own).map(([id, state]) =>
+    defineModule({
+      id,
+      summary: "Says something.",
+      options: options("Module", {}),
+      serve: () => ({
+        state,
+        view: ({ own: said }) => {
+          if (id === "throws") throw new Error("no view");
+          return html`<p>${JSON.stringify(said)}</p>`;
+        },
+      }),
+    }),
+  );
+  const broker = Broker.start({
+    values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
+    modules: modules.map(module => module.told({})),
+    log: { ...silentLog, warn: fields => void warnings.push(fields) },
+  });
+  for (let round = 0; round < 2; round++) {
+    const { status, text } = await ask(broker, "/api/state");
+    expect(status).toBe(200);
+    expect(JSON.parse(text).plugins).toMatchObject({
+      server: { admin: false },
+      throws: { own: { error: expect.stringMatching(/^state\(\) throws: /) } },
+      bigint: { own: { error: expect.stringMatching(/^state\(\) is not JSON: /) } },
+      promise: { own: { error: "state() returns a promise, which is not waited for" } },
+      fine: { own: [1] },
+    });
+  }
+  expect((await ask(broker, "/api/state/view/throws.html")).status).toBe(500);
+  expect((await ask(broker, "/api/state/view/bigint.html")).text).toContain("is not JSON");
+  expect((await ask(broker, "/api/state/view/fine.html")).text).toBe("<p>[1]</p>");
+  expect(warnings.map(fields => "plugin" in fields && fields.plugin)).toEqual(["throws", "bigint", "promise"]);
   await broker.stop();
 });

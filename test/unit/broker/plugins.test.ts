@@ -14,3 +14,10 @@ test("PLUGINS chooses modules; a name that none has is a warning, not an end, an
   expect(ids("llm", "nonsense")).toEqual(["llm"]);
   expect(warnings).toMatchObject([{ plugin: "nonsense" }]);
 });
+
+test("a path without a slash is told how to be one", () => {
+  const warnings: string[] = [];
+  const log = { ...silentLog, warn: (_: object, text: string) => void warnings.push(text) };
+  expect(chooseModules(["src"], builtIn, log)).toEqual([]);
+  expect(warnings).toEqual([expect.stringContaining("write ./src")]);
+});

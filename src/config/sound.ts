@@ -1,0 +1,65 @@
+// What is wrong with the declaration of an option. Those of a plugin may be JavaScript, which no type has seen.
+import type { z } from "zod";
+import type { Kind, Raw } from "./declared.ts";
+
+/** What a default is, by kind; true when there may be none. */
+const DEFAULTS: Readonly<Record<Kind, [words: string, fits: (value: unknown) => boolean, unset: boolean]>> = {
+  text: ["a text or undefined", value => typeof value === "string", true],
+  secret: ["undefined: a secret has none", () => false, true],
+  int: ["a number or undefined", value => typeof value === "number", true],
+  number: ["a number or undefined", value => typeof value === "number", true],
+  port: ["a number or undefined", value => typeof value === "number", true],
+  bytes: ["a number or undefined", value => typeof value === "number", true],
+  bool: ["true or false", value => typeof value === "boolean", false],
+  duration: ['a text such as "30s"', value => typeof value === "string", false],
+  seconds: ['a text such as "30"', value => typeof value === "string", false],
+  url: ["a text or undefined", value => typeof value === "string", true],
+  choice: ["one of its values", value => typeof value === "string", false],
+  list: ["a list, perhaps an empty one", Array.isArray, false],
+  pairs: ["an object, perhaps an empty one", value => typeof value === "object" && value !== null, false],
+  address: ["undefined", () => false, true],
+};
+
+/** What every kind of declaration has, as JavaScript may have written it. */
+interface Declaration {
+  readonly env?: unknown;
+  readonly help?: unknown;
+  readonly default?: unknown;
+  readonly min?: unknown;
+  readonly max?: unknown;
+  readonly values?: unknown;
+  readonly of?: unknown;
+}
+
+/** Throws one sentence that names the option unless it is declared as its kind wants it. */
+export function checkDeclaration(kind: Kind, spec: Declaration): void {
+  const { env, help, min, max, values, of } = spec;
+  if (env === undefined) throw new Error(`an option of the kind ${kind} (${String(help)}) has no \`env\``);
+  if (typeof env !== "string" || !/^[A-Z][A-Z0-9_]*$/.test(env))
+    throw new Error(`option ${String(env)}: its \`env\` is capitals, digits and _, such as RERANK_TOP`);
+  const wrong = (problem: string): Error => new Error(`option ${env}: ${problem}`);
+  if (typeof help !== "string") throw wrong("it has no `help`");
+  for (const [name, bound] of Object.entries({ min, max }))
+    if (bound !== undefined && (typeof bound !== "number" || Number.isNaN(bound)))
+      throw wrong(`its \`${name}\` is a number${/duration|seconds/.test(kind) ? " of milliseconds" : ""}`);
+  if (typeof min === "number" && typeof max === "number" && min > max) throw wrong("its `min` is above its `max`");
+  if (kind === "choice" && !isChoice(values)) throw wrong("its `values` are a list of texts in lower case");
+  if (kind === "list" && !isSchema(of)) throw wrong("its `of` says what an item is, such as `text()`");
+  const [words, fits, unset] = DEFAULTS[kind];
+  if (!(spec.default === undefined ? unset : fits(spec.default))) throw wrong(`its \`default\` is ${words}`);
+}
+
+/** Throws one sentence that names the option when nobody could set it to its default. */
+export function checkDefault(env: string, raw: Raw | undefined, schema: z.ZodType, expects: string): void {
+  if (raw === undefined || schema.safeParse(raw).success) return;
+  throw new Error(`option ${env}: its default ${JSON.stringify(raw)} is not ${expects}`);
+}
+
+function isChoice(values: unknown): boolean {
+  const fits = (value: unknown): boolean => typeof value === "string" && value !== "" && value === value.toLowerCase();
+  return Array.isArray(values) && values.length > 0 && values.every(fits);
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "safeParse" in value;
+}

@@ -1,0 +1,174 @@
+// What a module hands over is looked at before it is used: a plugin file may be plain JavaScript, or not have been type-checked.
+import { z } from "zod";
+import { LONGEST_MS } from "../config/duration.ts";
+import { type ErrorCode, isErrorCode } from "../lib/errors.ts";
+import type { Backend, ProbeResult, Served } from "./module.ts";
+
+const callable = z.custom<(...given: never[]) => unknown>(value => typeof value === "function", "expected a function");
+const object = z.custom<object>(value => typeof value === "object" && value !== null, "expected an object");
+const amount = z.custom<number>(
+  value => typeof value === "number" && value >= 0,
+  "expected a number; make the pool with `poolSettings`",
+);
+const errorCode = z.custom<ErrorCode>(
+  value => typeof value === "string" && isErrorCode(value),
+  "expected a code of NfrxError",
+);
+
+const method = z.enum(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+const shapes = ["openai", "anthropic", "ollama", "plain", "word", "json-rpc"] as const;
+const errors = z.enum(shapes);
+/** From the root or below a module; a star may stand at its end alone. */
+const path = (star: string) =>
+  z
+    .string()
+    .startsWith("/", "a path begins with /")
+    .regex(/^[^\s?#]*$/, "a path has no spaces, no ? and no #")
+    .regex(new RegExp(`^[^*]*(?:/${star})?$`), "a star stands in the last segment alone");
+const address = z.string().regex(/^https?:\/\/\S*[^\s/]$/, "expected a URL without a slash at its end");
+
+const reply = z.strictObject({
+  description: z.string(),
+  headers: z.record(z.string(), z.string()).optional(),
+  content: z.array(object).optional(),
+});
+
+const operation = z.strictObject({
+  summary: z.string(),
+  description: z.string().optional(),
+  parameters: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        in: z.enum(["path", "query", "header"]),
+        description: z.string(),
+        required: z.boolean().optional(),
+        schema: object.optional(),
+        example: z.union([z.string(), z.number()]).optional(),
+      }),
+    )
+    .optional(),
+  request: z.strictObject({ optional: z.boolean().optional(), content: z.array(object) }).optional(),
+  responses: z.record(z.string().regex(/^[1-5]\d\d$/, "expected a status"), reply),
+  otherwise: reply.optional(),
+  failures: z.array(errorCode).optional(),
+});
+
+const route = z.strictObject({
+  method,
+  path: path("\\*\\w+"),
+  tag: z.string().min(1),
+  auth: z.enum(["none", "api", "client", "api-or-client", "admin"]),
+  errors: z.enum([...shapes, "text"]),
+  operation: operation.optional(),
+  answer: callable,
+});
+
+const endpoint = z.strictObject({
+  method,
+  path: path("\\*"),
+  backendPath: path("\\*"),
+  jobType: z.string().min(1),
+  label: z.enum(["json-model", "form-model", "none"]),
+  events: z.boolean(),
+  headers: z.literal("all").optional(),
+  errors: errors.optional(),
+  tokens: z.literal("ollama").optional(),
+  task: z.enum(["starts", "follows"]).optional(),
+  fanout: z.object({ split: callable, items: callable }).optional(),
+  gather: z.object({ parse: callable, merge: callable }).optional(),
+  operation,
+});
+
+const served = z.strictObject({
+  worker: z
+    .strictObject({
+      id: z.string(),
+      summary: z.string(),
+      listsModels: z.boolean(),
+      errors,
+      reach: z.enum(["any", "id"]).optional(),
+      endpoints: z.array(endpoint),
+    })
+    .optional(),
+  pool: z
+    .strictObject({
+      queueSize: amount,
+      queueTimeoutMs: amount,
+      queueUpdateMs: amount,
+      graceMs: amount,
+      minScore: amount,
+      maxParallel: amount,
+      maxVisits: amount,
+      maxSeats: amount,
+    })
+    .optional(),
+  relays: z
+    .strictObject({
+      maxReqBytes: amount,
+      maxRespBytes: amount,
+      wsHeartbeatMs: amount,
+      wsDeadAfterMs: amount,
+      maxConcurrencyPerClient: amount,
+      requireApiKey: z.boolean(),
+    })
+    .optional(),
+  routes: z.array(route).optional(),
+  state: callable.optional(),
+  view: callable.optional(),
+});
+
+const texts = z.record(z.string(), z.string());
+
+const backend = z.strictObject({
+  baseUrl: address,
+  mounts: z.array(z.strictObject({ prefix: path("\\*"), baseUrl: address })).optional(),
+  headers: z.literal("all").optional(),
+  apiKey: z.string().optional(),
+  keyHeader: z
+    .string()
+    .regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header")
+    .optional(),
+  pollMs: z.number().min(1).max(LONGEST_MS),
+  facts: texts,
+  probe: callable,
+});
+
+const probed = z.object({ models: z.array(z.string()), facts: texts });
+
+/** Throws, naming the field, unless `serve` may have returned this. */
+export function checkServed(value: Served): Served {
+  refusePromise("serve", value);
+  return checked("serve", served, value);
+}
+
+/** Throws, naming the field, unless this is a backend. */
+export function checkBackend(value: Backend): Backend {
+  return checked("backend", backend, value);
+}
+
+/** Throws, naming the field, unless a probe may have found this. */
+export function checkProbed(value: ProbeResult): ProbeResult {
+  return checked("probe", probed, value);
+}
+
+/** The value itself, not a copy: its functions may need what they stand in. */
+function checked<T>(name: string, schema: z.ZodType, value: T): T {
+  const result = schema.safeParse(value);
+  if (result.success) return value;
+  const [issue] = result.error.issues;
+  const at = issue === undefined || issue.path.length === 0 ? "" : `\`${fieldOf(issue.path)}\`: `;
+  throw new Error(`what \`${name}\` returns is not right: ${at}${issue?.message}`);
+}
+
+/** `routes[0].auth` */
+function fieldOf(path: readonly PropertyKey[]): string {
+  return path.map((part, at) => (typeof part === "number" ? `[${part}]` : `${at ? "." : ""}${String(part)}`)).join("");
+}
+
+/** Throws for a promise, which nobody would wait for, and for nothing at all. */
+export function refusePromise(name: string, value: unknown): void {
+  if (value === undefined || value === null) throw new Error(`\`${name}\` returns nothing; return an object`);
+  if (typeof value === "object" && value !== null && "then" in value)
+    throw new Error(`\`${name}\` returns a promise, which is not waited for: do such work at the top of the file`);
+}

@@ -1,0 +1,192 @@
+// What a module may be and return: everything else is refused before anybody is served.
+import { describe, expect, test } from "bun:test";
+import { builtIn } from "../../../cmd/modules.ts";
+import { ownRoutes, serveModules } from "../../../src/broker/modules.ts";
+import { BrokerMetrics } from "../../../src/broker/observe/metrics.ts";
+import { defaultsOf, options } from "../../../src/config/group.ts";
+import { silentLog } from "../../../src/lib/log.ts";
+import { defineModule } from "../../../src/modules/define.ts";
+import { LOOK_MS, type Served, type WorkerModule } from "../../../src/modules/module.ts";
+import type { Route } from "../../../src/modules/route.ts";
+import { TestClock } from "../../kit/clock.ts";
+
+const clock = new TestClock();
+const route: Route = {
+  method: "GET",
+  path: "/api/mine/greeting",
+  tag: "mine",
+  auth: "api",
+  errors: "plain",
+  operation: { summary: "Greet", responses: { 200: { description: "A greeting." } } },
+  answer: () => new Response(),
+};
+const endpoint: WorkerModule["endpoints"][number] = {
+  method: "POST",
+  path: "/v1/work",
+  backendPath: "/work",
+  jobType: "mine.work",
+  label: "none",
+  events: false,
+  operation: { summary: "Work", responses: {} },
+};
+const worker: WorkerModule = {
+  id: "mine",
+  summary: "Works.",
+  listsModels: false,
+  errors: "plain",
+  endpoints: [endpoint],
+};
+const pool = {
+  queueSize: 1,
+  queueTimeoutMs: 1,
+  queueUpdateMs: 0,
+  graceMs: 1,
+  minScore: 0,
+  maxParallel: 1,
+  maxVisits: 1,
+  maxSeats: Number.POSITIVE_INFINITY,
+};
+
+/** What JavaScript hands over where TypeScript would have said no. */
+const loose = <T>(value: unknown): T => value as T;
+const group = options("Module mine", {});
+const log = silentLog;
+
+function served(what: unknown) {
+  const module = defineModule({ id: "mine", summary: "x", options: group, serve: () => loose<Served>(what) });
+  const metrics = new BrokerMetrics({ clock, served: model => model, isConnected: () => true });
+  return serveModules([{ ...module.told({}), file: "/srv/mine.ts" }], { log, clock, metrics });
+}
+
+const withRoute = (change: object) => ({ routes: [{ ...route, ...change }] });
+const withWorker = (change: object) => ({ pool, worker: { ...worker, ...change } });
+const withEndpoint = (change: object) => withWorker({ endpoints: [endpoint, { ...endpoint, ...change }] });
+
+describe("what serve returns", () => {
+  test("is taken when it is right", () => {
+    const what = { ...withWorker({}), routes: [route], state: () => 1 };
+    expect(served(what).all[0]?.served).toBe(loose<Served>(what));
+    expect(served({}).all).toHaveLength(1);
+  });
+
+  test("is right of the built-in modules", () => {
+    const metrics = new BrokerMetrics({ clock, served: model => model, isConnected: () => true });
+    const told = builtIn.map(module => module.told(defaultsOf(module.options)));
+    expect(serveModules(told, { log, clock, metrics }).all).toHaveLength(builtIn.length);
+  });
+
+  const wrong: [name: string, what: unknown, problem: RegExp][] = [
+    ["nothing", undefined, /`serve` returns nothing/],
+    ["a promise", Promise.resolve({}), /`serve` returns a promise/],
+    ["an unknown part", { route: [] }, /Unrecognized key: "route"/],
+    ["a route without auth", withRoute({ auth: undefined }), /`routes\[0\]\.auth`: .*"none"\|"api"/],
+    ["a route with another auth", withRoute({ auth: "API" }), /`routes\[0\]\.auth`/],
+    ["a route of a relay's auth", withRoute({ auth: "relay" }), /`routes\[0\]\.auth`/],
+    ["a route that judges itself", withRoute({ ownCheck: true }), /`routes\[0\]`: Unrecognized key: "ownCheck"/],
+    ["a method in lower case", withRoute({ method: "get" }), /`routes\[0\]\.method`/],
+    ["a path without a slash", withRoute({ path: "api/mine" }), /`routes\[0\]\.path`: a path begins with \//],
+    ["a star within a path", withRoute({ path: "/api/*a/b" }), /`routes\[0\]\.path`: a star/],
+    ["no tag", withRoute({ tag: "" }), /`routes\[0\]\.tag`/],
+    ["an unknown shape of errors", withRoute({ errors: "xml" }), /`routes\[0\]\.errors`/],
+    ["an operation that is a text", withRoute({ operation: "Greet" }), /`routes\[0\]\.operation`/],
+    ["an operation without answers", withRoute({ operation: { summary: "x" } }), /`routes\[0\]\.operation\.responses`/],
+    ["no answer", withRoute({ answer: undefined }), /`routes\[0\]\.answer`: expected a function/],
+    ["a worker without a pool", { worker }, /`worker` and `pool` go together/],
+    ["a pool without its settings", { worker, pool: {} }, /`pool\.queueSize`: .*`poolSettings`/],
+    ["a worker of another id", withWorker({ id: "other" }), /another id, other/],
+    ["no word on models", withWorker({ listsModels: undefined }), /`worker\.listsModels`/],
+    ["an unknown reach", withWorker({ reach: "all" }), /`worker\.reach`/],
+    ["no endpoints", withWorker({ endpoints: undefined }), /`worker\.endpoints`/],
+    ["an unknown label", withEndpoint({ label: "model" }), /`worker\.endpoints\[1\]\.label`/],
+    ["a backend path without a slash", withEndpoint({ backendPath: "work" }), /`worker\.endpoints\[1\]\.backendPath`/],
+    ["no type of jobs", withEndpoint({ jobType: undefined }), /`worker\.endpoints\[1\]\.jobType`/],
+    ["a list of headers", withEndpoint({ headers: ["x-a"] }), /`worker\.endpoints\[1\]\.headers`/],
+    ["an unknown field", withEndpoint({ auth: "none" }), /`worker\.endpoints\[1\]`: Unrecognized key: "auth"/],
+    ["no operation", withEndpoint({ operation: undefined }), /`worker\.endpoints\[1\]\.operation`/],
+    ["a state that is no function", { state: {} }, /`state`: expected a function/],
+    ["a view that is no function", { view: "<p>" }, /`view`: expected a function/],
+  ];
+  test.each(wrong)("is refused with %s", (_, what, problem) => {
+    expect(() => served(what)).toThrow(problem);
+    expect(() => served(what)).toThrow("/srv/mine.ts: ");
+  });
+});
+
+describe("a route whose place is taken names the file", () => {
+  const taken = (mine: readonly string[], others: readonly Partial<Route>[] = []) =>
+    ownRoutes(
+      served({ routes: mine.map(path => ({ ...route, path })) }).all,
+      others.map(other => ({ ...route, tag: "state", ...other })),
+    );
+
+  test("with a slash at the end, another name of a segment, or twice in one module", () => {
+    const there = "/srv/mine.ts: the route GET /api/mine is there already";
+    expect(() => taken(["/api/mine"], [{ path: "/api/mine/" }])).toThrow(there);
+    expect(() => taken(["/api/mine/:a", "/api/mine/:a"])).toThrow("the route GET /api/mine/:a is there already");
+    expect(() => taken(["/api/mine/:a", "/api/mine/:b"])).toThrow("calls :b what another route calls :a");
+    expect(() => taken(["/api/mine/:a", "/api/mine/:b/c"])).toThrow("calls :b what another route calls :a");
+    expect(() => taken(["/a/*one", "/a/*two"])).toThrow("/srv/mine.ts: the route GET /a/* is there already");
+  });
+
+  test("also one of its own workers", () => {
+    const list = { path: "/api/mine/v1/models", tag: "mine" };
+    expect(() => taken([], [list, list])).toThrow("/srv/mine.ts: the route GET /api/mine/v1/models is there already");
+  });
+
+  test("and other places are free", () => {
+    const free = ["/api/mine/:a", "/api/mine/:a/c", "/api/mine/b", "/api/mine/*rest", "/"];
+    expect(taken(free, [{ path: "/api/mine/" }, { path: "/api/mine/:a", method: "POST" }])).toHaveLength(free.length);
+  });
+});
+
+describe("a module", () => {
+  const made = (change: object) => () =>
+    defineModule({ id: "mine", summary: "x", options: group, ...change } as Parameters<typeof defineModule>[0]);
+  const wrong: [name: string, change: object, problem: RegExp][] = [
+    ["without an id", { id: undefined }, /a module's id is lower-case/],
+    ["without a summary", { summary: undefined }, /`summary` is a text/],
+    ["with plain options", { options: {} }, /`options` are made by options\(/],
+    ["with an unknown part", { routes: [] }, /no part `routes`/],
+    ["with a serve that is no function", { serve: {} }, /`serve` is a function/],
+    ["with an agent without options", { agent: { backend: () => ({}) } }, /agent's `options` are made by/],
+    ["with an agent without a backend", { agent: { options: group } }, /`backend` is a function/],
+  ];
+  test.each(wrong)("%s is refused", (_, change, problem) => expect(made(change)).toThrow(problem));
+});
+
+describe("a backend", () => {
+  const minimal = { baseUrl: "http://127.0.0.1:1/v1", probe: async () => ({ models: ["a"] }) };
+  const backend = (change: unknown) =>
+    defineModule({
+      id: "mine",
+      summary: "x",
+      options: group,
+      agent: { options: group, backend: () => loose(change) },
+    }).agent?.backend({});
+
+  test("needs an address and a probe; the rest has defaults", async () => {
+    const made = backend(minimal);
+    expect(made).toMatchObject({ baseUrl: minimal.baseUrl, apiKey: undefined, pollMs: LOOK_MS, facts: {} });
+    expect(await made?.probe(async () => "")).toEqual({ models: ["a"], facts: {} });
+  });
+
+  const wrong: [name: string, what: unknown, problem: RegExp][] = [
+    ["nothing", undefined, /`backend` returns nothing/],
+    ["a promise", Promise.resolve(minimal), /`backend` returns a promise/],
+    ["no address", { ...minimal, baseUrl: undefined }, /`baseUrl`/],
+    ["a slash at its end", { ...minimal, baseUrl: "http://a/" }, /`baseUrl`: .*without a slash/],
+    ["no probe", { ...minimal, probe: undefined }, /`probe` is a function/],
+    ["a text for a number", { ...minimal, pollMs: "1s" }, /`pollMs`/],
+    ["no pause between looks", { ...minimal, pollMs: 0 }, /`pollMs`/],
+    ["a number for a key", { ...minimal, apiKey: 1 }, /`apiKey`/],
+    ["an unknown field", { ...minimal, url: "x" }, /Unrecognized key: "url"/],
+  ];
+  test.each(wrong)("is refused with %s", (_, what, problem) => expect(() => backend(what)).toThrow(problem));
+
+  test("is not ready when its models are no texts", async () => {
+    for (const found of [{}, { models: [1] }, { models: "a" }, undefined, { models: [], facts: { a: 1 } }])
+      await expect(backend({ ...minimal, probe: async () => found })?.probe(async () => "")).rejects.toThrow(
+        /what `probe` returns is not right: `(models|facts)/,
+      );
+  });
+});
