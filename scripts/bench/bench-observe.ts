@@ -119,7 +119,7 @@ function spansIn(metrics: string): { exported: number; lost: number } {
 }
 
 async function startCollector(children: Children): Promise<number> {
-  const child = children.talk("collector", "collector.ts");
+  const child = children.talk("collector", "sink.ts");
   const first = Promise.withResolvers<number>();
   const hello = z.object({ port: z.number() });
   readLines(child.lines, line => first.resolve(hello.parse(JSON.parse(line)).port)).finally(() =>

@@ -22,41 +22,27 @@ export interface ForwardContext {
 
 /** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
 export function forward(stream: Stream, head: RequestHead, context: ForwardContext, span?: Span): Promise<void> {
-  return asking(span, head.method, context.traced, call =>
-    exchange(stream, context, (signal, idle) => {
-      const response = ask(stream, head, context, signal, idle, call);
-      return call === undefined ? response : response.then(answer => noted(call, answer));
-    }),
-  );
+  const call = callBelow(span, head.method, context.traced);
+  return exchange(stream, context, (signal, idle) => ask(stream, head, context, signal, idle, call), call);
 }
 
-/** Runs `ask` with a span for the question that it puts to the service, with what there is to say of that; as it is when there are no traces. */
-export function asking(
-  span: Span | undefined,
-  method: string,
-  address: Facts | undefined,
-  ask: (call: Span | undefined) => Promise<void>,
-): Promise<void> {
-  if (!span?.recorded) return ask(span);
+/** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
+export function callBelow(span: Span | undefined, method: string, service?: Facts): Span | undefined {
+  if (!span?.recorded) return span;
   const call = span.child(method, "client");
-  if (address !== undefined) call.set(address);
-  return ask(call).then(
-    () => call.end(),
-    (thrown: unknown) => {
-      call.end(failureOf(thrown));
-      throw thrown;
-    },
-  );
+  if (service !== undefined) call.set(service);
+  return call;
 }
 
 /**
  * Serves one stream: sends back what `respond` answers. Resolves when the exchange is over; rejects with the reason when it
- * failed, after the peer was told. A reset from the peer aborts the signal at once.
+ * failed, after the peer was told. A reset from the peer aborts the signal at once. `call` is the span of what is asked.
  */
 export async function exchange(
   stream: Stream,
   { clock, idleMs }: Pick<ForwardContext, "clock" | "idleMs">,
   respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
+  call?: Span,
 ): Promise<void> {
   const abort = new AbortController();
   const idle = new IdleTimer(clock, idleMs, () =>
@@ -70,21 +56,18 @@ export async function exchange(
     await Promise.resolve();
     const response = await respond(abort.signal, idle);
     idle.touch();
+    call?.set({ "http.response.status_code": response.status });
     await answer(stream, response, idle);
     stream.stopReading();
+    call?.end();
   } catch (thrown) {
     const error = explain(thrown, abort.signal);
     stream.reset(error);
+    call?.end(failureOf(error));
     throw error;
   } finally {
     idle.cancel();
   }
-}
-
-/** Notes in a span how a question was answered. */
-export function noted(call: Span, answer: Response): Response {
-  call.set({ "http.response.status_code": answer.status });
-  return answer;
 }
 
 /** What traces say of the service at `url`. */

@@ -9,7 +9,7 @@ import type { Span } from "../lib/trace.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { asking, exchange, noted } from "./forward.ts";
+import { callBelow, exchange } from "./forward.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
@@ -91,7 +91,6 @@ export function relayService(options: RelayOptions): Service {
     const headers = span === undefined ? own : span.carry(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
-    if (span !== undefined) noted(span, response);
     if (response.status === 401 && !options.endToEnd) {
       // The provider's word on the relay's own credentials: a caller could do nothing with it.
       await response.body?.cancel();
@@ -116,8 +115,12 @@ export function relayService(options: RelayOptions): Service {
     async serve(stream, head, late, span) {
       const counted: CountedCall = { method: head.method, outcome: "failed" };
       try {
-        await asking(span, head.method, undefined, call =>
-          exchange(stream, { clock, idleMs: 0 }, signal => respond(stream, head, late, signal, counted, call)),
+        const call = callBelow(span, head.method);
+        await exchange(
+          stream,
+          { clock, idleMs: 0 },
+          signal => respond(stream, head, late, signal, counted, call),
+          call,
         );
       } catch (error) {
         counted.outcome = error instanceof NfrxError && error.code === "canceled" ? "canceled" : "failed";
