@@ -17,8 +17,9 @@ beforeAll(async () => {
   mkdirSync(folder);
   for (const name of ["worker/rerank.ts", "relay/tool.ts"])
     cpSync(join(root, "examples/plugins", name), join(folder, name));
+  cpSync(join(root, "test/kit/plugins"), folder, { recursive: true });
   broker = await processes.broker({
-    PLUGINS: `*,${folder}/worker/rerank.ts,${folder}/relay/tool.ts`,
+    PLUGINS: `*,${folder}/worker/rerank.ts,${folder}/relay/tool.ts,${folder}/translate`,
     JOBS_STORE: "memory",
     TOOL_GREETING: "good morning",
   });
@@ -92,6 +93,71 @@ test("the example of a relay passes everything on, as it came", async () => {
   expect((await ask("/api/tool/v1/anything")).status).toBe(404);
 });
 
+const TRANSLATE_KEY = "the-key-of-the-service";
+
+/** A translation service that wants a key. */
+async function translations(request: Request): Promise<Response> {
+  const { pathname, search } = new URL(request.url);
+  if (request.headers.get("authorization") !== `Bearer ${TRANSLATE_KEY}`)
+    return Response.json({ error: "bad key" }, { status: 401 });
+  if (pathname === "/v1/models") return Response.json({ data: [{ id: "en-fr" }] });
+  if (pathname === "/v1/languages") return Response.json({ languages: ["en", "fr"], search });
+  const asked = (await request.json()) as { text?: string; stream?: boolean };
+  if (asked.text === undefined) return Response.json({ error: "text is missing" }, { status: 422 });
+  if (asked.stream !== true) return Response.json({ text: "bonjour monde" });
+  const words = ["bonjour", "monde"].map(word => `data: ${JSON.stringify({ word })}\n\n`);
+  return new Response(`${words.join("")}data: [DONE]\n\n`, { headers: { "content-type": "text/event-stream" } });
+}
+
+test("a plugin of a newcomer's tells its whole story", async () => {
+  await agent("translate", "translator", {
+    TRANSLATE_BASE_URL: `${serve(translations)}/v1`,
+    TRANSLATE_API_KEY: TRANSLATE_KEY,
+  });
+  expect(await (await ask("/api/translate/v1/models")).json()).toMatchObject({ data: [{ id: "en-fr" }] });
+  const languages = await ask("/api/translate/v1/languages?of=a%20b");
+  expect(await languages.json()).toEqual({ languages: ["en", "fr"], search: "?of=a%20b" });
+
+  const translate = (body: object): Promise<Response> =>
+    ask("/api/translate/v1/translate", { method: "POST", body: JSON.stringify({ model: "en-fr", ...body }) });
+  expect(await (await translate({ text: "hello world" })).json()).toEqual({ text: "bonjour monde" });
+  const missing = await translate({});
+  expect([missing.status, await missing.json()]).toEqual([422, { error: "text is missing" }]);
+  const stream = await translate({ text: "hello world", stream: true });
+  expect(stream.headers.get("content-type")).toStartWith("text/event-stream");
+  expect(await stream.text()).toEndWith('data: {"word":"bonjour"}\n\ndata: {"word":"monde"}\n\ndata: [DONE]\n\n');
+
+  const look = (word: string): Promise<Response> => fetch(`${broker.origin}/api/translate/glossary/${word}`);
+  expect(await (await look("hello")).json()).toEqual({ word: "hello", translation: "bonjour" });
+  const unknown = await look("rain");
+  expect([unknown.status, await unknown.json()]).toMatchObject([404, { error: { code: "not_found" } }]);
+
+  const metrics = await (await fetch(`${broker.origin}/metrics`)).text();
+  expect(metrics).toContain('\nnfrx_translate_lookups_total{result="miss"} 1\n');
+  expect(metrics).toMatch(/\nnfrx_request_total{[^}]*job_type="translate.languages"[^}]*} 1\n/);
+  expect(await (await ask("/api/state")).json()).toMatchObject({
+    plugins: { translate: { own: { words: 2, max: 3, asked: 2 }, workers: [{ models: ["en-fr"] }] } },
+  });
+  expect(await (await ask("/api/state/view/translate.html")).text()).toBe(
+    "<p>Glossary of 2 words, asked 2 times. <b>&#60;script&#62;</b></p>",
+  );
+});
+
+test("doctor of a plugin's agent names the option of a key that the backend refuses", async () => {
+  const run = processes.start(
+    "nfrx",
+    {
+      SERVER_URL: broker.origin,
+      CLIENT_KEY,
+      TRANSLATE_BASE_URL: `${serve(translations)}/v1`,
+      TRANSLATE_API_KEY: "wrong",
+    },
+    ["worker", "doctor", "--plugin", join(folder, "translate.ts")],
+  );
+  expect((await until(run.ended, "doctor", 30_000)).code).toBe(1);
+  expect(run.strays.join("\n")).toMatch(/FAIL +backend .*refuses the key.*; TRANSLATE_API_KEY has the key/);
+});
+
 test("a plugin has routes, options, metrics, a state and a view of its own", async () => {
   expect(await (await ask("/api/tool/greeting")).json()).toEqual({ greeting: "good morning" });
   expect((await fetch(`${broker.origin}/api/tool/greeting`)).status).toBe(401);
@@ -113,6 +179,9 @@ test("--help of broker and agent has a plugin's options", async () => {
   const help = await said(["worker", "--plugin", join(folder, "worker/rerank.ts"), "--help"]);
   expect(help).toStartWith("nfrx worker version=");
   expect(help).toContain("--rerank-base-url <url>");
+  const any = await said(["worker", "--help"]);
+  expect(any).toContain("--plugin FILE");
+  expect(any).toContain("--server-url <url>");
   expect(await said(["--version"], { PLUGINS: join(folder, "relay/tool.ts") })).toStartWith("nfrx version=");
 });
 
@@ -136,6 +205,15 @@ describe("what cannot be used is one line that names the file", () => {
     ["no-id", minimal("Not An Id"), /a module's id is lower-case letters/],
     ["taken-id", minimal("llm"), /there is a module llm already/],
     ["reserved-id", minimal("jobs"), /there is a module jobs already/],
+    ["open-route", minimal("mine", route("GET", "/api/mine/x").replace('auth: "none", ', "")), /`routes\[0\].auth`/],
+    ["description", minimal("mine", route("GET", "/api/mine")), /the route GET \/api\/mine is there already/],
+    [
+      "bad-option",
+      module(
+        'export default defineModule({ id: "mine", summary: "x", options: options("x", { wait: option.duration({ env: "MINE_WAIT", default: 30, help: "x" }) }) });',
+      ),
+      /it cannot be loaded: option MINE_WAIT: its `default` is a text such as "30s"/,
+    ],
     ["taken-route", minimal("mine", route("GET", "/api/state")), /the route GET \/api\/state is there already/],
     [
       "taken-option",
@@ -182,5 +260,16 @@ describe("what cannot be used is one line that names the file", () => {
     const agentless = processes.start("nfrx", {}, ["worker", "--plugin", join(folder, "routes-only.ts")]);
     expect((await until(agentless.ended, "the end")).code).toBe(2);
     expect(agentless.strays.join()).toContain("the module mine has no agent");
+    const file = join(folder, "taken-agent-option.ts");
+    const key = 'option.secret({ env: "CLIENT_KEY", default: undefined, help: "x" })';
+    writeFileSync(
+      file,
+      minimal("mine", `, agent: { options: options("Backend", { key: ${key} }), backend: () => ({}) }`),
+    );
+    const clashing = processes.start("nfrx", {}, ["worker", "--plugin", file]);
+    expect((await until(clashing.ended, "the end")).code).toBe(2);
+    expect(clashing.strays.join()).toContain(
+      `plugin ${file}: nfrx worker: two options have the environment variable CLIENT_KEY`,
+    );
   });
 });

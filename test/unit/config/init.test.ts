@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { resolve } from "node:path";
 import { nfrx, nfrxLlm, nfrxMcp, programs } from "../../../cmd/programs.ts";
 import { load } from "../../../src/config/load.ts";
 import type { Groups, Program } from "../../../src/config/program.ts";
@@ -62,4 +63,9 @@ test("lists with commas and secrets with odd characters survive", () => {
 test("values that do not parse are mistakes as ever, and a file that cannot be read is none", () => {
   expect(mistakesOf(nfrx, { argv: ["init", "--port", "x"] })).toHaveLength(1);
   expect(load(nfrx, host({ argv: ["init"], files: { "/etc/nfrx/server.yaml": forbidden } })).kind).toBe("init");
+});
+
+test("paths of plugin files are whole, so that the file means the same wherever the program starts", () => {
+  const { values } = init(nfrx, "--plugins", "*,./rerank.ts,llm,/srv/tool.js");
+  expect(values.broker.plugins).toEqual(["*", resolve("rerank.ts"), "llm", "/srv/tool.js"]);
 });

@@ -1,0 +1,2 @@
+// The same as a file: a plugin may be either.
+export { default } from "./translate/index.ts";
