@@ -179,9 +179,9 @@ test("--help of broker and agent has a plugin's options", async () => {
   const help = await said(["worker", "--plugin", join(folder, "worker/rerank.ts"), "--help"]);
   expect(help).toStartWith("nfrx worker version=");
   expect(help).toContain("--rerank-base-url <url>");
-  const any = await said(["worker", "--help"]);
-  expect(any).toContain("--plugin FILE");
-  expect(any).toContain("--server-url <url>");
+  const general = await said(["worker", "--help"]);
+  expect(general).toContain("--plugin FILE");
+  expect(general).toContain("--server-url <url>");
   expect(await said(["--version"], { PLUGINS: join(folder, "relay/tool.ts") })).toStartWith("nfrx version=");
 });
 
