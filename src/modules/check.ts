@@ -19,12 +19,12 @@ const method = z.enum(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 const shapes = ["openai", "anthropic", "ollama", "plain", "word", "json-rpc"] as const;
 const errors = z.enum(shapes);
 /** From the root or below a module; a star may stand at its end alone. */
-const path = (star: string) =>
+const path = (star: string, written: string) =>
   z
     .string()
     .startsWith("/", "a path begins with /")
     .regex(/^[^\s?#]*$/, "a path has no spaces, no ? and no #")
-    .regex(new RegExp(`^[^*]*(?:/${star})?$`), "a star stands in the last segment alone");
+    .regex(new RegExp(`^[^*]*(?:/${star})?$`), `a star stands in the last segment alone, as ${written}`);
 const address = z.string().regex(/^https?:\/\/\S*[^\s/]$/, "expected a URL without a slash at its end");
 
 const reply = z.strictObject({
@@ -56,7 +56,7 @@ const operation = z.strictObject({
 
 const route = z.strictObject({
   method,
-  path: path("\\*\\w+"),
+  path: path("\\*\\w+", "/*name"),
   tag: z.string().min(1),
   auth: z.enum(["none", "api", "client", "api-or-client", "admin"]),
   errors: z.enum([...shapes, "text"]),
@@ -66,8 +66,8 @@ const route = z.strictObject({
 
 const endpoint = z.strictObject({
   method,
-  path: path("\\*"),
-  backendPath: path("\\*"),
+  path: path("\\*", "/*"),
+  backendPath: path("\\*", "/*"),
   jobType: z.string().min(1),
   label: z.enum(["json-model", "form-model", "none"]),
   events: z.boolean(),
@@ -122,7 +122,7 @@ const texts = z.record(z.string(), z.string());
 
 const backend = z.strictObject({
   baseUrl: address,
-  mounts: z.array(z.strictObject({ prefix: path("\\*"), baseUrl: address })).optional(),
+  mounts: z.array(z.strictObject({ prefix: path("\\*", "/*"), baseUrl: address })).optional(),
   headers: z.literal("all").optional(),
   apiKey: z.string().optional(),
   keyHeader: z

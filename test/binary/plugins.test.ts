@@ -1,6 +1,6 @@
 // Plugin files and the built programs, from a folder that has nothing of the repository.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
 import { until } from "../kit/until.ts";
@@ -8,6 +8,7 @@ import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const root = join(import.meta.dir, "..", "..");
 const processes = new Processes({ dist: process.env["NFRX_DIST"] || "dist" });
+const page = readFileSync(join(root, "doc/plugins.md"), "utf8");
 const folder = join(processes.folder, "plugins");
 const authorization = { authorization: `Bearer ${API_KEY}` };
 let broker: BrokerProgram;
@@ -18,8 +19,9 @@ beforeAll(async () => {
   for (const name of ["worker/rerank.ts", "relay/tool.ts"])
     cpSync(join(root, "examples/plugins", name), join(folder, name));
   cpSync(join(root, "test/kit/plugins"), folder, { recursive: true });
+  writeFileSync(join(folder, "hello.ts"), /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? "");
   broker = await processes.broker({
-    PLUGINS: `*,${folder}/worker/rerank.ts,${folder}/relay/tool.ts,${folder}/translate`,
+    PLUGINS: `*,${folder}/worker/rerank.ts,${folder}/relay/tool.ts,${folder}/translate,${folder}/hello.ts`,
     JOBS_STORE: "memory",
     TOOL_GREETING: "good morning",
   });
@@ -50,6 +52,12 @@ async function agent(plugin: string, id: string, env: Record<string, string>): P
 
 const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
   fetch(broker.origin + path, { ...init, headers: { ...authorization, ...init.headers } });
+
+test("the first example of the page greets", async () => {
+  expect(await (await ask("/api/hello/greeting")).json()).toEqual({ hello: "world" });
+  expect((await fetch(`${broker.origin}/api/hello/greeting`)).status).toBe(401);
+  expect((await ask("/api/hello")).status).toBe(200);
+});
 
 test("the example of a worker serves its requests", async () => {
   const url = serve(async request =>
