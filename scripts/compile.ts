@@ -2,6 +2,7 @@
 import { link, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PROGRAMS } from "../cmd/called.ts";
+import { signAdHoc } from "./macho.ts";
 import { runtime } from "./runtime.ts";
 import type { Stamp } from "./stamp.ts";
 import { fileName, type Target } from "./targets.ts";
@@ -43,6 +44,7 @@ export async function compile(target: Target | undefined, folder: string, stamp:
       __filename: JSON.stringify("/$bunfs/root/nfrx"),
     },
   });
+  if (target === "darwin-x64") await Bun.write(outfile, signAdHoc(await Bun.file(outfile).bytes()));
   // The maps are inside the executable too.
   for (const output of outputs) if (output.kind === "sourcemap") await rm(output.path, { force: true });
   for (const name of PROGRAMS) if (name !== "nfrx") await link(outfile, join(folder, fileName(name, target)));

@@ -20,7 +20,11 @@ export function raiseFetchLimit(name = process.argv0, args: readonly string[] = 
   const compiled = process.argv[1]?.startsWith("/$bunfs/") ?? false;
   // The built programs have --smol inside (scripts/build.ts).
   const again = compiled ? args : ["--smol", ...process.argv.slice(1)];
-  process.execve(process.execPath, [name, ...again], env);
+  try {
+    process.execve(process.execPath, [name, ...again], env);
+  } catch {
+    // As where the file is there no more, or another program runs this one: then Bun's own limit has to do.
+  }
 }
 
 /** Calls `first` on the first SIGTERM or SIGINT; the second ends the process at once. */
