@@ -16,6 +16,7 @@ export const serverState = z.strictObject({
   drainable_inflight: count,
   admin: z.boolean(),
   listeners: count,
+  views: z.array(z.string()),
 });
 
 const series = z.array(z.number().min(0));

@@ -66,6 +66,7 @@ const EXAMPLE = {
       drainable_inflight: 2,
       admin: false,
       listeners: 1,
+      views: [],
     },
     jobs: { summary: { queued_jobs: 0 }, workers: [], jobs: [] },
   },

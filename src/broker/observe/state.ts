@@ -71,6 +71,7 @@ function serverState(sources: StateSources): ServerState {
     drainable_inflight: sources.drain.inflight,
     admin: sources.admin,
     listeners: sources.listeners(),
+    views: sources.modules.filter(({ served }) => served.view !== undefined).map(({ told }) => told.id),
   };
 }
 

@@ -11,7 +11,10 @@ import parts from "./page/style/parts.css" with { type: "text" };
 import roles from "./page/style/roles.css" with { type: "text" };
 import tables from "./page/style/tables.css" with { type: "text" };
 
-/** What the page may do: run and show what comes from this broker, ask it, and nothing else; no text becomes HTML or code. */
+/**
+ * What the page may do: run and show what comes from this broker, ask it, and nothing else. No text becomes HTML or code but
+ * the views of plugins, of which the page takes plain elements (page/views.ts).
+ */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -22,7 +25,7 @@ const POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
+  "trusted-types nfrx-view",
 ].join("; ");
 
 interface File {

@@ -1,9 +1,11 @@
 // All sections of the page and the links to them.
 import { byId, make, setText, wrap } from "./element.ts";
 import { count } from "./format.ts";
+import type { ApiKey } from "./key.ts";
 import type { Operator } from "./operator.ts";
-import { jobsSection, moduleSection, relaysSection, type Section } from "./sections.ts";
+import { jobsSection, moduleSection, pluginSection, relaysSection, type Section } from "./sections.ts";
 import { type JobsState, type ModuleState, modulesOf, nowOf, type RelaysState, type State } from "./state.ts";
+import { Views } from "./views.ts";
 
 interface Shown<S> {
   section: Section<S>;
@@ -15,7 +17,14 @@ export class Board {
   #relays: Shown<RelaysState> | undefined;
   #jobs: Shown<JobsState> | undefined;
 
-  constructor(private readonly operator: Operator) {}
+  readonly #views: Views;
+
+  constructor(
+    private readonly operator: Operator,
+    key: ApiKey,
+  ) {
+    this.#views = new Views(key, id => show(pluginSection(id)).section.element);
+  }
 
   update(state: State, filter: string): void {
     const now = nowOf(state);
@@ -44,6 +53,7 @@ export class Board {
       const { queued_jobs, claimed_jobs, running_jobs, awaiting_transfers } = jobs.summary;
       setText(this.#jobs.link.count, count(queued_jobs + claimed_jobs + running_jobs + awaiting_transfers));
     }
+    this.#views.update(state.plugins.server?.views ?? []);
   }
 }
 

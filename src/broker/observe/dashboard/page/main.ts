@@ -12,9 +12,9 @@ import { startTheme } from "./theme.ts";
 
 const operator = new Operator();
 const overview = new Overview();
-const board = new Board(operator);
 const filter = field("filter");
 const key = new ApiKey(showConnection, () => stream.retryNow());
+const board = new Board(operator, key);
 const stream = new StateStream(key, { state: receive, lost: lose });
 
 let last: { state: State; at: number } | undefined;

@@ -118,6 +118,11 @@ export function jobsSection(): Section<JobsState> {
   };
 }
 
+/** The section of a plugin that has neither workers nor relays. */
+export function pluginSection(id: string): Section<undefined> {
+  return { ...section(id, id), update: () => {} };
+}
+
 function section(id: string, title: string): { element: HTMLElement; title: string; tell: (text: string) => void } {
   const heading = make("h2", "", title);
   heading.id = `title-${id}`;

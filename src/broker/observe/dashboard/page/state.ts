@@ -15,6 +15,7 @@ export interface ServerState {
   uptime_s: number;
   drainable_inflight: number;
   admin?: boolean;
+  views?: string[];
 }
 
 export interface ModuleState {
