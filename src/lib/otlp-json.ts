@@ -1,78 +1,92 @@
 // Spans in OTLP's JSON, as OpenTelemetry's library writes them; the tests hold the two side by side. The library makes
-// several objects of each attribute and keeps them all until it sends them. Here a span is bytes when it ends, put down
-// piece by piece with nothing left for the garbage collector: a busy broker could not spare what the other way costs.
+// several objects of each attribute and keeps them all until it sends them. Here a span is bytes at once: what spans of one
+// name have in common is copied, and what differs is written into it, with nothing left for the garbage collector. A busy
+// broker could not spare what the other way costs.
 import { type Attributes, Facts, type Span, TRACE_TEXT_MAX } from "./trace.ts";
 
 /** Bytes that one span takes at most: TRACE_TEXT_MAX bounds its texts, and it has fewer than twenty. */
 export const SPAN_BYTES = 40 * 1024;
-/** Values of one attribute whose text is kept; those that come later are written anew each time. */
+/** Values of one attribute whose bytes are kept; those that come later are written anew each time. */
 const KEPT_VALUES = 64;
 
 const KINDS = { internal: 1, server: 2, client: 3 };
-// The bits of flags: recorded, whether the parent is remote is known, and is so.
-const FROM_HERE = `,"flags":${0x001 | 0x100}`;
-const FROM_ELSEWHERE = `,"flags":${0x001 | 0x100 | 0x200}`;
-const FINE = '","status":{"code":0},"attributes":[';
-const FAILED = '","status":{"code":2},"attributes":[';
-const TAIL = "]}]}]}";
+// The bits of a span's flags: it is recorded, whether its parent is remote is known, and is so.
+const FROM_HERE = 0x001 | 0x100;
+const FROM_ELSEWHERE = FROM_HERE | 0x200;
+const NO_TRACE = "0".repeat(32);
+const NO_SPAN = "0".repeat(16);
+// Nanoseconds since 1970, until the year 2286.
+const NO_TIME = "0".repeat(19);
+const ZERO = 0x30;
+const SPACE = 0x20;
+
+const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
+const TAIL = bytesOf("]}]}]}");
+const END = bytesOf("]}");
+const TEXT_END = bytesOf('"}}');
+const NUMBER_END = bytesOf("}}");
 
 /** Writes spans that are sent together. */
 export class SpanWriter {
   /** How many have been written since the last `take`. */
   spans = 0;
-  readonly #head: string;
+  readonly #head: Uint8Array;
   readonly #keys = new Map<string, Key>();
-  readonly #facts = new WeakMap<Facts, string>();
-  readonly #names = new Map<string, string>();
-  #bytes: Buffer | undefined;
-  #spare: Buffer | undefined;
+  readonly #facts = new WeakMap<Facts, Uint8Array>();
+  readonly #shapes = new Map<string, (Shape | undefined)[]>();
+  #bytes: Uint8Array;
+  #spare: Uint8Array | undefined;
   #at = 0;
-  #second = 0;
-  #secondText = "";
 
   constructor(
     private readonly size: number,
     resource: Attributes,
     scope: { name: string; version: string },
   ) {
-    const list = this.#text(resource).slice(1);
+    this.#bytes = new Uint8Array(size);
+    this.#attributes(resource);
+    const list = Buffer.from(this.#bytes.subarray(1, Math.max(1, this.#at))).toString("latin1");
+    this.#at = 0;
     const owner = `{"resourceSpans":[{"resource":{"attributes":[${list}],"droppedAttributesCount":0}`;
-    this.#head = `${owner},"scopeSpans":[{"scope":${ascii(scope)},"spans":[`;
+    this.#head = bytesOf(`${owner},"scopeSpans":[{"scope":${ascii(scope)},"spans":[`);
   }
 
   /** True when another span may not fit. */
   get full(): boolean {
-    return this.#bytes !== undefined && this.#at + SPAN_BYTES > this.size;
+    return this.#at + SPAN_BYTES > this.size;
   }
 
   write(span: Span): void {
     const { context, parent, failure } = span;
-    if (this.#bytes === undefined) {
-      this.#bytes = this.#spare ?? Buffer.allocUnsafeSlow(this.size);
-      this.#spare = undefined;
-      this.#put(this.#head);
+    if (this.#at === 0) this.#put(this.#head);
+    const shape = this.#shapeOf(span);
+    const from = this.#at;
+    this.#put(shape.bytes);
+    // A span stands behind a comma, which the first has no use for; so do its attributes.
+    if (this.spans++ === 0) this.#bytes[from] = SPACE;
+    this.#text(context.traceId, from + shape.trace);
+    this.#text(context.spanId, from + shape.span);
+    if (parent !== undefined) this.#text(parent.spanId, from + shape.parent);
+    this.#time(span.startedAt, from + shape.start);
+    this.#time(span.endedAt, from + shape.end);
+    const list = this.#at;
+    for (const part of span.parts) {
+      if (part instanceof Facts) this.#put(this.#bytesOf(part));
+      else this.#attributes(part);
     }
-    // Of many small pieces one text and of that bytes: each call into the buffer costs as much as a dozen pieces do.
-    const above = parent === undefined ? '"' : `","parentSpanId":"${parent.spanId}"`;
-    const state = context.state === undefined ? "" : `,"traceState":${ascii(context.state)}`;
-    const flags = span.remote ? FROM_ELSEWHERE : FROM_HERE;
-    let list = "";
-    for (const part of span.parts) list += part instanceof Facts ? this.#textOf(part) : this.#text(part);
-    if (failure !== undefined) list += this.#text({ "error.type": failure });
-    const place = `${this.spans++ === 0 ? "" : ","}{"traceId":"${context.traceId}","spanId":"${context.spanId}${above}`;
-    const when = `${this.#time(span.startedAt)}","endTimeUnixNano":"${this.#time(span.endedAt)}`;
-    this.#put(`${place}${state}${flags}${this.#name(span)}${when}${failure === undefined ? FINE : FAILED}${list}]}`);
-    // Each attribute stands behind a comma, which the first has no use for.
-    if (list !== "") this.#bytes[this.#at - 2 - list.length] = SPACE;
+    if (failure !== undefined) this.#attributes({ "error.type": failure });
+    if (this.#at > list) this.#bytes[list] = SPACE;
+    if (context.state === undefined) this.#put(END);
+    else this.#put(bytesOf(`],"traceState":${ascii(context.state)}}`));
   }
 
   /** What has been written, whole; undefined when that is nothing. */
   take(): Uint8Array | undefined {
-    const bytes = this.#bytes;
-    if (bytes === undefined) return undefined;
+    if (this.#at === 0) return undefined;
     this.#put(TAIL);
-    const body = bytes.subarray(0, this.#at);
-    this.#bytes = undefined;
+    const body = this.#bytes.subarray(0, this.#at);
+    this.#bytes = this.#spare ?? new Uint8Array(this.size);
+    this.#spare = undefined;
     this.#at = 0;
     this.spans = 0;
     return body;
@@ -80,89 +94,143 @@ export class SpanWriter {
 
   /** Gives back what `take` has given, to be written over. */
   reuse(body: Uint8Array): void {
-    if (body.buffer instanceof ArrayBuffer) this.#spare = Buffer.from(body.buffer);
+    this.#spare = new Uint8Array(body.buffer);
   }
 
-  #put(text: string): void {
-    if (this.#bytes !== undefined) this.#at += this.#bytes.write(text, this.#at, "latin1");
+  #put(bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** Writes ASCII; where it ends. */
+  #text(text: string, at: number): number {
+    const bytes = this.#bytes;
+    for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+    return at + text.length;
   }
 
   /** Milliseconds as nanoseconds, which are more than a number holds. */
-  #time(ms: number): string {
+  #time(ms: number, at: number): void {
     const second = Math.floor(ms / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#secondText = String(second);
-    }
-    // With a one before it no zero is lost.
-    return this.#secondText + String(1_000_000_000 + Math.floor((ms - second * 1000) * 1e6)).slice(1);
+    this.#digits(second, at, 10);
+    this.#digits(Math.floor((ms - second * 1000) * 1e6), at + 10, 9);
   }
 
-  #name({ name, kind }: Span): string {
-    let text = this.#names.get(name);
-    if (text === undefined) {
-      text = `,"name":${ascii(name)},"kind":${KINDS[kind]},"startTimeUnixNano":"`;
-      // A name belongs to one kind of work, and there are as many as there are routes.
-      this.#names.set(name, text);
+  #digits(value: number, at: number, count: number): void {
+    const bytes = this.#bytes;
+    let rest = value;
+    for (let i = at + count - 1; i >= at; i--) {
+      const tenth = (rest / 10) | 0;
+      bytes[i] = ZERO + rest - tenth * 10;
+      rest = tenth;
     }
-    return text;
   }
 
-  #textOf(facts: Facts): string {
-    let text = this.#facts.get(facts);
-    if (text === undefined) {
-      text = this.#text(facts.attributes);
-      this.#facts.set(facts, text);
-    }
-    return text;
-  }
-
-  #text(attributes: Attributes): string {
-    let text = "";
+  #attributes(attributes: Attributes): void {
     for (const name in attributes) {
       const value = attributes[name];
       if (value === undefined) continue;
-      text += this.#key(name).of(value);
+      let key = this.#keys.get(name);
+      if (key === undefined) {
+        key = new Key(name);
+        this.#keys.set(name, key);
+      }
+      const known = key.known.get(value);
+      if (known !== undefined) this.#put(known);
+      else this.#attribute(key, value);
     }
-    return text;
   }
 
-  #key(name: string): Key {
-    let key = this.#keys.get(name);
-    if (key === undefined) {
-      key = new Key(name);
-      this.#keys.set(name, key);
+  #attribute(key: Key, value: string | number | boolean): void {
+    const from = this.#at;
+    if (typeof value === "string") {
+      const short = value.length > TRACE_TEXT_MAX ? value.slice(0, TRACE_TEXT_MAX) : value;
+      this.#put(key.text);
+      this.#at = this.#text(PLAIN.test(short) ? short : ascii(short).slice(1, -1), this.#at);
+      this.#put(TEXT_END);
+    } else {
+      this.#put(typeof value === "boolean" ? key.bool : Number.isInteger(value) ? key.int : key.double);
+      this.#at = this.#text(String(value), this.#at);
+      this.#put(NUMBER_END);
     }
-    return key;
+    if (key.known.size < KEPT_VALUES) key.known.set(value, this.#bytes.slice(from, this.#at));
+  }
+
+  #bytesOf(facts: Facts): Uint8Array {
+    let bytes = this.#facts.get(facts);
+    if (bytes === undefined) {
+      const from = this.#at;
+      this.#attributes(facts.attributes);
+      bytes = this.#bytes.slice(from, this.#at);
+      this.#at = from;
+      this.#facts.set(facts, bytes);
+    }
+    return bytes;
+  }
+
+  #shapeOf({ name, kind, parent, remote, failure }: Span): Shape {
+    let shapes = this.#shapes.get(name);
+    if (shapes === undefined) {
+      // A name belongs to one kind of work, and there are as many as there are routes.
+      shapes = [];
+      this.#shapes.set(name, shapes);
+    }
+    const which = (parent === undefined ? 0 : 1) | (remote ? 2 : 0) | (failure === undefined ? 0 : 4);
+    const shape = shapes[which] ?? shapeOf({ name, kind: KINDS[kind], below: parent !== undefined, remote, failure });
+    shapes[which] = shape;
+    return shape;
   }
 }
 
-const SPACE = 0x20;
+/** What spans of one name have in common, and where in it the rest stands. */
+interface Shape {
+  bytes: Uint8Array;
+  trace: number;
+  span: number;
+  parent: number;
+  start: number;
+  end: number;
+}
 
-/** An attribute by its name: what stands before its values. */
+function shapeOf(of: {
+  name: string;
+  kind: number;
+  below: boolean;
+  remote: boolean;
+  failure: string | undefined;
+}): Shape {
+  const above = of.below ? `","parentSpanId":"${NO_SPAN}` : "";
+  const flags = of.remote ? FROM_ELSEWHERE : FROM_HERE;
+  const place = `,{"traceId":"${NO_TRACE}","spanId":"${NO_SPAN}${above}","flags":${flags}`;
+  const when = `"startTimeUnixNano":"${NO_TIME}","endTimeUnixNano":"${NO_TIME}"`;
+  const status = of.failure === undefined ? 0 : 2;
+  const text = `${place},"name":${ascii(of.name)},"kind":${of.kind},${when},"status":{"code":${status}},"attributes":[`;
+  const behind = (mark: string): number => text.indexOf(mark) + mark.length;
+  return {
+    bytes: bytesOf(text),
+    trace: behind('{"traceId":"'),
+    span: behind('","spanId":"'),
+    parent: behind('","parentSpanId":"'),
+    start: behind('"startTimeUnixNano":"'),
+    end: behind('"endTimeUnixNano":"'),
+  };
+}
+
+/** An attribute by its name: what stands before its values, and the whole of it with values that came early. */
 class Key {
-  readonly #start: string;
-  readonly #known = new Map<string | number | boolean, string>();
+  readonly text: Uint8Array;
+  readonly int: Uint8Array;
+  readonly double: Uint8Array;
+  readonly bool: Uint8Array;
+  readonly known = new Map<string | number | boolean, Uint8Array>();
 
   constructor(name: string) {
-    this.#start = `,{"key":${ascii(name)},"value":{`;
+    const start = `,{"key":${ascii(name)},"value":{`;
+    this.text = bytesOf(`${start}"stringValue":"`);
+    this.int = bytesOf(`${start}"intValue":`);
+    this.double = bytesOf(`${start}"doubleValue":`);
+    this.bool = bytesOf(`${start}"boolValue":`);
   }
-
-  /** The whole of it, with a value. */
-  of(value: string | number | boolean): string {
-    const known = this.#known.get(value);
-    if (known !== undefined) return known;
-    const text = `${this.#start}${valueText(value)}}}`;
-    if (this.#known.size < KEPT_VALUES) this.#known.set(value, text);
-    return text;
-  }
-}
-
-function valueText(value: string | number | boolean): string {
-  if (typeof value === "boolean") return `"boolValue":${value}`;
-  if (typeof value === "number") return Number.isInteger(value) ? `"intValue":${value}` : `"doubleValue":${value}`;
-  const short = value.length > TRACE_TEXT_MAX ? value.slice(0, TRACE_TEXT_MAX) : value;
-  return `"stringValue":${PLAIN.test(short) ? `"${short}"` : ascii(short)}`;
 }
 
 /** JSON in ASCII, of which each character is a byte. */
