@@ -18,8 +18,8 @@ import { VERSION } from "./version.ts";
 
 /** Spans that may wait for the collector, those on their way included; more are dropped and counted. */
 export const TRACE_QUEUE_MAX = 8192;
-/** Bytes of spans that are sent at once. */
-export const TRACE_BATCH = 128;
+/** Spans that become bytes together. */
+const TRACE_BATCH = 128;
 /** Bytes of spans that are sent at once. */
 export const TRACE_BATCH_BYTES = 512 * 1024;
 /** Milliseconds after which ended spans are sent at the latest. */
