@@ -2,6 +2,7 @@
 import { link, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PROGRAMS } from "../cmd/called.ts";
+import { lean } from "./lean.ts";
 import { signAdHoc } from "./macho.ts";
 import { runtime } from "./runtime.ts";
 import type { Stamp } from "./stamp.ts";
@@ -29,6 +30,9 @@ export async function compile(target: Target | undefined, folder: string, stamp:
       autoloadTsconfig: false,
       autoloadPackageJson: false,
     },
+    plugins: [lean],
+    conditions: ["module"], // OpenTelemetry's packages in CommonJS would come whole
+    external: ["file-type"], // Elysia looks for it when a route takes a file by its type; none does
     target: "bun",
     format: "esm", // bytecode alone means cjs, which bakes the build path in
     bytecode: true,
