@@ -1,13 +1,16 @@
 // What lies in dist/release after `npm run release` (with --snapshot or without): that it is whole, and that it runs.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { arch, platform, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { PROGRAMS } from "../../cmd/called.ts";
 import { archiveName } from "../../scripts/release/archive.ts";
 import { fileName, type Target, targetNames } from "../../scripts/targets.ts";
 
-const release = resolve(import.meta.dir, "..", "..", "dist", "release");
+const root = resolve(import.meta.dir, "..", "..");
+const release = join(root, "dist", "release");
+/** What a program is compiled from. */
+const SOURCE = ["src", "cmd", "scripts", "package.json", "package-lock.json", "tsconfig.json", "bunfig.toml"];
 const published = readdirSync(release).filter(name => statSync(join(release, name)).isFile() && name !== "SHA256SUMS");
 const version = /_v(.+)\.cdx\.json$/m.exec(published.join("\n"))?.[1] ?? "";
 /** A snapshot is packed in haste; how small things get is a matter of releases. */
@@ -92,18 +95,34 @@ describe.each(archives)("$name", ({ target, name }) => {
     if (name.endsWith(".tar.xz")) expect(statSync(join(release, name)).size).toBeLessThan(DOWNLOAD_BYTES);
   });
 
-  test.skipIf(!(platform() === "linux" && new RegExp(`^linux-${arch()}(?:-baseline)?$`).test(target)))(
-    "runs under each of its names",
-    () => {
+  if (platform() === "linux" && new RegExp(`^linux-${arch()}(?:-baseline)?$`).test(target)) {
+    test("runs under each of its names", () => {
       for (const program of PROGRAMS) {
         expect(run(join(top(), program), "--version")).toStartWith(`${program} version=${version} sha=`);
       }
-    },
-  );
+    });
+  }
 
-  test.skipIf(!target.startsWith("darwin"))("has a signature that fits", () => {
-    expect(wrongPages(readFileSync(executable()))).toEqual([]);
-  });
+  if (name.endsWith(".gz") && target === `${platform()}-${arch()}`) {
+    test("holds the same bytes when the same source is compiled again, in another folder", async () => {
+      const copy = join(folder, "source");
+      run("mkdir", copy);
+      run("cp", "-r", ...SOURCE.map(part => join(root, part)), copy);
+      symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+      const stamp = /version=(\S+) sha=(\S+) date=(\S+)/.exec(run(executable(), "--version"));
+      const [, made = "", sha = "", date = ""] = stamp ?? [];
+      const again: typeof import("../../scripts/compile.ts") = await import(join(copy, "scripts", "compile.ts"));
+      const mark = { version: made, sha, date, epoch: Date.parse(date) / 1000 };
+      const file = await again.compile(target, join(folder, "again"), mark);
+      expect(readFileSync(file).equals(readFileSync(executable()))).toBeTrue();
+    });
+  }
+
+  if (target.startsWith("darwin")) {
+    test("has a signature that fits", () => {
+      expect(wrongPages(readFileSync(executable()))).toEqual([]);
+    });
+  }
 });
 
 /** The pages of a macOS executable whose hash is not the one in its signature. */
@@ -142,9 +161,11 @@ describe.skipIf(packages.length === 0)("the Debian packages", () => {
     }
   });
 
-  test.skipIf(snapshot)("are small enough to download", () => {
-    for (const name of packages) expect(statSync(join(release, name)).size).toBeLessThan(DEB_BYTES);
-  });
+  if (!snapshot) {
+    test("are small enough to download", () => {
+      for (const name of packages) expect(statSync(join(release, name)).size).toBeLessThan(DEB_BYTES);
+    });
+  }
 });
 
 const formulas = join(release, "homebrew");
