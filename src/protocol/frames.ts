@@ -29,8 +29,7 @@ export const FRAME_HEADER = 10;
 /** What a decoded message hands out, frame by frame. Payloads are views into the message and must be copied to be kept. */
 export interface FrameSink {
   onHead(id: number, head: Head, end: boolean): void;
-  /** `keeps` is the size of the message that the view `bytes` keeps alive. */
-  onData(id: number, bytes: Uint8Array, end: boolean, keeps: number): void;
+  onData(id: number, bytes: Uint8Array, end: boolean): void;
   onReset(id: number, code: string, message: string): void;
   onWindow(id: number, bytes: number): void;
   onGoaway(): void;
@@ -128,26 +127,20 @@ export function decodeFrames(message: Uint8Array, sink: FrameSink): void {
     at += FRAME_HEADER;
     if (length > FRAME_MAX) throw malformed(`a frame of ${length} bytes is larger than ${FRAME_MAX}`);
     if (buffer.length - at < length) throw malformed("a frame is cut short");
-    dispatch(kind, id, end, buffer.subarray(at, at + length), buffer.length, sink);
-    at += length;
+    const next = at + length;
+    // A head becomes text anyway: of all frames it alone, which every exchange has, needs no view.
+    if (kind === Kind.HEAD) sink.onHead(id, parseHead(buffer.toString("utf8", at, next)), end);
+    else dispatch(kind, id, end, buffer.subarray(at, next), sink);
+    at = next;
   }
 }
 
-function dispatch(
-  kind: number | undefined,
-  id: number,
-  end: boolean,
-  payload: Buffer,
-  keeps: number,
-  sink: FrameSink,
-): void {
+function dispatch(kind: number | undefined, id: number, end: boolean, payload: Buffer, sink: FrameSink): void {
   switch (kind) {
-    case Kind.HEAD:
-      return sink.onHead(id, parseHead(payload), end);
     case Kind.DATA:
-      return sink.onData(id, payload, end, keeps);
+      return sink.onData(id, payload, end);
     case Kind.RESET: {
-      const reset = parseJson(payload);
+      const reset = parseJson(payload.toString("utf8"));
       const [code, message] = Array.isArray(reset) ? reset : [];
       return sink.onReset(id, String(code), String(message ?? ""));
     }
@@ -168,8 +161,8 @@ function dispatch(
 }
 
 // Checked by hand, not with a schema: this runs twice for every request.
-function parseHead(payload: Buffer): Head {
-  const value = parseJson(payload);
+function parseHead(text: string): Head {
+  const value = parseJson(text);
   if (!Array.isArray(value)) throw malformed("a head must be a list");
   const [first, second, third]: unknown[] = value;
   if (typeof first === "number" && isHeaderList(second)) return { status: first, headers: second };
@@ -188,9 +181,9 @@ function isHeaderList(value: unknown): value is HeaderList {
   return true;
 }
 
-function parseJson(payload: Buffer): unknown {
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(payload.toString("utf8"));
+    return JSON.parse(text);
   } catch {
     throw malformed("a frame holds malformed JSON");
   }
