@@ -33,7 +33,7 @@ export async function askWhole(
   try {
     const { stream } = attempt;
     stream.end(body);
-    const answer = await attempt.answer();
+    const answer = attempt.answered(await stream.head());
     onHead?.(answer);
     const chunks: Uint8Array[] = [];
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {

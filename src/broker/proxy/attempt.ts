@@ -1,7 +1,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
-import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
+import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { Seat } from "../pool/pool.ts";
 
@@ -63,9 +63,8 @@ export class Attempt {
     });
   }
 
-  /** The head of the worker's answer. */
-  async answer(): Promise<ResponseHead> {
-    const head = await this.stream.head();
+  /** Takes the head that has come on its stream. Throws `protocol` when it is not that of an answer. */
+  answered(head: Head): ResponseHead {
     if (!("status" in head)) throw new NfrxError("protocol", "a request came where an answer was due");
     this.#answered = true;
     this.touch();

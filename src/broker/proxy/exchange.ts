@@ -142,10 +142,11 @@ export class Exchange {
       this.seated();
       this.start();
       try {
-        const { stream, answer } = this.#ask(seat);
-        const head = await answer;
+        const attempt = this.#ask(seat);
+        const { stream } = attempt;
+        const head = attempt.answered(await stream.head());
         if (this.#isElsewhere(head, seat)) {
-          this.#attempt?.end();
+          attempt.end();
           continue;
         }
         this.answered(head);
@@ -290,7 +291,7 @@ export class Exchange {
   }
 
   /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
-  #ask(seat: Seat): { stream: Stream; answer: Promise<ResponseHead> } {
+  #ask(seat: Seat): Attempt {
     const { endpoint, target, headers, id, body, label } = this.request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
     this.context.log.info(dispatched, "request dispatched");
@@ -305,7 +306,7 @@ export class Exchange {
     this.#attempt = attempt;
     if (body.whole) attempt.stream.end(body.bytes);
     else void this.#upload(attempt);
-    return { stream: attempt.stream, answer: attempt.answer() };
+    return attempt;
   }
 
   /** Sends a body that is not held in memory. */
