@@ -15,7 +15,8 @@ const ELSEWHERE: Record<string, string> = {
   "npm run build": "npm run build",
   "tar -xzf nfrx_linux_x64_v0.1.0.tar.gz": "packages and archive on a fresh Debian",
   "nfrx init": "packages and archive on a fresh Debian",
-  "nfrx-llm init --server-url ws://your.host:8080 --client-key choose-another": "packages and archive on a fresh Debian",
+  "nfrx-llm init --server-url ws://your.host:8080 --client-key choose-another":
+    "packages and archive on a fresh Debian",
 };
 
 /** What a block prints when it does what its page says, by a part of it. */
