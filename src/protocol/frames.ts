@@ -29,7 +29,8 @@ export const FRAME_HEADER = 10;
 /** What a decoded message hands out, frame by frame. Payloads are views into the message and must be copied to be kept. */
 export interface FrameSink {
   onHead(id: number, head: Head, end: boolean): void;
-  onData(id: number, bytes: Uint8Array, end: boolean): void;
+  /** `keeps` is the size of the message that the view `bytes` keeps alive. */
+  onData(id: number, bytes: Uint8Array, end: boolean, keeps: number): void;
   onReset(id: number, code: string, message: string): void;
   onWindow(id: number, bytes: number): void;
   onGoaway(): void;
@@ -127,20 +128,26 @@ export function decodeFrames(message: Uint8Array, sink: FrameSink): void {
     at += FRAME_HEADER;
     if (length > FRAME_MAX) throw malformed(`a frame of ${length} bytes is larger than ${FRAME_MAX}`);
     if (buffer.length - at < length) throw malformed("a frame is cut short");
-    const next = at + length;
-    // A head becomes text anyway: of all frames it alone, which every exchange has, needs no view.
-    if (kind === Kind.HEAD) sink.onHead(id, parseHead(buffer.toString("utf8", at, next)), end);
-    else dispatch(kind, id, end, buffer.subarray(at, next), sink);
-    at = next;
+    dispatch(kind, id, end, buffer.subarray(at, at + length), buffer.length, sink);
+    at += length;
   }
 }
 
-function dispatch(kind: number | undefined, id: number, end: boolean, payload: Buffer, sink: FrameSink): void {
+function dispatch(
+  kind: number | undefined,
+  id: number,
+  end: boolean,
+  payload: Buffer,
+  keeps: number,
+  sink: FrameSink,
+): void {
   switch (kind) {
+    case Kind.HEAD:
+      return sink.onHead(id, parseHead(payload), end);
     case Kind.DATA:
-      return sink.onData(id, payload, end);
+      return sink.onData(id, payload, end, keeps);
     case Kind.RESET: {
-      const reset = parseJson(payload.toString("utf8"));
+      const reset = parseJson(payload);
       const [code, message] = Array.isArray(reset) ? reset : [];
       return sink.onReset(id, String(code), String(message ?? ""));
     }
@@ -161,8 +168,8 @@ function dispatch(kind: number | undefined, id: number, end: boolean, payload: B
 }
 
 // Checked by hand, not with a schema: this runs twice for every request.
-function parseHead(text: string): Head {
-  const value = parseJson(text);
+function parseHead(payload: Buffer): Head {
+  const value = parseJson(payload);
   if (!Array.isArray(value)) throw malformed("a head must be a list");
   const [first, second, third]: unknown[] = value;
   if (typeof first === "number" && isHeaderList(second)) return { status: first, headers: second };
@@ -181,9 +188,9 @@ function isHeaderList(value: unknown): value is HeaderList {
   return true;
 }
 
-function parseJson(text: string): unknown {
+function parseJson(payload: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(payload.toString("utf8"));
   } catch {
     throw malformed("a frame holds malformed JSON");
   }

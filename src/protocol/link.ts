@@ -38,8 +38,6 @@ export class Link implements StreamPort {
   readonly #defer: (run: () => void) => void;
   readonly #streams = new Map<number, Stream>();
   readonly #ready = new Set<Stream>();
-  /** Streams with bytes that are views into the messages of this turn. */
-  readonly #unread: Stream[] = [];
   readonly #beat: Timer;
   #nextId: number;
   #highestPeerId = 0;
@@ -180,11 +178,6 @@ export class Link implements StreamPort {
     }
   }
 
-  unread(stream: Stream): void {
-    this.#unread.push(stream);
-    this.#schedule();
-  }
-
   consumed(stream: Stream, bytes: number): void {
     if (!this.#closed && !stream.closed) this.wire.consumed(stream, bytes);
   }
@@ -318,7 +311,6 @@ export class Link implements StreamPort {
 
   readonly #pump = (): void => {
     this.#pumping = false;
-    for (let stream = this.#unread.pop(); stream !== undefined; stream = this.#unread.pop()) stream.detach();
     if (this.#closed) return;
     while (this.#ready.size > 0) {
       if (this.#socket.buffered() > SOCKET_HIGH_WATER) {

@@ -8,8 +8,6 @@ import { DATA_MAX } from "./limits.ts";
 export interface StreamPort {
   /** The stream has something to send. */
   ready(stream: Stream): void;
-  /** Body bytes have come that nobody waited for. */
-  unread(stream: Stream): void;
   /** The application has taken `bytes` of body, so the peer may send as many more. */
   consumed(stream: Stream, bytes: number): void;
   /** This end gives the stream up; the peer has to be told. */
@@ -31,8 +29,6 @@ export class Stream {
   #head: Head | undefined;
   #headWaiter: PromiseWithResolvers<Head> | undefined;
   #chunks: Uint8Array[] = [];
-  /** How many of the chunks, from the first, keep nothing alive but themselves. */
-  #detached = 0;
   #buffered = 0;
   #reader: PromiseWithResolvers<Uint8Array | null> | undefined;
   #inEnded = false;
@@ -127,7 +123,6 @@ export class Stream {
     if (this.#buffered === 0) return undefined;
     const bytes = join(this.#chunks, this.#buffered);
     this.#chunks = [];
-    this.#detached = 0;
     this.#buffered = 0;
     this.port.consumed(this, bytes.length);
     return bytes;
@@ -143,7 +138,6 @@ export class Stream {
       length += chunk.length;
     }
     const chunks = this.#chunks.splice(0, count);
-    this.#detached = Math.max(0, this.#detached - count);
     this.#buffered -= length;
     this.port.consumed(this, length);
     return join(chunks, length);
@@ -184,8 +178,11 @@ export class Stream {
     if (end) this.#allArrived();
   }
 
-  /** Takes body bytes, which may be a view into a larger message; see `detach`. */
-  deliverData(bytes: Uint8Array, end: boolean): void {
+  /**
+   * Takes body bytes. They may be a view into a message of `keeps` bytes: to be kept they are copied when that would keep
+   * much more than themselves alive.
+   */
+  deliverData(bytes: Uint8Array, end: boolean, keeps = bytes.length): void {
     this.#inEnded ||= end;
     if (bytes.length > 0) {
       if (this.#reader !== undefined && this.#buffered === 0) {
@@ -199,21 +196,11 @@ export class Stream {
         );
         return;
       } else {
-        this.#chunks.push(bytes);
+        this.#chunks.push(bytes.length * 2 < keeps ? Buffer.from(bytes) : bytes);
         this.#buffered += bytes.length;
-        this.port.unread(this);
       }
     }
     if (end) this.#allArrived();
-  }
-
-  /** Copies what is still unread where it keeps much more than itself alive. Called a moment after it came: most is read by then. */
-  detach(): void {
-    const chunks = this.#chunks;
-    for (; this.#detached < chunks.length; this.#detached++) {
-      const chunk = chunks[this.#detached]!;
-      if (chunk.length * 2 < chunk.buffer.byteLength) chunks[this.#detached] = new Uint8Array(chunk);
-    }
   }
 
   /** The peer or the link ended the stream. Bytes that arrived before stay readable; then the error comes. */

@@ -125,7 +125,7 @@ export class WireV2 implements Wire, FrameSink {
     }
   }
 
-  onData(id: number, bytes: Uint8Array, end: boolean): void {
+  onData(id: number, bytes: Uint8Array, end: boolean, keeps: number): void {
     this.#arrived += bytes.length;
     if (this.#arrived >= LINK_WINDOW_STEP) {
       this.#control.putWindow(0, this.#arrived);
@@ -139,7 +139,7 @@ export class WireV2 implements Wire, FrameSink {
     }
     if (!stream.headArrived || stream.arrived) throw new NfrxError("protocol", `data out of place on stream ${id}`);
     if (!stream.window.arrive(bytes.length)) throw new NfrxError("protocol", `more data than allowed on stream ${id}`);
-    stream.deliverData(bytes, end);
+    stream.deliverData(bytes, end, keeps);
   }
 
   onReset(id: number, code: string, message: string): void {
