@@ -7,6 +7,7 @@ export const WORKLOADS = [
   "embed",
   "upload",
   "idle",
+  "start",
   "handover",
   "mcp",
   "transfer",

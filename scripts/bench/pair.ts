@@ -15,7 +15,7 @@ export function pairWay(name: string, dir: string, env: Readonly<Record<string, 
   return {
     name,
     async start(children, backendPort, setup): Promise<Way> {
-      const { port, child: brokerChild } = await startBroker(name, broker, children, env);
+      const { port, child: brokerChild, readyMs } = await startBroker(name, broker, children, env);
       const models = `http://127.0.0.1:${port}/api/llm/v1/models`;
       const agents = Array.from({ length: setup.agents }, (_, index) =>
         children.start(`${name} agent ${index + 1}`, [agent], {
@@ -34,7 +34,7 @@ export function pairWay(name: string, dir: string, env: Readonly<Record<string, 
           ...env,
         }),
       );
-      await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {
+      const connectedMs = await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {
         const list = await fetch(models, { headers: { authorization: `Bearer ${API_KEY}` } });
         // The model's owner names every worker that serves it.
         const owners = /"owned_by":\s*"([^"]*)"/.exec(await list.text())?.[1] ?? "";
@@ -43,8 +43,8 @@ export function pairWay(name: string, dir: string, env: Readonly<Record<string, 
       return {
         name,
         parts: [
-          { name: "broker", children: [brokerChild] },
-          { name: "agent", children: agents },
+          { name: "broker", children: [brokerChild], readyMs },
+          { name: "agent", children: agents, readyMs: connectedMs },
         ],
         target: path => ({ port, path: `/api/llm${path}`, token: API_KEY }),
       };
@@ -57,7 +57,7 @@ async function startBroker(
   path: string,
   children: Children,
   env: Readonly<Record<string, string>> = {},
-): Promise<{ port: number; child: Child }> {
+): Promise<{ port: number; child: Child; readyMs: number }> {
   const port = freePort();
   const child = children.start(`${name} broker`, [path], {
     LOG_LEVEL: "info",
@@ -72,8 +72,12 @@ async function startBroker(
     DRAIN_TIMEOUT: "0",
     ...env,
   });
-  await until(`${name} broker is up`, [child], async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok);
-  return { port, child };
+  const readyMs = await until(
+    `${name} broker is up`,
+    [child],
+    async () => (await fetch(`http://127.0.0.1:${port}/healthz`)).ok,
+  );
+  return { port, child, readyMs };
 }
 
 /** A broker alone. */

@@ -7,6 +7,7 @@ export interface Plan {
   embed: { inputs: number; agents: number; batch: number; requests: number };
   upload: { bytes: number; streams: number; quietMs: number; rounds: number };
   idle: { streams: number; settleMs: number };
+  start: { rounds: number };
   transfer: { bytes: number; rounds: number };
   observe: { rounds: number; warmupMs: number; durationMs: number };
   handover: { requests: number; connections: number; delayMs: number };
@@ -32,6 +33,7 @@ export function planOf({ quick, rounds }: Options): Plan {
       embed: { ...embed, requests: 4 },
       upload: { bytes, streams: 50, quietMs: 1500, rounds: 1 },
       idle: { streams: 1000, settleMs: 1500 },
+      start: { rounds: 5 },
       transfer: { bytes: 256 * MIB, rounds: 3 },
       observe: { rounds: rounds ?? 5, warmupMs: 150, durationMs: 900 },
       handover: { requests: 100, connections: 32, delayMs: 20 },
@@ -48,6 +50,7 @@ export function planOf({ quick, rounds }: Options): Plan {
     embed: { ...embed, requests: 15 },
     upload: { bytes, streams: 50, quietMs: 3000, rounds: 2 },
     idle: { streams: 5000, settleMs: 3000 },
+    start: { rounds: 11 },
     transfer: { bytes: 1024 * MIB, rounds: 5 },
     observe: { rounds: rounds ?? 11, warmupMs: 250, durationMs: 1500 },
     handover: { requests: 250, connections: 64, delayMs: 20 },

@@ -50,6 +50,7 @@ function pairRatios(measured: Measured, way: string): Ratio[] {
     measured.sse,
     measured.upload,
     measured.idle,
+    measured.start,
     measured.handover,
     measured.mcp,
     measured.transfer,
@@ -103,6 +104,10 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
       ratio(way, `broker memory per idle stream (${idle.streams})`, idle.kibPerStream, { atMost: 40 }, " KiB"),
     );
   }
+  const agent = measured.idle?.find(row => row.way === way && row.part === "agent");
+  if (agent !== undefined) list.push(ratio(way, "idle agent", agent.idleMiB, { atMost: 66 }, " MiB"));
+  for (const { part, readyMs } of measured.start?.filter(row => row.way === way) ?? [])
+    list.push(ratio(way, `${part}: start to ready, median`, readyMs, { atMost: 150 }, " ms"));
   const handover = measured.handover?.find(row => row.way === way);
   if (handover !== undefined) {
     list.push(ratio(way, "slot freed → next dispatched, median", handover.p50, { atMost: 5 }, " ms"));

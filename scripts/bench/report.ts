@@ -6,6 +6,7 @@ import type { IdleRow } from "./bench-idle.ts";
 import type { McpRow } from "./bench-mcp.ts";
 import type { ObserveRow } from "./bench-observe.ts";
 import type { SseRow } from "./bench-sse.ts";
+import type { StartRow } from "./bench-start.ts";
 import type { StateRow } from "./bench-state.ts";
 import type { TransferRow } from "./bench-transfer.ts";
 import type { UploadRow } from "./bench-upload.ts";
@@ -19,6 +20,7 @@ export interface Measured {
   embed?: EmbedRow[];
   upload?: UploadRow[];
   idle?: IdleRow[];
+  start?: StartRow[];
   handover?: HandoverRow[];
   mcp?: McpRow[];
   transfer?: TransferRow[];
@@ -27,7 +29,7 @@ export interface Measured {
 }
 
 export function tables(measured: Measured): string {
-  const { chat, sse, embed, upload, idle, handover, mcp, transfer, state, observe } = measured;
+  const { chat, sse, embed, upload, idle, start, handover, mcp, transfer, state, observe } = measured;
   return [
     chat && chatTables(chat),
     sse && sseTable(sse),
@@ -57,6 +59,12 @@ export function tables(measured: Measured): string {
         "Idle streams (resident memory)",
         ["way", "part", "streams", "idle MiB", "open MiB", "KiB/stream"],
         idle.map(row => [row.way, row.part, `${row.streams}`, row.idleMiB, row.openMiB, row.kibPerStream]),
+      ),
+    start &&
+      table(
+        "From start to ready (ms)",
+        ["way", "part", "starts", "median", "slowest"],
+        start.map(row => [row.way, row.part, `${row.rounds}`, row.readyMs, row.slowestMs]),
       ),
     handover &&
       table(

@@ -9,6 +9,7 @@ import { benchIdle } from "./bench-idle.ts";
 import { benchMcp } from "./bench-mcp.ts";
 import { benchObserve } from "./bench-observe.ts";
 import { benchSse } from "./bench-sse.ts";
+import { benchStart } from "./bench-start.ts";
 import { benchState } from "./bench-state.ts";
 import { benchTransfer } from "./bench-transfer.ts";
 import { benchUpload } from "./bench-upload.ts";
@@ -131,6 +132,10 @@ async function measure(options: Options, bench: Bench): Promise<Measured> {
     },
     idle: async () => {
       measured.idle = await benchIdle(bench);
+    },
+    start: async () => {
+      const pairs = bench.kinds.filter(({ name }) => name === OWN || name === PEER);
+      measured.start = await benchStart(bench, pairs);
     },
     mcp: async () => {
       measured.mcp = await benchMcp(bench, options.skipOwn ? [] : [relayWay(OWN, options.dir)]);

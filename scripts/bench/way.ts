@@ -7,6 +7,8 @@ import { family } from "./proc.ts";
 export interface Part {
   name: "nginx" | "broker" | "agent";
   children: readonly Child[];
+  /** Milliseconds from its start until it was of use. */
+  readyMs?: number;
 }
 
 export interface Way {
@@ -44,20 +46,21 @@ export function freePort(): number {
   return port;
 }
 
-/** Asks again and again, at most so long; a child that has ended ends the wait. */
+/** Asks again and again, at most so long; a child that has ended ends the wait. Returns how long it took, in milliseconds. */
 export async function until(
   what: string,
   children: readonly Child[],
   test: () => Promise<boolean>,
   ms = 20_000,
-): Promise<void> {
-  const end = performance.now() + ms;
+): Promise<number> {
+  const began = performance.now();
   while (!(await test().catch(() => false))) {
     const dead = children.find(child => !child.alive());
     if (dead !== undefined) throw new Error(`${dead.name} ended before ${what}:\n${dead.log()}`);
-    if (performance.now() > end) {
+    if (performance.now() > began + ms) {
       throw new Error(`not in time: ${what}\n${children.map(child => `${child.name}: ${child.log()}`).join("\n")}`);
     }
-    await Bun.sleep(50);
+    await Bun.sleep(2);
   }
+  return performance.now() - began;
 }
