@@ -83,9 +83,13 @@ async function main(): Promise<void> {
   const xz = new Xz(effort);
   const published = new Published();
   const archives = new Map<Target, string>();
-  for (const target of targets) {
-    archives.set(target, await publish(target, mark, { published, xz, packages }));
-  }
+  const waiting = [...targets];
+  const publishAll = async (): Promise<void> => {
+    for (let target = waiting.shift(); target !== undefined; target = waiting.shift())
+      archives.set(target, await publish(target, mark, { published, xz, packages }));
+  };
+  // Two at a time: xz is another process, and compiles of one target go on beside it.
+  await Promise.all([publishAll(), publishAll()]);
   await published.add(`nfrx_v${mark.version}.cdx.json`, sbom(mark, packages, Bun.version));
   await published.add(
     "RELEASE_NOTES.md",
