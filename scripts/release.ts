@@ -89,7 +89,14 @@ async function main(): Promise<void> {
       archives.set(target, await publish(target, mark, { published, xz, packages }));
   };
   // Two at a time: xz is another process, and compiles of one target go on beside it.
-  await Promise.all([publishAll(), publishAll()]);
+  const both = [publishAll(), publishAll()];
+  try {
+    await Promise.all(both);
+  } finally {
+    // When one has failed, the other clears up before the program ends.
+    waiting.length = 0;
+    await Promise.allSettled(both);
+  }
   await published.add(`nfrx_v${mark.version}.cdx.json`, sbom(mark, packages, Bun.version));
   await published.add(
     "RELEASE_NOTES.md",

@@ -46,6 +46,9 @@ export function freePort(): number {
   return port;
 }
 
+/** Short, for the time until a program is ready is measured with it. */
+const POLL_MS = 2;
+
 /** Asks again and again, at most so long; a child that has ended ends the wait. Returns how long it took, in milliseconds. */
 export async function until(
   what: string,
@@ -60,7 +63,7 @@ export async function until(
     if (performance.now() > began + ms) {
       throw new Error(`not in time: ${what}\n${children.map(child => `${child.name}: ${child.log()}`).join("\n")}`);
     }
-    await Bun.sleep(2);
+    await Bun.sleep(POLL_MS);
   }
   return performance.now() - began;
 }

@@ -4,6 +4,18 @@ import { gzip } from "node:zlib";
 
 const compress = promisify(gzip);
 
+/** What any of our pages may do: run and show what comes from this broker, ask it, and nothing else. */
+export const PAGE_POLICY: readonly string[] = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+];
+
 /** A file as it is handed out: read and compressed when it is first asked for, and kept. */
 export class Asset {
   #loaded: Promise<Loaded> | undefined;

@@ -5,7 +5,7 @@ import bundle from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Operation, Route } from "../../modules/route.ts";
-import { Asset } from "./asset.ts";
+import { Asset, PAGE_POLICY } from "./asset.ts";
 import { openapiDocument, type Tag } from "./openapi.ts";
 import index from "./page/index.html" with { type: "text" };
 import own from "./page/page.css" with { type: "file" };
@@ -62,18 +62,8 @@ async function pageOf(files: ReadonlyMap<string, Asset>): Promise<Uint8Array<Arr
   return new TextEncoder().encode(text);
 }
 
-/** Nothing runs, and nothing is asked, that does not come from this broker. */
 const PAGE_HEADERS = {
-  "content-security-policy": [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join("; "),
+  "content-security-policy": PAGE_POLICY.join("; "),
   "cross-origin-opener-policy": "same-origin",
   "referrer-policy": "no-referrer",
 };
