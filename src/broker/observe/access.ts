@@ -24,7 +24,7 @@ export const ACCESS_FIELDS = {
   first_byte_ms: "Milliseconds from its arrival to the head of its worker's answer.",
   duration_ms: "Milliseconds from its arrival to the end of its answer.",
   bytes_in: "Bytes of its body that were read.",
-  bytes_out: "Bytes of its answer's body.",
+  bytes_out: "Bytes of its answer's body, as they were sent (compressed, where they were).",
   tokens_in: "Tokens that its backend has counted.",
   tokens_out: "The same of the answer.",
   retries: "How often it was sent to another worker.",
