@@ -2,13 +2,11 @@ import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
-import { type Address, listening, serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
-import { type Clock, systemClock } from "../lib/time.ts";
+import { type Clock, systemClock, type Timer } from "../lib/time.ts";
 import type { Tracing } from "../lib/tracing.ts";
 import type { ToldModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
-import { MESSAGE_MAX } from "../protocol/limits.ts";
 import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
@@ -19,6 +17,7 @@ import { told } from "./http/told.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
+import { Listener } from "./listener.ts";
 import { serveModules } from "./modules.ts";
 import { AccessLog, type AccessRoute } from "./observe/access.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
@@ -29,7 +28,7 @@ import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { Operator } from "./operator/operator.ts";
 import { isAdministration } from "./operator/routes.ts";
-import { type Connection, dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
+import { dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
@@ -39,7 +38,6 @@ import type { Mounted } from "./proxy/routes.ts";
 import { Spool } from "./proxy/spool.ts";
 import { Guard } from "./relay/guard.ts";
 import { Relays } from "./relay/relays.ts";
-import { readTls, type TlsMaterial, watchTls } from "./tls.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
@@ -55,11 +53,6 @@ export interface BrokerOptions {
   /** Where the options are declared, for whoever asks what can be set. */
   declared?: Declared;
 }
-
-/** Seconds of a socket's silence that Bun allows on routes that set no limit of their own; its most. */
-const IDLE_SECONDS = 255;
-/** Bytes that may wait for an agent's socket: above what all credit together allows, so that nothing is ever dropped. */
-const BACKPRESSURE_BYTES = 256 * 1024 * 1024;
 
 /** A running broker. */
 export class Broker {
@@ -81,20 +74,14 @@ export class Broker {
   readonly #stateStream: StateStream;
   readonly #cors: Cors;
   readonly #access: AccessLog;
-  readonly #closers: (() => void)[] = [];
-  #server: Upgrader | undefined;
-  #metricsServer: Bun.Server<undefined> | undefined;
-  #connections = 0;
+  readonly #listener: Listener;
+  #loop: Timer | undefined;
 
   /** Starts listening. Throws when the port is taken or the certificate cannot be used. */
   static start(options: BrokerOptions): Broker {
     const broker = new Broker(options);
-    try {
-      broker.#listen();
-    } catch (error) {
-      void broker.#metricsServer?.stop(true);
-      throw error;
-    }
+    broker.#listener.start();
+    broker.#loop = broker.metrics.watchLoop();
     return broker;
   }
 
@@ -130,7 +117,9 @@ export class Broker {
     this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
     const expose = values.exposeRouting;
     const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
-    const admit = (): boolean => this.#connections < values.maxWorkers;
+    const listener = this.#makeListener();
+    this.#listener = listener;
+    const admit = (): boolean => listener.connections < values.maxWorkers;
     this.mounted = workers.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings);
       const door = new WorkerDoor({
@@ -218,7 +207,7 @@ export class Broker {
       () => readState(sources),
       error => log.error({ cause: String(error) }, "the state could not be read"),
     );
-    const server = (): Upgrader => this.#running;
+    const server = (): Upgrader => listener.server;
     this.tags = tagsOf(all);
     this.routes = routesOf({
       modules: all,
@@ -231,18 +220,18 @@ export class Broker {
       stateStream: this.#stateStream,
       operator: new Operator(this.#pools, log),
       declared: options.declared,
-      publicMetrics: this.#metricsAddress === undefined,
+      publicMetrics: listener.publicMetrics,
       server,
     });
     this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, access: this.#access, metrics });
   }
 
   get port(): number {
-    return this.#running.port ?? 0;
+    return this.#listener.server.port ?? 0;
   }
 
   get metricsPort(): number | undefined {
-    return this.#metricsServer?.port;
+    return this.#listener.metricsPort;
   }
 
   /** How it is, in a line for people. */
@@ -259,7 +248,8 @@ export class Broker {
 
   /** Closes every connection. Agents are told to come back, for another broker may have taken this one's place. */
   async stop(): Promise<void> {
-    for (const close of this.#closers) close();
+    this.#loop?.cancel();
+    this.#listener.settle();
     this.#stateStream.close();
     for (const pool of this.#pools) {
       dismiss(pool);
@@ -267,7 +257,7 @@ export class Broker {
     }
     this.transfers.stop();
     await this.jobs.routes.close();
-    await Promise.all([this.#running.stop(true), this.#metricsServer?.stop(true)]);
+    await this.#listener.stop();
     await this.jobs.close();
   }
 
@@ -302,75 +292,17 @@ export class Broker {
     return this.relays === undefined ? pools : [...pools, this.relays.pool];
   }
 
-  get #running(): Upgrader {
-    if (this.#server === undefined) throw new Error("the broker does not listen yet");
-    return this.#server;
-  }
-
-  #listen(): void {
+  #makeListener(): Listener {
     const { values, log } = this.#options;
-    const files =
-      values.tlsCertFile !== undefined && values.tlsKeyFile !== undefined
-        ? { certFile: values.tlsCertFile, keyFile: values.tlsKeyFile }
-        : undefined;
-    const address = this.#metricsAddress;
-    if (address !== undefined) this.#metricsServer = serveMetrics(address, () => this.metrics.response());
-    const tls = files === undefined ? undefined : readTls(files);
-    this.#server = listening("PORT", values, () => this.#serve(values.port, tls));
-    const loop = this.metrics.watchLoop();
-    this.#closers.push(() => loop.cancel());
-    if (files !== undefined) {
-      const watcher = watchTls(files, this.#clock, log, material => this.#relisten(material));
-      this.#closers.push(() => watcher.close());
-    }
-  }
-
-  /** Where /metrics is, when that is not the public address. */
-  get #metricsAddress(): Address | undefined {
-    const { metricsAddress: address, port } = this.#options.values;
-    return address === undefined || (address.port === port && port !== 0) ? undefined : address;
-  }
-
-  /**
-   * Bun cannot change the certificate of a running server (`reload` passes over `tls`): the old one stops listening, a new
-   * one takes the port, and what is connected to the old one goes on there.
-   */
-  #relisten(material: TlsMaterial): void {
-    const { port } = this;
-    this.#running.stop();
-    this.#server = this.#serve(port, material);
-  }
-
-  #serve(port: number, tls: TlsMaterial | undefined): Upgrader {
-    const { host } = this.#options.values;
-    return Bun.serve<Connection>({
-      port,
-      ...(host !== "" && { hostname: host }),
-      ...(tls !== undefined && { tls }),
-      reusePort: false,
-      idleTimeout: IDLE_SECONDS,
-      // Bodies are limited where they are read, so that the error can say so.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: request => this.#receive(request),
-      websocket: {
-        maxPayloadLength: MESSAGE_MAX,
-        backpressureLimit: BACKPRESSURE_BYTES,
-        idleTimeout: 0,
-        sendPings: false,
-        perMessageDeflate: false,
-        open: socket => {
-          socket.binaryType = "nodebuffer";
-          this.#connections++;
-          socket.data.onOpen(socket);
-        },
-        message: (socket, message) => socket.data.onMessage(message),
-        drain: socket => socket.data.onDrain(),
-        pong: socket => socket.data.onPong(),
-        close: (socket, code, reason) => {
-          this.#connections--;
-          socket.data.onClose(code, reason);
-        },
-      },
+    return new Listener({
+      address: values,
+      metricsAddress: values.metricsAddress,
+      certFile: values.tlsCertFile,
+      keyFile: values.tlsKeyFile,
+      receive: request => this.#receive(request),
+      metrics: () => this.metrics.response(),
+      clock: this.#clock,
+      log,
     });
   }
 
