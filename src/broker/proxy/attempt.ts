@@ -1,4 +1,4 @@
-import { NfrxError } from "../../lib/errors.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
@@ -25,7 +25,7 @@ export class Attempt {
   readonly #span: Span | undefined;
   #answered = false;
   /** True while the next byte is due from the client. */
-  waitsForClient = false;
+  #waitsForClient = false;
 
   /** Opens the stream. Throws `refused`, with the seat given back, when the connection takes no more. */
   constructor(
@@ -56,11 +56,32 @@ export class Attempt {
       this.giveUp(
         unread
           ? new NfrxError("canceled", `the client took no byte for ${seconds} seconds`)
-          : this.waitsForClient
+          : this.#waitsForClient
             ? new NfrxError("request_timeout", `the client sent no byte for ${seconds} seconds`)
             : new NfrxError("timeout", `no byte from the worker for ${seconds} seconds`),
       );
     });
+  }
+
+  /** Sends a request's body as it comes from the client; `onBytes` hears of each piece. True when the worker has all of it. */
+  async upload(chunks: AsyncIterator<Uint8Array>, onBytes: (bytes: number) => void): Promise<boolean> {
+    try {
+      for (;;) {
+        this.#waitsForClient = true;
+        const { value, done } = await chunks.next();
+        this.#waitsForClient = false;
+        if (done) break;
+        onBytes(value.length);
+        await this.stream.write(value);
+        this.touch();
+      }
+      this.stream.end();
+      return true;
+    } catch (error) {
+      // Either the client's side failed, and the worker must hear of it, or the stream is over and this does nothing.
+      this.stream.reset(toNfrxError(error));
+      return false;
+    }
   }
 
   /** Takes the head that has come on its stream. Throws `protocol` when it is not that of an answer. */

@@ -311,26 +311,11 @@ export class Exchange {
 
   /** Sends a body that is not held in memory. */
   async #upload(attempt: Attempt): Promise<void> {
-    const { stream } = attempt;
     const { body, access } = this.request;
-    const chunks = body.chunks();
     access.bytesIn = 0;
-    try {
-      for (;;) {
-        attempt.waitsForClient = true;
-        const { value, done } = await chunks.next();
-        attempt.waitsForClient = false;
-        if (done) break;
-        access.bytesIn += value.length;
-        await stream.write(value);
-        attempt.touch();
-      }
-      stream.end();
-      this.#sent = true;
-    } catch (error) {
-      // Either the client's side failed, and the worker must hear of it, or the stream is over and this does nothing.
-      stream.reset(toNfrxError(error));
-    }
+    this.#sent = await attempt.upload(body.chunks(), bytes => {
+      access.bytesIn += bytes;
+    });
   }
 
   #exclude(worker: Worker): void {
