@@ -3,7 +3,7 @@ import type { Route } from "../modules/route.ts";
 import { documentationRoutes } from "./http/documentation.ts";
 import type { Tag } from "./http/openapi.ts";
 import { jobRoutes } from "./jobs/api.ts";
-import type { JobRoutes } from "./jobs/routes.ts";
+import type { Jobs } from "./jobs/jobs.ts";
 import { ownRoutes, type ServedModule } from "./modules.ts";
 import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health.ts";
@@ -26,7 +26,7 @@ export interface Rooms {
   modules: readonly ServedModule[];
   mounted: readonly Mounted[];
   relays: Relays | undefined;
-  jobs: JobRoutes;
+  jobs: Jobs;
   transfers: Transfers;
   metrics: BrokerMetrics;
   sources: StateSources;

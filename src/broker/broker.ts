@@ -213,7 +213,7 @@ export class Broker {
       modules: all,
       mounted: this.mounted,
       relays: this.relays,
-      jobs: this.jobs.routes,
+      jobs: this.jobs,
       transfers: this.transfers,
       metrics,
       sources,
@@ -256,7 +256,7 @@ export class Broker {
       pool.close();
     }
     this.transfers.stop();
-    await this.jobs.routes.close();
+    await this.jobs.border.close();
     await this.#listener.stop();
     await this.jobs.close();
   }

@@ -1,10 +1,11 @@
-// The routes of the jobs queue, as they are declared; routes.ts answers them.
+// The routes of the jobs queue, as they are declared; for-clients.ts and for-workers.ts answer them.
 import type { Call as HttpCall, HttpMethod, Operation, Route } from "../../modules/route.ts";
 import { peerOf } from "../proxy/pipeline.ts";
+import type { Call } from "./border.ts";
+import type { Jobs } from "./jobs.ts";
 import * as operations from "./operations.ts";
-import type { Call, JobRoutes } from "./routes.ts";
 
-export function jobRoutes(jobs: JobRoutes): Route[] {
+export function jobRoutes({ clients, workers }: Jobs): Route[] {
   const route = (
     method: HttpMethod,
     path: string,
@@ -22,17 +23,17 @@ export function jobRoutes(jobs: JobRoutes): Route[] {
     answer: call => answer(jobCall(call)),
   });
   return [
-    route("POST", "", "api", operations.CREATE, call => jobs.create(call)),
-    route("GET", "", "api", operations.LIST, call => jobs.list(call)),
-    route("POST", "/claim", "client", operations.CLAIM, call => jobs.claim(call)),
-    route("GET", "/stream", "client", operations.STREAM, call => jobs.stream(call)),
-    route("GET", "/:id", "api", operations.GET, call => jobs.get(call)),
-    route("GET", "/:id/events", "api", operations.EVENTS, call => jobs.events(call)),
-    route("POST", "/:id/cancel", "api", operations.CANCEL, call => jobs.cancel(call)),
-    route("POST", "/:id/payload", "client", operations.PAYLOAD, call => jobs.payload(call)),
-    route("POST", "/:id/result", "client", operations.RESULT, call => jobs.result(call)),
-    route("POST", "/:id/status", "client", operations.STATUS, call => jobs.status(call)),
-    route("POST", "/:id/heartbeat", "client", operations.HEARTBEAT, call => jobs.heartbeat(call)),
+    route("POST", "", "api", operations.CREATE, call => clients.create(call)),
+    route("GET", "", "api", operations.LIST, call => clients.list(call)),
+    route("POST", "/claim", "client", operations.CLAIM, call => workers.claim(call)),
+    route("GET", "/stream", "client", operations.STREAM, call => workers.stream(call)),
+    route("GET", "/:id", "api", operations.GET, call => clients.get(call)),
+    route("GET", "/:id/events", "api", operations.EVENTS, call => clients.events(call)),
+    route("POST", "/:id/cancel", "api", operations.CANCEL, call => clients.cancel(call)),
+    route("POST", "/:id/payload", "client", operations.PAYLOAD, call => workers.payload(call)),
+    route("POST", "/:id/result", "client", operations.RESULT, call => workers.result(call)),
+    route("POST", "/:id/status", "client", operations.STATUS, call => workers.status(call)),
+    route("POST", "/:id/heartbeat", "client", operations.HEARTBEAT, call => workers.heartbeat(call)),
   ];
 }
 

@@ -6,9 +6,11 @@ import type { Door } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { WorkerActivity } from "./activity.ts";
+import { Border } from "./border.ts";
 import type { Channels } from "./channels.ts";
+import { ClientRoutes } from "./for-clients.ts";
+import { WorkerRoutes } from "./for-workers.ts";
 import { JobMetrics, type JobTally } from "./metrics.ts";
-import { JobRoutes } from "./routes.ts";
 import { JobService, type JobSettings } from "./service.ts";
 import { jobsState } from "./state.ts";
 import type { JobStore, StoreWatcher } from "./store.ts";
@@ -29,7 +31,9 @@ export interface JobsOptions {
 
 /** The jobs of a broker: the queue, its routes, and what is seen of it. */
 export class Jobs {
-  readonly routes: JobRoutes;
+  readonly border: Border;
+  readonly clients: ClientRoutes;
+  readonly workers: WorkerRoutes;
   readonly service: JobService;
   readonly #metrics: JobMetrics;
   readonly #activity: WorkerActivity;
@@ -39,8 +43,10 @@ export class Jobs {
     this.#metrics = new JobMetrics(metrics.meters);
     this.#activity = new WorkerActivity(clock);
     this.service = new JobService({ ...options, metrics: this.#metrics });
-    this.routes = new JobRoutes({ ...options, service: this.service, activity: this.#activity });
     const { service } = this;
+    this.border = new Border(options);
+    this.clients = new ClientRoutes(this.border, { ...options, service });
+    this.workers = new WorkerRoutes(this.border, { ...options, service, activity: this.#activity });
     const { claimers, events } = service;
     this.#metrics.watch({
       waitingWorkers: () => claimers.size,

@@ -1,7 +1,7 @@
 // A worker's stream, and what must not happen on it.
 
 import { expect, spyOn, test } from "bun:test";
-import type { Call } from "../../../src/broker/jobs/routes.ts";
+import type { Call } from "../../../src/broker/jobs/border.ts";
 import { access } from "../../kit/access.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { JobsApi } from "../../kit/jobs.ts";
@@ -10,18 +10,18 @@ import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.t
 
 function start(options: WorldOptions = {}) {
   const world = new World(options);
-  const { routes, service } = world.broker.jobs;
-  return { world, jobs: new JobsApi(world.origin), routes, service };
+  const { workers, service } = world.broker.jobs;
+  return { world, jobs: new JobsApi(world.origin), workers, service };
 }
 
 /** A worker's stream without a socket: what is read of it is what was taken. */
-async function open(routes: { stream(call: Call): Promise<Response> }) {
+async function open(workers: { stream(call: Call): Promise<Response> }) {
   const gone = new AbortController();
   const request = new Request("http://broker/api/jobs/stream", {
     headers: { authorization: `Bearer ${CLIENT_KEY}` },
     signal: gone.signal,
   });
-  const response = await routes.stream({
+  const response = await workers.stream({
     request,
     access: access(request),
     peer: () => "",
@@ -52,9 +52,9 @@ test("to look at a stream claims nothing and keeps nothing alive", async () => {
 });
 
 test("a stream that has brought many jobs holds on to none of them", async () => {
-  const { world, routes, service } = start();
+  const { world, workers, service } = start();
   await using _ = world;
-  const { next, gone } = await open(routes);
+  const { next, gone } = await open(workers);
   const listens = spyOn(EventTarget.prototype, "addEventListener");
   try {
     for (let count = 0; count < 50; count++) {
@@ -71,9 +71,9 @@ test("a stream that has brought many jobs holds on to none of them", async () =>
 
 test("a job that the worker has taken stays with it when its stream ends, whatever lies behind it", async () => {
   const clock = new TestClock();
-  const { world, jobs, routes, service } = start({ clock });
+  const { world, jobs, workers, service } = start({ clock });
   await using _ = world;
-  const { next, gone } = await open(routes);
+  const { next, gone } = await open(workers);
   const id = await jobs.created();
   expect(await next()).toContain(id);
   await eventually(() => service.claimers.size === 1, "the worker waits for the next");
@@ -86,9 +86,9 @@ test("a job that the worker has taken stays with it when its stream ends, whatev
 });
 
 test("a job that the worker has not taken goes back", async () => {
-  const { world, jobs, routes } = start();
+  const { world, jobs, workers } = start();
   await using _ = world;
-  const { gone } = await open(routes);
+  const { gone } = await open(workers);
   const id = await jobs.created();
   await eventually(() => world.logs.some(({ message }) => message === "job claimed"), "the stream has it");
   gone.abort();

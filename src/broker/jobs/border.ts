@@ -1,0 +1,89 @@
+import type { Drain } from "../../lib/drain.ts";
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Access } from "../../modules/route.ts";
+import type { Door } from "../auth.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import { countRefusal } from "../observe/refusals.ts";
+import { errorResponse } from "../proxy/errors.ts";
+import { refuseUpload } from "../proxy/refuse.ts";
+import { EventStream } from "./sse.ts";
+import { turn } from "./turn.ts";
+
+/** A request to a route, and where it comes from. */
+export interface Call {
+  readonly request: Request;
+  readonly access: Access;
+  readonly peer: () => string;
+  /** Lets the connection be quiet for as long as it likes. */
+  readonly patience: () => void;
+  /** The job's id in the path. */
+  readonly id: string;
+}
+
+export interface BorderOptions {
+  readonly drain: Drain;
+  readonly clock: Clock;
+  readonly metrics: BrokerMetrics;
+}
+
+/** What all routes of the jobs queue share: who may call, what a failure looks like, and the streams that are open. */
+export class Border {
+  readonly #streams = new Set<EventStream>();
+
+  constructor(private readonly options: BorderOptions) {}
+
+  /** An answer that a shutdown waits for. */
+  counted(door: Door, call: Call, work: () => Promise<Response>): Promise<Response> {
+    return this.answer(door, call, async () => {
+      const leave = this.options.drain.join();
+      try {
+        return await work();
+      } finally {
+        leave();
+      }
+    });
+  }
+
+  /** What `work` answers to who may pass the door; an error, in the API's shape, to all else. */
+  async answer(door: Door, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
+    try {
+      door.check(request.headers, peer);
+      return await work();
+    } catch (thrown) {
+      const error = toNfrxError(thrown);
+      countRefusal(this.options.metrics, error);
+      // The API has one word for a state that is not there and for one that cannot be.
+      const word = error.code === "unknown_state" ? "invalid_state" : error.code;
+      const answer = errorResponse(error, "plain", access.id, { error: word, message: error.message });
+      access.answered(answer);
+      access.end(error);
+      return refuseUpload(answer, request, this.options.clock);
+    }
+  }
+
+  /** A stream of events for whoever has called, which ends with its connection. */
+  open({ request: { signal }, access }: Call): EventStream {
+    const stream = new EventStream(this.options.clock, signal, access);
+    if (stream.ended.aborted) return stream;
+    this.#streams.add(stream);
+    stream.ended.addEventListener("abort", () => this.#streams.delete(stream), { once: true });
+    return stream;
+  }
+
+  /** Ends every stream behind what has been written to it, and lets that leave. */
+  async close(): Promise<void> {
+    for (const stream of [...this.#streams]) stream.close();
+    await turn();
+  }
+}
+
+/** Elysia asks for HEAD, too; to look must neither claim a job nor keep one alive. */
+export function requireGet({ method }: Request): void {
+  if (method !== "GET") throw new NfrxError("method_not_allowed", `${method} is not for streams`);
+}
+
+/** An answer that is JSON already. */
+export function json(text: string): Response {
+  return new Response(text, { headers: { "content-type": "application/json" } });
+}

@@ -1,0 +1,144 @@
+// The jobs queue for those who do the work.
+import type { Drain } from "../../lib/drain.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Door } from "../auth.ts";
+import type { BodyLimits } from "../proxy/body.ts";
+import type { WorkerActivity } from "./activity.ts";
+import { type Border, type Call, json, requireGet } from "./border.ts";
+import type { Claimer, Job, JobTransfer } from "./job.ts";
+import * as requests from "./requests.ts";
+import type { JobService } from "./service.ts";
+import type { EventStream } from "./sse.ts";
+import { turn } from "./turn.ts";
+import { claimText, transferAnswer } from "./view.ts";
+
+export interface WorkerRoutesOptions {
+  readonly service: JobService;
+  readonly activity: WorkerActivity;
+  readonly client: Door;
+  readonly bodies: BodyLimits;
+  readonly drain: Drain;
+  readonly clock: Clock;
+}
+
+/** The answers to those who claim jobs, fetch their payload and report how they go. */
+export class WorkerRoutes {
+  constructor(
+    private readonly border: Border,
+    private readonly options: WorkerRoutesOptions,
+  ) {}
+
+  claim(call: Call): Promise<Response> {
+    const { service, client, bodies, clock, activity, drain } = this.options;
+    const { request, patience } = call;
+    return this.border.answer(client, call, async () => {
+      const { claimer, waitMs } = await requests.readClaim(request, bodies);
+      drain.enter()();
+      activity.saw(claimer, "poll");
+      patience();
+      let leave = (): void => {};
+      const waiting = service.claim(claimer, so => {
+        leave = so;
+      });
+      if (waitMs === 0 || request.signal.aborted) leave();
+      const timer = clock.after(waitMs, leave, true);
+      request.signal.addEventListener("abort", leave, { once: true });
+      const job = await waiting.finally(() => {
+        timer.cancel();
+        request.signal.removeEventListener("abort", leave);
+      });
+      if (job === undefined) return new Response(null, { status: 204 });
+      if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
+      activity.saw(claimer, "poll", job);
+      return json(claimText(job));
+    });
+  }
+
+  /** A worker's stream: it claims a job whenever the worker has taken the one before. */
+  stream(call: Call): Promise<Response> {
+    const { client, activity, drain } = this.options;
+    const { request, patience } = call;
+    return this.border.answer(client, call, async () => {
+      requireGet(request);
+      const claimer = requests.claimerOf(new URL(request.url).searchParams);
+      drain.enter()();
+      patience();
+      const stream = this.border.open(call);
+      // So that the worker sees that it is open.
+      stream.send(": keep-alive\n\n");
+      const closed = activity.streams(claimer);
+      void this.#feed(stream, claimer).finally(() => {
+        closed();
+        stream.close();
+      });
+      return stream.response;
+    });
+  }
+
+  payload(call: Call): Promise<Response> {
+    return this.#transfer(call, "payload");
+  }
+
+  result(call: Call): Promise<Response> {
+    return this.#transfer(call, "result");
+  }
+
+  status(call: Call): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.border.counted(client, call, async () => {
+      const { by, news } = await requests.readReport(request, bodies);
+      const { status } = await service.report(id, by, news);
+      return Response.json({ status });
+    });
+  }
+
+  heartbeat(call: Call): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.border.counted(client, call, async () => {
+      const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
+      return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
+    });
+  }
+
+  #transfer(call: Call, role: JobTransfer["role"]): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.border.counted(client, call, async () => {
+      const { by, wanted } = await requests.readTransfer(request, bodies, role);
+      return Response.json(transferAnswer(await service.transfer(id, by, wanted)));
+    });
+  }
+
+  async #feed(stream: EventStream, claimer: Claimer): Promise<void> {
+    const { service, activity } = this.options;
+    let leave = (): void => {};
+    stream.ended.addEventListener("abort", () => leave(), { once: true });
+    while (!stream.ended.aborted) {
+      const waiting = service.claim(claimer, so => {
+        leave = so;
+      });
+      const job = await waiting.catch(() => undefined);
+      if (job === undefined || !(await this.#reaches(job, stream.ended))) return;
+      stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
+      activity.saw(claimer, "stream", job);
+      await stream.drained();
+      // The worker has not taken it; what comes behind it, it may leave unread.
+      if (stream.unread > 0) return this.#giveBack(job);
+    }
+  }
+
+  /** False when the worker's connection has ended before the claim could be written to it; the job then goes back. */
+  async #reaches(job: Job, gone: AbortSignal): Promise<boolean> {
+    await turn();
+    if (!gone.aborted) return true;
+    await this.#giveBack(job);
+    return false;
+  }
+
+  /** What fails here, the lease makes good. */
+  async #giveBack(job: Job): Promise<void> {
+    await this.options.service.giveBack(job).catch(() => {});
+  }
+}
