@@ -2,16 +2,15 @@
 import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
-import { TopLevelScan } from "../../lib/json-scan.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
-import type { ErrorShape, Usage } from "../../modules/module.ts";
+import type { ErrorShape } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { EventBorders } from "./borders.ts";
 import { errorEvent } from "./errors.ts";
 import { type Exchange, outward } from "./exchange.ts";
 import { routingComment, routingHeaders } from "./routing.ts";
-import { OllamaTap, UsageTap } from "./usage.ts";
+import { type Tap, tapFor } from "./tap.ts";
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
 export const KEEP_ALIVE_MS = 15_000;
@@ -290,40 +289,3 @@ function backendMessage(text: string): string | undefined {
   }
   return undefined;
 }
-
-/** Looks at an answer that passes by. */
-interface Tap {
-  /** Takes the next bytes, before the client has them; `last` says that none follow. */
-  feed(bytes: Uint8Array, last?: boolean): void;
-  readonly usage?: Usage | undefined;
-}
-
-/** Reads what an answer can tell: the task that has begun, or the tokens it took. */
-function tapFor(head: ResponseHead, exchange: Exchange): Tap | undefined {
-  if (head.status >= 300 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
-  const { task, label, tokens } = exchange.request.endpoint;
-  if (task === "starts") return new TaskTap(id => exchange.began(id));
-  if (tokens === "ollama") return new OllamaTap();
-  if (label === "none") return undefined;
-  const text = hasContentType(head.headers, "application/json") || hasContentType(head.headers, "text/event-stream");
-  return text ? new UsageTap() : undefined;
-}
-
-/** Finds the id of the task that an answer says has begun. */
-class TaskTap implements Tap {
-  readonly #scan = new TopLevelScan(TASK_ID);
-  #found = false;
-
-  constructor(private readonly onFound: (id: string) => void) {}
-
-  feed(bytes: Uint8Array): void {
-    if (this.#found) return;
-    this.#scan.feed(bytes);
-    const id = this.#scan.values.get("task_id");
-    if (typeof id !== "string") return;
-    this.#found = true;
-    this.onFound(id);
-  }
-}
-
-const TASK_ID = new Set(["task_id"]);
