@@ -44,7 +44,10 @@ elif [ -n "$version" ]; then releases=$repository/releases/download/v$version
 else releases=$repository/releases/latest/download; fi
 
 get "$releases/SHA256SUMS" "$work/SHA256SUMS" || fail "$releases has no SHA256SUMS"
-archive=$(grep -o "nfrx_${os}_${arch}_v[^ ]*\.tar\.gz" "$work/SHA256SUMS" | head -n 1) || true
+# The smaller archive where it can be unpacked; the tar of macOS needs no other program for it.
+if [ "$os" = darwin ] || command -v xz >/dev/null; then kind=xz unpack=-xJf
+else kind=gz unpack=-xzf; fi
+archive=$(grep -o "nfrx_${os}_${arch}_v[^ ]*\.tar\.$kind" "$work/SHA256SUMS" | head -n 1) || true
 [ -n "$archive" ] || fail "the release has no archive for $os $arch"
 get "$releases/$archive" "$work/$archive"
 wanted=$(grep " [*]*$archive\$" "$work/SHA256SUMS" | cut -d ' ' -f 1)
@@ -52,7 +55,7 @@ wanted=$(grep " [*]*$archive\$" "$work/SHA256SUMS" | cut -d ' ' -f 1)
 
 if [ "$(id -u)" = 0 ]; then prefix=${PREFIX:-/usr/local}; else prefix=${PREFIX:-$HOME/.local}; fi
 mkdir "$work/unpacked"
-tar -xzf "$work/$archive" -C "$work/unpacked" --strip-components=1
+tar "$unpack" "$work/$archive" -C "$work/unpacked" --strip-components=1
 mkdir -p "$prefix/bin" "$prefix/share"
 # One file under five names; a program that runs keeps the file it has.
 for name in nfrx nfrx-llm nfrx-asr nfrx-docling nfrx-mcp; do
