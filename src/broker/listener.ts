@@ -28,13 +28,12 @@ export interface ListenerOptions {
 
 /** The sockets of a broker: its server, that of /metrics where it has its own, and the certificate, which may change while they are open. */
 export class Listener {
-  /** Agents' sockets that are open. */
-  connections = 0;
   readonly #options: ListenerOptions;
   readonly #metricsAddress: Address | undefined;
   #server: Upgrader | undefined;
   #metricsServer: Bun.Server<undefined> | undefined;
   #watcher: { close(): void } | undefined;
+  #connections = 0;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -47,6 +46,7 @@ export class Listener {
     try {
       this.#listen();
     } catch (error) {
+      void this.#server?.stop(true);
       void this.#metricsServer?.stop(true);
       throw error;
     }
@@ -56,6 +56,11 @@ export class Listener {
   get server(): Upgrader {
     if (this.#server === undefined) throw new Error("the broker does not listen yet");
     return this.#server;
+  }
+
+  /** Agents' sockets that are open. */
+  get connections(): number {
+    return this.#connections;
   }
 
   /** The port of /metrics; undefined when it is among all else. */
@@ -118,14 +123,14 @@ export class Listener {
         perMessageDeflate: false,
         open: socket => {
           socket.binaryType = "nodebuffer";
-          this.connections++;
+          this.#connections++;
           socket.data.onOpen(socket);
         },
         message: (socket, message) => socket.data.onMessage(message),
         drain: socket => socket.data.onDrain(),
         pong: socket => socket.data.onPong(),
         close: (socket, code, reason) => {
-          this.connections--;
+          this.#connections--;
           socket.data.onClose(code, reason);
         },
       },
