@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { type Address, listening } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
+import { SecretFileRefused, secureSecretFile } from "../lib/secret-file.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import type { Agent } from "./run.ts";
 
@@ -56,10 +57,15 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
 export function controlToken(folder: string, name: string, log: Logger): string | undefined {
   const file = join(folder, `${name}.token`);
   try {
+    secureSecretFile(file, log);
     const token = readFileSync(file, "utf8").trim();
     if (token.length >= 16) return token;
-  } catch {
-    // made below
+  } catch (error) {
+    if (error instanceof SecretFileRefused) {
+      log.warn({ file, reason: error.message }, "the control token file is not safe to use, so /control is off");
+      return undefined;
+    }
+    // There is no file yet: it is made below.
   }
   try {
     const token = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");

@@ -1,5 +1,7 @@
 // What an examination of a set-up finds, and how it is told.
 
+import { oneLine } from "./printable.ts";
+
 export type Verdict = "ok" | "warn" | "fail";
 
 /** One thing that was looked at: how it is, in one line, and, when it is not well, what to do. */
@@ -23,7 +25,7 @@ export async function report(
   const count: Record<Verdict, number> = { ok: 0, warn: 0, fail: 0 };
   for await (const { verdict, subject, text } of findings) {
     count[verdict]++;
-    print(`${WORD[verdict].padEnd(5)} ${subject.padEnd(12)} ${text.replace(/\s+/g, " ")}\n`);
+    print(`${WORD[verdict].padEnd(5)} ${subject.padEnd(12)} ${oneLine(text)}\n`);
   }
   const also = count.warn === 0 ? "" : `, ${count.warn} ${count.warn === 1 ? "thing" : "things"} to look at`;
   print(

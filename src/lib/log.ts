@@ -1,5 +1,6 @@
 import { constants, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { safeJson } from "./printable.ts";
 
 /** What the rest of the code needs of a logger: fields, then a message that is the same for every line of its kind. */
 export interface Logger {
@@ -70,8 +71,8 @@ function jsonLine(name: string): LineFormat {
   const app = JSON.stringify(name);
   const time = isoTime();
   return (level, fields, message) => {
-    const body = JSON.stringify(fields).slice(1, -1);
-    return `{"level":"${level}","time":"${time()}","app":${app},${body === "" ? "" : `${body},`}"msg":${JSON.stringify(message)}}\n`;
+    const body = safeJson(JSON.stringify(fields)).slice(1, -1);
+    return `{"level":"${level}","time":"${time()}","app":${app},${body === "" ? "" : `${body},`}"msg":${safeJson(JSON.stringify(message))}}\n`;
   };
 }
 
@@ -82,7 +83,7 @@ function prettyLine(): LineFormat {
   return (level, fields, message) => {
     const rest = Object.entries(fields)
       .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => `\x1b[90m${key}=\x1b[0m${JSON.stringify(value)}`);
+      .map(([key, value]) => `\x1b[90m${key}=\x1b[0m${safeJson(JSON.stringify(value))}`);
     const word = `\x1b[${COLOURS[level]}m${level.toUpperCase().padEnd(5)}\x1b[0m`;
     return `${time().slice(11, 23)} ${word} ${[message, ...rest].join(" ")}\n`;
   };

@@ -1,10 +1,11 @@
 // The file that keeps a token between runs.
 import { createHash, randomUUID } from "node:crypto";
-import { chmodSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Logger } from "../../lib/log.ts";
+import { SecretFileRefused, secureSecretFile } from "../../lib/secret-file.ts";
 import { HEADER_TOKEN } from "./token-request.ts";
 
 /** Bytes of a file with a token; a larger one is not read. */
@@ -57,7 +58,7 @@ export class TokenFile {
       const code = codeOf(error);
       // The message of what does not parse would quote it.
       if (code !== "ENOENT")
-        this.#ignored(code ?? (error instanceof FileRefused ? error.message : "it cannot be read"));
+        this.#ignored(code ?? (error instanceof SecretFileRefused ? error.message : "it cannot be read"));
     }
     return undefined;
   }
@@ -82,13 +83,8 @@ export class TokenFile {
   }
 
   #text(): string {
-    const found = statSync(this.path);
-    if (!found.isFile()) throw new FileRefused("it is not a file");
-    if (found.size > FILE_BYTES) throw new FileRefused("it is too large");
-    if (process.platform !== "win32" && (found.mode & 0o077) !== 0) {
-      chmodSync(this.path, 0o600);
-      this.log.warn({ file: this.path }, "others could read the token in its file; now they cannot");
-    }
+    const { size } = secureSecretFile(this.path, this.log);
+    if (size > FILE_BYTES) throw new SecretFileRefused("it is too large");
     return readFileSync(this.path, "utf8");
   }
 
@@ -96,9 +92,6 @@ export class TokenFile {
     this.log.warn({ file: this.path, reason }, "the file with the token is ignored");
   }
 }
-
-/** A file that is not what it should be; its message may be shown. */
-class FileRefused extends Error {}
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
