@@ -42,6 +42,7 @@ async function cacheFolder(): Promise<string> {
  */
 async function fetched(target: Target): Promise<Uint8Array> {
   const name = targets[target];
+  lockedIntegrity(await readLock(), name); // before anything is downloaded
   const work = await mkdtemp(join(await cacheFolder(), ".fetch-"));
   try {
     const npm = Bun.spawn(
@@ -60,13 +61,23 @@ async function fetched(target: Target): Promise<Uint8Array> {
   }
 }
 
-/** The lock file names most of the runtimes, as optional parts of the bun package: they must be those very bytes. */
+/** Throws unless the package is the very one that package-lock.json names. */
 async function checkLocked(name: string, bytes: Uint8Array): Promise<void> {
-  const lock: { packages: Record<string, { version?: string; integrity?: string }> } = await Bun.file(
-    join(root, "package-lock.json"),
-  ).json();
-  const entry = lock.packages[`node_modules/${name}`];
-  if (entry?.version !== Bun.version || entry.integrity === undefined) return;
   const found = `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;
-  if (found !== entry.integrity) throw new Error(`${name}: the package is not the one in package-lock.json`);
+  const wanted = lockedIntegrity(await readLock(), name);
+  if (found !== wanted) throw new Error(`${name}: the package is not the one in package-lock.json`);
+}
+
+const readLock = (): Promise<Lock> => Bun.file(join(root, "package-lock.json")).json();
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly version?: string; readonly integrity?: string }>>;
+}
+
+/** The checksum that the lock file has for a runtime of this Bun. Throws when it has none: nothing else can be compiled in. */
+export function lockedIntegrity({ packages }: Lock, name: string, version = Bun.version): string {
+  const entry = packages[`node_modules/${name}`];
+  if (entry?.version !== version || entry.integrity === undefined)
+    throw new Error(`${name}@${version} is not in package-lock.json, so its bytes cannot be checked`);
+  return entry.integrity;
 }

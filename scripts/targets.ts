@@ -1,12 +1,11 @@
 // What nfrx is built for.
 
 /**
- * Our name of a target → Bun's npm package with that target's runtime. In Bun 1.4.5 the baseline package holds the same
- * bytes as the normal one, which runs without AVX too; it is built from its own package so that this stays Bun's affair.
+ * Our name of a target → Bun's npm package with that target's runtime, each of them in package-lock.json. The x64 runtime
+ * of Bun 1.4.5 needs no AVX, so there is no second one for older processors.
  */
 export const targets = {
   "linux-x64": "@oven/bun-linux-x64",
-  "linux-x64-baseline": "@oven/bun-linux-x64-baseline",
   "linux-x64-musl": "@oven/bun-linux-x64-musl",
   "linux-arm64": "@oven/bun-linux-aarch64",
   "darwin-x64": "@oven/bun-darwin-x64",

@@ -22,7 +22,6 @@ const DEB_BYTES = 35e6;
 /** What `file` says of an executable. */
 const FORMATS: Record<Target, RegExp> = {
   "linux-x64": /^ELF 64-bit .*x86-64.*ld-linux-x86-64/,
-  "linux-x64-baseline": /^ELF 64-bit .*x86-64.*ld-linux-x86-64/,
   "linux-x64-musl": /^ELF 64-bit .*x86-64.*ld-musl-x86_64/,
   "linux-arm64": /^ELF 64-bit .*aarch64.*ld-linux-aarch64/,
   "darwin-x64": /^Mach-O 64-bit x86_64 executable/,
@@ -95,7 +94,7 @@ describe.each(archives)("$name", ({ target, name }) => {
     if (name.endsWith(".tar.xz")) expect(statSync(join(release, name)).size).toBeLessThan(DOWNLOAD_BYTES);
   });
 
-  if (platform() === "linux" && new RegExp(`^linux-${arch()}(?:-baseline)?$`).test(target)) {
+  if (platform() === "linux" && target === `linux-${arch()}`) {
     test("runs under each of its names", () => {
       for (const program of PROGRAMS) {
         expect(run(join(top(), program), "--version")).toStartWith(`${program} version=${version} sha=`);
