@@ -43,20 +43,19 @@ function reason(error: unknown, path: string, program: Program): string {
   return `${path} could not be written: ${messageOf(error)}`;
 }
 
-function brokerSteps(named: string, { port, tlsCertFile, apiKey, clientKey }: Values<typeof brokerOptions>): string {
-  const secure = tlsCertFile !== undefined;
-  const host = `${hostname()}:${port}`;
+function brokerSteps(named: string, values: Values<typeof brokerOptions>): string {
+  const { port, tlsCertFile, publicUrl, apiKey, clientKey } = values;
+  const origin = publicUrl ?? `${tlsCertFile === undefined ? "http" : "https"}://${hostname()}:${port}`;
   return `Start the broker with
 
   nfrx${named}
 
 and on each private machine an agent, here beside Ollama (the same with nfrx-asr, nfrx-docling, nfrx-mcp):
 
-  nfrx-llm init --server-url ${secure ? "wss" : "ws"}://${host} --client-key ${clientKey}
+  nfrx-llm init --server-url ${origin.replace(/^http/, "ws")} --client-key ${clientKey}
   nfrx-llm
 
-Clients then use ${secure ? "https" : "http"}://${host}/api/llm/v1 with the key ${apiKey} —
-or the name by which they reach this machine. Whether all is well says: nfrx doctor${named}
+Clients then use ${origin}/api/llm/v1 with the key ${apiKey}${publicUrl === undefined ? " —\nor the name by which they reach this machine" : ""}. Whether all is well says: nfrx doctor${named}
 `;
 }
 

@@ -4,7 +4,7 @@ import { timingSafeEqual } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
-import { type Address, listening } from "../lib/listen.ts";
+import { type Address, serve } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { SecretFileRefused, secureSecretFile } from "../lib/secret-file.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
@@ -42,15 +42,11 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
     act();
     return Response.json({ status: "ok" });
   };
-  return listening("STATUS_ADDR", address, () =>
-    Bun.serve({
-      port: address.port,
-      hostname: address.host === "" ? "0.0.0.0" : address.host,
-      reusePort: false,
-      maxRequestBodySize: 64 * 1024,
-      fetch: answer,
-    }),
-  );
+  return serve({
+    option: "STATUS_ADDR",
+    address: { port: address.port, host: address.host === "" ? "0.0.0.0" : address.host },
+    answer,
+  });
 }
 
 /** The control token in `folder`, made on first use with mode 0600. Undefined, with a word in the log, when it cannot be kept. */

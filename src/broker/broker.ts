@@ -2,7 +2,9 @@ import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
+import type { Answer } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
+import { OriginGuard } from "../lib/origin-guard.ts";
 import { type Clock, systemClock, type Timer } from "../lib/time.ts";
 import type { Tracing } from "../lib/tracing.ts";
 import type { ToldModule } from "../modules/module.ts";
@@ -36,7 +38,6 @@ import { Budget } from "./proxy/budget.ts";
 import { Pipeline } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
 import { Spool } from "./proxy/spool.ts";
-import { Guard } from "./relay/guard.ts";
 import { Relays } from "./relay/relays.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
@@ -89,7 +90,9 @@ export class Broker {
     const { values, modules, log } = options;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#cors = new Cors(values.allowedOrigins);
+    this.#cors = new Cors(values.allowedOrigins, origin =>
+      log.warn({ origin }, "pages of this origin may not call the API: to allow them, add it to ALLOWED_ORIGINS"),
+    );
     const proxies = new TrustedProxies(values.trustedProxies);
     const api = new Door(values.apiKey, values.apiHttpRoles, proxies);
     const client = new Door(values.clientKey, values.clientHttpRoles, proxies);
@@ -149,7 +152,12 @@ export class Broker {
       });
       return { module, pool, pipeline, door };
     });
-    const guard = new Guard(this.#cors, values.allowedHosts, values.host);
+    const guard = new OriginGuard({
+      allowsOrigin: origin => this.#cors.allows(origin),
+      hosts: values.allowedHosts,
+      publicUrl: values.publicUrl,
+      listensOn: values.host,
+    });
     this.relays =
       relays &&
       new Relays({
@@ -157,6 +165,7 @@ export class Broker {
         api,
         client,
         guard,
+        publicUrl: values.publicUrl,
         proxies,
         drain,
         clock,
@@ -223,7 +232,13 @@ export class Broker {
       publicMetrics: listener.publicMetrics,
       server,
     });
-    this.app = mount(this.routes, { checks: checksOf({ api, client, admin }), server, access: this.#access, metrics });
+    this.app = mount(this.routes, {
+      checks: checksOf({ api, client, admin }),
+      guard: api.open || client.open ? headers => guard.check(headers) : undefined,
+      server,
+      access: this.#access,
+      metrics,
+    });
   }
 
   get port(): number {
@@ -300,6 +315,10 @@ export class Broker {
       certFile: values.tlsCertFile,
       keyFile: values.tlsKeyFile,
       receive: request => this.#receive(request),
+      onError: error => {
+        this.metrics.unhandled();
+        log.error({ cause: String(error) }, "a request failed unexpectedly");
+      },
       metrics: () => this.metrics.response(),
       clock: this.#clock,
       log,
@@ -313,7 +332,7 @@ export class Broker {
     );
   }
 
-  #receive(request: Request): Response | Promise<Response> {
+  #receive(request: Request): Answer {
     // Pages of other origins are let in by their own setting, but not to administration.
     if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);

@@ -7,6 +7,7 @@ import { day, validity } from "../lib/certificate.ts";
 import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
 import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { isLoopback } from "../lib/origin-guard.ts";
 import { MEMORY } from "./jobs/open.ts";
 import { readTls } from "./tls.ts";
 
@@ -27,6 +28,8 @@ const ASK_MS = 5_000;
 export async function* examineBroker({ config, values }: BrokerExamination): AsyncGenerator<Finding> {
   yield checkConfig(config, "nfrx");
   yield* keys(values);
+  const names = examineNames(values);
+  if (names !== undefined) yield names;
   const certificate = examineCertificate(values);
   if (certificate !== undefined) yield certificate;
   const { host, port, metricsAddress } = values;
@@ -57,6 +60,16 @@ function* keys({ apiKey, clientKey, apiHttpRoles, clientHttpRoles }: BrokerExami
     yield warn("keys", "API_KEY and CLIENT_KEY are the same: who may ask may then serve as well");
   else if (apiKey !== undefined && clientKey !== undefined)
     yield ok("keys", "callers and agents have keys of their own");
+}
+
+/** Whether callers reach MCP relays by a public name, where a proxy stands in front. */
+function examineNames({ host, publicUrl, allowedHosts }: BrokerExamination["values"]): Finding | undefined {
+  if (publicUrl !== undefined) return ok("names", `callers use ${publicUrl}`);
+  if (!isLoopback(host) || allowedHosts.length > 0) return undefined;
+  return warn(
+    "names",
+    `HOST=${host} refuses public host names; behind a proxy, set PUBLIC_URL (or ALLOWED_HOSTS) to the public name`,
+  );
 }
 
 function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["values"]): Finding | undefined {

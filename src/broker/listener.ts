@@ -1,4 +1,4 @@
-import { type Address, listening, serveMetrics } from "../lib/listen.ts";
+import { type Address, type Answer, serveMetrics, serveWebSockets } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
@@ -19,7 +19,9 @@ export interface ListenerOptions {
   /** With both it speaks TLS. */
   certFile: string | undefined;
   keyFile: string | undefined;
-  receive: (request: Request) => Response | Promise<Response>;
+  receive: (request: Request) => Answer;
+  /** Called with an error that nothing else has caught. */
+  onError: (error: unknown) => void;
   /** What /metrics answers at an address of its own. */
   metrics: () => Promise<Response>;
   clock: Clock;
@@ -90,7 +92,7 @@ export class Listener {
       certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined;
     if (this.#metricsAddress !== undefined) this.#metricsServer = serveMetrics(this.#metricsAddress, metrics);
     const tls = files === undefined ? undefined : readTls(files);
-    this.#server = listening("PORT", address, () => this.#serve(address.port, tls));
+    this.#server = this.#serve(address.port, tls);
     if (files !== undefined) this.#watcher = watchTls(files, clock, log, material => this.#relisten(material));
   }
 
@@ -105,16 +107,16 @@ export class Listener {
   }
 
   #serve(port: number, tls: TlsMaterial | undefined): Upgrader {
-    const { address, receive } = this.#options;
-    return Bun.serve<Connection>({
-      port,
-      ...(address.host !== "" && { hostname: address.host }),
-      ...(tls !== undefined && { tls }),
-      reusePort: false,
-      idleTimeout: IDLE_SECONDS,
+    const { address, receive, onError } = this.#options;
+    return serveWebSockets<Connection>({
+      option: "PORT",
+      address: { host: address.host, port },
+      tls,
+      idleSeconds: IDLE_SECONDS,
       // Bodies are limited where they are read, so that the error can say so.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: receive,
+      maxBodyBytes: Number.MAX_SAFE_INTEGER,
+      answer: receive,
+      onError,
       websocket: {
         maxPayloadLength: MESSAGE_MAX,
         backpressureLimit: BACKPRESSURE_BYTES,

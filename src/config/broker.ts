@@ -2,7 +2,7 @@ import { randomKey } from "../lib/keys.ts";
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
 import { defaultSpoolDir } from "./paths.ts";
-import { namesFile, network, origin, text } from "./values.ts";
+import { baseUrl, namesFile, network, origin, text } from "./values.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -87,14 +87,20 @@ const doors = {
     expects: "a list of origins such as https://app.example, or *",
     default: [],
     defaultNote: "unset, which denies",
-    help: "Origins whose pages may call the API (CORS); * allows all.",
+    help: "Origins whose pages may call the API (CORS), such as https://app.example; null and file:// are pages from a disk, * allows all.",
   }),
   allowedHosts: option.list({
     env: "ALLOWED_HOSTS",
     of: text(),
     default: [],
     defaultNote: "any, or this machine's own names when HOST is one of them",
-    help: "Names by which callers of MCP relays reach this broker; a request for another name is refused.",
+    help: "Host names by which callers reach this broker, its public name behind a proxy included. A request to an MCP relay, or to a broker without a key, is refused under any other name.",
+  }),
+  publicUrl: option.url({
+    env: "PUBLIC_URL",
+    default: undefined,
+    rewrite: baseUrl,
+    help: "URL by which callers reach this broker, such as https://ai.example. Its host name is allowed like those in ALLOWED_HOSTS, its origin like those in ALLOWED_ORIGINS.",
   }),
 };
 

@@ -102,11 +102,11 @@ export const network: z.ZodType<string> = z.union([
   z.ipv6().transform(ip => `${ip}/128`),
 ]);
 
-/** An origin as browsers send it, or `*`. */
+/** An origin as browsers send it, `null` and `file://` (pages from a disk) included, or `*`. */
 export const origin: z.ZodType<string> = z
   .string()
-  .regex(/^(?:\*|[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+\/?)$/i)
-  .transform(written => written.replace(/\/$/, "").toLowerCase());
+  .regex(/^(?:\*|null|file:\/\/|[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+\/?)$/i)
+  .transform(written => written.replace(/(?<=[^/])\/$/, "").toLowerCase());
 
 /** Splits at commas; a text that begins with `[` is read as a JSON list, for items that hold commas. */
 function split(written: string): unknown {

@@ -1,3 +1,4 @@
+import { serve } from "../lib/listen.ts";
 import { chat } from "./chat.ts";
 import { embed } from "./embeddings.ts";
 import { ApiError, errorResponse } from "./errors.ts";
@@ -45,15 +46,13 @@ const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
  */
 export function startDemoBackend(options: DemoOptions = {}): DemoBackend {
   const { port = 0, wordMs = 30 } = options;
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port,
-    idleTimeout: 255,
-    reusePort: false,
+  const server = serve({
+    option: "the demo's backend",
+    address: { host: "127.0.0.1", port },
+    idleSeconds: 255,
     // The readers in body.ts enforce the limit, so that a client gets an OpenAI error instead of Bun's empty 413.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: (request, server) => answer(request, wordMs, () => server.timeout(request, 0)),
-    error: errorResponse,
+    maxBodyBytes: Number.MAX_SAFE_INTEGER,
+    answer: (request, server) => answer(request, wordMs, () => server.timeout(request, 0)),
   });
   return {
     url: `http://127.0.0.1:${server.port}/v1`,

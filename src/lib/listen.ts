@@ -1,4 +1,6 @@
+// The one way to start a server: no development pages, no error that shows its inside, no request that cannot be read.
 import { messageOf } from "./errors.ts";
+import { readableRequest } from "./request-line.ts";
 
 /** An address to listen on. An empty host means every interface. */
 export interface Address {
@@ -6,8 +8,65 @@ export interface Address {
   readonly port: number;
 }
 
+/** What a server answers; undefined when the connection has become a WebSocket. */
+export type Answer = Response | undefined | Promise<Response | undefined>;
+
+interface ServerOptions<C> {
+  /** The option that names the address, for the error when it cannot be had. */
+  readonly option: string;
+  readonly address: Address;
+  readonly answer: (request: Request, server: Bun.Server<C>) => Answer;
+  /** Called with what `answer` threw; the client gets a 500 that does not show it. */
+  readonly onError?: (error: unknown) => void;
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Seconds that a socket may be silent; 10 unless said otherwise. */
+  readonly idleSeconds?: number;
+  /** Bytes of a request body; 64 KiB unless said otherwise. */
+  readonly maxBodyBytes?: number;
+}
+
+/** Bytes of a request body at a server that does not expect any. */
+const BODY_BYTES = 64 * 1024;
+const IDLE_SECONDS = 10;
+
 /** Starts a server. Throws an error that names the option whose address cannot be had, and why. */
-export function listening<S>(option: string, { host, port }: Address, start: () => S): S {
+export function serve(options: ServerOptions<undefined>): Bun.Server<undefined> {
+  return listening(options.option, options.address, () => Bun.serve(common(options)));
+}
+
+/** The same for a server whose connections may become WebSockets. */
+export function serveWebSockets<C>(
+  options: ServerOptions<C> & { readonly websocket: Bun.WebSocketHandler<C> },
+): Bun.Server<C> {
+  const { option, address, websocket } = options;
+  return listening(option, address, () => Bun.serve<C>({ ...common(options), websocket }));
+}
+
+function common<C>({ address, answer, onError, tls, idleSeconds, maxBodyBytes }: ServerOptions<C>) {
+  const { host, port } = address;
+  return {
+    port,
+    ...(host !== "" && { hostname: host }),
+    ...(tls !== undefined && { tls: { ...tls } }),
+    reusePort: false,
+    // Bun's development pages show folders and source to anybody.
+    development: false,
+    idleTimeout: idleSeconds ?? IDLE_SECONDS,
+    maxRequestBodySize: maxBodyBytes ?? BODY_BYTES,
+    // Bun takes undefined for a request that has been upgraded; its types do not know that.
+    fetch(request: Request, server: Bun.Server<C>): Response | Promise<Response> {
+      const readable = readableRequest(request);
+      if (readable instanceof Response) return readable;
+      return answer(readable, server) as Response | Promise<Response>;
+    },
+    error(thrown: unknown): Response {
+      onError?.(thrown);
+      return Response.json({ error: "internal", message: "internal error" }, { status: 500 });
+    },
+  };
+}
+
+function listening<S>(option: string, { host, port }: Address, start: () => S): S {
   try {
     return start();
   } catch (error) {
@@ -24,14 +83,11 @@ const WHY: Readonly<Record<string, string>> = {
 };
 
 /** Serves /metrics, and nothing else, on an address of its own. Throws when that cannot be had. */
-export function serveMetrics({ host, port }: Address, answer: () => Promise<Response>): Bun.Server<undefined> {
-  return listening("METRICS_PORT", { host, port }, () =>
-    Bun.serve({
-      port,
-      ...(host !== "" && { hostname: host }),
-      reusePort: false,
-      fetch: request =>
-        new URL(request.url).pathname === "/metrics" ? answer() : new Response("not found", { status: 404 }),
-    }),
-  );
+export function serveMetrics(address: Address, answer: () => Promise<Response>): Bun.Server<undefined> {
+  return serve({
+    option: "METRICS_PORT",
+    address,
+    answer: request =>
+      new URL(request.url).pathname === "/metrics" ? answer() : new Response("not found", { status: 404 }),
+  });
 }

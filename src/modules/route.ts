@@ -16,6 +16,8 @@ export interface Route {
    * included.
    */
   readonly path: string;
+  /** It is served with one slash at its end, too, as some SDKs write it. Every other spelling of a path is 404. */
+  readonly orSlash?: true;
   /** The part of the API it belongs to. */
   readonly tag: string;
   readonly auth: AuthClass;

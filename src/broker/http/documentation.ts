@@ -33,11 +33,9 @@ export function documentationRoutes(routes: () => readonly Route[], tags: readon
     answer,
   });
   return [
-    route("/api/client/", PAGE, ({ request }) => {
-      // The router lets the slash be left out; then the page would look for its files in the wrong place.
-      if (!new URL(request.url).pathname.endsWith("/")) return redirect("client/");
-      return page.answer(request);
-    }),
+    // Without the slash the page would look for its files in the wrong place.
+    route("/api/client", BARE_PAGE, () => redirect("client/")),
+    route("/api/client/", PAGE, ({ request }) => page.answer(request)),
     route("/api/client/openapi.json", DOCUMENT, ({ request }) => document.answer(request)),
     route("/api/client/:file", FILE, ({ request, params }) => {
       const asset = files.get(params["file"] ?? "");
@@ -76,8 +74,11 @@ const PAGE: Operation = {
   responses: {
     200: { description: "The page.", content: [{ type: "text/html", schema: z.string() }] },
     304: KNOWN,
-    308: { description: "Without the slash at the end.", headers: { Location: "`client/`" } },
   },
+};
+const BARE_PAGE: Operation = {
+  summary: "Go to that page",
+  responses: { 308: { description: "The page has a slash at its end.", headers: { Location: "`client/`" } } },
 };
 const DOCUMENT: Operation = {
   summary: "Get the document of the API",

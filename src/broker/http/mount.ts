@@ -9,6 +9,8 @@ import { failed, told } from "./told.ts";
 
 export interface MountOptions {
   readonly checks: Readonly<Record<AuthClass, Check | undefined>>;
+  /** Refuses foreign web pages; undefined while a key is asked for everywhere, which no page has. */
+  readonly guard?: ((headers: Headers) => void) | undefined;
   /** The server that requests arrive at. */
   readonly server: () => PeerServer;
   readonly access: AccessLog;
@@ -26,7 +28,7 @@ export interface App {
 export function mount(routes: readonly Route[], options: MountOptions): App {
   const { access, metrics } = options;
   // What handlers throw does not come here.
-  const app = new Elysia({ aot: true, normalize: false }).onError(({ error, code, request }) => {
+  const app = new Elysia({ aot: true, normalize: false, strictPath: true }).onError(({ error, code, request }) => {
     const thrown =
       code === "NOT_FOUND"
         ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
@@ -55,10 +57,17 @@ export function servedPath(path: string): string {
   return path.replace(/\*\w+$/, "*");
 }
 
+/** A route's paths as the framework writes them: one, and where the route says so, the same with a slash at its end. */
+export function servedPaths({ path, orSlash }: Pick<Route, "path" | "orSlash">): string[] {
+  return orSlash ? [servedPath(path), `${path}/`] : [servedPath(path)];
+}
+
 /** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
-function add(app: AnyElysia, route: Route, { checks, server, access: log, metrics }: MountOptions): void {
+function add(app: AnyElysia, route: Route, { checks, guard, server, access: log, metrics }: MountOptions): void {
   const { method, path } = route;
   const check = route.ownCheck ? undefined : checks[route.auth];
+  // Operators' routes always want a key, and their page may have an address that the guard does not know.
+  const guarded = route.auth === "admin" ? undefined : guard;
   const rest = /\*(\w+)$/.exec(path)?.[1];
   // A path without names has no params, whatever Elysia's types say.
   const paramsOf = (params: PathParams | undefined): PathParams =>
@@ -69,14 +78,16 @@ function add(app: AnyElysia, route: Route, { checks, server, access: log, metric
     const access = log.begin(request, place);
     const run = () => {
       const at = server();
+      guarded?.(request.headers);
       check?.(request, at);
       return route.answer({ request, params: paramsOf(params), server: at, access });
     };
     return told(access, run, failing);
   };
-  app.route(method satisfies HttpMethod, servedPath(path), ({ request, params }) => answer(request, params), {
-    parse: "none",
-  });
+  for (const served of servedPaths(route))
+    app.route(method satisfies HttpMethod, served, ({ request, params }) => answer(request, params), {
+      parse: "none",
+    });
 }
 
 const NONE: PathParams = {};

@@ -48,7 +48,7 @@ function operationOf(route: Route, operation: Operation, schemas: Schemas): obje
   const security = SECURITY[route.auth];
   return {
     tags: [route.tag],
-    operationId: `${route.method.toLowerCase()}${route.path.replace(/\W+/g, "_").replace(/_$/, "")}`,
+    operationId: `${route.method.toLowerCase()}${route.path.replace(/\/$/, "/index").replace(/\W+/g, "_")}`,
     summary,
     ...(description !== undefined && { description }),
     security,

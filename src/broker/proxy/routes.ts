@@ -90,6 +90,7 @@ function modelRoutes({ module, pool }: Mounted): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path: `/api/${module.id}${path}`,
+    ...(path.endsWith("/models") && { orSlash: true }),
     tag: module.id,
     auth: "api",
     errors: "openai",

@@ -1,6 +1,7 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { headerOf, listens, relayHeaders, type TrustedProxies } from "../../lib/http.ts";
+import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
 import type { Access, PeerServer, Call as RouteCall } from "../../modules/route.ts";
@@ -14,7 +15,6 @@ import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import { passThrough, type RespondContext } from "../proxy/respond.ts";
 import type { Calls } from "./calls.ts";
-import type { Guard } from "./guard.ts";
 import { type Call, readCall } from "./message.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
@@ -23,7 +23,9 @@ import { FOREIGN, type Sessions } from "./sessions.ts";
 export const RELAY_PATH = "/mcp";
 
 export interface RelayOptions extends ExchangeContext {
-  guard: Guard;
+  guard: OriginGuard;
+  /** The broker's public URL, when it is known. */
+  publicUrl: string | undefined;
   proxies: TrustedProxies;
   /** Set when callers must bring the broker's own key. */
   door: Door | undefined;
@@ -169,12 +171,14 @@ export class Relay {
 
   /** The public address of a relay, as this caller sees it. */
   #addressOf(request: Request, server: PeerServer, relayId: string): string {
-    const { proxies } = this.options;
+    const { proxies, publicUrl } = this.options;
+    const path = `/api/mcp/id/${encodeURIComponent(relayId)}`;
+    if (publicUrl !== undefined) return publicUrl + path;
     const forwarded = request.headers.get("x-forwarded-proto");
     const scheme =
       forwarded !== null && proxies.has(peerOf(request, server)) ? forwarded : request.url.split(":", 1)[0];
     const host = request.headers.get("host") ?? "";
-    return `${scheme === "https" ? "https" : "http"}://${host}/api/mcp/id/${encodeURIComponent(relayId)}`;
+    return `${scheme === "https" ? "https" : "http"}://${host}${path}`;
   }
 
   /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */

@@ -1,6 +1,7 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { TrustedProxies } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
 import type { RelaysState } from "../../modules/state.ts";
@@ -13,7 +14,6 @@ import type { Worker } from "../pool/worker.ts";
 import type { Budget } from "../proxy/budget.ts";
 import type { Spool } from "../proxy/spool.ts";
 import { Calls } from "./calls.ts";
-import type { Guard } from "./guard.ts";
 import { isReplica, relayReception } from "./reception.ts";
 import { Relay } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
@@ -25,7 +25,8 @@ export interface RelaysOptions {
   settings: RelaySettings;
   api: Door;
   client: Door;
-  guard: Guard;
+  guard: OriginGuard;
+  publicUrl: string | undefined;
   proxies: TrustedProxies;
   drain: Drain;
   clock: Clock;
@@ -113,6 +114,7 @@ export class Relays {
       // A tool may think for as long as it likes; a relay that is lost is noticed by its silence.
       requestTimeoutMs: 0,
       guard,
+      publicUrl: options.publicUrl,
       proxies: options.proxies,
       door: settings.requireApiKey ? options.api : undefined,
       drain,

@@ -1,6 +1,6 @@
 // The route table: what is declared is what is served, and no door opens to a wrong key.
 import { expect, test } from "bun:test";
-import { servedPath } from "../../../src/broker/http/mount.ts";
+import { servedPaths } from "../../../src/broker/http/mount.ts";
 import { call } from "../../kit/call.ts";
 import { wholeBroker } from "../../kit/whole.ts";
 
@@ -23,7 +23,7 @@ test("the framework has the declared routes and no other", async () => {
   const broker = wholeBroker();
   const served = broker.app.table.map(({ method, path }) => `${method} ${path}`);
   expect(served.toSorted()).toEqual(
-    broker.routes.map(({ method, path }) => `${method} ${servedPath(path)}`).toSorted(),
+    broker.routes.flatMap(route => servedPaths(route).map(path => `${route.method} ${path}`)).toSorted(),
   );
   expect(served.length).toBeGreaterThan(50);
   await broker.stop();

@@ -145,6 +145,24 @@ test("a browser's client may ask, and reads what it needs", async () => {
   }
 });
 
+test("a preflight names what the official SDKs send, asked or not; a refused origin is logged once", async () => {
+  await using world = new McpWorld({ broker: { allowedOrigins: [APP] } });
+  const preflight = (Origin: string, asked: Record<string, string> = {}): Promise<CallAnswer> =>
+    call(world.url(), {
+      method: "OPTIONS",
+      headers: { Origin, "Access-Control-Request-Method": "POST", ...asked },
+    });
+  for (const asked of [{}, { "Access-Control-Request-Headers": "X-Own" }]) {
+    const allowed = headerOf(await preflight(APP, asked), "access-control-allow-headers")?.split(", ");
+    for (const name of ["authorization", "content-type", "x-stainless-lang", "anthropic-version", "mcp-session-id"])
+      expect(allowed).toContain(name);
+    expect(allowed?.includes("x-own")).toBe("Access-Control-Request-Headers" in asked);
+  }
+  for (let time = 0; time < 3; time++) expect((await preflight("https://evil.example")).status).toBe(403);
+  const told = world.logs.filter(({ message }) => message.includes("ALLOWED_ORIGINS"));
+  expect(told.map(({ level, fields }) => [level, fields["origin"]])).toEqual([["warn", "https://evil.example"]]);
+});
+
 test("what a provider says of other origins is not passed on", async () => {
   await using world = new McpWorld({ broker: { allowedOrigins: [APP] } });
   const raw = await startRawBackend(async exchange => {

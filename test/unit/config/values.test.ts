@@ -100,6 +100,7 @@ test("trusted proxies are networks, single addresses, or none", () => {
 test("origins are origins", () => {
   const origins = (text: string) => valuesOf(nfrx, { env: { ALLOWED_ORIGINS: text } }).broker.allowedOrigins;
   expect(origins("https://App.example/,*")).toEqual(["https://app.example", "*"]);
+  expect(origins("null,file://")).toEqual(["null", "file://"]);
   expect(mistakesOf(nfrx, { env: { ALLOWED_ORIGINS: "app.example" } })).toHaveLength(1);
 });
 

@@ -1,0 +1,92 @@
+import { NfrxError } from "./errors.ts";
+
+export interface OriginGuardOptions {
+  /** True for an origin whose pages may call. */
+  readonly allowsOrigin: (origin: string) => boolean;
+  /** Names that the server is called by. Without any it is called by any name, unless it listens on loopback only. */
+  readonly hosts: readonly string[];
+  /** The server's own public URL, when it has one: one more name, and an origin whose pages may call. */
+  readonly publicUrl?: string | undefined;
+  /** The host that the server listens on; empty for every interface. */
+  readonly listensOn: string;
+}
+
+/**
+ * Keeps out web pages that nobody has allowed. A page can make a browser call any address, and by DNS rebinding even under
+ * a name of the page's own: the request's `Origin` or its `Host` shows that.
+ */
+export class OriginGuard {
+  readonly #hosts: ReadonlySet<string>;
+  readonly #public: URL | undefined;
+  readonly #allowsOrigin: (origin: string) => boolean;
+  readonly #listensOn: string;
+
+  constructor({ allowsOrigin, hosts, publicUrl, listensOn }: OriginGuardOptions) {
+    this.#allowsOrigin = allowsOrigin;
+    this.#hosts = new Set(hosts.map(host => host.toLowerCase()));
+    this.#public = publicUrl === undefined ? undefined : new URL(publicUrl);
+    this.#listensOn = listensOn;
+  }
+
+  /** Throws `forbidden` for a request that must have come from a foreign page. */
+  check(headers: Headers): void {
+    const given = headers.get("host");
+    const origin = headers.get("origin");
+    // HTTP/1.0 without a Host comes from no browser.
+    if (given === null && origin === null) return;
+    const host = parse(`http://${given ?? ""}`);
+    if (host === undefined || !this.#answersTo(host.hostname)) {
+      const name = JSON.stringify((given ?? "").slice(0, NAME_SHOWN));
+      throw new NfrxError("forbidden", `unknown host name ${name}: add it to ALLOWED_HOSTS, or set PUBLIC_URL`, {
+        param: "host",
+        foreign: true,
+      });
+    }
+    if (origin === null || this.#allowsOrigin(origin) || this.#isOwn(origin, host)) return;
+    throw new NfrxError("forbidden", "pages of this origin may not call here (see ALLOWED_ORIGINS)", {
+      param: "origin",
+    });
+  }
+
+  /** True for a name that the server is called by. */
+  #answersTo(name: string): boolean {
+    if (isLoopback(name) || this.#isKnown(name)) return true;
+    return this.#hosts.size === 0 && !isLoopback(this.#listensOn);
+  }
+
+  #isKnown(name: string): boolean {
+    return this.#hosts.has(name) || name === this.#public?.hostname;
+  }
+
+  /** True for a page of the server itself, or one of this machine that calls this machine. */
+  #isOwn(origin: string, host: URL): boolean {
+    if (this.#public !== undefined && origin.toLowerCase() === this.#public.origin) return true;
+    const page = parse(origin);
+    if (page === undefined) return false;
+    const local = isLoopback(host.hostname);
+    if (local && isLoopback(page.hostname)) return true;
+    // A rebound name is the page's own, too: only a name that is known to be the server's counts.
+    return (
+      (this.#isKnown(host.hostname) || isAddress(host.hostname)) &&
+      /^https?:$/.test(page.protocol) &&
+      page.host === host.host
+    );
+  }
+}
+
+/** Characters of a Host that an error repeats. */
+const NAME_SHOWN = 100;
+
+function parse(url: string): URL | undefined {
+  return URL.parse(url) ?? undefined;
+}
+
+/** True for a host that DNS cannot have given: a page has it only when it came from there. */
+function isAddress(host: string): boolean {
+  return host.startsWith("[") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** True for a name or an address of this machine that no other machine reaches. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}

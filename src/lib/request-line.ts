@@ -1,0 +1,30 @@
+// Whether a request's Host and URL can be read in one way only.
+
+/**
+ * The request, with an absolute URL; a 400 when its Host or its URL cannot be parsed. Bun leaves the bare path in `url`
+ * when the Host is unusable, and then nothing behind here finds the path where it looks for it.
+ */
+export function readableRequest(request: Request): Request | Response {
+  const { url } = request;
+  const host = request.headers.get("host");
+  if (host === null) return withoutHost(request, url);
+  // Bun joins several Host headers with commas.
+  if (host.includes(",")) return unreadable("the request has more than one Host");
+  if (url.startsWith("/") || !URL.canParse(url)) return unreadable("the Host header is not valid");
+  return request;
+}
+
+/** HTTP/1.0 does not ask for a Host. */
+function withoutHost(request: Request, url: string): Request | Response {
+  if (!url.startsWith("/")) return URL.canParse(url) ? request : unreadable("the URL is not valid");
+  const whole = `http://localhost${url}`;
+  if (!URL.canParse(whole)) return unreadable("the URL is not valid");
+  return Object.defineProperty(request, "url", { value: new URL(whole).href });
+}
+
+function unreadable(message: string): Response {
+  return Response.json(
+    { error: "invalid_request", message },
+    { status: 400, headers: { connection: "close", "cache-control": "no-store" } },
+  );
+}
