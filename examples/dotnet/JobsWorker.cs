@@ -21,7 +21,7 @@ public sealed record WorkerOptions
     /// <summary>Jobs at the same time, when polling.</summary>
     public required int Concurrency { get; init; }
 
-    /// <summary>Take jobs from a stream of events, all that come, instead of asking for one at a time.</summary>
+    /// <summary>Take jobs from a stream of events, one after the other, instead of asking for each.</summary>
     public required bool Stream { get; init; }
 
     /// <summary>End after one job.</summary>

@@ -221,9 +221,9 @@ const jobs = {
   }),
   jobsClientTtlMs: option.duration({
     env: "JOBS_CLIENT_TTL",
-    default: "30s",
+    default: "24h",
     max: DAY,
-    help: "A job whose client neither listens nor asks for this long is cancelled; 0 turns that off.",
+    help: "A job whose client neither follows its events nor asks for it for this long is canceled; 0 turns that off. Jobs created with cancel_when_unwatched wait 30 s, or this long where it is shorter.",
   }),
 };
 

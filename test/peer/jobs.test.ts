@@ -34,13 +34,20 @@ class Talk {
   }
 
   /** The first event of a stream. */
-  async hear(what: string, key: string, path: string, first: string): Promise<void> {
+  async hear(
+    what: string,
+    key: string,
+    path: string,
+    first: string,
+    meanwhile: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<void> {
     const stream = new Call(`${this.origin}/api${path}`, { headers: { Authorization: `Bearer ${key}` } });
     await stream.shows(`event: ${first}\n`);
     await stream.when(() => stream.text.endsWith("\n\n"), "the end of an event");
     const { status } = await stream.head();
     const data = stream.text.split("\n").find(line => line.startsWith("data: "));
     const event = stream.text.split("\n").find(line => line.startsWith("event: ")) ?? "";
+    await meanwhile();
     stream.abort();
     this.said[what] = { status, type: event, body: JSON.parse(anonymous(data?.slice("data: ".length) ?? "{}")) };
   }
@@ -77,21 +84,22 @@ async function walk(talk: Talk): Promise<Record<string, Said>> {
   const { job_id: id } = await worker("a claim", "/jobs/claim", { types: ["asr.transcribe"], ...who });
   await client("claimed", "GET", `/jobs/${id}`);
   await worker("no state", `/jobs/${id}/status`, {});
-  await worker("a payload's channel", `/jobs/${id}/payload`, { properties: { protocol: "demo-v1" } });
-  await worker("a channel with a key", `/jobs/${id}/payload`, { key: "more" });
-  await worker("running", `/jobs/${id}/status`, { state: "running", progress: { percent: 42 } });
-  await worker("a result's channel", `/jobs/${id}/result`);
+  await worker("a payload's channel", `/jobs/${id}/payload`, { ...who, properties: { protocol: "demo-v1" } });
+  await worker("a channel with a key", `/jobs/${id}/payload`, { ...who, key: "more" });
+  await worker("running", `/jobs/${id}/status`, { ...who, state: "running", progress: { percent: 42 } });
+  await worker("a result's channel", `/jobs/${id}/result`, who);
   await client("awaiting the result", "GET", `/jobs/${id}`);
-  await worker("completed", `/jobs/${id}/status`, { state: "completed" });
-  await worker("completed again", `/jobs/${id}/status`, { state: "completed" });
+  await worker("completed", `/jobs/${id}/status`, { ...who, state: "completed" });
+  await worker("completed again", `/jobs/${id}/status`, { ...who, state: "completed" });
   await worker("a channel after the end", `/jobs/${id}/payload`, {});
   await client("canceled after the end", "POST", `/jobs/${id}/cancel`);
   await client("at its end", "GET", `/jobs/${id}`);
   await worker("claimed by the same", "/jobs/claim", who);
-  await worker("failed", `/jobs/${second}/status`, { state: "failed", error: { code: "c", message: "m" } });
+  await worker("failed", `/jobs/${second}/status`, { ...who, state: "failed", error: { code: "c", message: "m" } });
   await client("at its other end", "GET", `/jobs/${second}`);
   const { job_id: third } = await client("created for a stream", "POST", "/jobs", { type: "streamed" });
-  await talk.hear("a worker's stream", CLIENT_KEY, "/jobs/stream?types=streamed&worker_id=s", "job");
+  const running = () => worker("running from a stream", `/jobs/${third}/status`, { worker_id: "s", state: "running" });
+  await talk.hear("a worker's stream", CLIENT_KEY, "/jobs/stream?types=streamed&worker_id=s", "job", running);
   await client("canceled", "POST", `/jobs/${third}/cancel`);
   await client("after the cancel", "GET", `/jobs/${third}`);
 

@@ -29,7 +29,7 @@ class WorkerOptions:
     concurrency: int
     """Jobs at the same time, when polling."""
     stream: bool
-    """Take jobs from a stream of events, all that come, instead of asking for one at a time."""
+    """Take jobs from a stream of events, one after the other, instead of asking for each."""
     once: bool
     """End after one job."""
     log: Callable[[str], None]

@@ -19,7 +19,7 @@ export interface WorkerOptions {
   lease: number;
   /** Jobs at the same time, when polling. */
   concurrency: number;
-  /** Take jobs from a stream of events, all that come, instead of asking for one at a time. */
+  /** Take jobs from a stream of events, one after the other, instead of asking for each. */
   stream: boolean;
   /** End after one job. */
   once: boolean;

@@ -30,8 +30,14 @@ export interface BorderOptions {
 /** What all routes of the jobs queue share: who may call, what a failure looks like, and the streams that are open. */
 export class Border {
   readonly #streams = new Set<EventStream>();
+  #closing = false;
 
   constructor(private readonly options: BorderOptions) {}
+
+  /** True when streams end because the broker stops. */
+  get closing(): boolean {
+    return this.#closing;
+  }
 
   /** An answer that a shutdown waits for. */
   counted(door: Door, call: Call, work: () => Promise<Response>): Promise<Response> {
@@ -73,6 +79,7 @@ export class Border {
 
   /** Ends every stream behind what has been written to it, and lets that leave. */
   async close(): Promise<void> {
+    this.#closing = true;
     for (const stream of [...this.#streams]) stream.close();
     await turn();
   }

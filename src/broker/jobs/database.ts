@@ -2,7 +2,8 @@
 import { Database, type Statement } from "bun:sqlite";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Row, SCHEMA, SCHEMA_VERSION, type Value } from "./rows.ts";
+import { MIGRATIONS, SCHEMA_VERSION } from "./migrations.ts";
+import type { Row, Value } from "./rows.ts";
 
 /** What SQLite calls a database that is no file. */
 export const MEMORY_PATH = ":memory:";
@@ -90,7 +91,7 @@ export class JobsDatabase {
     this.#db.run("PRAGMA synchronous = FULL");
     // The lock is taken by the first write.
     this.transact(() => {
-      if (this.#version === 0) for (const statement of SCHEMA) this.#db.run(statement);
+      for (const migrate of MIGRATIONS.slice(this.#version)) migrate(this);
       this.#db.run(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     });
   }

@@ -1,7 +1,7 @@
 // The events of jobs: told to whoever listens, and kept for a while for those who come back.
 import type { Job, JobTransfer } from "./job.ts";
 import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "./limits.ts";
-import { transferView, viewText } from "./view.ts";
+import { transferText, viewText } from "./view.ts";
 
 /** One event of a job. */
 export interface JobEvent {
@@ -28,7 +28,7 @@ export function transferEvents(job: Job, after: number): JobEvent[] {
 /** An event as it is written. */
 export function eventText(event: JobEvent, id: number | string = event.id, position?: number): string {
   const { kind, job, transfer } = event;
-  const data = transfer === undefined ? viewText(job, position) : JSON.stringify(transferView(transfer));
+  const data = transfer === undefined ? viewText(job, position) : transferText(transfer);
   return `event: ${kind}\nid: ${id}\ndata: ${data}\n\n`;
 }
 
@@ -116,5 +116,6 @@ export class JobEvents {
 
 function cost({ job }: JobEvent): number {
   const { metadata, progress, error, transfers } = job;
-  return STATE_BYTES + metadata.length + JSON.stringify([progress, error, transfers]).length;
+  const carried = transfers.reduce((sum, { properties = "" }) => sum + STATE_BYTES + properties.length, 0);
+  return STATE_BYTES + metadata.length + (progress ?? "").length + (error?.message ?? "").length + carried;
 }

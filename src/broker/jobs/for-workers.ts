@@ -9,6 +9,7 @@ import type { Claimer, Job, JobTransfer } from "./job.ts";
 import * as requests from "./requests.ts";
 import type { JobService } from "./service.ts";
 import type { EventStream } from "./sse.ts";
+import { StreamClaims } from "./stream-claims.ts";
 import { turn } from "./turn.ts";
 import { claimText, transferAnswer } from "./view.ts";
 
@@ -54,22 +55,25 @@ export class WorkerRoutes {
     });
   }
 
-  /** A worker's stream: it claims a job whenever the worker has taken the one before. */
+  /** A worker's stream: it claims a job whenever the worker has taken the one before and holds fewer than `max`. */
   stream(call: Call): Promise<Response> {
-    const { client, activity, drain } = this.options;
+    const { service, client, activity, drain } = this.options;
     const { request, patience } = call;
     return this.border.answer(client, call, async () => {
       requireGet(request);
-      const claimer = requests.claimerOf(new URL(request.url).searchParams);
+      const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
       drain.enter()();
       patience();
       const stream = this.border.open(call);
       // So that the worker sees that it is open.
       stream.send(": keep-alive\n\n");
       const closed = activity.streams(claimer);
-      void this.#feed(stream, claimer).finally(() => {
+      const claims = new StreamClaims(service.streamed, max, stream.ended);
+      void this.#feed(stream, claimer, claims).finally(() => {
         closed();
         stream.close();
+        // A broker that stops takes nothing away from workers that go on.
+        for (const job of claims.close()) if (!this.border.closing) void this.#giveBack(job, true);
       });
       return stream.response;
     });
@@ -107,20 +111,26 @@ export class WorkerRoutes {
     const { request, id } = call;
     return this.border.counted(client, call, async () => {
       const { by, wanted } = await requests.readTransfer(request, bodies, role);
-      return Response.json(transferAnswer(await service.transfer(id, by, wanted)));
+      return json(transferAnswer(await service.transfer(id, by, wanted)));
     });
   }
 
-  async #feed(stream: EventStream, claimer: Claimer): Promise<void> {
+  async #feed(stream: EventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {
     const { service, activity } = this.options;
     let leave = (): void => {};
     stream.ended.addEventListener("abort", () => leave(), { once: true });
-    while (!stream.ended.aborted) {
-      const waiting = service.claim(claimer, so => {
+    const claim = async (): Promise<Job | undefined> =>
+      service.claim(claimer, so => {
         leave = so;
       });
-      const job = await waiting.catch(() => undefined);
-      if (job === undefined || !(await this.#reaches(job, stream.ended))) return;
+    for (;;) {
+      await claims.room();
+      if (stream.ended.aborted) return;
+      // One that may not wait, because too many do or the broker drains, is sent away.
+      const job = await claim().catch(() => undefined);
+      if (job === undefined) return;
+      claims.add(job);
+      if (!(await this.#reaches(job, stream.ended))) return;
       stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
       activity.saw(claimer, "stream", job);
       await stream.drained();
@@ -138,7 +148,7 @@ export class WorkerRoutes {
   }
 
   /** What fails here, the lease makes good. */
-  async #giveBack(job: Job): Promise<void> {
-    await this.options.service.giveBack(job).catch(() => {});
+  async #giveBack(job: Job, untouched = false): Promise<void> {
+    await this.options.service.giveBack(job, untouched).catch(() => {});
   }
 }

@@ -13,7 +13,8 @@ export const STATUSES = [
 
 export type JobStatus = (typeof STATUSES)[number];
 
-export type JsonObject = Readonly<Record<string, unknown>>;
+/** JSON that is only carried: the text that was sent, digit for digit. */
+export type JsonText = string;
 
 export interface JobError {
   readonly code: string;
@@ -35,7 +36,7 @@ export interface JobTransfer {
   readonly key: string;
   readonly channelId: string;
   readonly expiresAt: number;
-  readonly properties?: JsonObject | undefined;
+  readonly properties?: JsonText | undefined;
   /** The event that told of it. */
   readonly event: number;
 }
@@ -50,18 +51,20 @@ export interface Job {
   readonly type: string;
   readonly status: JobStatus;
   readonly priority: number;
-  /** JSON, or "" when there is none. */
-  readonly metadata: string;
+  /** "" when there is none. */
+  readonly metadata: JsonText;
   /** Who must do it; "" when anybody may. */
   readonly workerId: string;
   readonly workerGroup: string;
   /** Whose job it is. */
   readonly owner: string;
+  /** It is canceled soon after its client has stopped watching it. */
+  readonly cancelWhenUnwatched: boolean;
   readonly idempotency?: { readonly key: string; readonly digest: string } | undefined;
   readonly claim?: Claim | undefined;
   /** Claims that it has had, those that were given back aside. */
   readonly attempts: number;
-  readonly progress?: JsonObject | undefined;
+  readonly progress?: JsonText | undefined;
   readonly error?: JobError | undefined;
   readonly transfers: readonly JobTransfer[];
   readonly createdAt: number;

@@ -36,6 +36,12 @@ export const JOB_KEEP_ALIVE_MS = 15_000;
 export const LEASE_MIN_SECONDS = 1;
 /** Longest lease, in seconds, that a claim may ask for. */
 export const LEASE_MAX_SECONDS = 86_400;
+/** Jobs that a worker's stream holds at once, claimed and not ended, when it does not say how many. */
+export const JOB_STREAM_DEFAULT = 1;
+/** Jobs that it may hold at most. */
+export const JOB_STREAM_MAX = 256;
+/** Milliseconds for which a job with `cancel_when_unwatched` waits for its client, unless `JOBS_CLIENT_TTL` is shorter. */
+export const CLIENT_UNWATCHED_MS = 30_000;
 /** Jobs in one list when the caller does not say how many. */
 export const JOB_LIST_DEFAULT = 50;
 /** Jobs in one list at most. */

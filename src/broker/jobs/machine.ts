@@ -8,11 +8,11 @@ import {
   type Job,
   type JobError,
   type JobTransfer,
-  type JsonObject,
+  type JsonText,
 } from "./job.ts";
 import { JOB_PROPERTIES_BYTES, JOB_TRANSFERS_MAX } from "./limits.ts";
 
-/** What a worker's call shows of who it is. The published workers show nothing. */
+/** What a worker's call shows of who it is. Only a claim that was made without a worker's id accepts neither. */
 export interface Proof {
   readonly claimId?: string | undefined;
   readonly workerId?: string | undefined;
@@ -25,13 +25,13 @@ export type Change =
       readonly does: "report";
       readonly by: Proof;
       readonly state: string;
-      readonly progress?: JsonObject | undefined;
+      readonly progress?: JsonText | undefined;
       readonly error?: JobError | undefined;
     }
   /** By the job's owner, or, with an error, in its place. */
   | { readonly does: "cancel"; readonly error?: JobError | undefined }
-  /** The claim never reached its worker. */
-  | { readonly does: "give back"; readonly claimId: string }
+  /** The claim never reached its worker; or, with `untouched`, its worker has left without a call about it. */
+  | { readonly does: "give back"; readonly claimId: string; readonly untouched?: boolean }
   /** The claim's lease has run out. */
   | { readonly does: "lapse"; readonly claimId: string; readonly maxAttempts: number };
 
@@ -50,7 +50,8 @@ export function judge(job: Job, change: Change, at: number): Job | undefined {
         ? undefined
         : end(job, at, { status: "canceled", error: change.error ?? job.error });
     case "give back":
-      return holds(job, change.claimId) ? requeue(job, at, job.attempts - 1) : undefined;
+      if (!holds(job, change.claimId) || (change.untouched && job.status !== "claimed")) return undefined;
+      return requeue(job, at, job.attempts - 1);
     case "lapse":
       if (!holds(job, change.claimId)) return undefined;
       return job.attempts < change.maxAttempts
@@ -70,9 +71,11 @@ export function requireHolder(job: Job, by: Proof): void {
   const { claim } = job;
   const foreign =
     (by.claimId !== undefined && by.claimId !== claim?.id) ||
-    // Who claimed without a name may give one later.
+    // A worker that claimed without a name may give one later.
     (by.workerId && claim?.workerId && by.workerId !== claim.workerId);
-  if (foreign) throw new NfrxError("invalid_state", "the job is claimed by somebody else");
+  if (foreign) throw new NfrxError("invalid_state", "another worker holds the job");
+  if (claim?.workerId && by.claimId === undefined && !by.workerId)
+    throw new NfrxError("invalid_state", "the claim has a worker_id: send claim_id or worker_id");
 }
 
 function report(job: Job, at: number, { by, state, progress, error }: Extract<Change, { does: "report" }>): Job {
@@ -92,7 +95,7 @@ function transfer(job: Job, at: number, wanted: Omit<JobTransfer, "event">): Job
     throw new NfrxError("invalid_request", `a job has ${JOB_TRANSFERS_MAX} transfers at most`);
   const transfers = [...others, { ...wanted, event: job.rev + 1 }];
   const bytes = transfers.reduce(
-    (sum, { properties }) => sum + (properties ? JSON.stringify(properties).length : 0),
+    (sum, { properties }) => sum + (properties === undefined ? 0 : Buffer.byteLength(properties)),
     0,
   );
   if (bytes > JOB_PROPERTIES_BYTES)

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Content, Operation, Parameter } from "../../modules/route.ts";
 import { STATUSES } from "./job.ts";
-import { IDEMPOTENCY_KEY_MAX, JOB_LIST_DEFAULT, JOB_LIST_MAX } from "./limits.ts";
+import { IDEMPOTENCY_KEY_MAX, JOB_LIST_DEFAULT, JOB_LIST_MAX, JOB_STREAM_DEFAULT, JOB_STREAM_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
 import * as shapes from "./shapes.ts";
 
@@ -140,11 +140,19 @@ export const CLAIM: Operation = {
 
 export const STREAM: Operation = {
   summary: "Claim jobs as they come",
-  description: "One after the other, each when the one before has been taken.",
+  description:
+    "One after the other, each when the one before has been taken and the worker holds fewer than `max`. A job that the worker made no call about goes back to the queue when the stream ends.",
   parameters: [
     { name: "types", in: "query", description: "The types it takes, with commas; all of them unless told." },
     { name: "worker_id", in: "query", description: "The worker's own id.", example: "worker-1" },
     { name: "worker_group", in: "query", description: "The group it belongs to." },
+    {
+      name: "max",
+      in: "query",
+      description: `How many jobs it may hold at once, claimed and not ended; ${JOB_STREAM_DEFAULT} by default, at most ${JOB_STREAM_MAX}.`,
+      schema: z.int().min(1),
+      example: JOB_STREAM_DEFAULT,
+    },
     {
       name: "lease_seconds",
       in: "query",

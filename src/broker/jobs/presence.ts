@@ -1,8 +1,12 @@
 import type { Clock } from "../../lib/time.ts";
 import { Deadlines } from "./deadlines.ts";
+import { CLIENT_UNWATCHED_MS } from "./limits.ts";
+import type { LiveJob } from "./store.ts";
 
 /** Which clients are still interested in their jobs: they listen, or they ask now and then. */
 export class Presence {
+  /** Clients that do not listen: how long each may be quiet, and when that is over. */
+  readonly #ttls = new Map<string, number>();
   readonly #absent: Deadlines;
   /** The jobs that somebody listens to. */
   readonly #listening = new Set<string>();
@@ -10,7 +14,7 @@ export class Presence {
 
   constructor(
     clock: Clock,
-    /** How long a client may be quiet; 0 is for ever. */
+    /** How long a client may be quiet; 0 is for ever, except for the jobs that ask to be canceled. */
     private readonly ttlMs: number,
     private readonly onGone: (id: string) => void,
   ) {
@@ -25,13 +29,21 @@ export class Presence {
   }
 
   /** A job that has not ended, and whose client has just been heard of. */
-  heard(id: string): void {
-    if (this.ttlMs > 0 && !this.#closed && !this.#listening.has(id)) this.#absent.set(id, this.ttlMs);
+  heard({ id, cancelWhenUnwatched }: LiveJob): void {
+    const ttlMs = cancelWhenUnwatched ? Math.min(CLIENT_UNWATCHED_MS, this.ttlMs || CLIENT_UNWATCHED_MS) : this.ttlMs;
+    if (ttlMs === 0 || this.#closed) return;
+    this.#ttls.set(id, ttlMs);
+    this.#wait(id);
   }
 
   /** The same of a job that may have ended. */
   heardIfKnown(id: string): void {
-    if (this.#absent.has(id)) this.heard(id);
+    if (this.#absent.has(id)) this.#wait(id);
+  }
+
+  /** Its client gets as much time once more. */
+  again(id: string): void {
+    this.#wait(id);
   }
 
   listens(id: string): void {
@@ -41,11 +53,12 @@ export class Presence {
 
   /** Nobody listens any more. */
   left(id: string): void {
-    if (this.#listening.delete(id)) this.heard(id);
+    if (this.#listening.delete(id)) this.#wait(id);
   }
 
   /** The job has ended: nobody needs to be there for it. */
   ended(id: string): void {
+    this.#ttls.delete(id);
     this.#absent.delete(id);
     this.#listening.delete(id);
   }
@@ -53,5 +66,10 @@ export class Presence {
   close(): void {
     this.#closed = true;
     this.#absent.close();
+  }
+
+  #wait(id: string): void {
+    const ttlMs = this.#ttls.get(id);
+    if (ttlMs !== undefined && !this.#closed && !this.#listening.has(id)) this.#absent.set(id, ttlMs);
   }
 }

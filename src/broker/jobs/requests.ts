@@ -1,18 +1,21 @@
 // What comes in over HTTP, checked once and turned into our own words.
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
-import { type BodyLimits, readBody } from "../proxy/body.ts";
-import { type Claimer, isStatus, type JobError, type JobStatus, type JsonObject, STATUSES } from "./job.ts";
+import type { BodyLimits } from "../proxy/body.ts";
+import { type Claimer, isStatus, type JobError, type JobStatus, type JsonText, STATUSES } from "./job.ts";
+import { checked, invalid, readJson } from "./json-body.ts";
 import {
   CLAIM_TYPES_MAX,
   CLAIM_WAIT_MAX_SECONDS,
+  CLIENT_UNWATCHED_MS,
   IDEMPOTENCY_KEY_MAX,
   JOB_ERROR_MAX,
   JOB_JSON_BYTES,
-  JOB_JSON_LEVELS,
   JOB_LIST_DEFAULT,
   JOB_LIST_MAX,
   JOB_NAME_MAX,
+  JOB_STREAM_DEFAULT,
+  JOB_STREAM_MAX,
   LEASE_MAX_SECONDS,
   LEASE_MIN_SECONDS,
 } from "./limits.ts";
@@ -25,7 +28,11 @@ const optionalName = (description: string) =>
     .transform(text => text ?? "")
     .meta({ description });
 const object = (description: string) =>
-  z.custom<JsonObject>(isObject, "is not an object").meta({ type: "object" }).nullish().meta({ description });
+  z
+    .custom<Readonly<Record<string, unknown>>>(isObject, "is not an object")
+    .meta({ type: "object" })
+    .nullish()
+    .meta({ description });
 /** What has an error of its own when it is missing is asked for in the code, and said here. */
 const needed = (description: string, more: { enum?: readonly string[] } = {}) =>
   z
@@ -46,6 +53,12 @@ export const createBody = z
     worker_id: optionalName("The one worker that may do it."),
     worker_group: optionalName("The group of workers that may do it."),
     priority: z.int().min(0).max(9).nullish().describe("Those with more of it go first; 0 unless told."),
+    cancel_when_unwatched: z
+      .boolean()
+      .nullish()
+      .describe(
+        `Cancel the job when its client neither follows its events nor asks for it for ${CLIENT_UNWATCHED_MS / 1000} s; without it, after \`JOBS_CLIENT_TTL\`.`,
+      ),
   })
   .meta({ id: "JobRequest", description: "A job to be done.", required: ["type"] });
 export const claimBody = z
@@ -84,23 +97,30 @@ export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", descript
 
 export interface CreateRequest {
   type: string;
-  metadata: string;
+  metadata: JsonText;
   workerId: string;
   workerGroup: string;
   priority: number;
+  cancelWhenUnwatched: boolean;
 }
 
 export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
-  const body = await read(request, limits, createBody, false);
+  const { fields: body, carried } = await readJson(request, limits, createBody, false);
   const type = (body.type ?? "").trim();
   if (type === "") throw new NfrxError("missing_type", "a type is needed", { param: "type" });
   if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
-  const metadata = body.metadata ? bounded("metadata", body.metadata) : "";
-  return { type, metadata, workerId: body.worker_id, workerGroup: body.worker_group, priority: body.priority ?? 0 };
+  return {
+    type,
+    metadata: carried("metadata") ?? "",
+    workerId: body.worker_id,
+    workerGroup: body.worker_group,
+    priority: body.priority ?? 0,
+    cancelWhenUnwatched: body.cancel_when_unwatched ?? false,
+  };
 }
 
 export async function readClaim(request: Request, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
-  const body = await read(request, limits, claimBody);
+  const { fields: body } = await readJson(request, limits, claimBody);
   return {
     claimer: {
       types: [...new Set(body.types ?? [])],
@@ -112,8 +132,14 @@ export async function readClaim(request: Request, limits: BodyLimits): Promise<{
   };
 }
 
-/** The claimer of a stream, from the query of its URL. */
-export function claimerOf(query: URLSearchParams): Claimer {
+/** The claimer of a stream, and how many jobs it may hold at once, from the query of its URL. */
+export function streamOf(query: URLSearchParams): { claimer: Claimer; max: number } {
+  const max = Number(query.get("max") || JOB_STREAM_DEFAULT);
+  if (!Number.isInteger(max) || max < 1) throw invalid("max", "is not a whole number of 1 or more");
+  return { claimer: claimerOf(query), max: Math.min(max, JOB_STREAM_MAX) };
+}
+
+function claimerOf(query: URLSearchParams): Claimer {
   const one = (key: string): string => checked(key, name, query.get(key) ?? "");
   const types = query.getAll("types").flatMap(text => text.split(","));
   const named = types.map(type => checked("types", name, type)).filter(type => type !== "");
@@ -128,25 +154,23 @@ export function claimerOf(query: URLSearchParams): Claimer {
 }
 
 export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
-  const body = await read(request, limits, transferBody);
-  if (body.properties) bounded("properties", body.properties);
-  return { by: proofOf(body), wanted: { role, key: body.key ?? role, properties: body.properties ?? undefined } };
+  const { fields, carried } = await readJson(request, limits, transferBody);
+  return { by: proofOf(fields), wanted: { role, key: fields.key ?? role, properties: carried("properties") } };
 }
 
 export async function readReport(request: Request, limits: BodyLimits) {
-  const body = await read(request, limits, reportBody, false);
-  if (body.progress) bounded("progress", body.progress);
+  const { fields: body, carried } = await readJson(request, limits, reportBody, false);
   const error: JobError | undefined = body.error
     ? {
         code: (body.error.code ?? "").slice(0, JOB_NAME_MAX),
         message: (body.error.message ?? "").slice(0, JOB_ERROR_MAX),
       }
     : undefined;
-  return { by: proofOf(body), news: { state: (body.state ?? "").trim(), progress: body.progress ?? undefined, error } };
+  return { by: proofOf(body), news: { state: (body.state ?? "").trim(), progress: carried("progress"), error } };
 }
 
 export async function readHeartbeat(request: Request, limits: BodyLimits) {
-  return proofOf(await read(request, limits, heartbeatBody));
+  return proofOf((await readJson(request, limits, heartbeatBody)).fields);
 }
 
 /** The query of a list. */
@@ -170,8 +194,10 @@ export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: s
   if (key === null) return undefined;
   if (key === "" || key.length > IDEMPOTENCY_KEY_MAX)
     throw invalid("Idempotency-Key", `is not of 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
-  const { type, metadata, workerId, workerGroup, priority } = wanted;
-  const text = JSON.stringify([type, metadata, workerId, workerGroup, priority]);
+  const { type, metadata, workerId, workerGroup, priority, cancelWhenUnwatched } = wanted;
+  // What was not asked for is not in it, so that digests of earlier versions still fit.
+  const more = cancelWhenUnwatched ? [cancelWhenUnwatched] : [];
+  const text = JSON.stringify([type, metadata, workerId, workerGroup, priority, ...more]);
   return { key, digest: new Bun.CryptoHasher("sha256").update(text).digest("base64url") };
 }
 
@@ -181,48 +207,8 @@ export function lastEventOf(headers: Headers): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** A body of JSON; none at all is an empty object where that is allowed. */
-async function read<T>(request: Request, limits: BodyLimits, schema: z.ZodType<T>, mayLack = true): Promise<T> {
-  const body = await readBody(request, limits, () => false);
-  try {
-    const text = Buffer.from(body.bytes).toString("utf8");
-    if (text.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");
-    return checked("", schema, text.trim() === "" ? {} : JSON.parse(text));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new NfrxError("invalid_request", "the body is not JSON");
-    throw error;
-  } finally {
-    body.release();
-  }
-}
-
-function checked<T>(param: string, schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is not what it should be");
-}
-
-function bounded(param: string, value: JsonObject): string {
-  if (isDeeper(value, JOB_JSON_LEVELS)) throw invalid(param, `has more than ${JOB_JSON_LEVELS} levels`);
-  const text = JSON.stringify(value);
-  if (Buffer.byteLength(text) > JOB_JSON_BYTES)
-    throw new NfrxError("too_large", `${param} is larger than ${JOB_JSON_BYTES} bytes`, { param });
-  return text;
-}
-
 function proofOf(body: { claim_id?: string | null | undefined; worker_id?: string | null | undefined }) {
   return { claimId: body.claim_id || undefined, workerId: body.worker_id?.trim() || undefined };
-}
-
-function invalid(param: string, problem: string): NfrxError {
-  return new NfrxError("invalid_request", `${param || "the body"}: ${problem}`, param ? { param } : {});
-}
-
-/** True when a value of JSON has more levels of objects and lists than these. */
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return levels === 0 || Object.values(value).some(inner => isDeeper(inner, levels - 1));
 }
 
 function isObject(value: unknown): boolean {

@@ -1,15 +1,12 @@
 // A job as a row of SQLite: what is looked for in columns, the rest as JSON.
-import type { Claim, Job, JobError, JobTransfer, JsonObject } from "./job.ts";
+import type { Claim, Job, JobError, JobTransfer, JsonText } from "./job.ts";
 import { isHeld, isStatus, STATUSES } from "./job.ts";
 import type { Draft } from "./store.ts";
 
 export type Value = string | number | null;
 export type Row = Record<string, Value>;
 
-/** Raised when the tables change; a store of a newer version is refused. */
-export const SCHEMA_VERSION = 1;
-
-/** Metadata, which never changes, has a table of its own, so that a change of state does not write it again. */
+/** The first version of the tables; migrations.ts has what came later. Metadata, which never changes, has a table of its own, so that a change of state does not write it again. */
 export const SCHEMA = [
   `CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,10 +38,11 @@ export const SCHEMA = [
 
 interface Rest {
   claim?: Claim | undefined;
-  progress?: JsonObject | undefined;
+  progress?: JsonText | undefined;
   error?: JobError | undefined;
   transfers?: readonly JobTransfer[] | undefined;
   digest?: string | undefined;
+  unwatched?: true | undefined;
 }
 
 /** Everything but its place in line and its metadata. */
@@ -56,6 +54,7 @@ export function encode(job: Draft): Record<string, Value> {
     error,
     transfers: transfers.length > 0 ? transfers : undefined,
     digest: idempotency?.digest,
+    unwatched: job.cancelWhenUnwatched || undefined,
   };
   return {
     id: job.id,
@@ -94,6 +93,7 @@ export function decode(row: Row): Job {
     workerId: String(row["worker_id"]),
     workerGroup: String(row["worker_group"]),
     owner: String(row["owner"]),
+    cancelWhenUnwatched: rest.unwatched ?? false,
     idempotency: typeof key === "string" ? { key, digest: rest.digest ?? "" } : undefined,
     claim: rest.claim,
     attempts: Number(row["attempts"]),
@@ -112,6 +112,9 @@ const WITH_A_WORKER = `status IN (${STATUSES.filter(status => isHeld({ status })
 
 /** The jobs that a worker has; without their metadata. */
 export const HELD = `SELECT * FROM jobs WHERE ${WITH_A_WORKER}`;
+
+/** The jobs that have not ended. */
+export const LIVE = "SELECT id, json_extract(rest, '$.unwatched') AS unwatched FROM jobs WHERE ended_at IS NULL";
 
 export const OLDEST_CLAIMED = `SELECT min(claimed_at) AS n FROM jobs WHERE ${WITH_A_WORKER}`;
 

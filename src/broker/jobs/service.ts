@@ -5,13 +5,14 @@ import type { Clock } from "../../lib/time.ts";
 import type { Channels } from "./channels.ts";
 import { Claimers } from "./claimers.ts";
 import { eventsOf, JobEvents, type Listener } from "./events.ts";
-import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer, type JsonObject } from "./job.ts";
+import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer, type JsonText } from "./job.ts";
 import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "./limits.ts";
 import { type Change, judge, type Proof, requireHolder } from "./machine.ts";
 import type { JobMetrics } from "./metrics.ts";
 import { Presence } from "./presence.ts";
 import { Retention } from "./retention.ts";
 import type { Draft, JobQuery, JobStore } from "./store.ts";
+import { WatchedClaims } from "./stream-claims.ts";
 
 export interface JobSettings {
   /** How long a claim holds without a word from its worker, unless it asks for something else. */
@@ -37,14 +38,14 @@ export interface JobsOptions {
 /** What a caller wants done. */
 export type Wanted = Pick<
   Draft,
-  "type" | "priority" | "metadata" | "workerId" | "workerGroup" | "owner" | "idempotency"
+  "type" | "priority" | "metadata" | "workerId" | "workerGroup" | "owner" | "cancelWhenUnwatched" | "idempotency"
 >;
 
 /** What a worker wants a channel for. */
 export interface WantedTransfer {
   readonly role: JobTransfer["role"];
   readonly key: string;
-  readonly properties?: JsonObject | undefined;
+  readonly properties?: JsonText | undefined;
 }
 
 const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
@@ -52,6 +53,8 @@ const INACTIVE: JobError = { code: "client_inactive", message: "the client neith
 export class JobService {
   readonly events = new JobEvents();
   readonly claimers: Claimers;
+  /** The claims that streams have brought. */
+  readonly streamed = new WatchedClaims();
   readonly #options: JobsOptions;
   readonly #presence: Presence;
   readonly #retention: Retention;
@@ -64,7 +67,8 @@ export class JobService {
     this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
     this.#presence = new Presence(clock, options.settings.clientTtlMs, id => {
       this.#change(id, { does: "cancel", error: INACTIVE }).catch((error: unknown) => {
-        if (!isGone(error)) this.#presence.heard(id);
+        if (isGone(error)) this.#presence.ended(id);
+        else this.#presence.again(id);
       });
     });
     // The store tells of it again when this does not succeed.
@@ -122,10 +126,10 @@ export class JobService {
     return this.claimers.wait(claimer, hold);
   }
 
-  /** Takes back a claim that never reached its worker. */
-  async giveBack({ id, claim }: Job): Promise<void> {
+  /** Takes back a claim that never reached its worker; or, with `untouched`, one that its worker has left without a call. */
+  async giveBack({ id, claim }: Job, untouched = false): Promise<void> {
     if (claim === undefined) return;
-    const job = await this.#change(id, { does: "give back", claimId: claim.id });
+    const job = await this.#change(id, { does: "give back", claimId: claim.id, untouched });
     if (job.status === "queued") this.#options.metrics.requeued("undelivered");
   }
 
@@ -157,7 +161,7 @@ export class JobService {
   report(
     id: string,
     by: Proof,
-    news: { state: string; progress?: JsonObject | undefined; error?: JobError | undefined },
+    news: { state: string; progress?: JsonText | undefined; error?: JobError | undefined },
   ) {
     return this.#change(id, { does: "report", by, ...news });
   }
@@ -167,6 +171,7 @@ export class JobService {
     const job = await this.#options.store.get(id);
     if (job === undefined) throw notFound();
     requireHolder(job, by);
+    this.streamed.touch(job.claim?.id);
     await this.#options.store.renew(id, job.claim?.id ?? "");
     return job;
   }
@@ -228,6 +233,7 @@ export class JobService {
   #changed(before: Job | undefined, after: Job): void {
     const { metrics, log, channels } = this.#options;
     this.events.tell(eventsOf(before, after));
+    if (before !== undefined) this.streamed.changed(before, after);
     const kept = new Set(after.transfers.map(({ channelId }) => channelId));
     const dropped =
       after.status === "canceled"
@@ -239,7 +245,7 @@ export class JobService {
       log.debug({ job_id: after.id, type: after.type }, "job created");
     }
     if (isTerminal(after.status)) this.#ended(after);
-    else if (before === undefined) this.#presence.heard(after.id);
+    else if (before === undefined) this.#presence.heard(after);
     if (after.status === "queued") this.claimers.offer(after);
   }
 
@@ -255,7 +261,7 @@ export class JobService {
   /** The client of this job has been heard of. */
   #touch(job: Job): void {
     if (isTerminal(job.status)) this.#presence.ended(job.id);
-    else this.#presence.heard(job.id);
+    else this.#presence.heard(job);
   }
 
   async #lapse(id: string, claimId: string): Promise<void> {
@@ -276,7 +282,7 @@ export class JobService {
 
   /** Takes up what an earlier process left. */
   async #resume(): Promise<void> {
-    for (const id of await this.#options.store.live()) this.#presence.heard(id);
+    for (const job of await this.#options.store.live()) this.#presence.heard(job);
     this.#retention.plan(1);
   }
 }

@@ -11,6 +11,7 @@ import {
   encode,
   HELD,
   isBefore,
+  LIVE,
   OLDEST_CLAIMED,
   OLDEST_ENDED,
   OLDEST_QUEUED,
@@ -19,7 +20,7 @@ import {
   USED_BYTES,
   WHOLE,
 } from "./rows.ts";
-import type { Draft, JobQuery, JobStore, StoreOverview, StoreWatcher } from "./store.ts";
+import type { Draft, JobQuery, JobStore, LiveJob, StoreOverview, StoreWatcher } from "./store.ts";
 
 /** How much a store holds. */
 export interface StoreLimits {
@@ -127,8 +128,8 @@ export class SqliteStore implements JobStore {
     return this.#db.all(`${WHOLE} WHERE ${wanted} ORDER BY seq DESC LIMIT ?`, ...values, limit).map(decode);
   }
 
-  async live(): Promise<string[]> {
-    return this.#db.all("SELECT id FROM jobs WHERE ended_at IS NULL").map(({ id }) => String(id));
+  async live(): Promise<LiveJob[]> {
+    return this.#db.all(LIVE).map(row => ({ id: String(row["id"]), cancelWhenUnwatched: Boolean(row["unwatched"]) }));
   }
 
   async overview(recent: number): Promise<StoreOverview> {

@@ -1,6 +1,9 @@
 // What the jobs queue asks of whatever keeps its jobs: one broker's file today, something many brokers share tomorrow.
 import type { Claim, Claimer, Job, JobStatus } from "./job.ts";
 
+/** As much of a job that has not ended as its client's watch needs. */
+export type LiveJob = Pick<Job, "id" | "cancelWhenUnwatched">;
+
 /** A job that is to be added: the store gives it its place in line. */
 export type Draft = Omit<Job, "seq">;
 
@@ -59,7 +62,7 @@ export interface JobStore {
   /** Newest first. */
   list(query: JobQuery): Promise<Job[]>;
   /** The jobs that have not ended. */
-  live(): Promise<string[]>;
+  live(): Promise<LiveJob[]>;
   overview(recent: number): Promise<StoreOverview>;
   /** Deletes jobs that ended before `endedBefore`, and the oldest of those beyond `keep`, at most `limit`; their ids. */
   forget(endedBefore: number, keep: number, limit: number): Promise<string[]>;

@@ -128,11 +128,13 @@ describe("claiming", () => {
 });
 
 describe("a job at work", () => {
+  const mine = { worker_id: "mine" };
+
   /** A job that a worker has. */
   async function atWork(fields = {}): Promise<{ id: string; claim: string }> {
     const type = crypto.randomUUID();
     const id = await jobs.created({ type, ...fields });
-    const { claim_id } = await jobs.claimed({ types: [type], worker_id: "mine" });
+    const { claim_id } = await jobs.claimed({ types: [type], ...mine });
     return { id, claim: claim_id };
   }
 
@@ -159,27 +161,27 @@ describe("a job at work", () => {
     const { id } = await atWork();
     const much = { text: text(JOB_JSON_BYTES) };
     const refused = { status: 413, body: { error: "too_large" } };
-    expect(await jobs.status(id, "running", { progress: much })).toMatchObject(refused);
-    expect(await jobs.payload(id, { properties: much })).toMatchObject(refused);
+    expect(await jobs.status(id, "running", { ...mine, progress: much })).toMatchObject(refused);
+    expect(await jobs.payload(id, { ...mine, properties: much })).toMatchObject(refused);
     for (let n = 0; n < 4; n++) {
       const properties = { text: text(JOB_JSON_BYTES - 100) };
-      expect((await jobs.payload(id, { key: `k${n}`, properties })).status).toBe(200);
+      expect((await jobs.payload(id, { ...mine, key: `k${n}`, properties })).status).toBe(200);
     }
-    expect(await jobs.payload(id, { key: "k5", properties: { text: text(1000) } })).toMatchObject(refused);
+    expect(await jobs.payload(id, { ...mine, key: "k5", properties: { text: text(1000) } })).toMatchObject(refused);
     expect((await jobs.payload(id, { key: text(JOB_NAME_MAX + 1) })).status).toBe(400);
     expect((await jobs.payload(id, { properties: [1] })).status).toBe(400);
     const message = text(JOB_ERROR_MAX + 100);
-    expect((await jobs.status(id, "failed", { error: { code: "c", message } })).status).toBe(200);
+    expect((await jobs.status(id, "failed", { ...mine, error: { code: "c", message } })).status).toBe(200);
     expect((await jobs.get(id)).body.error).toEqual({ code: "c", message: text(JOB_ERROR_MAX) });
   });
 
   test("keys: their own words when none is given, an empty one, the same one again", async () => {
     const { id } = await atWork();
-    expect((await jobs.payload(id)).body.key).toBe("payload");
-    expect((await jobs.result(id, { key: null })).body.key).toBe("result");
-    const empty = await jobs.payload(id, { key: "" });
+    expect((await jobs.payload(id, mine)).body.key).toBe("payload");
+    expect((await jobs.result(id, { ...mine, key: null })).body.key).toBe("result");
+    const empty = await jobs.payload(id, { ...mine, key: "" });
     expect(empty.body.key).toBe("");
-    const again = await jobs.payload(id, { key: "" });
+    const again = await jobs.payload(id, { ...mine, key: "" });
     expect(again.body.channel_id).not.toBe(empty.body.channel_id);
     const { body } = await jobs.get(id);
     expect(Object.keys(body.payloads ?? {}).sort()).toEqual(["", "payload"]);
@@ -196,7 +198,7 @@ describe("a job at work", () => {
     const refused = { status: 409, body: { error: "invalid_state" } };
     const queued = await jobs.created({ type: "queued" });
     const ended = await atWork();
-    await jobs.status(ended.id, "completed");
+    await jobs.status(ended.id, "completed", mine);
     for (const id of [queued, ended.id]) {
       expect(await jobs.status(id, "running")).toMatchObject(refused);
       expect(await jobs.payload(id)).toMatchObject(refused);
@@ -204,7 +206,7 @@ describe("a job at work", () => {
       expect(await jobs.heartbeat(id)).toMatchObject(refused);
     }
     const { id, claim } = await atWork();
-    for (const foreign of [{ worker_id: "theirs" }, { claim_id: crypto.randomUUID() }]) {
+    for (const foreign of [{}, { worker_id: "theirs" }, { claim_id: crypto.randomUUID() }]) {
       expect(await jobs.status(id, "completed", foreign)).toMatchObject(refused);
       expect(await jobs.payload(id, foreign)).toMatchObject(refused);
       expect(await jobs.result(id, foreign)).toMatchObject(refused);

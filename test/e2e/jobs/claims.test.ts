@@ -195,7 +195,7 @@ describe("a worker's stream", () => {
     const clock = new TestClock();
     const { world, jobs } = start({ clock });
     await using _ = world;
-    const stream = await jobs.stream("?types=x,y&types=z&worker_id=w&worker_group=g&lease_seconds=60");
+    const stream = await jobs.stream("?types=x,y&types=z&worker_id=w&worker_group=g&lease_seconds=60&max=2");
     expect(stream.headers.get("content-type")).toBe("text/event-stream");
     expect(await stream.comment()).toBe("keep-alive");
     clock.advance(15_000);
@@ -231,7 +231,7 @@ describe("a worker's stream", () => {
   test("shares with others: each has its turn", async () => {
     const { world, jobs, waiting } = start();
     await using _ = world;
-    const streams = [await jobs.stream("?worker_id=a"), await jobs.stream("?worker_id=b")];
+    const streams = [await jobs.stream("?worker_id=a&max=4"), await jobs.stream("?worker_id=b&max=4")];
     const got: string[] = [];
     for (let n = 0; n < 6; n++) {
       await waiting(2);
@@ -254,7 +254,7 @@ test("the state tells of jobs and of who does them", async () => {
   const [a, b] = ids;
   await jobs.claimed({ types: ["a"], worker_id: "w", worker_group: "g" });
   clock.advance(2000);
-  await jobs.status(a ?? "", "completed");
+  await jobs.status(a ?? "", "completed", { worker_id: "w" });
   await jobs.cancel(b ?? "");
   const response = await fetch(`${world.origin}/api/state`, { headers: { authorization: `Bearer ${API_KEY}` } });
   const { plugins }: { plugins: { jobs: { summary: object; workers: object[]; jobs: { id: string }[] } } } = JSON.parse(

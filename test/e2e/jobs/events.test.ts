@@ -155,18 +155,28 @@ describe("a client that comes back", () => {
 });
 
 describe("a client that is gone", () => {
-  test("loses its job after JOBS_CLIENT_TTL, and its worker is told", async () => {
+  test.each([
+    ["24 hours by default", {}, 86_400_000],
+    ["30 seconds where it asked for that", { cancel_when_unwatched: true }, 30_000],
+  ])("loses its job after %s, and its worker is told", async (_what, fields, ttlMs) => {
     const clock = new TestClock();
     const { world, jobs, events } = start({ clock });
     await using _ = world;
-    const id = await jobs.created();
+    const id = await jobs.created(fields);
     await jobs.claimed();
     const stream = await jobs.events(id);
     await stream.next();
     clock.advance(60_000);
     await stream.cancel();
     await eventually(() => events.listeners === 0, "nobody listens");
-    clock.advance(30_000);
+    // So that the worker's lease is not what ends.
+    for (let n = 0; n < ttlMs - 1; n += 600_000) {
+      await jobs.heartbeat(id);
+      clock.advance(Math.min(600_000, ttlMs - 1 - n));
+    }
+    expect(events.listeners).toBe(0);
+    expect(world.logs.some(({ message }) => message === "job ended")).toBe(false);
+    clock.advance(1);
     await eventually(() => world.logs.some(({ message }) => message === "job ended"), "the job ends");
     expect(await jobs.status(id, "running")).toMatchObject({ status: 409, body: { error: "invalid_state" } });
     expect((await jobs.get(id)).body).toMatchObject({ status: "canceled", error: { code: "client_inactive" } });
@@ -176,7 +186,7 @@ describe("a client that is gone", () => {
     const clock = new TestClock();
     const { world, jobs } = start({ clock });
     await using _ = world;
-    const id = await jobs.created();
+    const id = await jobs.created({ cancel_when_unwatched: true });
     for (let n = 0; n < 5; n++) {
       clock.advance(29_999);
       expect((await jobs.get(id)).body.status).toBe("queued");

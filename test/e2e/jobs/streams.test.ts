@@ -3,7 +3,6 @@
 import { expect, spyOn, test } from "bun:test";
 import type { Call } from "../../../src/broker/jobs/border.ts";
 import { access } from "../../kit/access.ts";
-import { TestClock } from "../../kit/clock.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { eventually } from "../../kit/until.ts";
 import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.ts";
@@ -15,9 +14,9 @@ function start(options: WorldOptions = {}) {
 }
 
 /** A worker's stream without a socket: what is read of it is what was taken. */
-async function open(workers: { stream(call: Call): Promise<Response> }) {
+async function open(workers: { stream(call: Call): Promise<Response> }, query = "") {
   const gone = new AbortController();
-  const request = new Request("http://broker/api/jobs/stream", {
+  const request = new Request(`http://broker/api/jobs/stream${query}`, {
     headers: { authorization: `Bearer ${CLIENT_KEY}` },
     signal: gone.signal,
   });
@@ -54,11 +53,19 @@ test("to look at a stream claims nothing and keeps nothing alive", async () => {
 test("a stream that has brought many jobs holds on to none of them", async () => {
   const { world, workers, service } = start();
   await using _ = world;
-  const { next, gone } = await open(workers);
+  const { next, gone } = await open(workers, "?max=50");
   const listens = spyOn(EventTarget.prototype, "addEventListener");
   try {
     for (let count = 0; count < 50; count++) {
-      await service.create({ type: "t", priority: 0, metadata: "", workerId: "", workerGroup: "", owner: "-" });
+      await service.create({
+        type: "t",
+        priority: 0,
+        metadata: "",
+        workerId: "",
+        workerGroup: "",
+        owner: "-",
+        cancelWhenUnwatched: false,
+      });
       expect(await next()).toStartWith("event: job\n");
     }
     expect(listens.mock.calls.length).toBeLessThan(10);
@@ -69,20 +76,50 @@ test("a stream that has brought many jobs holds on to none of them", async () =>
   await eventually(() => service.claimers.size === 0, "the worker has left");
 });
 
-test("a job that the worker has taken stays with it when its stream ends, whatever lies behind it", async () => {
-  const clock = new TestClock();
-  const { world, jobs, workers, service } = start({ clock });
+test("a job that the worker has called about stays with it when its stream ends, and one that it has not goes back", async () => {
+  const { world, jobs, workers, service } = start();
   await using _ = world;
-  const { next, gone } = await open(workers);
-  const id = await jobs.created();
-  expect(await next()).toContain(id);
+  const { next, gone } = await open(workers, "?max=4&worker_id=w");
+  const untouched = await jobs.created();
+  expect(await next()).toContain(untouched);
+  const touched = [await jobs.created(), await jobs.created()] as const;
+  for (const id of touched) expect(await next()).toContain(id);
+  await jobs.heartbeat(touched[0], { worker_id: "w" });
+  await jobs.status(touched[1], "running", { worker_id: "w" });
   await eventually(() => service.claimers.size === 1, "the worker waits for the next");
-  // A comment that nobody reads.
-  clock.advance(15_000);
   gone.abort();
-  await eventually(() => service.claimers.size === 0, "the worker has left");
+  expect(await jobs.claimed({ max_wait_seconds: 30 })).toMatchObject({ job_id: untouched, attempt: 1 });
   expect((await jobs.claim()).status).toBe(204);
-  expect((await jobs.get(id)).body.status).toBe("claimed");
+  expect((await jobs.get(touched[0])).body.status).toBe("claimed");
+  expect((await jobs.get(touched[1])).body.status).toBe("running");
+});
+
+test("a stream holds as many jobs as it asks for, one by default, and the others are for others", async () => {
+  const { world, jobs, workers, service } = start();
+  await using _ = world;
+  const ids: string[] = [];
+  for (let n = 0; n < 5; n++) ids.push(await jobs.created());
+  const [one, two] = [await open(workers, "?worker_id=one"), await open(workers, "?worker_id=two&max=2")];
+  expect(await one.next()).toContain(String(ids[0]));
+  for (const id of ids.slice(1, 3)) expect(await two.next()).toContain(String(id));
+  expect((await jobs.list("?status=queued")).body.jobs.map(({ id }) => id)).toEqual(ids.slice(3).toReversed());
+  expect(service.claimers.size).toBe(0);
+  await jobs.status(ids[0] ?? "", "completed", { worker_id: "one" });
+  expect(await one.next()).toContain(String(ids[3]));
+  await jobs.cancel(ids[1] ?? "");
+  expect(await two.next()).toContain(String(ids[4]));
+  await jobs.status(ids[3] ?? "", "queued", { worker_id: "one" });
+  expect(await one.next()).toContain(String(ids[3]));
+  for (const { gone } of [one, two]) gone.abort();
+});
+
+test("a stream that asks for no number of jobs, or for none, is refused", async () => {
+  const { world, jobs } = start();
+  await using _ = world;
+  for (const max of ["0", "-1", "1.5", "many"]) {
+    const answer = await jobs.send(CLIENT_KEY, "GET", `/stream?max=${max}`);
+    expect([answer.status, answer.body]).toMatchObject([400, { error: "invalid_request" }]);
+  }
 });
 
 test("a job that the worker has not taken goes back", async () => {

@@ -70,7 +70,7 @@ withCurl("a job: its client creates it, listens, uploads and downloads; its work
   const properties = { protocol: "demo-v1", options: { mode: "header-body", note: "opaque to nfrx" } };
   const reader = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/payload -H "Authorization: Bearer $CLIENT_KEY" \
     -H "Content-Type: application/json" \
-    -d '{"properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
+    -d '{"worker_id":"worker-17","properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
   expect(reader).toEqual({
     key: "payload",
     channel_id: expect.any(String),
@@ -102,13 +102,13 @@ withCurl("a job: its client creates it, listens, uploads and downloads; its work
   // Worker: update status and progress.
   const running = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
     -H "Content-Type: application/json" \
-    -d '{"state":"running","progress":{"percent":42}}'`);
+    -d '{"worker_id":"worker-17","state":"running","progress":{"percent":42}}'`);
   expect(running).toEqual({ status: "running" });
 
   // Worker: ask for the result's channel, and write to it.
   const writer = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/result -H "Authorization: Bearer $CLIENT_KEY" \
     -H "Content-Type: application/json" \
-    -d '{"properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
+    -d '{"worker_id":"worker-17","properties":{"protocol":"demo-v1","options":{"mode":"header-body","note":"opaque to nfrx"}}}'`);
   expect(writer).toEqual({
     key: "result",
     channel_id: expect.any(String),
@@ -144,7 +144,7 @@ withCurl("a job: its client creates it, listens, uploads and downloads; its work
   // Worker: mark it completed.
   const completed = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
     -H "Content-Type: application/json" \
-    -d '{"state":"completed"}'`);
+    -d '{"worker_id":"worker-17","state":"completed"}'`);
   expect(completed).toEqual({ status: "completed" });
   // The client hears of it, and its stream ends.
   expect(statusesOf(await events.all())).toEqual(["awaiting_result", "completed"]);
@@ -155,7 +155,7 @@ withCurl("a job: its client creates it, listens, uploads and downloads; its work
   });
   const late = await sh.run(`curl -s -w " %{http_code}" -X POST $NFRX/api/jobs/$JOB/status \
     -H "Authorization: Bearer $CLIENT_KEY" -H "Content-Type: application/json" \
-    -d '{"state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
+    -d '{"worker_id":"worker-17","state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
   expect(late).toMatch(/^\{"error":"invalid_state",.*\} 409$/);
 });
 
@@ -183,7 +183,7 @@ withCurl("a worker with a stream, a job that fails and one that is canceled", as
   // Worker: mark it failed.
   const failed = await sh.json(`curl -s -X POST $NFRX/api/jobs/$JOB/status -H "Authorization: Bearer $CLIENT_KEY" \
     -H "Content-Type: application/json" \
-    -d '{"state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
+    -d '{"worker_id":"worker-17","state":"failed","error":{"code":"upstream_error","message":"timeout"}}'`);
   expect(failed).toEqual({ status: "failed" });
   expect(await sh.json(`curl -s $NFRX/api/jobs/$JOB -H "Authorization: Bearer $API_KEY"`)).toMatchObject({
     status: "failed",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isHeld, isTerminal, type Job, type JobStatus, STATUSES } from "../../../../src/broker/jobs/job.ts";
 import { JOB_TRANSFERS_MAX } from "../../../../src/broker/jobs/limits.ts";
-import { type Change, judge } from "../../../../src/broker/jobs/machine.ts";
+import { type Change, judge, type Proof } from "../../../../src/broker/jobs/machine.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 
 const CLAIM = { id: "claim-1", workerId: "w", workerGroup: "g", leaseMs: 1000, at: 5 };
@@ -20,6 +20,7 @@ function jobOf(status: JobStatus, news: Partial<Job> = {}): Job {
     workerId: "",
     workerGroup: "",
     owner: "-",
+    cancelWhenUnwatched: false,
     attempts: status === "queued" ? 0 : 1,
     claim: status === "queued" ? undefined : CLAIM,
     transfers: [],
@@ -34,10 +35,11 @@ const claim: Change = { does: "claim", claim: { ...CLAIM, id: "claim-2" } };
 const cancel: Change = { does: "cancel" };
 const giveBack: Change = { does: "give back", claimId: CLAIM.id };
 const lapse: Change = { does: "lapse", claimId: CLAIM.id, maxAttempts: 3 };
-const report = (state: string, by = {}): Change => ({ does: "report", by, state });
+const BY = { claimId: CLAIM.id };
+const report = (state: string, by: Proof = BY): Change => ({ does: "report", by, state });
 const transfer = (key = "payload", role: "payload" | "result" = "payload"): Change => ({
   does: "transfer",
-  by: {},
+  by: BY,
   transfer: { role, key, channelId: "c", expiresAt: 60 },
 });
 
@@ -81,8 +83,10 @@ describe("what may become of a job", () => {
     expect(verdict(job, report("completed", { claimId: "claim-0" }))).toBe("invalid_state");
     expect(verdict(job, report("completed", { workerId: "v" }))).toBe("invalid_state");
     expect(verdict(job, report("completed", { claimId: "claim-1", workerId: "v" }))).toBe("invalid_state");
+    expect(verdict(job, report("completed", {}))).toBe("invalid_state");
     const nameless = jobOf("running", { claim: { ...CLAIM, workerId: "" } });
     expect(verdict(nameless, report("completed", { workerId: "v" }))).toBe("completed");
+    expect(verdict(nameless, report("completed", {}))).toBe("completed");
     expect(verdict(job, { ...giveBack, claimId: "claim-0" })).toBe("same");
     expect(verdict(job, { ...lapse, claimId: "claim-0" })).toBe("same");
   });
@@ -107,11 +111,16 @@ describe("what may become of a job", () => {
     expect(judge(jobOf("claimed"), report("queued"), 10)?.attempts).toBe(0);
   });
 
+  test("a claim that a call has been about is not given back as untouched", () => {
+    const untouched: Change = { ...giveBack, untouched: true };
+    for (const status of HELD) expect(verdict(jobOf(status), untouched)).toBe(status === "claimed" ? "queued" : "same");
+  });
+
   test("a report keeps what it does not say", () => {
-    const job = jobOf("running", { progress: { percent: 1 } });
-    expect(judge(job, report("running"), 10)?.progress).toEqual({ percent: 1 });
-    const told: Change = { does: "report", by: {}, state: "failed", error: { code: "c", message: "m" } };
-    expect(judge(job, told, 10)).toMatchObject({ progress: { percent: 1 }, error: { code: "c", message: "m" } });
+    const job = jobOf("running", { progress: '{"percent":1}' });
+    expect(judge(job, report("running"), 10)?.progress).toEqual('{"percent":1}');
+    const told: Change = { does: "report", by: BY, state: "failed", error: { code: "c", message: "m" } };
+    expect(judge(job, told, 10)).toMatchObject({ progress: '{"percent":1}', error: { code: "c", message: "m" } });
   });
 
   test("a key that is asked for again has a new channel, and there is an end to keys", () => {

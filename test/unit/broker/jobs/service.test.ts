@@ -18,7 +18,15 @@ const SETTINGS: JobSettings = {
   retentionMs: 3_600_000,
   maxEnded: 100,
 };
-const WANTED: Wanted = { type: "t", priority: 0, metadata: "", workerId: "", workerGroup: "", owner: "-" };
+const WANTED: Wanted = {
+  type: "t",
+  priority: 0,
+  metadata: "",
+  workerId: "",
+  workerGroup: "",
+  owner: "-",
+  cancelWhenUnwatched: false,
+};
 
 /** Channels that only know that they are open. */
 class FakeChannels implements Channels {
@@ -139,7 +147,7 @@ describe("leases", () => {
     const bench = new Bench({ clientTtlMs: 0 });
     const job = await bench.create();
     const late = await bench.claim({ workerId: "late" });
-    const { channelId } = await bench.service.transfer(job.id, {}, { role: "payload", key: "k" });
+    const { channelId } = await bench.service.transfer(job.id, { workerId: "late" }, { role: "payload", key: "k" });
     await bench.pass(60_000);
     expect(bench.channels.open.has(channelId)).toBe(false);
     const by = { claimId: late?.claim?.id };
@@ -224,7 +232,7 @@ describe("events", () => {
     bench.service.listen(job.id, event => heard.push(event));
     await bench.claim();
     await bench.service.transfer(job.id, {}, { role: "payload", key: "payload" });
-    await bench.service.report(job.id, {}, { state: "running", progress: { percent: 1 } });
+    await bench.service.report(job.id, {}, { state: "running", progress: '{"percent":1}' });
     await bench.service.transfer(job.id, {}, { role: "result", key: "result" });
     await bench.service.report(job.id, {}, { state: "completed" });
     await bench.service.cancel(job.id);
@@ -261,11 +269,11 @@ describe("events", () => {
     const bench = new Bench({ clientTtlMs: 0 });
     const job = await bench.create();
     await bench.claim();
-    const progress = { text: "x".repeat(60_000) };
+    const progress = JSON.stringify({ text: "x".repeat(60_000) });
     await bench.service.report(job.id, {}, { state: "running", progress });
     const { bytes } = bench.service.events;
     expect(bytes).toBeGreaterThan(60_000);
-    await bench.service.report(job.id, {}, { state: "running", progress: {} });
+    await bench.service.report(job.id, {}, { state: "running", progress: "{}" });
     expect(bench.service.events.bytes - bytes).toBeLessThan(10_000);
   });
 

@@ -1,10 +1,13 @@
 // What every store of jobs promises; a new one is added to the list of stores.
+import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Job } from "../../../../src/broker/jobs/job.ts";
+import { SCHEMA_VERSION } from "../../../../src/broker/jobs/migrations.ts";
 import { openStore } from "../../../../src/broker/jobs/open.ts";
+import { SCHEMA } from "../../../../src/broker/jobs/rows.ts";
 import { SqliteStore, type StoreLimits } from "../../../../src/broker/jobs/sqlite.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
@@ -55,6 +58,7 @@ describe.each(STORES)("a store %s", (_, make) => {
       workerId: "w",
       workerGroup: "g",
       priority: 7,
+      cancelWhenUnwatched: true,
       idempotency: { key: "k", digest: "d" },
     });
     const { job, added } = await store.add(draft);
@@ -73,10 +77,10 @@ describe.each(STORES)("a store %s", (_, make) => {
       status: "running",
       claim: claimOf(),
       attempts: 1,
-      progress: { percent: 4 },
+      progress: '{"percent": 4.0}',
       error: { code: "c", message: "m" },
       transfers: [
-        { role: "payload", key: "__proto__", channelId: "c", expiresAt: 9, properties: { a: [1] }, event: 2 },
+        { role: "payload", key: "__proto__", channelId: "c", expiresAt: 9, properties: '{"a": [1e400]}', event: 2 },
       ],
       updatedAt: 1001,
       endedAt: undefined,
@@ -102,11 +106,11 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("a swap is for who has seen the job as it is", async () => {
     const { store } = start();
     const job = await added(store);
-    const changes = Array.from({ length: 10 }, (_, n) => ({ ...job, rev: 2, progress: { n } }));
+    const changes = Array.from({ length: 10 }, (_, n) => ({ ...job, rev: 2, progress: String(n) }));
     const answers = await Promise.all(changes.map(after => store.swap(job, after)));
     expect(answers.filter(answer => answer)).toHaveLength(1);
     const winner = await store.get(job.id);
-    expect(winner?.progress).toEqual({ n: answers.indexOf(true) });
+    expect(winner?.progress).toBe(String(answers.indexOf(true)));
     expect(await store.swap(job, { ...job, rev: 2 })).toBe(false);
   });
 
@@ -248,13 +252,13 @@ describe.each(STORES)("a store %s", (_, make) => {
       ["c", 30],
       ["d", 40],
     ] as const)
-      jobs.push(await added(store, { id, createdAt }));
+      jobs.push(await added(store, { id, createdAt, cancelWhenUnwatched: id === "d" }));
     const claimed = await store.claim(ANYBODY, claimOf({ at: 50 }));
     const [, b, c] = jobs;
     if (claimed === undefined || b === undefined || c === undefined) throw new Error("nothing was claimed");
     await store.swap(b, endedOf(b, 60, "failed"));
     expect(await store.position(c)).toBe(1);
-    expect(await store.live()).toEqual(["a", "c", "d"]);
+    expect(await store.live()).toEqual(["a", "c", "d"].map(id => ({ id, cancelWhenUnwatched: id === "d" })));
     const overview = await store.overview(3);
     expect(overview).toMatchObject({
       counts: { queued: 2, claimed: 1, failed: 1, completed: 0 },
@@ -277,7 +281,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     expect(await store.forget(1000, 0, 2)).toEqual(["e4", "e5"]);
     expect(await store.forget(1000, 0, 10)).toEqual(["e6"]);
     expect(await store.firstEnd()).toBeUndefined();
-    expect(await store.live()).toEqual(["live"]);
+    expect(await store.live()).toEqual([{ id: "live", cancelWhenUnwatched: false }]);
   });
 
   test("makes room with jobs that have ended, and refuses when there are none", async () => {
@@ -379,5 +383,61 @@ describe("a file", () => {
     writeFileSync(path, "this is no database at all, but a text that somebody wrote".repeat(100));
     expect(() => fileStore(new TestClock(), {}, path)).toThrow();
     expect(existsSync(path)).toBe(true);
+  });
+});
+
+describe("the tables of an earlier version", () => {
+  test("are brought to this one, with all that is in them", async () => {
+    const path = join(folder(), "jobs.db");
+    const old = new Database(path, { create: true, strict: true });
+    for (const statement of SCHEMA) old.run(statement);
+    old.run("PRAGMA user_version = 1");
+    const rest = {
+      progress: { percent: 4, text: 'a "progress"' },
+      transfers: [
+        { role: "payload", key: "k", channelId: "c", expiresAt: 9, event: 2, properties: { a: [1] } },
+        { role: "result", key: "r", channelId: "d", expiresAt: 9, event: 3 },
+      ],
+      digest: "d",
+    };
+    old.run(
+      `INSERT INTO jobs (id, rev, type, status, priority, worker_id, worker_group, owner, idem_key, created_at, updated_at,
+        attempts, rest) VALUES ('old', 3, 't', 'running', 0, '', '', '-', 'key', 1, 2, 1, ?)`,
+      [JSON.stringify(rest)],
+    );
+    old.run("INSERT INTO metadata (seq, json) VALUES (1, '{\"a\":1}')");
+    old.close();
+
+    const store = fileStore(new TestClock(), {}, path);
+    open.push(store);
+    expect(await store.get("old")).toMatchObject({
+      metadata: '{"a":1}',
+      cancelWhenUnwatched: false,
+      idempotency: { key: "key", digest: "d" },
+      progress: JSON.stringify(rest.progress),
+      transfers: [{ key: "k", properties: '{"a":[1]}' }, { key: "r" }],
+    });
+    expect((await store.add(draftOf())).added).toBe(true);
+    await store.close();
+    const again = new Database(path, { readonly: true });
+    expect(again.query("PRAGMA user_version").get()).toEqual({ user_version: SCHEMA_VERSION });
+    again.close();
+  });
+
+  test("a step that fails leaves the file as it was", () => {
+    const path = join(folder(), "jobs.db");
+    const old = new Database(path, { create: true, strict: true });
+    for (const statement of SCHEMA) old.run(statement);
+    old.run("PRAGMA user_version = 1");
+    old.run(
+      `INSERT INTO jobs (id, rev, type, status, priority, worker_id, worker_group, owner, created_at, updated_at, attempts,
+        rest) VALUES ('old', 1, 't', 'queued', 0, '', '', '-', 1, 2, 0, 'no JSON, but "progress"')`,
+    );
+    old.close();
+    expect(() => fileStore(new TestClock(), {}, path)).toThrow();
+    const left = new Database(path, { readonly: true });
+    expect(left.query("PRAGMA user_version").get()).toEqual({ user_version: 1 });
+    expect(left.query("SELECT count(*) AS n FROM jobs").get()).toEqual({ n: 1 });
+    left.close();
   });
 });

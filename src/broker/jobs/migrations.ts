@@ -1,0 +1,40 @@
+// How the tables of the jobs came to be what they are: one step from each version of the schema to the next.
+import { type Row, SCHEMA, type Value } from "./rows.ts";
+
+/** As much of the database as a step needs. */
+export interface Migrated {
+  all(sql: string, ...values: Value[]): Row[];
+  change(sql: string, ...values: Value[]): unknown;
+}
+
+/**
+ * The step at index n makes version n + 1 out of version n; all that are missing run in one transaction. A step that has
+ * been released is never changed, and a change of the tables is another step.
+ */
+export const MIGRATIONS: readonly ((db: Migrated) => void)[] = [
+  db => {
+    for (const statement of SCHEMA) db.change(statement);
+  },
+  // Progress and properties are kept as the text that was sent.
+  db => {
+    const carrying = "SELECT seq, rest FROM jobs WHERE rest LIKE '%\"progress\"%' OR rest LIKE '%\"properties\"%'";
+    for (const { seq, rest } of db.all(carrying))
+      db.change("UPDATE jobs SET rest = ? WHERE seq = ?", asTexts(String(rest)), Number(seq));
+  },
+];
+
+/** The version of the tables as this program uses them; a file of a newer one is refused. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+interface Carrying {
+  progress?: unknown;
+  transfers?: { properties?: unknown }[];
+}
+
+function asTexts(rest: string): string {
+  // Written by version 1 of the schema.
+  const job: Carrying = JSON.parse(rest);
+  const text = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
+  const transfers = job.transfers?.map(one => ({ ...one, properties: text(one.properties) }));
+  return JSON.stringify({ ...job, progress: text(job.progress), transfers });
+}
