@@ -23,7 +23,10 @@ export interface ForwardContext {
 /** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
 export function forward(stream: Stream, head: RequestHead, context: ForwardContext, span?: Span): Promise<void> {
   const call = callBelow(span, head.method, context.traced);
-  return exchange(stream, context, (signal, idle) => ask(stream, head, context, signal, idle, call), call);
+  const respond = (signal: AbortSignal, idle: IdleTimer): Promise<Response> =>
+    ask(stream, head, context, signal, idle, call);
+  // What `fetch` hands out is nobody else's.
+  return exchange(stream, { ...context, owned: true }, respond, call);
 }
 
 /** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
@@ -34,13 +37,18 @@ export function callBelow(span: Span | undefined, method: string, service?: Fact
   return call;
 }
 
+export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs"> {
+  /** Nobody else holds the chunks of the response, so that their memory may be freed once they are sent. */
+  owned?: boolean;
+}
+
 /**
  * Serves one stream: sends back what `respond` answers. Resolves when the exchange is over; rejects with the reason when it
  * failed, after the peer was told. A reset from the peer aborts the signal at once. `call` is the span of what is asked.
  */
 export async function exchange(
   stream: Stream,
-  { clock, idleMs }: Pick<ForwardContext, "clock" | "idleMs">,
+  { clock, idleMs, owned = false }: ExchangeContext,
   respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
   call?: Span,
 ): Promise<void> {
@@ -57,7 +65,7 @@ export async function exchange(
     const response = await respond(abort.signal, idle);
     idle.touch();
     call?.set({ "http.response.status_code": response.status });
-    await answer(stream, response, idle);
+    await answer(stream, response, idle, owned);
     stream.stopReading();
     call?.end();
   } catch (thrown) {
@@ -139,7 +147,7 @@ function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
   );
 }
 
-async function answer(stream: Stream, response: Response, idle: IdleTimer): Promise<void> {
+async function answer(stream: Stream, response: Response, idle: IdleTimer, owned: boolean): Promise<void> {
   const head = { status: response.status, headers: answerHeaders(response.headers) };
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   // Looked at before `body`, which makes a stream of what `bytes` would give at once.
@@ -163,7 +171,7 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer): Prom
       begun = true;
       if (done || value === undefined) break;
       await stream.write(value);
-      discard(value);
+      if (owned) discard(value);
       idle.touch();
     }
   } catch (error) {

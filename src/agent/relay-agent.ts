@@ -11,7 +11,7 @@ import { Agent, type AgentOptions } from "./run.ts";
 
 /** What a relay can be told of its provider; the options of the same names. */
 export interface ProviderSettings {
-  providerUrl: string;
+  providerUrl: string | undefined;
   authToken: string | undefined;
   authMode: "shield" | "end-to-end";
   replicas: boolean;
@@ -28,6 +28,7 @@ export interface ProviderSettings {
   stdioCommand: string | undefined;
   stdioArgs: readonly string[];
   stdioEnv: Readonly<Record<string, string>>;
+  stdioPassEnv: readonly string[];
   stdioWorkdir: string | undefined;
   httpUrl: string | undefined;
   httpTimeoutMs: number;
@@ -49,6 +50,9 @@ export interface RelayAgentOptions
 
 /** Calls at once that a relay without a limit of its own states; the broker has a limit. */
 const UNLIMITED = 1_000_000;
+
+/** Where a provider is looked for when nothing says where it is. */
+const DEFAULT_URL = "http://127.0.0.1:7777/";
 
 /** An agent that makes a private MCP server reachable. */
 export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgentOptions): Agent {
@@ -83,7 +87,6 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
 
 /** The ways to the provider that the options describe, in the order to try them. */
 function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
-  const url = settings.httpUrl ?? settings.providerUrl;
   const { httpTimeoutMs: timeoutMs, httpInsecureSkipVerify: insecureSkipVerify, stdioCommand } = settings;
   const { sessionlessCompat, sessionIdleMs, maxSessions, initTimeoutMs, protocolVersion } = settings;
   const lineBytes = settings.maxLineBytes;
@@ -97,10 +100,14 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
     clock,
     log,
   };
-  const http = { url, timeoutMs, insecureSkipVerify };
+  // What happens to listen at the default address is made public only where nothing else was configured.
+  const url = settings.httpUrl ?? settings.providerUrl ?? (stdioCommand === undefined ? DEFAULT_URL : undefined);
   const credentials = credentialsOf(settings, clock, log);
+  const stdio = stdioCommand === undefined ? undefined : stdioWay(settings, stdioCommand, shared);
+  if (url === undefined) return stdio !== undefined && settings.transportOrder.includes("stdio") ? [stdio] : [];
+  const http = { url, timeoutMs, insecureSkipVerify };
   const known: Record<(typeof settings.transportOrder)[number], Way | undefined> = {
-    stdio: stdioCommand === undefined ? undefined : stdioWay(settings, stdioCommand, shared),
+    stdio,
     // With credentials it is the next way: asked without them a server would only refuse.
     http: credentials === undefined ? { name: url, open: () => new HttpProvider(http) } : undefined,
     oauth: credentials && { name: `${url} with OAuth`, open: () => new HttpProvider({ ...http, credentials }) },
@@ -112,8 +119,8 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
 type Shared = Omit<LegacySseOptions, "url">;
 
 function stdioWay(settings: ProviderSettings, command: string, shared: Shared): Way {
-  const { stdioArgs: args, stdioEnv: env, stdioWorkdir: workdir } = settings;
-  const options = { ...shared, command, args, env, workdir };
+  const { stdioArgs: args, stdioEnv: env, stdioPassEnv: passEnv, stdioWorkdir: workdir } = settings;
+  const options = { ...shared, command, args, env, passEnv, workdir };
   // Made once, so that a program that keeps crashing is not started anew with every look at it.
   const starts = stdioStarts(options);
   return { name: command, open: () => stdioProvider(options, starts) };

@@ -87,7 +87,7 @@ export function relayService(options: RelayOptions): Service {
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
     if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
-    const own = toProvider(head.headers, options.endToEnd);
+    const own = toProvider(head.headers, options.endToEnd, options.streaming);
     const headers = span === undefined ? own : span.carry(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
@@ -150,13 +150,15 @@ async function bodyOf(stream: Stream): Promise<Uint8Array | null> {
 }
 
 /** The caller's headers as the provider gets them. */
-function toProvider(list: HeaderPairs, endToEnd: boolean): HeaderPairs {
+function toProvider(list: HeaderPairs, endToEnd: boolean, streaming: boolean): HeaderPairs {
   const headers: HeaderPairs = [];
   let encoding = false;
   for (const [name, value] of list) {
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || lower === "host" || lower === "content-length" || lower === "origin") continue;
     if (lower === "authorization" && !endToEnd) continue;
+    // What is read here is asked for as it is.
+    if (lower === "accept-encoding" && !streaming) continue;
     encoding ||= lower === "accept-encoding";
     headers.push([name, value]);
   }

@@ -228,10 +228,10 @@ function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
   });
 }
 
-/** Names with values: a YAML map, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
+/** Names with values: a YAML map, a JSON object, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
 function pairs(spec: Spec<Readonly<Record<string, string>>>): Option<Readonly<Record<string, string>>> {
   checkDeclaration("pairs", spec);
-  const expects = "a map, or a list of NAME=value";
+  const expects = "a map, a JSON object or a list of NAME=value";
   return declare("pairs", spec, spec.default, { schema: values.pairs, expects, secret: true });
 }
 

@@ -110,7 +110,10 @@ export const origin: z.ZodType<string> = z
 
 /** Splits at commas; a text that begins with `[` is read as a JSON list, for items that hold commas. */
 function split(written: string): unknown {
-  if (!written.startsWith("[")) return written.split(",").flatMap(item => item.trim() || []);
+  return written.startsWith("[") ? jsonOf(written) : written.split(",").flatMap(item => item.trim() || []);
+}
+
+function jsonOf(written: string): unknown {
   try {
     return JSON.parse(written);
   } catch {
@@ -124,10 +127,20 @@ export const list = <E>(item: z.ZodType<E>, emptyWord?: string): z.ZodType<E[]> 
     .union([z.string().transform(written => (written === emptyWord ? [] : split(written))), z.array(z.string())])
     .pipe(z.array(item));
 
-/** `NAME=value` pairs. */
-export const pairs: z.ZodType<Record<string, string>> = list(z.string().regex(/^[^=\s]+=/)).transform(items =>
+const pairItems: z.ZodType<Record<string, string>> = list(z.string().regex(/^[^{=\s][^=\s]*=/)).transform(items =>
   Object.fromEntries(items.map(item => [item.slice(0, item.indexOf("=")), item.slice(item.indexOf("=") + 1)])),
 );
+
+/** A JSON object of names and values, for values that hold commas. */
+const pairsObject: z.ZodType<Record<string, string>> = z
+  .string()
+  .startsWith("{")
+  .transform(jsonOf)
+  .pipe(z.record(z.string().regex(/^[^=\s]+$/), z.union([z.string(), z.number(), z.boolean()])))
+  .transform(object => Object.fromEntries(Object.entries(object).map(([name, value]) => [name, String(value)])));
+
+/** `NAME=value` pairs, or a JSON object. */
+export const pairs: z.ZodType<Record<string, string>> = z.union([pairsObject, pairItems]);
 
 /** A base URL without slashes at its end, for paths that begin with one to follow. */
 export const baseUrl = (written: string): string => written.replace(/\/+$/, "");

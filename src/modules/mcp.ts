@@ -74,7 +74,8 @@ export const mcpBrokerOptions = options(
 const general = {
   providerUrl: option.url({
     env: "PROVIDER_URL",
-    default: "http://127.0.0.1:7777/",
+    default: undefined,
+    defaultNote: "http://127.0.0.1:7777/, unless MCP_STDIO_COMMAND or MCP_HTTP_URL is set",
     help: "HTTP provider; the short way to say MCP_HTTP_URL.",
   }),
   authToken: option.secret({
@@ -194,7 +195,15 @@ const stdio = {
     env: "MCP_STDIO_ENV",
     yaml: "stdio.env",
     default: {},
-    help: "Its environment: NAME=value with commas between, or a YAML map.",
+    help: 'Its environment: NAME=value with commas between, a JSON object such as {"TOKEN": "a,b"}, or a YAML map.',
+  }),
+  stdioPassEnv: option.list({
+    env: "MCP_STDIO_PASS_ENV",
+    yaml: "stdio.passEnv",
+    of: text(/^[^=\s]+$/),
+    expects: "a list of names of environment variables",
+    default: [],
+    help: "Variables of the relay's own environment that the program gets too. It always gets HOME, PATH and the like, and those for proxies and certificates.",
   }),
   stdioWorkdir: option.text({
     env: "MCP_STDIO_WORKDIR",

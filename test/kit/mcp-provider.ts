@@ -18,6 +18,7 @@ export function fixtureOptions(fixture: Fixture, args: readonly string[] = []): 
     command: process.execPath,
     args: [join(import.meta.dir, `${fixture}.ts`), ...args],
     env: {},
+    passEnv: [],
     workdir: undefined,
     lineBytes: 16 * 1024 * 1024,
     initTimeoutMs: 20_000,

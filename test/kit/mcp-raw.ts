@@ -11,6 +11,7 @@ const answer = (id: unknown, result: string): void =>
 
 if (how === "crash") {
   console.error("no such thing as a free lunch");
+  console.error("Node.js v22.1.0");
   process.exit(3);
 }
 if (how === "stubborn") {

@@ -1,3 +1,6 @@
+import { pipeline, Readable, type Transform } from "node:stream";
+import { constants, createBrotliDecompress, createUnzip, createZstdDecompress } from "node:zlib";
+import { NfrxError } from "../../lib/errors.ts";
 import type { HeaderPairs } from "../../lib/http.ts";
 import { Fold } from "../../protocol/mcp-fold.ts";
 import { idTextOf } from "../../protocol/mcp-rpc.ts";
@@ -10,7 +13,7 @@ export async function collapsed(response: Response, request: string): Promise<Re
   if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) return response;
   const headers: HeaderPairs = [];
   response.headers.forEach((value, name) => {
-    if (name !== "content-type" && name !== "content-length") headers.push([name, value]);
+    if (!REPLACED.has(name)) headers.push([name, value]);
   });
   const idText = idTextOf(request);
   const id: unknown = JSON.parse(idText);
@@ -18,7 +21,7 @@ export async function collapsed(response: Response, request: string): Promise<Re
     { status: response.status, headers: [["content-type", "text/event-stream"]] },
     { id: typeof id === "string" || typeof id === "number" ? id : undefined, idText },
   );
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of plain(response)) {
     fold.feed(chunk);
     // A stream that goes on has nothing more to say to this request; leaving the loop cancels it.
     if (fold.found !== undefined) break;
@@ -27,4 +30,31 @@ export async function collapsed(response: Response, request: string): Promise<Re
     status: response.status,
     headers: [...headers, ["content-type", "application/json"]],
   });
+}
+
+/** What is no longer true of an answer in one piece. */
+const REPLACED: ReadonlySet<string> = new Set(["content-type", "content-length", "content-encoding"]);
+
+/** An event is wanted when it is there, not when its block is full. */
+const AS_IT_COMES = { flush: constants.Z_SYNC_FLUSH };
+
+/** Decoders by the content encoding of an answer; a server may encode it whatever it was asked for. */
+const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
+  ["gzip", () => createUnzip(AS_IT_COMES)],
+  ["x-gzip", () => createUnzip(AS_IT_COMES)],
+  ["deflate", () => createUnzip(AS_IT_COMES)],
+  ["br", () => createBrotliDecompress()],
+  ["zstd", () => createZstdDecompress()],
+]);
+
+/** The decoded bytes of a body. Throws `upstream_error` for an encoding that is not known. */
+function plain({ body, headers }: Response): AsyncIterable<Uint8Array> {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
+  const chunks: AsyncIterable<Uint8Array> = body ?? Readable.from([]);
+  if (encoding === "identity" || encoding === "") return chunks;
+  const decoder = DECODERS.get(encoding)?.();
+  if (decoder === undefined)
+    throw new NfrxError("upstream_error", `the provider sends its events in the encoding ${encoding}`);
+  // A failure at either end ends both; the loop over the decoder throws it.
+  return pipeline(Readable.from(chunks), decoder, () => {});
 }

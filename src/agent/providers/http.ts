@@ -38,9 +38,16 @@ export class HttpProvider implements Provider {
 
   /** Any answer of a server that has this address will do; it is asked for nothing that would begin a session. */
   async probe(signal: AbortSignal): Promise<void> {
-    const { url } = this.options;
-    const { status } = await this.#look({ headers: [["accept", "application/json"]] }, signal);
-    if (serves(status)) return;
+    const { url, timeoutMs } = this.options;
+    const early = AbortSignal.timeout(Math.min(GET_MS, timeoutMs));
+    const get = { headers: [["accept", "application/json"]] satisfies HeaderPairs };
+    try {
+      const { status } = await this.#look(get, AbortSignal.any([signal, early]));
+      if (serves(status)) return;
+    } catch (error) {
+      if (!early.aborted || signal.aborted) throw error;
+      // It may take a GET for a client that listens, and send no head before it has something to say.
+    }
     // Some servers know nothing but calls.
     const ping = { method: "POST", body: PING, headers: PING_HEADERS };
     const { status: answer, headers } = await this.#look(ping, signal);
@@ -79,6 +86,9 @@ export class HttpProvider implements Provider {
     });
   }
 }
+
+/** Milliseconds that a GET is waited for before the provider is asked by POST. */
+const GET_MS = 3_000;
 
 const PING = '{"jsonrpc":"2.0","id":0,"method":"ping"}';
 const PING_HEADERS: HeaderPairs = [

@@ -75,6 +75,19 @@ test("without any way to a provider, too", async () => {
   expect(String(await until(world.runs[0]!, "the end of the agent"))).toContain("MCP_TRANSPORT_ORDER");
 });
 
+test("what listens at the default address is not made public beside a program that does not start", async () => {
+  await using world = new McpWorld();
+  world.start(
+    { url: "unused" },
+    {
+      provider: { transportOrder: ["stdio", "http", "oauth"], providerUrl: undefined, stdioCommand: "/nowhere/server" },
+    },
+  );
+  const reason = String(await until(world.runs[0]!, "the end of the agent"));
+  expect(reason).toContain("/nowhere/server");
+  expect(reason).not.toContain("7777");
+});
+
 test("a look never begins a session and wants no events", async () => {
   await using world = new McpWorld();
   const { provider } = await world.pair();

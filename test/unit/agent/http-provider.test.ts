@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { HttpProvider } from "../../../src/agent/providers/http.ts";
-import { startBackend, status } from "../../kit/backend.ts";
+import { silent, startBackend, status } from "../../kit/backend.ts";
 
 test("nothing that a broker may say leads out of the endpoint", async () => {
   const backend = await startBackend({ respond: status(200, "served") });
@@ -29,6 +29,20 @@ test("nothing that a broker may say leads out of the endpoint", async () => {
       for (const rest of ["", "/", "/a", "/a/../b", "/..a", "/%252e%252e/a", "//a", "?x=/../y", "/a?x=#y"])
         expect(await (await ask(rest)).text()).toBe("served");
     }
+  } finally {
+    await backend.stop();
+  }
+});
+
+test("a server that sends no head to a GET is asked by POST", async () => {
+  const backend = await startBackend({
+    respond: (request, recorded) =>
+      request.method === "GET" ? silent()(request, recorded) : status(200, "{}")(request, recorded),
+  });
+  try {
+    const provider = new HttpProvider({ url: backend.origin, timeoutMs: 100, insecureSkipVerify: false });
+    await provider.probe(new AbortController().signal);
+    expect(backend.requests.map(({ method }) => method)).toEqual(["GET", "POST"]);
   } finally {
     await backend.stop();
   }

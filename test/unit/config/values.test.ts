@@ -81,11 +81,15 @@ test("lists come with commas, as JSON or as YAML", () => {
   expect(mistakesOf(nfrxMcp, { file: "order: [http, pigeon]" })).toHaveLength(1);
 });
 
-test("pairs come with commas or as a YAML map", () => {
+test("pairs come with commas, as a JSON object or as a YAML map", () => {
   const fromEnv = valuesOf(nfrxMcp, { env: { MCP_STDIO_ENV: "A=1,B=x=y" } });
   expect(fromEnv.provider.stdioEnv).toEqual({ A: "1", B: "x=y" });
   const fromFile = valuesOf(nfrxMcp, { file: "stdio:\n  env:\n    A: 1\n    B: 'x, y'" });
   expect(fromFile.provider.stdioEnv).toEqual({ A: "1", B: "x, y" });
+  const fromJson = valuesOf(nfrxMcp, { env: { MCP_STDIO_ENV: '{"A": "x, y", "B": 1, "C": true}' } });
+  expect(fromJson.provider.stdioEnv).toEqual({ A: "x, y", B: "1", C: "true" });
+  for (const wrong of ['{"A": {}}', '{"A=": "1"}', "{"])
+    expect(mistakesOf(nfrxMcp, { env: { MCP_STDIO_ENV: wrong } })).toHaveLength(1);
   expect(mistakesOf(nfrxMcp, { env: { MCP_STDIO_ENV: "hunter2" } })[0]).not.toContain("hunter2");
 });
 

@@ -1,12 +1,14 @@
+import { statSync } from "node:fs";
 import { NfrxError, messageOf as reasonOf } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { type Clock, pause } from "../../../lib/time.ts";
 import type { Channel, ChannelEvents, OpenChannel } from "./channel.ts";
 import { environment } from "./environment.ts";
 import { LineFramer, type Overlong } from "./framer.ts";
+import { LastLines } from "./last-lines.ts";
 import { MalformedMessage, readMessages } from "./message.ts";
 import { killGroup, leaderGone } from "./process-group.ts";
-import { RateLog, SERVER_LOG_CHARS } from "./rate-log.ts";
+import { RateLog } from "./rate-log.ts";
 
 /** Bytes that may wait for a server that does not read its standard input; beyond them a message is refused. */
 export const STDIN_QUEUE_BYTES = 32 * 1024 * 1024;
@@ -24,6 +26,8 @@ export interface ChildOptions {
   args: readonly string[];
   /** Added to the few variables that every program needs; the agent's own, which hold its keys, are not passed on. */
   env: Readonly<Record<string, string>>;
+  /** Names of the agent's own variables that are passed on besides those that every program needs. */
+  passEnv: readonly string[];
   workdir: string | undefined;
   /** Bytes of one line of its output. */
   lineBytes: number;
@@ -64,7 +68,7 @@ class Child implements Channel {
   /** Settles when reading may go on; undefined while it may. */
   #gate: PromiseWithResolvers<void> | undefined;
   #exited = false;
-  #lastWords = "";
+  readonly #lastLines = new LastLines();
   readonly #gone = Promise.withResolvers<void>();
 
   constructor(
@@ -76,13 +80,13 @@ class Child implements Channel {
         stdin: "pipe",
         stdout: "pipe",
         stderr: "pipe",
-        env: environment(options.env),
+        env: environment(options),
         ...(options.workdir === undefined ? {} : { cwd: options.workdir }),
         // A group of its own, so that what the server starts can be ended with it.
         detached: true,
       });
     } catch (error) {
-      const message = `the MCP server cannot be started: ${reasonOf(error)}`;
+      const message = `the MCP server cannot be started: ${folderTrouble(options.workdir) ?? reasonOf(error)}`;
       throw new NfrxError("upstream_error", message, { cause: error });
     }
     void this.#run();
@@ -162,7 +166,7 @@ class Child implements Channel {
   async #readLog(): Promise<void> {
     const log = new RateLog(this.options.clock, (fields, message) => this.options.log.info(fields, message));
     const take = (line: string): void => {
-      if (line.trim() !== "") this.#lastWords = line.slice(0, SERVER_LOG_CHARS);
+      this.#lastLines.add(line);
       log.line(line, "the MCP server says");
     };
     const framer = new LineFramer(this.options.lineBytes, take, ({ bytes }) => take(`(a line of ${bytes} bytes)`));
@@ -224,6 +228,15 @@ class Child implements Channel {
   #reason(): string {
     const { exitCode, signalCode } = this.#process;
     const how = signalCode === null ? `with exit code ${exitCode}` : `by ${signalCode}`;
-    return `the MCP server ended ${how}${this.#lastWords === "" ? "" : `: ${this.#lastWords}`}`;
+    const { text } = this.#lastLines;
+    return `the MCP server ended ${how}${text === "" ? "" : `: ${text}`}`;
   }
+}
+
+/** What is wrong with a working directory; the system's own error names the program instead. */
+function folderTrouble(folder: string | undefined): string | undefined {
+  if (folder === undefined) return undefined;
+  const found = statSync(folder, { throwIfNoEntry: false });
+  if (found === undefined) return `the working directory ${folder} (MCP_STDIO_WORKDIR) does not exist`;
+  return found.isDirectory() ? undefined : `the working directory ${folder} (MCP_STDIO_WORKDIR) is not a directory`;
 }

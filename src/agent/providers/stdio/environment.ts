@@ -5,10 +5,23 @@ const PASSED = [
   ...["SYSTEMROOT", "TEMP", "TMP", "USERNAME", "USERPROFILE", "PATHEXT", "COMSPEC"],
 ];
 
-/** The environment of a server: little of this process's own, which holds keys, and what was set for it. */
-export function environment(set: Readonly<Record<string, string>>): Record<string, string> {
+export interface EnvironmentOptions {
+  /** Variables that are set for the server. */
+  env: Readonly<Record<string, string>>;
+  /** Names of variables of this process that are passed on. */
+  passEnv: readonly string[];
+}
+
+/** How a program reaches other machines: through which proxy, and whose certificates it trusts. */
+const NETWORK = [
+  ...["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"],
+  ...["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
+];
+
+/** The environment of a server: little of this process's own, which holds keys, and what was named or set for it. */
+export function environment({ env: set, passEnv }: EnvironmentOptions): Record<string, string> {
   const env: Record<string, string> = {};
-  for (const name of PASSED) {
+  for (const name of [...PASSED, ...NETWORK, ...passEnv]) {
     const value = process.env[name];
     // A shell function is code, not a value.
     if (value !== undefined && !value.startsWith("()")) env[name] = value;

@@ -53,10 +53,14 @@ export class EventStream {
     else if (this.holds) this.#hold(bytes);
   }
 
-  /** A body for a client that is new to the stream. */
+  /**
+   * A body for a client that is new to the stream. It takes the place of one that is still connected: a client that has
+   * lost its connection comes back before we hear of the loss.
+   */
   connect(signal: AbortSignal, primed: boolean): ReadableStream<Uint8Array> {
+    this.#replace();
     const body = this.#open(signal);
-    if (primed) body.write(primingFrame(eventId(this.number, this.#count)));
+    if (primed) body.write(primingFrame(eventId(this.number, this.#count - this.#waiting.length)));
     for (const bytes of this.#waiting.splice(0)) body.write(bytes);
     this.#waitingBytes = 0;
     return body.stream;
@@ -64,7 +68,7 @@ export class EventStream {
 
   /** A body for a client that has seen the stream up to its `count`-th event; one that is still connected is cut off. */
   resume(signal: AbortSignal, count: number): ReadableStream<Uint8Array> {
-    this.#body?.cut(new Error("another connection has taken up this stream"));
+    this.#replace();
     const body = this.#open(signal);
     this.#waiting.length = this.#waitingBytes = 0;
     for (const { bytes } of this.replay.after(this.number, count)) body.write(bytes);
@@ -82,6 +86,10 @@ export class EventStream {
     const body = this.#body;
     this.#body = undefined;
     body?.end();
+  }
+
+  #replace(): void {
+    this.#body?.cut(new Error("another connection has taken up this stream"));
   }
 
   #open(signal: AbortSignal): SseBody {

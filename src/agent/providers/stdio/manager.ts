@@ -143,7 +143,10 @@ export class SessionManager implements Provider {
     if (session === undefined) return refuse(404, SESSION_NOT_FOUND, "Session not found");
     const refusal = versionRefusal(request);
     if (refusal !== undefined) return refusal;
-    if (listens) return session.listen(headerOf(request.headers, "last-event-id"), request.signal);
+    if (listens) {
+      const [after, version] = ["last-event-id", "mcp-protocol-version"].map(name => headerOf(request.headers, name));
+      return session.listen(after, version?.trim(), request.signal);
+    }
     this.#endSession(session, "the client has ended its session");
     return new Response(null, { status: 200 });
   }

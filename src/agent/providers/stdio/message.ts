@@ -92,6 +92,12 @@ export function keyOf(value: unknown): string | undefined {
   return typeof value === "string" || typeof value === "number" ? JSON.stringify(value) : undefined;
 }
 
+/** The number that a JSON id or token stands for, when a server has made a string of it, as some do. */
+export function unquoted(key: string): string | undefined {
+  const [, digits] = /^"(-?\d{1,15})"$/.exec(key) ?? [];
+  return digits;
+}
+
 /** The text of an error answer; `id` is JSON. */
 export function errorText(id: string | undefined, code: number, message: string, data?: unknown): string {
   const error = JSON.stringify(data === undefined ? { code, message } : { code, message, data });

@@ -7,6 +7,8 @@ export interface StdioOptions extends SessionsOptions {
   args: readonly string[];
   /** Added to the few variables that every program needs. */
   env: Readonly<Record<string, string>>;
+  /** Names of the agent's own variables that are passed on besides those. */
+  passEnv: readonly string[];
   workdir: string | undefined;
   /** Bytes of one message of the server. */
   lineBytes: number;

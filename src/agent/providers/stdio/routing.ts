@@ -1,4 +1,4 @@
-import { at, keyOf, type Message, RELATED_TASK } from "./message.ts";
+import { at, keyOf, type Message, RELATED_TASK, unquoted } from "./message.ts";
 
 /** A request that a client waits for, and what its server's own messages may name it by. */
 export interface Pending<Stream> {
@@ -34,10 +34,15 @@ export function namedStream<Stream>(
   const withdrawn = message.method === "notifications/cancelled" ? keyOf(at(params, "requestId")) : undefined;
   let ofTask: Stream | undefined;
   for (const request of pending) {
-    if (token !== undefined && request.progressToken === token) return request.stream;
+    if (token !== undefined && isSame(request.progressToken, token)) return request.stream;
     if (task !== undefined && request.task === task) ofTask = request.stream;
   }
   return ofTask ?? (withdrawn === undefined ? undefined : asked.get(withdrawn));
+}
+
+/** A server may have made a string of a number. */
+function isSame(own: string | undefined, named: string): boolean {
+  return own !== undefined && (own === named || own === unquoted(named));
 }
 
 /** The stream that everything belongs to which names none: the only one that waits for anything. */

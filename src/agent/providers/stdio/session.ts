@@ -6,7 +6,7 @@ import type { Channel, OpenChannel } from "./channel.ts";
 import { Collector } from "./collector.ts";
 import { EventStream } from "./event-stream.ts";
 import { DEFAULT_VERSION, FIRST_PRIMED_VERSION, refuse } from "./http-rules.ts";
-import { at, errorText, INVALID_REQUEST, keyOf, type Message, SERVER_ERROR } from "./message.ts";
+import { at, errorText, INVALID_REQUEST, keyOf, type Message, SERVER_ERROR, unquoted } from "./message.ts";
 import { namedStream, onlyStream, type Pending, pendingOf } from "./routing.ts";
 import { SSE_HEADERS } from "./sse-body.ts";
 import { SessionStreams } from "./streams.ts";
@@ -23,7 +23,7 @@ const REQUEST_CANCELLED = -32800;
 
 export interface SessionOptions {
   open: OpenChannel;
-  /** Milliseconds without a message or a connected client after which it ends; 0 is never. */
+  /** Milliseconds without a connected client or a message of it after which it ends; 0 is never. */
   idleMs: number;
   clock: Clock;
   log: Logger;
@@ -116,9 +116,10 @@ export class Session {
   }
 
   /** Opens the stream of what the server sends by itself, or takes up a stream again. */
-  listen(lastEventId: string | undefined, signal: AbortSignal): Response {
+  listen(lastEventId: string | undefined, version: string | undefined, signal: AbortSignal): Response {
     this.#touch();
-    return this.#streams.listen(lastEventId, signal, { "mcp-session-id": this.id });
+    const primed = version !== undefined && version >= FIRST_PRIMED_VERSION;
+    return this.#streams.listen({ lastEventId, primed, signal }, { "mcp-session-id": this.id });
   }
 
   /** Ends the session and its server; whoever waits is told the reason. */
@@ -153,7 +154,6 @@ export class Session {
 
   #receive(message: Message): void {
     if (this.#reason !== undefined) return;
-    this.#touch();
     if (message.kind !== "response") return this.#publish(message);
     this.#first.resolve(message);
     this.#settle(message.id, id => (id === message.id ? message.text : exchange(message.text, [[["id"], id]])));
@@ -161,7 +161,7 @@ export class Session {
 
   /** Gives the request with this id its answer; when it was the last on its stream, the stream ends. */
   #settle(id: string | undefined, text: (id: string) => string): void {
-    const request = id === undefined ? undefined : (this.#pending.get(id) ?? this.#rounded(id));
+    const request = id === undefined ? undefined : this.#asking(id);
     if (request === undefined)
       return this.options.log.debug({ id }, "an answer of the MCP server that nobody waits for");
     this.#pending.delete(request.id);
@@ -171,9 +171,10 @@ export class Session {
     stream.finish();
   }
 
-  /** The request whose id the server may have taken for a double, and rounded. */
-  #rounded(id: string): Pending<EventStream | Collector> | undefined {
-    if (id.startsWith('"') || Number.isSafeInteger(Number(id))) return undefined;
+  /** The request that an answer is for, whose id the server may have turned into a string, or rounded to a double. */
+  #asking(id: string): Pending<EventStream | Collector> | undefined {
+    const same = this.#pending.get(id) ?? this.#pending.get(unquoted(id) ?? "");
+    if (same !== undefined || id.startsWith('"') || Number.isSafeInteger(Number(id))) return same;
     for (const request of this.#pending.values()) if (Number(request.id) === Number(id)) return request;
     return undefined;
   }
@@ -181,6 +182,8 @@ export class Session {
   #publish(message: Message): void {
     const named = namedStream(message, this.#pending.values(), this.#asked);
     const stream = named instanceof EventStream ? named : this.#unnamed(message);
+    // The server only asks whether somebody is there, and its client may be back at any time.
+    if (message.method === "ping" && message.kind === "request" && !stream.connected) return this.#pong(message);
     if (message.id !== undefined) this.#remember(message.id, stream);
     stream.publish(message.text);
   }
@@ -197,6 +200,14 @@ export class Session {
       .map(({ stream }) => stream)
       .filter(stream => stream instanceof EventStream);
     return open.findLast(stream => stream.connected) ?? standalone;
+  }
+
+  #pong({ id }: Message): void {
+    try {
+      this.#channel.send(`{"jsonrpc":"2.0","id":${id},"result":{}}`);
+    } catch (error) {
+      this.options.log.debug({ error: reasonOf(error) }, "a ping of the MCP server could not be answered");
+    }
   }
 
   #remember(id: string, stream: EventStream): void {
@@ -229,7 +240,7 @@ export class Session {
   #watchIdle(): IdleTimer {
     return new IdleTimer(this.options.clock, this.options.idleMs, () => {
       this.#idle = this.#watchIdle();
-      // A request that nobody waits for, and of which nothing was heard for so long, holds nothing up.
+      // A request that nobody waits for holds nothing up, whatever its server says about it meanwhile.
       if (!this.#connected) void this.close("the session was idle for too long");
     });
   }

@@ -4,7 +4,16 @@ import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 import { type Accepts, refuse } from "./http-rules.ts";
-import { at, errorText, keyOf, METHOD_NOT_FOUND, type Message, SERVER_ERROR, SUBSCRIPTION_ID } from "./message.ts";
+import {
+  at,
+  errorText,
+  keyOf,
+  METHOD_NOT_FOUND,
+  type Message,
+  SERVER_ERROR,
+  SUBSCRIPTION_ID,
+  unquoted,
+} from "./message.ts";
 import { Reply } from "./reply.ts";
 import { PENDING_MAX } from "./session.ts";
 
@@ -129,7 +138,7 @@ export class SharedServer {
 
   #receive(message: Message): void {
     if (message.kind === "response") {
-      const number = Number(message.id);
+      const number = numberOf(message.id);
       const waiting = this.#waiting.get(number);
       if (waiting === undefined) return;
       const text = exchange(message.text, [
@@ -154,7 +163,7 @@ export class SharedServer {
     const params = message.value["params"];
     const progress = message.method === "notifications/progress" ? at(params, "progressToken") : undefined;
     const cancelled = message.method === "notifications/cancelled" ? at(params, "requestId") : undefined;
-    const number = Number(keyOf(progress) ?? keyOf(at(params, "_meta", SUBSCRIPTION_ID)) ?? keyOf(cancelled));
+    const number = numberOf(keyOf(progress) ?? keyOf(at(params, "_meta", SUBSCRIPTION_ID)) ?? keyOf(cancelled));
     const named = progress ?? cancelled ?? at(params, "_meta", SUBSCRIPTION_ID);
     const waiting = named === undefined ? this.#only() : this.#waiting.get(number);
     if (waiting === undefined)
@@ -180,13 +189,14 @@ export class SharedServer {
     number: number,
     value: string | undefined,
   ): (readonly [readonly string[], string])[] {
-    return value !== undefined && at(message.value, ...path) === number ? [[path, value]] : [];
+    return value !== undefined && numberOf(keyOf(at(message.value, ...path))) === number ? [[path, value]] : [];
   }
 
   #tooLong(id: string | undefined): void {
-    const waiting = this.#waiting.get(Number(id));
+    const number = numberOf(id);
+    const waiting = this.#waiting.get(number);
     if (waiting === undefined) return;
-    this.#settle(Number(id), undefined, errorText(waiting.id, SERVER_ERROR, "The server's answer is too long"));
+    this.#settle(number, undefined, errorText(waiting.id, SERVER_ERROR, "The server's answer is too long"));
   }
 
   #settle(number: number, message: Message | undefined, text: string): void {
@@ -209,6 +219,11 @@ export class SharedServer {
     for (const [number, waiting] of this.#waiting)
       this.#settle(number, undefined, errorText(waiting.id, SERVER_ERROR, reason));
   }
+}
+
+/** One of our numbers as the server gives it back, which may have made a string of it. */
+function numberOf(key: string | undefined): number {
+  return key === undefined ? Number.NaN : Number(unquoted(key) ?? key);
 }
 
 const TOKEN_OF_REQUEST = ["params", "_meta", "progressToken"];

@@ -8,6 +8,15 @@ import { SSE_HEADERS, type SseBody } from "./sse-body.ts";
 /** The stream that a client opens by GET. */
 const STANDALONE = 0;
 
+/** A client that listens. */
+export interface Listener {
+  /** The last event that it has seen, when it comes back. */
+  lastEventId: string | undefined;
+  /** It understands an event without data. */
+  primed: boolean;
+  signal: AbortSignal;
+}
+
 /** The streams of one session: one for each POST that is answered by events, and the one that a GET opens. */
 export class SessionStreams {
   readonly standalone: EventStream;
@@ -55,14 +64,11 @@ export class SessionStreams {
   }
 
   /** Answers a GET: opens the stream of what the server sends by itself, or takes up a stream again. */
-  listen(lastEventId: string | undefined, signal: AbortSignal, more: Record<string, string>): Response {
+  listen({ lastEventId, primed, signal }: Listener, more: Record<string, string>): Response {
     const headers = { ...SSE_HEADERS, ...more };
     if (lastEventId === undefined) {
-      if (this.standalone.connected) {
-        return refuse(409, SERVER_ERROR, "Conflict: Only one SSE stream is allowed per session");
-      }
       this.listens = true;
-      return new Response(this.standalone.connect(signal, false), { headers });
+      return new Response(this.standalone.connect(signal, primed), { headers });
     }
     const seen = parseEventId(lastEventId);
     if (seen === undefined) return refuse(400, SERVER_ERROR, "Invalid event ID format");

@@ -50,11 +50,32 @@ describe("sessions", () => {
     expect([at.provider.sessions, at.hand.running]).toEqual([0, 0]);
   });
 
+  test("of clients that have gone end whatever their servers say", async () => {
+    await using at = world();
+    await openSession(at);
+    for (let i = 0; i < 5; i++) {
+      at.clock.advance(20_000);
+      at.hand.last.say({ method: "notifications/message" });
+    }
+    expect([at.provider.sessions, at.hand.running]).toEqual([0, 0]);
+  });
+
+  test("answer the pings of a server whose client does not listen, and pass them to one that does", async () => {
+    await using at = world();
+    const session = await openSession(at);
+    at.hand.last.say({ id: "p", method: "ping" });
+    expect(at.hand.last.sent.at(-1)).toEqual({ jsonrpc: "2.0", id: "p", result: {} });
+    const open = new Events(await listen(at, session));
+    at.hand.last.say({ id: "q", method: "ping" });
+    expect(JSON.parse((await open.next())?.data ?? "")).toMatchObject({ id: "q", method: "ping" });
+    await open.cancel();
+  });
+
   test("make room when there are too many, the one that was idle for longest first", async () => {
     await using at = world({ maxSessions: 3 });
     const [a, b, c] = [await openSession(at), await openSession(at), await openSession(at)];
     at.clock.advance(1000);
-    at.hand.servers[0]?.say({ method: "notifications/message" });
+    await post(at, { jsonrpc: "2.0", method: "notifications/roots/list_changed" }, a);
     await openSession(at);
     expect((await post(at, rpc(1, "x"), b)).status).toBe(404);
     expect([at.provider.sessions, at.hand.running]).toEqual([3, 3]);

@@ -47,6 +47,9 @@ async function spawned(answer: Record<string, unknown>): Promise<{ pid: number; 
   throw new Error(JSON.stringify(answer));
 }
 
+/** What the agent's own environment holds. */
+const HERS = { CLIENT_KEY: "secret", TOKEN_FOR_IT: "token", HTTPS_PROXY: "http://proxy:1", NO_PROXY: "localhost" };
+
 describe("a child", () => {
   test("that is killed in mid-call answers with an error, and its session is gone", async () => {
     await using server = reach("mcp-raw");
@@ -68,23 +71,30 @@ describe("a child", () => {
   });
 
   test("that cannot be started, or crashes, is an error of the provider", async () => {
+    await using homeless = reach("mcp-raw", { workdir: "/nowhere/at/all" });
+    expect(await reason(openSession(homeless))).toContain("the working directory /nowhere/at/all (MCP_STDIO_WORKDIR)");
     await using nowhere = reach("mcp-raw", { command: "/nowhere/server" });
     expect(await reason(openSession(nowhere))).toContain("cannot be started");
     await using crashes = reach("mcp-raw", {}, ["crash"]);
-    for (let i = 0; i < 3; i++) expect(await reason(openSession(crashes))).toContain("no such thing as a free lunch");
+    for (let i = 0; i < 3; i++)
+      expect(await reason(openSession(crashes))).toContain("no such thing as a free lunch\nNode.js v22");
     expect(await reason(crashes.provider.probe(new AbortController().signal))).toContain("3 times in a row");
     expect([crashes.provider.sessions, crashes.provider.servers]).toEqual([0, 0]);
   });
 
   test("gets what was set for it, and not what this process holds", async () => {
-    process.env["CLIENT_KEY"] = "secret";
+    Object.assign(process.env, HERS);
     try {
-      await using server = reach("mcp-raw", { env: { MINE: "mine" }, workdir: "/" });
+      const env = { MINE: "mine", NO_PROXY: "" };
+      await using server = reach("mcp-raw", { env, passEnv: ["TOKEN_FOR_IT", "NOT_THERE"], workdir: "/" });
       const { result } = await answerOf(await post(server, rpc(1, "self"), await openSession(server)));
-      expect(result).toMatchObject({ folder: "/", env: { MINE: "mine", PATH: process.env["PATH"] } });
+      expect(result).toMatchObject({
+        folder: "/",
+        env: { ...env, PATH: process.env["PATH"], TOKEN_FOR_IT: "token", HTTPS_PROXY: "http://proxy:1" },
+      });
       expect(JSON.stringify(result)).not.toContain("CLIENT_KEY");
     } finally {
-      delete process.env["CLIENT_KEY"];
+      for (const name of Object.keys(HERS)) delete process.env[name];
     }
   });
 

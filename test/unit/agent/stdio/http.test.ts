@@ -53,7 +53,6 @@ describe("a request that does not keep to the rules", () => {
     expect(first.status).toBe(200);
     expect([(await post(server, rpc(1, "silent"), session)).status]).toEqual([400]);
     expect((await listen(server, session)).status).toBe(200);
-    expect((await listen(server, session)).status).toBe(409);
     expect((await server.fetch(URL_OF_PROVIDER, { method: "DELETE", headers: session })).status).toBe(200);
     expect((await post(server, rpc(2, "x"), session)).status).toBe(404);
     // Whoever waited is told.
@@ -140,7 +139,7 @@ describe("what a server says by itself", () => {
       await say(server, session, [
         progress(7),
         progress("A"),
-        progress("7"),
+        progress("8"),
         JSON.parse(note("elicitation/x", ofTask("T"))),
         { jsonrpc: "2.0", id: "q", method: "sampling/createMessage", params: ofTask("T") },
         note("notifications/cancelled", { requestId: "q" }),
@@ -156,11 +155,22 @@ describe("what a server says by itself", () => {
       { method: "notifications/cancelled" },
     ]);
     expect(await own.rest()).toMatchObject([{ id: "say" }]);
-    // Nobody has a token "7": it goes to the stream for what nobody claims, as does what names nobody.
+    // Nobody has a token "8": it goes to the stream for what nobody claims, as does what names nobody.
     const others = [await open.next(), await open.next()].map(event => JSON.parse(event?.data ?? ""));
-    expect(others).toMatchObject([JSON.parse(progress("7")), { method: "notifications/message" }]);
+    expect(others).toMatchObject([JSON.parse(progress("8")), { method: "notifications/message" }]);
     await c.cancel();
     await open.cancel();
+  });
+
+  test("goes to whom it names though the server has made a string of a number", async () => {
+    await using server = reach("mcp-raw");
+    const session = await openSession(server);
+    const a = new Events(await post(server, rpc(1, "silent", { _meta: { progressToken: 1 } }), session));
+    const b = new Events(await post(server, rpc(2, "silent", { _meta: { progressToken: 2 } }), session));
+    const answers = [2, 1].map(id => ({ jsonrpc: "2.0", id: `${id}`, result: { of: id } }));
+    await answerOf(await say(server, session, [progress("1"), ...answers]));
+    expect(await a.rest()).toEqual([JSON.parse(progress("1")), { jsonrpc: "2.0", id: 1, result: { of: 1 } }]);
+    expect(await b.rest()).toEqual([{ jsonrpc: "2.0", id: 2, result: { of: 2 } }]);
   });
 
   test("goes to the only request under way", async () => {
@@ -245,6 +255,35 @@ describe("a stream that was cut", () => {
     expect(JSON.parse((await fresh.next())?.data ?? "")).toMatchObject({ params: { at: 3 } });
     await busy.cancel();
     await fresh.cancel();
+  });
+
+  test("of a client that has come back without its last event is its newest one's, and is resumed", async () => {
+    await using server = reach("mcp-raw");
+    const session = await openSession(server, "2025-11-25");
+    const busy = new Events(await post(server, rpc("busy", "silent"), session));
+    await answerOf(await say(server, session, [note("notifications/message", { at: 0 })]));
+    const old = new Events(await listen(server, session));
+    const oldPrimer = await old.nextOfAny();
+    expect(oldPrimer).toEqual({ id: expect.any(String), data: "" });
+    expect(JSON.parse((await old.next())?.data ?? "")).toMatchObject({ params: { at: 0 } });
+    const fresh = await listen(server, session);
+    expect(fresh.status).toBe(200);
+    const events = new Events(fresh);
+    const primer = await events.nextOfAny();
+    expect(primer).toEqual({ id: expect.any(String), data: "" });
+    expect(await old.next().catch(() => "cut")).toBe("cut");
+    await answerOf(await say(server, session, [note("notifications/message", { at: 1 })]));
+    expect(JSON.parse((await events.next())?.data ?? "")).toMatchObject({ params: { at: 1 } });
+    // Either may be taken up where it began.
+    for (const [id, at] of [
+      [primer?.id, 1],
+      [oldPrimer?.id, 0],
+    ] as const) {
+      const again = new Events(await listen(server, { ...session, "last-event-id": id ?? "" }));
+      expect(JSON.parse((await again.next())?.data ?? "")).toMatchObject({ params: { at } });
+      await again.cancel();
+    }
+    await busy.cancel();
   });
 
   test("keeps a bounded number of events", async () => {
