@@ -8,6 +8,7 @@ import type { Logger } from "../lib/log.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
 import type { Tracing } from "../lib/tracing.ts";
 import { proxyFor } from "./proxy.ts";
+import { plainTextHost } from "./reach.ts";
 import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveStatus } from "./status.ts";
 
@@ -42,6 +43,12 @@ export function connectionOf(
 /** Runs an agent until it is told to stop; the process' exit code. */
 export async function runAgent(options: AgentProcess): Promise<number> {
   const { agent, status, log } = options;
+  const unencrypted = plainTextHost(agent.broker.url);
+  if (unencrypted !== undefined)
+    log.warn(
+      { host: unencrypted },
+      "SERVER_URL is not encrypted: CLIENT_KEY and all requests travel in the clear; use wss://",
+    );
   const manager = await serviceManagerOf(log);
   const shutdown = (): void => {
     manager.stopping();

@@ -4,6 +4,7 @@ import { shakeHands } from "../lib/certificate.ts";
 import { codeOf, whyUnreachable } from "../lib/checks.ts";
 import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { isLoopback } from "../lib/origin-guard.ts";
 import { systemClock } from "../lib/time.ts";
 import { CLOSE_NORMAL } from "../protocol/limits.ts";
 import { type Broker, dial, Refusal } from "./dial.ts";
@@ -20,6 +21,12 @@ export async function* reach(broker: Broker): AsyncGenerator<Finding> {
   const { url, proxy, module } = broker;
   const { hostname, protocol, port, pathname } = new URL(url);
   const secure = protocol === "wss:";
+  const unencrypted = plainTextHost(url);
+  if (unencrypted !== undefined)
+    yield warn(
+      "tls",
+      `SERVER_URL is not encrypted: CLIENT_KEY and all requests travel to ${unencrypted} in the clear; use wss://`,
+    );
   const at = { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (secure ? 443 : 80)), secure };
   if (proxy !== undefined) yield ok("proxy", `${new URL(proxy).host} is used, as the environment says`);
   else {
@@ -42,6 +49,12 @@ export async function* reach(broker: Broker): AsyncGenerator<Finding> {
   if (!pathname.endsWith(`/api/${module}/connect`))
     yield warn("path", `${pathname} is not /api/${module}/connect: SERVER_URL may name the door of another module`);
   yield await examineTunnel(broker);
+}
+
+/** The host that a link without encryption leaves this machine for; undefined for TLS and for this machine itself. */
+export function plainTextHost(url: string): string | undefined {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "wss:" || isLoopback(hostname) ? undefined : hostname;
 }
 
 async function unreachable({ host, port }: { host: string; port: number }): Promise<Finding | undefined> {

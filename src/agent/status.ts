@@ -1,11 +1,12 @@
-// The agent's local door: how it is, and drain, undrain, shutdown for whoever holds the token.
+// The agent's own HTTP server: its status, and drain, undrain and shutdown for requests with the control token.
 
 import { timingSafeEqual } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, NfrxError, toNfrxError } from "../lib/errors.ts";
 import { type Address, serve } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
+import { isLoopback, OriginGuard } from "../lib/origin-guard.ts";
 import { SecretFileRefused, secureSecretFile } from "../lib/secret-file.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import type { Agent } from "./run.ts";
@@ -13,7 +14,7 @@ import type { Agent } from "./run.ts";
 export interface StatusOptions {
   agent: Agent;
   address: Address;
-  /** What the POSTs must bring in X-Auth-Token; undefined turns them off. */
+  /** The value of X-Auth-Token that POSTs need, and GETs unless the server listens on loopback; undefined refuses them. */
   token: string | undefined;
   /** Called for POST /control/shutdown. */
   onShutdown: () => void;
@@ -26,27 +27,53 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
     "/control/undrain": () => agent.undrain(),
     "/control/shutdown": onShutdown,
   };
-  const answer = (request: Request, server: Bun.Server<undefined>): Response => {
+  const reads: Record<string, () => unknown> = {
+    "/status": () => agent.status(),
+    "/version": () => ({ version: VERSION, build_sha: SHA, build_date: DATE }),
+  };
+  const guard = new OriginGuard({
+    allowsOrigin: () => false,
+    hosts: [],
+    listensOn: address.host,
+    remedy: "use 127.0.0.1 or localhost",
+  });
+  const local = isLoopback(address.host);
+  const authorized = (request: Request): boolean =>
+    token !== undefined && sameText(token, request.headers.get("x-auth-token") ?? "");
+  const respond = (request: Request, server: Bun.Server<undefined>): Response => {
+    guard.check(request.headers);
+    const { method } = request;
     const { pathname } = new URL(request.url);
-    if (request.method === "GET" && pathname === "/status") return Response.json(agent.status());
-    if (request.method === "GET" && pathname === "/version")
-      return Response.json({ version: VERSION, build_sha: SHA, build_date: DATE });
-    const act = control[pathname];
-    if (act === undefined) return Response.json({ error: "not_found" }, { status: 404 });
-    if (request.method !== "POST")
-      return Response.json({ error: "method_not_allowed" }, { status: 405, headers: { allow: "POST" } });
-    if (!isLoopback(server.requestIP(request)?.address)) return Response.json({ error: "forbidden" }, { status: 403 });
-    if (token === undefined || !same(token, request.headers.get("x-auth-token") ?? "")) {
-      return Response.json({ error: "unauthorized" }, { status: 401 });
+    const read = method === "GET" ? reads[pathname] : undefined;
+    if (read !== undefined) {
+      if (!local && !authorized(request)) throw new NfrxError("unauthorized", "missing or invalid X-Auth-Token");
+      return Response.json(read());
     }
+    const act = control[pathname];
+    if (act === undefined) throw new NfrxError("not_found", "not found");
+    if (method !== "POST") throw new NfrxError("method_not_allowed", "use POST");
+    if (!isLoopback(addressOf(request, server)))
+      throw new NfrxError("forbidden", "control works from this machine only");
+    if (!authorized(request)) throw new NfrxError("unauthorized", "missing or invalid X-Auth-Token");
     act();
     return Response.json({ status: "ok" });
   };
   return serve({
     option: "STATUS_ADDR",
     address: { port: address.port, host: address.host === "" ? "0.0.0.0" : address.host },
-    answer,
+    answer: (request, server) => {
+      try {
+        return respond(request, server);
+      } catch (thrown) {
+        return failed(toNfrxError(thrown));
+      }
+    },
   });
+}
+
+function failed({ code, status, message }: NfrxError): Response {
+  const headers = code === "method_not_allowed" ? { allow: "POST" } : {};
+  return Response.json({ error: code, message }, { status, headers });
 }
 
 /** The control token in `folder`, made on first use with mode 0600. Undefined, with a word in the log, when it cannot be kept. */
@@ -75,13 +102,12 @@ export function controlToken(folder: string, name: string, log: Logger): string 
   }
 }
 
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address !== undefined && (address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127."))
-  );
+/** The other end of the connection, without an IPv4-in-IPv6 prefix; empty when it has gone. */
+function addressOf(request: Request, server: Bun.Server<undefined>): string {
+  return (server.requestIP(request)?.address ?? "").replace(/^::ffff:/, "");
 }
 
-function same(a: string, b: string): boolean {
+function sameText(a: string, b: string): boolean {
   const hash = (text: string): Uint8Array => new Bun.CryptoHasher("sha256").update(text).digest();
   return timingSafeEqual(hash(a), hash(b));
 }

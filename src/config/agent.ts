@@ -83,7 +83,7 @@ export const workerOptions = options("Worker", {
     bareHost: "127.0.0.1",
     default: undefined,
     defaultNote: "off",
-    help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1.",
+    help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1. On any other address every request needs X-Auth-Token.",
   }),
   drainTimeoutMs: option.duration({
     env: "DRAIN_TIMEOUT",

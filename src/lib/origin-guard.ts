@@ -9,6 +9,8 @@ export interface OriginGuardOptions {
   readonly publicUrl?: string | undefined;
   /** The host that the server listens on; empty for every interface. */
   readonly listensOn: string;
+  /** How to allow one more name, for the error. */
+  readonly remedy?: string;
 }
 
 /**
@@ -20,12 +22,14 @@ export class OriginGuard {
   readonly #public: URL | undefined;
   readonly #allowsOrigin: (origin: string) => boolean;
   readonly #listensOn: string;
+  readonly #remedy: string;
 
-  constructor({ allowsOrigin, hosts, publicUrl, listensOn }: OriginGuardOptions) {
+  constructor({ allowsOrigin, hosts, publicUrl, listensOn, remedy }: OriginGuardOptions) {
     this.#allowsOrigin = allowsOrigin;
     this.#hosts = new Set(hosts.map(host => host.toLowerCase()));
     this.#public = publicUrl === undefined ? undefined : new URL(publicUrl);
     this.#listensOn = listensOn;
+    this.#remedy = remedy ?? "add it to ALLOWED_HOSTS, or set PUBLIC_URL";
   }
 
   /** Throws `forbidden` for a request that must have come from a foreign page. */
@@ -37,7 +41,7 @@ export class OriginGuard {
     const host = parse(`http://${given ?? ""}`);
     if (host === undefined || !this.#answersTo(host.hostname)) {
       const name = JSON.stringify((given ?? "").slice(0, NAME_SHOWN));
-      throw new NfrxError("forbidden", `unknown host name ${name}: add it to ALLOWED_HOSTS, or set PUBLIC_URL`, {
+      throw new NfrxError("forbidden", `unknown host name ${name}: ${this.#remedy}`, {
         param: "host",
         foreign: true,
       });

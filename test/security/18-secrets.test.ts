@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { HandWorker } from "../kit/hand.ts";
-import { Processes } from "../kit/processes.ts";
+import { Processes, type Program } from "../kit/processes.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 
 /** A control sequence introducer, a right-to-left override, an isolate, DEL and NEL. */
@@ -63,4 +63,14 @@ test("a control token that other users can read is narrowed, with a warning", as
   const agent = await processes.agent(broker, await processes.backend(), { STATUS_ADDR: "127.0.0.1:0" });
   expect(await agent.line(line => line["file"] === file, "warns")).toMatchObject({ level: "warn", mode: "0644" });
   expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test("an agent warns when its key travels in the clear to another machine", async () => {
+  await using processes = new Processes();
+  const warned = (agent: Program): Promise<unknown> => agent.line(line => /not encrypted/.test(line.msg), "warns");
+  const far = processes.start("nfrx-llm", { SERVER_URL: "ws://broker.invalid:9", CLIENT_KEY, RECONNECT: "true" });
+  expect(await warned(far)).toMatchObject({ level: "warn", host: "broker.invalid" });
+  const broker = await processes.broker();
+  const near = await processes.agent(broker, await processes.backend());
+  expect(near.lines.filter(line => /not encrypted/.test(line.msg))).toEqual([]);
 });
