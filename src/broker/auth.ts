@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { bearerToken, callerKey, splitList, type TrustedProxies } from "../lib/http.ts";
+import { bearerToken, type CredentialHeader, credentialsOf, splitList, type TrustedProxies } from "../lib/http.ts";
+import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
 
 /** A key as it is kept: only its digest, so that comparing takes the same time for every guess. */
 class Key {
@@ -15,44 +16,55 @@ class Key {
   }
 }
 
+export interface DoorOptions {
+  readonly kind: KeyKind;
+  readonly key: string | undefined;
+  readonly roles: readonly string[];
+  readonly proxies: TrustedProxies;
+  readonly throttle: KeyThrottle;
+}
+
 /**
  * One class of callers (`API` or `CLIENT`): a key, a set of roles, both or neither. With neither the door is open; with
  * roles alone it is closed to everybody without one of them.
  */
 export class Door {
+  readonly #options: DoorOptions;
   readonly #key: Key | undefined;
   readonly #roles: ReadonlySet<string>;
 
-  constructor(
-    key: string | undefined,
-    roles: readonly string[],
-    private readonly proxies: TrustedProxies,
-  ) {
-    this.#key = key ? new Key(key) : undefined;
-    this.#roles = new Set(roles);
+  constructor(options: DoorOptions) {
+    this.#options = options;
+    this.#key = options.key ? new Key(options.key) : undefined;
+    this.#roles = new Set(options.roles);
   }
 
   get open(): boolean {
     return this.#key === undefined && this.#roles.size === 0;
   }
 
-  /** True when the request may pass. `peer` is asked for the peer's address only when a role is claimed. */
+  /** True when the request may pass: one right key among several is enough. `peer` is asked for only when a role is claimed. */
   admits(headers: Headers, peer: () => string): boolean {
     if (this.open) return true;
-    const key = callerKey(headers);
-    if (key !== undefined && this.admitsKey(key)) return true;
+    if (credentialsOf(headers).some(({ key }) => this.admitsKey(key))) return true;
     if (this.#roles.size === 0) return false;
     const claimed = headers.get("x-user-roles");
-    if (claimed === null || !this.proxies.has(peer())) return false;
+    if (claimed === null || !this.#options.proxies.has(peer())) return false;
     return splitList(claimed).some(role => this.#roles.has(role));
   }
 
-  /** The name of the header that carries this door's key, if one does. */
-  carrierOf(headers: Headers): string | undefined {
-    const token = bearerToken(headers);
-    if (token !== undefined && this.#key?.matches(token)) return "authorization";
-    const key = headers.get("x-api-key");
-    return key !== null && this.#key?.matches(key) ? "x-api-key" : undefined;
+  /** The names of the headers that carry this door's key. */
+  carriersOf(headers: Headers): CredentialHeader[] {
+    return credentialsOf(headers)
+      .filter(({ key }) => this.#key?.matches(key))
+      .map(({ header }) => header);
+  }
+
+  /** A short name for the caller: of this door's key where that is brought, else of whatever key is. */
+  callerOf(headers: Headers): string {
+    const credentials = credentialsOf(headers);
+    const right = credentials.find(({ key }) => this.#key?.matches(key)) ?? credentials[0];
+    return right === undefined ? "-" : fingerprintOf(right.key);
   }
 
   /** True when `key` opens this door. */
@@ -60,18 +72,40 @@ export class Door {
     return this.open || (this.#key?.matches(key) ?? false);
   }
 
-  /** Throws `unauthorized` when the request may not pass. */
+  /** Throws `unauthorized`, or `too_many_attempts`, when the request may not pass. */
   check(headers: Headers, peer: () => string): void {
-    if (!this.admits(headers, peer)) throw new NfrxError("unauthorized", "unauthorized");
+    if (!this.admits(headers, peer)) throw this.refusal(headers, peer);
   }
+
+  /** The error for a request that none of its credentials lets in. */
+  refusal(headers: Headers, peer: () => string): NfrxError {
+    return refusalOf(this.#options, headers, peer);
+  }
+
+  /** The address that a wrong key counts for when it comes after the request, in a message. */
+  addressOf(headers: Headers, peer: string): string {
+    return this.#options.throttle.addressOf(headers, peer);
+  }
+
+  /** The same for a key that came in a message, from this address. */
+  wrongKey(address: string): NfrxError {
+    return this.#options.throttle.wrongKey(this.#options.kind, address);
+  }
+}
+
+export interface AdminDoorOptions {
+  readonly key: string | undefined;
+  readonly throttle: KeyThrottle;
 }
 
 /** The door of administration: one key, as a bearer token. Without a key it is shut for good. */
 export class AdminDoor {
   readonly #key: Key | undefined;
+  readonly #throttle: KeyThrottle;
 
-  constructor(key: string | undefined) {
+  constructor({ key, throttle }: AdminDoorOptions) {
     this.#key = key ? new Key(key) : undefined;
+    this.#throttle = throttle;
   }
 
   /** False when nobody can pass. */
@@ -79,18 +113,37 @@ export class AdminDoor {
     return this.#key !== undefined;
   }
 
-  /** Throws `forbidden` when there is no key to bring, `unauthorized` when the request does not bring it. */
-  check(headers: Headers): void {
-    if (this.#key === undefined) throw new NfrxError("forbidden", "administration is off: ADMIN_KEY is not set");
+  /** True when the request brings the key. */
+  admits(headers: Headers): boolean {
     const token = bearerToken(headers);
-    if (token === undefined || !this.#key.matches(token)) throw new NfrxError("unauthorized", "unauthorized");
+    return token !== undefined && this.#key?.matches(token) === true;
   }
+
+  /** Throws `forbidden` when there is no key to bring, `unauthorized` or `too_many_attempts` when the request does not bring it. */
+  check(headers: Headers, peer: () => string): void {
+    if (this.#key === undefined) throw new NfrxError("forbidden", "administration is off: ADMIN_KEY is not set");
+    if (!this.admits(headers)) throw refusalOf({ kind: "admin", throttle: this.#throttle }, headers, peer);
+  }
+}
+
+/** The one place where a request is refused for its credentials. A request without any has guessed nothing. */
+function refusalOf(
+  { kind, throttle }: { kind: KeyKind; throttle: KeyThrottle },
+  headers: Headers,
+  peer: () => string,
+): NfrxError {
+  if (credentialsOf(headers).length === 0) return unauthorized();
+  return throttle.wrongKey(kind, throttle.addressOf(headers, peer()));
 }
 
 /** A short name for whoever sent a key, for logs and fair queueing; the key cannot be read back from it. */
 export function fingerprint(headers: Headers): string {
-  const key = callerKey(headers);
-  return key === undefined ? "-" : Buffer.from(digest(key)).toString("hex", 0, 4);
+  const [first] = credentialsOf(headers);
+  return first === undefined ? "-" : fingerprintOf(first.key);
+}
+
+function fingerprintOf(key: string): string {
+  return Buffer.from(digest(key)).toString("hex", 0, 4);
 }
 
 function digest(text: string): Uint8Array {

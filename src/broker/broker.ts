@@ -19,6 +19,7 @@ import { told } from "./http/told.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
+import { KeyThrottle } from "./key-throttle.ts";
 import { Listener } from "./listener.ts";
 import { serveModules } from "./modules.ts";
 import { AccessLog, type AccessRoute } from "./observe/access.ts";
@@ -94,8 +95,14 @@ export class Broker {
       log.warn({ origin }, "pages of this origin may not call the API: to allow them, add it to ALLOWED_ORIGINS"),
     );
     const proxies = new TrustedProxies(values.trustedProxies);
-    const api = new Door(values.apiKey, values.apiHttpRoles, proxies);
-    const client = new Door(values.clientKey, values.clientHttpRoles, proxies);
+    const throttle = new KeyThrottle({
+      clock: this.#clock,
+      proxies,
+      onWrongKey: (kind, throttled) => this.metrics.wrongKey(kind, throttled),
+    });
+    const shared = { proxies, throttle };
+    const api = new Door({ kind: "api", key: values.apiKey, roles: values.apiHttpRoles, ...shared });
+    const client = new Door({ kind: "client", key: values.clientKey, roles: values.clientHttpRoles, ...shared });
     if (api.open) log.warn({}, "anybody may call the API: set API_KEY or API_HTTP_ROLES");
     if (client.open) log.warn({}, "anybody may connect an agent: set CLIENT_KEY or CLIENT_HTTP_ROLES");
     const pools = (): Pool[] => this.mounted.map(({ pool }) => pool);
@@ -189,7 +196,7 @@ export class Broker {
       authorize: anyDoor(api, client),
     });
     this.jobs = this.#openJobs(api, client, { memory, spool });
-    const admin = new AdminDoor(values.adminKey);
+    const admin = new AdminDoor({ key: values.adminKey, throttle });
     const sources: StateSources = {
       modules: all,
       pools: this.mounted.map(({ pool }) => pool),

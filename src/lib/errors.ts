@@ -30,6 +30,8 @@ const STATUS = {
   upstream_error: 502,
   draining: 503,
   unauthorized: 401,
+  /** Too many wrong keys came from one address. */
+  too_many_attempts: 429,
 
   model_not_found: 404,
   invalid_request: 400,

@@ -27,6 +27,7 @@ const TRAVELS: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control
 
 /** Header names that a relay does not pass on: of one hop, its own to set, or a proxy's word to the broker. */
 const RELAY_DROPPED: ReadonlySet<string> = new Set([
+  "api-key",
   "host",
   "content-length",
   "origin",
@@ -137,9 +138,25 @@ export function bearerToken(headers: Headers): string | undefined {
   return value.slice(7).trim();
 }
 
-/** The key that a caller brings: a bearer token, or an `X-Api-Key`, which is all that Docling's own clients can send. */
-export function callerKey(headers: Headers): string | undefined {
-  return bearerToken(headers) ?? headers.get("x-api-key") ?? undefined;
+/** The headers in which a caller may bring a key: a bearer token, what Docling's clients send, what Azure's clients send. */
+export const CREDENTIAL_HEADERS = ["authorization", "x-api-key", "api-key"] as const;
+
+export type CredentialHeader = (typeof CREDENTIAL_HEADERS)[number];
+
+/** A key that a caller brings. */
+export interface Credential {
+  readonly header: CredentialHeader;
+  readonly key: string;
+}
+
+/** Every key that a caller brings, in the order of CREDENTIAL_HEADERS; a client may send several of which one is meant for us. */
+export function credentialsOf(headers: Headers): Credential[] {
+  const found: Credential[] = [];
+  for (const header of CREDENTIAL_HEADERS) {
+    const key = header === "authorization" ? bearerToken(headers) : headers.get(header);
+    if (key !== undefined && key !== null) found.push({ header, key });
+  }
+  return found;
 }
 
 /** The client's own request id when it is a sane one, else a fresh one. */

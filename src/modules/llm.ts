@@ -4,6 +4,7 @@ import { defaultLogDir } from "../config/paths.ts";
 import { baseUrl } from "../config/values.ts";
 
 import { anthropicEndpoints } from "./anthropic.ts";
+import { azureEndpoints } from "./azure.ts";
 import { defineModule } from "./define.ts";
 import { embeddingsFanout } from "./embeddings.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
@@ -55,7 +56,7 @@ export const llm: WorkerModule = {
     ...others,
   ]
     .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
-    .concat(anthropicEndpoints, ollamaEndpoints),
+    .concat(azureEndpoints, anthropicEndpoints, ollamaEndpoints),
 };
 
 /** The backend out of the agent's options. */

@@ -15,6 +15,7 @@ import { TrustedProxies } from "../../src/lib/http.ts";
 import type { Logger } from "../../src/lib/log.ts";
 import { Call, type CallInit } from "./call.ts";
 import { TestClock } from "./clock.ts";
+import { throttle } from "./throttle.ts";
 import { eventually } from "./until.ts";
 import { API_KEY, CLIENT_KEY, type LogLine } from "./world.ts";
 
@@ -45,9 +46,9 @@ export class TransferWorld {
     };
     const log = this.#log();
     const doors = {
-      api: new Door(API_KEY, [], none),
-      client: new Door(CLIENT_KEY, [], none),
-      admin: new AdminDoor(undefined),
+      api: new Door({ kind: "api", key: API_KEY, roles: [], proxies: none, throttle: throttle() }),
+      client: new Door({ kind: "client", key: CLIENT_KEY, roles: [], proxies: none, throttle: throttle() }),
+      admin: new AdminDoor({ key: undefined, throttle: throttle() }),
     };
     this.transfers = new Transfers({
       clock,

@@ -1,5 +1,4 @@
 // Who may pass, by the class that a route declares.
-import { NfrxError } from "../../lib/errors.ts";
 import type { AuthClass, PeerServer } from "../../modules/route.ts";
 import type { AdminDoor, Door } from "../auth.ts";
 import { peerOf } from "../proxy/pipeline.ts";
@@ -21,15 +20,16 @@ export function checksOf({ api, client, admin }: Doors): Readonly<Record<AuthCla
     api: anyDoor(api),
     client: anyDoor(client),
     "api-or-client": anyDoor(api, client),
-    admin: ({ headers }) => admin.check(headers),
+    admin: (request, server) => admin.check(request.headers, () => peerOf(request, server)),
     relay: undefined,
   };
 }
 
 /** Lets in whom any of the doors admits. */
-export function anyDoor(...doors: readonly Door[]): Check {
+export function anyDoor(first: Door, ...others: readonly Door[]): Check {
+  const doors = [first, ...others];
   return (request, server) => {
     const peer = (): string => peerOf(request, server);
-    if (!doors.some(door => door.admits(request.headers, peer))) throw new NfrxError("unauthorized", "unauthorized");
+    if (!doors.some(door => door.admits(request.headers, peer))) throw first.refusal(request.headers, peer);
   };
 }

@@ -12,6 +12,7 @@ export const MEANING: Readonly<Record<ErrorCode, string>> = {
   upstream_error: "the worker or its backend failed",
   draining: "the broker is about to stop",
   unauthorized: "no key that fits",
+  too_many_attempts: "too many wrong keys came from this address; a right one is taken at any time",
   model_not_found: "no worker serves this model",
   invalid_request: "the request is not what it should be",
   not_found: "there is no such thing",
@@ -99,9 +100,9 @@ export function failuresOf({ operation, auth }: Pick<Route, "operation" | "auth"
 /** What each door says to those who may not pass. A relay's says it itself. */
 const DOORS: Readonly<Record<AuthClass, readonly ErrorCode[]>> = {
   none: [],
-  api: ["unauthorized"],
-  client: ["unauthorized"],
-  "api-or-client": ["unauthorized"],
-  admin: ["unauthorized", "forbidden"],
+  api: ["unauthorized", "too_many_attempts"],
+  client: ["unauthorized", "too_many_attempts"],
+  "api-or-client": ["unauthorized", "too_many_attempts"],
+  admin: ["unauthorized", "too_many_attempts", "forbidden"],
   relay: [],
 };

@@ -143,6 +143,12 @@ const SCHEMES: Readonly<Record<string, object>> = {
     name: "X-Api-Key",
     description: "`API_KEY` or `CLIENT_KEY`, for clients that cannot send a bearer token.",
   },
+  "Api-Key": {
+    type: "apiKey",
+    in: "header",
+    name: "Api-Key",
+    description: "`API_KEY` or `CLIENT_KEY`, as Azure's clients send it.",
+  },
   relay_token: bearer("What the relay, or the provider behind it, asks of its callers."),
 };
 
@@ -151,9 +157,9 @@ type Requirement = Readonly<Record<string, readonly string[]>>;
 /** Each class as a choice of schemes. A door for which neither key nor role is set is open, whatever it says here. */
 const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
   none: [],
-  api: [{ API_KEY: [] }, { "X-Api-Key": [] }],
-  client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }],
-  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }],
+  api: [{ API_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
+  client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
+  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   admin: [{ ADMIN_KEY: [] }],
   relay: [{ relay_token: [] }, {}],
 };
@@ -161,8 +167,9 @@ const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
 /** What a reader has to know first, in Markdown. */
 export const INTRODUCTION = `Services run on private machines; their agents connect here, and callers ask here.
 
-**Keys.** Callers bring \`API_KEY\`, agents and workers of jobs \`CLIENT_KEY\`, operators \`ADMIN_KEY\`; a role in \`X-User-Roles\`
-from a trusted proxy counts as much as a key. A door for which the broker has neither key nor role is open to everybody.
+**Keys** come as \`Authorization: Bearer …\`, \`X-Api-Key\` or \`Api-Key\`; among several, one right key is enough. Callers bring \`API_KEY\`, agents and workers of jobs \`CLIENT_KEY\`, operators \`ADMIN_KEY\`; a role in \`X-User-Roles\`
+from a trusted proxy counts as much as a key. After ten wrong keys within a minute an address gets 429 for each further one;
+a right key is always accepted. A broker without a key listens on its own machine only.
 
 **Errors** have the shape that the clients of each part know. The word in it (\`code\`, or \`error\`) is for programs, the message for people.
 

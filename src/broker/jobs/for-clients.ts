@@ -1,7 +1,7 @@
 // The jobs queue for those who want work done.
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
-import { type Door, fingerprint } from "../auth.ts";
+import type { Door } from "../auth.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { type Border, type Call, json, requireGet } from "./border.ts";
 import type { Channels } from "./channels.ts";
@@ -137,6 +137,6 @@ export class ClientRoutes {
   /** Whose jobs the caller creates and lists: those of its key; with a role, or where none is needed, those of all without one. */
   #owner({ headers }: Request): string {
     const { api } = this.options;
-    return api.open || api.carrierOf(headers) === undefined ? "-" : fingerprint(headers);
+    return api.open || api.carriersOf(headers).length === 0 ? "-" : api.callerOf(headers);
   }
 }

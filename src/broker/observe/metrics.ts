@@ -5,6 +5,7 @@ import { declareSpans } from "../../lib/span-counts.ts";
 import { type Clock, systemClock, type Timer } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Usage } from "../../modules/module.ts";
+import type { KeyKind } from "../key-throttle.ts";
 import { LiveLabel } from "./labels.ts";
 import { LlmMetrics } from "./llm.ts";
 import { type CancelPhase, RequestMetrics, type RequestSeries } from "./requests.ts";
@@ -52,6 +53,7 @@ export class BrokerMetrics {
   readonly #agentJobsFailed: Cell;
   readonly #refused: Numbers<"reason">;
   readonly #agentsRefused: Numbers<"ext" | "reason">;
+  readonly #wrongKeys: Numbers<"kind" | "outcome">;
   readonly #unhandled: Cell;
   readonly #models: LiveLabel;
   readonly #workers: LiveLabel;
@@ -77,6 +79,11 @@ export class BrokerMetrics {
       "ext",
       "reason",
     ]);
+    this.#wrongKeys = meters.counter(
+      "nfrx_wrong_keys_total",
+      "Wrong keys by kind; outcome: refused (401), or throttled (429) once an address has brought too many.",
+      ["kind", "outcome"],
+    );
     this.#unhandled = meters.counter("nfrx_unhandled_errors_total", "Errors that no code had expected.").cell({});
     const build = { component: "server", version: VERSION, sha: SHA, date: DATE };
     for (const name of ["nfrx_build_info", "nfrx_server_build_info"])
@@ -186,6 +193,10 @@ export class BrokerMetrics {
 
   refusedAgent(ext: string, reason: AgentRefusal): void {
     this.#agentsRefused.cell({ ext, reason }).value++;
+  }
+
+  wrongKey(kind: KeyKind, throttled: boolean): void {
+    this.#wrongKeys.cell({ kind, outcome: throttled ? "throttled" : "refused" }).value++;
   }
 
   unhandled(): void {

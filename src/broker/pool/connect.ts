@@ -2,7 +2,7 @@
 
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError } from "../../lib/errors.ts";
-import { bearerToken } from "../../lib/http.ts";
+import { credentialsOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { CLOSE_POLICY, CLOSE_RESTART, REGISTER_BYTES, REGISTER_MS, SUBPROTOCOL } from "../../protocol/limits.ts";
@@ -104,10 +104,14 @@ export class WorkerDoor {
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
       return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
     const admitted = door.admits(request.headers, () => peer);
-    if (!admitted && bearerToken(request.headers) !== undefined) return refuse("unauthorized", 401, "unauthorized");
+    if (!admitted && credentialsOf(request.headers).length > 0) {
+      const { status, code, detail } = door.refusal(request.headers, () => peer);
+      const wait = detail.retryAfterSeconds;
+      return refuse("unauthorized", status, code, wait === undefined ? {} : { "retry-after": `${wait}` });
+    }
     if (!admit()) return refuse("too_many", 503, "too many agents", { "retry-after": "60" });
     const version = offers(request) ? 2 : 1;
-    return new WorkerConnection(this.options, admitted, version, peer);
+    return new WorkerConnection(this.options, admitted, version, peer, door.addressOf(request.headers, peer));
   }
 }
 
@@ -127,6 +131,8 @@ class WorkerConnection implements Connection {
     private readonly admitted: boolean,
     private readonly version: 1 | 2,
     private readonly peer: string,
+    /** The address that a wrong key counts for. */
+    private readonly address: string,
   ) {}
 
   onOpen(socket: ServerSocket): void {
@@ -163,7 +169,11 @@ class WorkerConnection implements Connection {
   }
 
   #admitsKey(register: Register): boolean {
-    return [register.client_key, register.token].some(key => key !== undefined && this.options.door.admitsKey(key));
+    const { door } = this.options;
+    const keys = [register.client_key, register.token].filter(key => key !== undefined && key !== "");
+    if (door.open || keys.some(key => key !== undefined && door.admitsKey(key))) return true;
+    if (keys.length > 0) door.wrongKey(this.address);
+    return false;
   }
 
   #refuse(kind: AgentRefusal, reason: string): void {

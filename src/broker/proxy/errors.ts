@@ -19,6 +19,7 @@ function typeOf(status: number): string {
 /** The older series' words for what went wrong with a call of MCP. */
 const MCP_WORDS: Partial<Record<ErrorCode, string>> = {
   unauthorized: "MCP_UNAUTHORIZED",
+  too_many_attempts: "MCP_UNAUTHORIZED",
   forbidden: "MCP_UNAUTHORIZED",
   provider_unavailable: "MCP_PROVIDER_UNAVAILABLE",
   draining: "MCP_PROVIDER_UNAVAILABLE",
@@ -82,8 +83,8 @@ export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: st
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);
   if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
   // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
-  // larger than anybody may send is not worth that.
-  if (error.code === "too_large") headers["connection"] = "close";
+  // larger than anybody may send is not worth that, and a guess of a key has to cost a connection.
+  if (error.code === "too_large" || error.code === "too_many_attempts") headers["connection"] = "close";
   return new Response(text, { status: error.status, headers });
 }
 

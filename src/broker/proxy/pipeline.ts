@@ -1,10 +1,10 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { relayHeaders, requestHeaders, type TrustedProxies } from "../../lib/http.ts";
+import { CREDENTIAL_HEADERS, relayHeaders, requestHeaders, type TrustedProxies } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
-import { type Door, fingerprint } from "../auth.ts";
+import type { Door } from "../auth.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
@@ -123,7 +123,7 @@ export class Pipeline {
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
         caller: () =>
-          `${fingerprint(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
+          `${this.options.door.callerOf(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
         onClose: leave,
       },
       waiting && (() => waiting.resolve("waiting")),
@@ -187,7 +187,7 @@ function restOf(url: string, pattern: string): string {
 }
 
 /** Headers by which a caller proves itself to the broker; they stay here. */
-const CREDENTIALS = ["authorization", "x-api-key", "cookie"];
+const CREDENTIALS = [...CREDENTIAL_HEADERS, "cookie"];
 
 /** The address at the other end of the connection. */
 export function peerOf(request: Request, server: PeerServer): string {

@@ -8,6 +8,7 @@ import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
 import { systemClock } from "../../../../src/lib/time.ts";
 import type { Route } from "../../../../src/modules/route.ts";
+import { throttle } from "../../../kit/throttle.ts";
 
 const none = new TrustedProxies([]);
 
@@ -15,9 +16,9 @@ function app(routes: readonly Partial<Route>[], keys: { admin?: string } = {}) {
   const seen = { unhandled: 0, logged: 0 };
   const log = (): void => void seen.logged++;
   const checks = checksOf({
-    api: new Door("api-key", [], none),
-    client: new Door("client-key", [], none),
-    admin: new AdminDoor(keys.admin),
+    api: new Door({ kind: "api", key: "api-key", roles: [], proxies: none, throttle: throttle() }),
+    client: new Door({ kind: "client", key: "client-key", roles: [], proxies: none, throttle: throttle() }),
+    admin: new AdminDoor({ key: keys.admin, throttle: throttle() }),
   });
   const served = mount(
     routes.map(route => ({

@@ -43,7 +43,7 @@ test("schemas are zod's or JSON Schema's; those with a name are written down onc
       "/api/tool/{id}/{rest}": {
         post: {
           operationId: "post_api_tool_id_rest",
-          security: [{ API_KEY: [] }, { "X-Api-Key": [] }],
+          security: [{ API_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
           parameters: [
             { name: "id", in: "path", required: true },
             { name: "rest", in: "path", required: true },

@@ -1,0 +1,95 @@
+import { isIPv6 } from "node:net";
+import { NfrxError } from "../lib/errors.ts";
+import type { TrustedProxies } from "../lib/http.ts";
+import type { Clock } from "../lib/time.ts";
+
+/** Wrong keys that an address may bring within KEY_FAILURES_MS before it is answered 429. */
+export const KEY_FAILURES_MAX = 10;
+/** Milliseconds in which wrong keys of an address are counted together; after as long without one it begins anew. */
+export const KEY_FAILURES_MS = 60_000;
+/** Milliseconds of the first Retry-After for an address with too many wrong keys; it doubles with each further one. */
+export const KEY_RETRY_MS = 2_000;
+/** Milliseconds of the longest Retry-After for an address with too many wrong keys. */
+export const KEY_RETRY_MAX_MS = 900_000;
+/** Addresses whose wrong keys are remembered; beyond it the one that failed longest ago is forgotten. */
+export const KEY_ADDRESSES_MAX = 10_000;
+
+/** The kinds of keys, as the metric names them. */
+export type KeyKind = "api" | "client" | "admin" | "relay";
+
+export interface KeyThrottleOptions {
+  readonly clock: Clock;
+  readonly proxies: TrustedProxies;
+  /** Counts a wrong key; `throttled` when its address had brought too many. */
+  readonly onWrongKey: (kind: KeyKind, throttled: boolean) => void;
+}
+
+interface Failures {
+  count: number;
+  /** When they are forgotten. */
+  until: number;
+}
+
+/**
+ * Slows down whoever guesses keys. Keys are compared first and failures are counted afterwards, so that a right key always
+ * opens, whatever else comes from its address.
+ */
+export class KeyThrottle {
+  /** By address, or /64 network of IPv6; the one that failed longest ago first. */
+  readonly #failures = new Map<string, Failures>();
+
+  constructor(private readonly options: KeyThrottleOptions) {}
+
+  /** The address that wrong keys of a request count for: the client's, where a trusted proxy names it. */
+  addressOf(headers: Headers, peer: string): string {
+    return this.options.proxies.clientAddress(peer, headers.get("x-forwarded-for"));
+  }
+
+  /** The error for a wrong key: `unauthorized`, or `too_many_attempts` once its address has brought too many. */
+  wrongKey(kind: KeyKind, address: string): NfrxError {
+    const wait = this.#count(networkOf(address));
+    this.options.onWrongKey(kind, wait > 0);
+    if (wait === 0) return unauthorized();
+    const seconds = Math.ceil(wait / 1000);
+    return new NfrxError("too_many_attempts", `too many wrong keys from this address: try again in ${seconds} s`, {
+      retryAfterSeconds: seconds,
+    });
+  }
+
+  /** Counts a failure; the milliseconds that its address has to wait, 0 when it need not. */
+  #count(network: string): number {
+    const now = this.options.clock.now();
+    const known = this.#failures.get(network);
+    const failures = known !== undefined && now < known.until ? known : { count: 0, until: now + KEY_FAILURES_MS };
+    failures.count++;
+    const excess = failures.count - KEY_FAILURES_MAX;
+    const wait = excess > 0 ? Math.min(KEY_RETRY_MS * 2 ** Math.min(excess - 1, 30), KEY_RETRY_MAX_MS) : 0;
+    if (wait > 0) failures.until = now + wait + KEY_FAILURES_MS;
+    this.#failures.delete(network);
+    this.#failures.set(network, failures);
+    if (this.#failures.size > KEY_ADDRESSES_MAX) {
+      const [oldest] = this.#failures.keys();
+      if (oldest !== undefined) this.#failures.delete(oldest);
+    }
+    return wait;
+  }
+}
+
+/** The error for a request that is not let in. */
+export function unauthorized(): NfrxError {
+  return new NfrxError("unauthorized", "unauthorized");
+}
+
+/** An IPv4 address itself; of an IPv6 address its /64, which one customer has whole. */
+function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = "", tail] = (address.split("%", 1)[0] ?? "").split("::");
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  const groups = [...left, ...new Array<string>(Math.max(zeros, 0)).fill("0"), ...right];
+  return groups
+    .slice(0, 4)
+    .map(group => Number.parseInt(group, 16).toString(16))
+    .join(":");
+}

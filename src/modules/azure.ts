@@ -1,0 +1,52 @@
+// The paths of Azure's SDK, which names the model as a deployment. What counts is the body's `model`, which it sends as well.
+
+import { embeddingsFanout } from "./embeddings.ts";
+import type { PublicEndpoint } from "./module.ts";
+import { chatOperation, embeddingOperation } from "./operations/openai.ts";
+import type { Operation } from "./route.ts";
+
+const BASE = "/openai/deployments/:model";
+
+export const azureEndpoints: readonly PublicEndpoint[] = [
+  {
+    method: "POST",
+    label: "json-model",
+    path: `${BASE}/chat/completions`,
+    backendPath: "/chat/completions",
+    jobType: "llm.completion",
+    events: true,
+    operation: asDeployment(chatOperation),
+  },
+  {
+    method: "POST",
+    label: "json-model",
+    path: `${BASE}/embeddings`,
+    backendPath: "/embeddings",
+    jobType: "llm.embedding",
+    events: false,
+    fanout: embeddingsFanout,
+    operation: asDeployment(embeddingOperation),
+  },
+];
+
+function asDeployment(operation: Operation): Operation {
+  return {
+    ...operation,
+    summary: `${operation.summary}, as a deployment of Azure`,
+    parameters: [
+      ...(operation.parameters ?? []),
+      {
+        name: "model",
+        in: "path",
+        description: "The deployment. The `model` in the body is what counts; Azure's SDKs send the same name in both.",
+        example: "demo-echo",
+      },
+      {
+        name: "api-version",
+        in: "query",
+        description: "The version of Azure's API, which every SDK of Azure sends; any is accepted.",
+        example: "2024-10-21",
+      },
+    ],
+  };
+}
