@@ -273,6 +273,8 @@ export class Broker {
     this.#loop?.cancel();
     this.#listener.settle();
     this.#stateStream.close();
+    // Before the agents are sent away: a request that waits for one must hear why it is refused.
+    for (const pool of this.#pools) pool.stop();
     for (const pool of this.#pools) {
       dismiss(pool);
       pool.close();

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { chatStream, silent } from "../kit/backend.ts";
 import { Call, call } from "../kit/call.ts";
 import { TestClock } from "../kit/clock.ts";
+import { Events } from "../kit/events.ts";
 import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
@@ -107,4 +108,37 @@ test("an agent told to come back does so when a broker is there again", async ()
   expect(backend.requests).toHaveLength(1);
   expect(await world.leftovers()).toEqual({});
   await gone.stop();
+});
+
+test.each([
+  ["that would wait for its agent to come back", 5_000],
+  ["that would not", 0],
+])("those who wait when the time is over are refused as such, in a pool %s", async (_what, graceMs) => {
+  const clock = new TestClock();
+  await using world = new World({ clock, pool: { graceMs, queueUpdateMs: 5_000 } });
+  const { backend } = await world.worker({ maxConcurrency: 1 });
+  backend.respond = silent();
+  const running = new Call(`${world.url}/chat/completions`, {
+    headers: { Authorization: `Bearer ${API_KEY}` },
+    body: '{"model":"test-model"}',
+  });
+  await backend.arrived(1);
+  const plain = Array.from({ length: 50 }, () => world.chat());
+  const streamed = await world.chat({ stream: true });
+  await world.when(() => world.pool.waiting === 51, "all of them wait");
+  const finished = world.broker.finish(10_000);
+  clock.advance(10_000);
+  expect(await finished).toBeFalse();
+  await world.broker.stop();
+  for (const response of await Promise.all(plain)) {
+    expect([response.status, response.headers.get("retry-after")]).toEqual([503, "10"]);
+    expect(await response.json()).toMatchObject({ error: { code: "draining" } });
+  }
+  const events = await new Events(streamed).all();
+  expect(events.at(-1)?.event).toBe("error");
+  expect(JSON.parse(events.at(-1)?.data ?? "")).toMatchObject({ error: { code: "draining" } });
+  await running.closed();
+  const ended = world.logs.filter(({ message }) => message === "request ended").map(({ fields }) => fields["outcome"]);
+  expect(ended.filter(outcome => outcome === "draining").length).toBeGreaterThanOrEqual(51);
+  expect(ended).not.toContain("canceled");
 });

@@ -64,6 +64,7 @@ export class Pool {
   /** Called when a worker has gone. */
   onLeave: (worker: Worker) => void = () => {};
   readonly #queue: FairQueue<Entry>;
+  #stopped = false;
   #turn = 0;
   #inflight = 0;
   readonly #first = Promise.withResolvers<Worker>();
@@ -107,9 +108,10 @@ export class Pool {
   /**
    * A seat at the best worker, at once or when one becomes free. Rejects with `no_worker` when nobody serves this,
    * `too_large` when only workers on wire v1 do and it is too large for them, `worker_busy` when the queue is full or the
-   * wait too long, `canceled` when the signal aborts.
+   * wait too long, `canceled` when the signal aborts, `draining` when the pool has stopped.
    */
   acquire(wanted: Wanted): Seat | Promise<Seat> {
+    if (this.#stopped) throw draining();
     if (wanted.visit) return this.#visit(wanted);
     const choice = this.#choose(wanted);
     if (choice.kind === "seat") return this.#seat(choice.worker);
@@ -240,6 +242,15 @@ export class Pool {
     });
   }
 
+  /** Gives no more seats: the waiting requests are refused with `draining`, and so are later ones. */
+  stop(): void {
+    this.#stopped = true;
+    this.#queue.scan(entry => {
+      entry.refuse(draining());
+      return true;
+    });
+  }
+
   close(): void {
     this.registry.close();
   }
@@ -349,6 +360,13 @@ export class Pool {
     return new NfrxError("worker_busy", message, { retryAfterSeconds: RETRY_AFTER_S });
   }
 }
+
+function draining(): NfrxError {
+  return new NfrxError("draining", "the broker is shutting down", { retryAfterSeconds: DRAIN_RETRY_AFTER_S });
+}
+
+/** Seconds after which another broker may have taken this one's place. */
+const DRAIN_RETRY_AFTER_S = 10;
 
 /** Seconds after which a client that was turned away may ask again. */
 const RETRY_AFTER_S = 5;

@@ -270,8 +270,9 @@ export class Exchange {
   /** A seat, or why there is none: `failure`, if somebody has already been asked. */
   #acquire(failure: NfrxError | undefined): Seat | Promise<Seat> {
     const { signal } = this.request;
-    // When nobody else could be asked, what the last one said tells more than that.
-    const instead = (error: unknown): unknown => (failure !== undefined && !signal.aborted ? outward(failure) : error);
+    // When nobody else could be asked, what the last one said tells more than that, unless the broker is going away.
+    const instead = (error: unknown): unknown =>
+      failure === undefined || signal.aborted || toNfrxError(error).code === "draining" ? error : outward(failure);
     try {
       if (signal.aborted) throw new NfrxError("canceled", "the client went away");
       const acquired = this.context.pool.acquire(this.wanted);
