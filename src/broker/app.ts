@@ -18,6 +18,7 @@ import type { Upgrader } from "./pool/upgrade.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
 import { relayRoutes } from "./relay/routes.ts";
+import type { CallerOf } from "./shares.ts";
 import { transferRoutes } from "./transfer/routes.ts";
 import type { Transfers } from "./transfer/transfers.ts";
 
@@ -31,6 +32,8 @@ export interface Rooms {
   metrics: BrokerMetrics;
   sources: StateSources;
   stateStream: StateStream;
+  /** Names the callers that share something. */
+  callerOf: CallerOf;
   operator: Operator;
   /** Where the options are declared. */
   declared: Declared | undefined;
@@ -48,7 +51,7 @@ export function routesOf(rooms: Rooms): Route[] {
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics)] : []),
     ...dashboardRoutes(),
-    ...stateRoutes(sources, stateStream),
+    ...stateRoutes(sources, stateStream, rooms.callerOf),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),
     ...mounted.flatMap(module => workerRoutes(module, server)),

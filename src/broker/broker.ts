@@ -40,6 +40,7 @@ import { Pipeline } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
 import { Spool } from "./proxy/spool.ts";
 import { Relays } from "./relay/relays.ts";
+import { type CallerOf, callerNames } from "./shares.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
@@ -183,6 +184,7 @@ export class Broker {
         admit,
         expose,
       });
+    const callerOf = callerNames(proxies);
     this.transfers = new Transfers({
       clock,
       log,
@@ -193,9 +195,10 @@ export class Broker {
         idleMs: values.transferIdleMs,
         channels: values.transferMaxChannels,
       },
+      callerOf,
       authorize: anyDoor(api, client),
     });
-    this.jobs = this.#openJobs(api, client, { memory, spool });
+    this.jobs = this.#openJobs(api, client, callerOf, { memory, spool });
     const admin = new AdminDoor({ key: values.adminKey, throttle });
     const sources: StateSources = {
       modules: all,
@@ -234,6 +237,7 @@ export class Broker {
       metrics,
       sources,
       stateStream: this.#stateStream,
+      callerOf,
       operator: new Operator(this.#pools, log),
       declared: options.declared,
       publicMetrics: listener.publicMetrics,
@@ -285,7 +289,7 @@ export class Broker {
     await this.jobs.close();
   }
 
-  #openJobs(api: Door, client: Door, { memory, spool }: { memory: Budget; spool: Spool }): Jobs {
+  #openJobs(api: Door, client: Door, callerOf: CallerOf, { memory, spool }: { memory: Budget; spool: Spool }): Jobs {
     const { values, log } = this.#options;
     const { drain, metrics } = this;
     const clock = this.#clock;
@@ -301,6 +305,7 @@ export class Broker {
         maxEnded: values.jobsMaxEnded,
       },
       closeDelayMs: values.jobsSseCloseDelayMs,
+      callerOf,
       api,
       client,
       bodies: { maxBytes: JOB_BODY_BYTES, memory, spool },

@@ -67,7 +67,7 @@ export class Cors {
     }
     const response = new Response(null, { status: 204 });
     const { headers } = response;
-    headers.set("access-control-allow-methods", "GET, POST, DELETE, OPTIONS");
+    headers.set("access-control-allow-methods", "GET, POST, PUT, DELETE, OPTIONS");
     headers.set("access-control-allow-headers", headersFor(request.headers.get("access-control-request-headers")));
     headers.set("access-control-max-age", "600");
     return this.decorate(request, response);

@@ -1,6 +1,6 @@
-import { isIPv6 } from "node:net";
 import { NfrxError } from "../lib/errors.ts";
 import type { TrustedProxies } from "../lib/http.ts";
+import { networkOf } from "../lib/network.ts";
 import type { Clock } from "../lib/time.ts";
 
 /** Wrong keys that an address may bring within KEY_FAILURES_MS before it is answered 429. */
@@ -78,18 +78,4 @@ export class KeyThrottle {
 /** The error for a request that is not let in. */
 export function unauthorized(): NfrxError {
   return new NfrxError("unauthorized", "unauthorized");
-}
-
-/** An IPv4 address itself; of an IPv6 address its /64, which one customer has whole. */
-function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = "", tail] = (address.split("%", 1)[0] ?? "").split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const groups = [...left, ...new Array<string>(Math.max(zeros, 0)).fill("0"), ...right];
-  return groups
-    .slice(0, 4)
-    .map(group => Number.parseInt(group, 16).toString(16))
-    .join(":");
 }

@@ -204,14 +204,14 @@ const jobs = {
     default: 100_000,
     min: 1,
     max: 10_000_000,
-    help: "Jobs at most, those that have ended included; more are refused with 503.",
+    help: "Jobs at most, those that have ended included; more are refused with 503. One caller (a key at an address) has half at most.",
   }),
   jobsMaxBytes: option.bytes({
     env: "JOBS_MAX_BYTES",
     default: 536_870_912,
     min: 1_048_576,
     max: 1024 * GIB,
-    help: "Bytes that all jobs together may take, on disk or in memory; beyond them new ones are refused with 503.",
+    help: "Bytes that all jobs together may take, on disk or in memory; beyond them new ones are refused with 503. One caller has half at most.",
   }),
   jobsSseCloseDelayMs: option.duration({
     env: "JOBS_SSE_CLOSE_DELAY",
@@ -247,7 +247,7 @@ const transfers = {
     default: 10_000,
     min: 1,
     max: 1_000_000,
-    help: "Transfer channels that are open at once, waiting or running; more are refused with 503.",
+    help: "Transfer channels that are open at once, waiting or running; more are refused with 503. One caller has half at most, and a quarter is kept for jobs.",
   }),
 };
 

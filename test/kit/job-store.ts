@@ -49,6 +49,7 @@ export function draftOf(news: Partial<Draft> = {}): Draft {
     workerId: "",
     workerGroup: "",
     owner: "-",
+    caller: "one",
     cancelWhenUnwatched: false,
     attempts: 0,
     transfers: [],

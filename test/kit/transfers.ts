@@ -4,6 +4,7 @@ import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
 import { AccessLog } from "../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
+import { callerNames } from "../../src/broker/shares.ts";
 import type { TransferLimits } from "../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../src/broker/transfer/metrics.ts";
 import { transferRoutes } from "../../src/broker/transfer/routes.ts";
@@ -56,6 +57,7 @@ export class TransferWorld {
       log,
       metrics,
       limits: { ...LIMITS, ...limits },
+      callerOf: callerNames(none),
       authorize: anyDoor(doors.api, doors.client),
     });
     const app = mount(transferRoutes(this.transfers), {

@@ -7,6 +7,7 @@ import type { BrokerMetrics } from "../observe/metrics.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import { refuseUpload } from "../proxy/refuse.ts";
+import type { CallerOf } from "../shares.ts";
 import { EventStream } from "./sse.ts";
 import { turn } from "./turn.ts";
 
@@ -22,6 +23,7 @@ export interface Call {
 }
 
 export interface BorderOptions {
+  readonly callerOf: CallerOf;
   readonly drain: Drain;
   readonly clock: Clock;
   readonly metrics: BrokerMetrics;
@@ -37,6 +39,11 @@ export class Border {
   /** True when streams end because the broker stops. */
   get closing(): boolean {
     return this.#closing;
+  }
+
+  /** Whom what a call takes counts for. */
+  callerOf({ request, peer }: Call): string {
+    return this.options.callerOf(request.headers, peer());
   }
 
   /** An answer that a shutdown waits for. */

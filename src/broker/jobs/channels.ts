@@ -4,12 +4,16 @@
 export interface ChannelOptions {
   /** The client's end. */
   readonly client: "reader" | "writer";
+  /** Whom it counts for. */
+  readonly caller: string;
+  /** It may be one of those that are kept for jobs. */
+  readonly forJob: true;
   /** Called while bytes pass; as often as the channel likes. */
   readonly onProgress: () => void;
 }
 
 export interface Channels {
-  /** Opens a channel. Throws `overloaded` when there are too many. */
+  /** Opens a channel. Throws `overloaded` when there are too many, `limit_exceeded` when the caller has its share. */
   create(options: ChannelOptions): { readonly id: string; readonly expiresAt: number };
   /** Ends a channel, with whatever passes through it. */
   close(id: string): void;

@@ -3,10 +3,12 @@ import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
 import type { BodyLimits } from "../proxy/body.ts";
+import { Shares } from "../shares.ts";
 import { type Border, type Call, json, requireGet } from "./border.ts";
 import type { Channels } from "./channels.ts";
 import { eventText, type JobEvent, transferEvents } from "./events.ts";
 import { isTerminal, type Job } from "./job.ts";
+import { JOB_LISTENERS_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
 import type { JobService } from "./service.ts";
 import type { EventStream } from "./sse.ts";
@@ -25,6 +27,8 @@ export interface ClientRoutesOptions {
 
 /** The answers to those who create jobs, look at them and follow them. */
 export class ClientRoutes {
+  readonly #streams = new Shares(JOB_LISTENERS_MAX, "streams of job events");
+
   constructor(
     private readonly border: Border,
     private readonly options: ClientRoutesOptions,
@@ -37,7 +41,8 @@ export class ClientRoutes {
       drain.enter()();
       const wanted = await requests.readCreate(request, bodies);
       const idempotency = requests.idempotencyOf(request.headers, wanted);
-      const { job, added } = await service.create({ ...wanted, owner: this.#owner(request), idempotency });
+      const [owner, caller] = [this.#owner(request), this.border.callerOf(call)];
+      const { job, added } = await service.create({ ...wanted, owner, caller, idempotency });
       const headers = added ? {} : { "idempotent-replayed": "true" };
       return Response.json({ job_id: job.id, status: job.status }, { headers });
     });
@@ -80,8 +85,14 @@ export class ClientRoutes {
       await service.get(id);
       let tell = (event: JobEvent): void => void early.push(event);
       const early: JobEvent[] = [];
-      const end = service.listen(id, event => tell(event));
+      const leave = this.#streams.take(this.border.callerOf(call));
+      let unlisten = (): void => {};
+      const end = (): void => {
+        leave();
+        unlisten();
+      };
       try {
+        unlisten = service.listen(id, event => tell(event));
         const { job, position } = await service.get(id);
         const first = this.#firstEvents(job, position, requests.lastEventOf(request.headers));
         // Tells a client that comes back by itself that there is nothing more.

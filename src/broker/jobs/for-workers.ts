@@ -3,9 +3,11 @@ import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
 import type { BodyLimits } from "../proxy/body.ts";
+import { Shares } from "../shares.ts";
 import type { WorkerActivity } from "./activity.ts";
 import { type Border, type Call, json, requireGet } from "./border.ts";
 import type { Claimer, Job, JobTransfer } from "./job.ts";
+import { CLAIMERS_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
 import type { JobService } from "./service.ts";
 import type { EventStream } from "./sse.ts";
@@ -24,6 +26,8 @@ export interface WorkerRoutesOptions {
 
 /** The answers to those who claim jobs, fetch their payload and report how they go. */
 export class WorkerRoutes {
+  readonly #claimers = new Shares(CLAIMERS_MAX, "claims and streams that wait");
+
   constructor(
     private readonly border: Border,
     private readonly options: WorkerRoutesOptions,
@@ -36,11 +40,14 @@ export class WorkerRoutes {
       const { claimer, waitMs } = await requests.readClaim(request, bodies);
       drain.enter()();
       activity.saw(claimer, "poll");
+      const release = this.#claimers.take(this.border.callerOf(call));
       patience();
       let leave = (): void => {};
-      const waiting = service.claim(claimer, so => {
-        leave = so;
-      });
+      const claim = async (): Promise<Job | undefined> =>
+        service.claim(claimer, so => {
+          leave = so;
+        });
+      const waiting = claim().finally(release);
       if (waitMs === 0 || request.signal.aborted) leave();
       const timer = clock.after(waitMs, leave, true);
       request.signal.addEventListener("abort", leave, { once: true });
@@ -63,6 +70,7 @@ export class WorkerRoutes {
       requireGet(request);
       const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
       drain.enter()();
+      const release = this.#claimers.take(this.border.callerOf(call));
       patience();
       const stream = this.border.open(call);
       // So that the worker sees that it is open.
@@ -70,6 +78,7 @@ export class WorkerRoutes {
       const closed = activity.streams(claimer);
       const claims = new StreamClaims(service.streamed, max, stream.ended);
       void this.#feed(stream, claimer, claims).finally(() => {
+        release();
         closed();
         stream.close();
         // A broker that stops takes nothing away from workers that go on.
@@ -111,7 +120,8 @@ export class WorkerRoutes {
     const { request, id } = call;
     return this.border.counted(client, call, async () => {
       const { by, wanted } = await requests.readTransfer(request, bodies, role);
-      return json(transferAnswer(await service.transfer(id, by, wanted)));
+      const caller = this.border.callerOf(call);
+      return json(transferAnswer(await service.transfer(id, by, { ...wanted, caller })));
     });
   }
 

@@ -58,6 +58,8 @@ export interface Job {
   readonly workerGroup: string;
   /** Whose job it is. */
   readonly owner: string;
+  /** Whom it counts for: its creator's name among all callers. */
+  readonly caller: string;
   /** It is canceled soon after its client has stopped watching it. */
   readonly cancelWhenUnwatched: boolean;
   readonly idempotency?: { readonly key: string; readonly digest: string } | undefined;

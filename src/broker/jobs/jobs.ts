@@ -5,6 +5,7 @@ import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
+import type { CallerOf } from "../shares.ts";
 import { WorkerActivity } from "./activity.ts";
 import { Border } from "./border.ts";
 import type { Channels } from "./channels.ts";
@@ -23,6 +24,7 @@ export interface JobsOptions {
   readonly api: Door;
   readonly client: Door;
   readonly bodies: BodyLimits;
+  readonly callerOf: CallerOf;
   readonly drain: Drain;
   readonly metrics: BrokerMetrics;
   readonly clock: Clock;

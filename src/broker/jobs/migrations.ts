@@ -21,6 +21,12 @@ export const MIGRATIONS: readonly ((db: Migrated) => void)[] = [
     for (const { seq, rest } of db.all(carrying))
       db.change("UPDATE jobs SET rest = ? WHERE seq = ?", asTexts(String(rest)), Number(seq));
   },
+  // Each caller has a share of the jobs and their bytes.
+  db => {
+    db.change("ALTER TABLE jobs ADD COLUMN caller TEXT NOT NULL DEFAULT ''");
+    db.change("ALTER TABLE jobs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0");
+    db.change("CREATE INDEX by_caller ON jobs (caller, ended_at)");
+  },
 ];
 
 /** The version of the tables as this program uses them; a file of a newer one is refused. */

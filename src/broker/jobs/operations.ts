@@ -59,7 +59,7 @@ export const CREATE: Operation = {
       content: json(shapes.created, { job_id: JOB_ID, status: "queued" }),
     },
   },
-  failures: ["missing_type", ...BODY, "idempotency_conflict", "draining"],
+  failures: ["missing_type", ...BODY, "limit_exceeded", "idempotency_conflict", "draining"],
 };
 
 export const LIST: Operation = {
@@ -108,7 +108,7 @@ export const EVENTS: Operation = {
     },
     204: { description: "All has been heard." },
   },
-  failures: ["not_found", "overloaded"],
+  failures: ["not_found", "limit_exceeded", "overloaded"],
 };
 
 export const CANCEL: Operation = {
@@ -135,7 +135,7 @@ export const CLAIM: Operation = {
     200: { description: "A job.", content: json(shapes.claim, CLAIMED) },
     204: { description: "There was none within the time." },
   },
-  failures: [...BODY, "draining"],
+  failures: [...BODY, "limit_exceeded", "draining"],
 };
 
 export const STREAM: Operation = {
@@ -164,7 +164,7 @@ export const STREAM: Operation = {
   responses: {
     200: { description: "Claims as events.", content: events(`event: job\ndata: ${JSON.stringify(CLAIMED)}\n\n`) },
   },
-  failures: ["invalid_request", "draining", "overloaded"],
+  failures: ["invalid_request", "limit_exceeded", "draining", "overloaded"],
 };
 
 /** A channel for a payload, or for a result. */
@@ -173,7 +173,7 @@ const channel = (summary: string, schema: z.ZodType, example: object): Operation
   parameters: [id],
   request: { optional: true, content: json(requests.transferBody, { claim_id: CLAIM_ID }) },
   responses: { 200: { description: "The channel, of which the client is told.", content: json(schema, example) } },
-  failures: [...BODY, ...BUSY, "draining"],
+  failures: [...BODY, ...BUSY, "limit_exceeded", "draining"],
 });
 
 const url = `/api/transfer/${CHANNEL_ID}`;

@@ -65,6 +65,7 @@ export function encode(job: Draft): Record<string, Value> {
     worker_id: job.workerId,
     worker_group: job.workerGroup,
     owner: job.owner,
+    caller: job.caller,
     idem_key: idempotency?.key ?? null,
     created_at: job.createdAt,
     updated_at: job.updatedAt,
@@ -93,6 +94,7 @@ export function decode(row: Row): Job {
     workerId: String(row["worker_id"]),
     workerGroup: String(row["worker_group"]),
     owner: String(row["owner"]),
+    caller: String(row["caller"]),
     cancelWhenUnwatched: rest.unwatched ?? false,
     idempotency: typeof key === "string" ? { key, digest: rest.digest ?? "" } : undefined,
     claim: rest.claim,
@@ -124,7 +126,15 @@ export const OLDEST_QUEUED = "SELECT created_at AS n FROM jobs WHERE status = 'q
 /** How many are queued; conditions follow. Left alone, SQLite looks at each of their rows instead of at the index. */
 export const QUEUED = "SELECT count(*) AS n FROM jobs INDEXED BY place WHERE status = 'queued'";
 
-export const OLDEST_ENDED = "SELECT id, seq, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
+export const OLDEST_ENDED =
+  "SELECT id, seq, ended_at, caller, bytes FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
+
+/** The same of one caller. */
+export const OLDEST_ENDED_OF =
+  "SELECT id, seq, caller, bytes FROM jobs WHERE caller = ? AND ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
+
+/** What each caller has. */
+export const USED_BY_CALLERS = "SELECT caller, count(*) AS jobs, sum(bytes) AS bytes FROM jobs GROUP BY caller";
 
 /** Bytes of the pages that are in use. */
 export const USED_BYTES = `SELECT (pages.page_count - free.freelist_count) * size.page_size AS n

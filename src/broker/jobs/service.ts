@@ -38,7 +38,15 @@ export interface JobsOptions {
 /** What a caller wants done. */
 export type Wanted = Pick<
   Draft,
-  "type" | "priority" | "metadata" | "workerId" | "workerGroup" | "owner" | "cancelWhenUnwatched" | "idempotency"
+  | "type"
+  | "priority"
+  | "metadata"
+  | "workerId"
+  | "workerGroup"
+  | "owner"
+  | "caller"
+  | "cancelWhenUnwatched"
+  | "idempotency"
 >;
 
 /** What a worker wants a channel for. */
@@ -46,6 +54,8 @@ export interface WantedTransfer {
   readonly role: JobTransfer["role"];
   readonly key: string;
   readonly properties?: JsonText | undefined;
+  /** Whom the channel counts for. */
+  readonly caller: string;
 }
 
 const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
@@ -134,14 +144,19 @@ export class JobService {
   }
 
   /** Opens a channel for a job's worker and tells its client. */
-  async transfer(id: string, by: Proof, { role, key, properties }: WantedTransfer): Promise<JobTransfer> {
+  async transfer(id: string, by: Proof, { role, key, properties, caller }: WantedTransfer): Promise<JobTransfer> {
     const { channels, store } = this.#options;
     const known = await store.get(id);
     if (known === undefined) throw notFound();
     requireHolder(known, by);
     const { claim } = known;
     const client = role === "payload" ? "writer" : "reader";
-    const channel = channels.create({ client, onProgress: () => this.#progress(id, claim?.id ?? "") });
+    const channel = channels.create({
+      client,
+      caller,
+      forJob: true,
+      onProgress: () => this.#progress(id, claim?.id ?? ""),
+    });
     const { id: channelId, expiresAt } = channel;
     // The claim that was seen is the claim that gets the channel.
     const proof = { claimId: claim?.id, workerId: by.workerId };

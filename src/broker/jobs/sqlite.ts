@@ -4,6 +4,7 @@ import type { Clock } from "../../lib/time.ts";
 import { Batches } from "./batches.ts";
 import { JobsDatabase, MEMORY_PATH } from "./database.ts";
 import { type Claim, type Claimer, type Job, type JobStatus, STATUSES } from "./job.ts";
+import { bytesOf, JobShares } from "./job-shares.ts";
 import { Leases } from "./leases.ts";
 import { judge } from "./machine.ts";
 import {
@@ -14,9 +15,11 @@ import {
   LIVE,
   OLDEST_CLAIMED,
   OLDEST_ENDED,
+  OLDEST_ENDED_OF,
   OLDEST_QUEUED,
   QUEUED,
   type Row,
+  USED_BY_CALLERS,
   USED_BYTES,
   WHOLE,
 } from "./rows.ts";
@@ -40,6 +43,7 @@ export class SqliteStore implements JobStore {
   readonly #leases: Leases;
   readonly #batches: Batches;
   readonly #watchers: StoreWatcher[] = [];
+  readonly #shares: JobShares;
   #jobs = 0;
   /** What the watchers know. */
   #held = 0;
@@ -52,6 +56,7 @@ export class SqliteStore implements JobStore {
     private readonly limits: StoreLimits,
   ) {
     this.durable = path !== MEMORY_PATH;
+    this.#shares = new JobShares(limits);
     this.#db = new JobsDatabase(path);
     this.#leases = new Leases(clock, (id, claimId) => this.#tell(watcher => watcher.lapsed?.(id, claimId)));
     this.#batches = new Batches(this.#db, { written: () => this.#written(), undone: cause => this.#undone(cause) });
@@ -77,8 +82,10 @@ export class SqliteStore implements JobStore {
         const [row] = this.#db.all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
         if (row !== undefined) return { job: decode(row), added: false };
       }
+      const bytes = bytesOf(draft);
+      this.#requireShare(draft.caller, bytes);
       this.#requireRoom();
-      const values = encode(draft);
+      const values = { ...encode(draft), bytes };
       const columns = Object.keys(values);
       const { lastInsertRowid } = this.#db.change(
         `INSERT INTO jobs (${columns.join()}) VALUES (${columns.map(() => "?").join()})`,
@@ -87,6 +94,7 @@ export class SqliteStore implements JobStore {
       const seq = Number(lastInsertRowid);
       if (metadata !== "") this.#db.change("INSERT INTO metadata (seq, json) VALUES (?, ?)", seq, metadata);
       this.#jobs++;
+      this.#shares.added(draft.caller, bytes);
       return { job: { ...draft, seq }, added: true };
     });
   }
@@ -203,6 +211,15 @@ export class SqliteStore implements JobStore {
     return true;
   }
 
+  /** Makes room for a caller at the cost of its own jobs that have ended. Throws `limit_exceeded` when there are none left. */
+  #requireShare(caller: string, bytes: number): void {
+    while (!this.#shares.hasRoom(caller, bytes)) {
+      const oldest = this.#db.all(OLDEST_ENDED_OF, caller, ROOM_BATCH);
+      if (oldest.length === 0) throw this.#shares.refusal();
+      this.#delete(oldest);
+    }
+  }
+
   /** Makes room at the cost of jobs that have ended. Throws `overloaded` when there are none left. */
   #requireRoom(): void {
     while (this.#jobs >= this.limits.maxJobs || this.#db.number(USED_BYTES) >= this.limits.maxBytes) {
@@ -218,6 +235,7 @@ export class SqliteStore implements JobStore {
       this.#db.change("DELETE FROM jobs WHERE seq = ?", Number(seq));
     }
     this.#jobs -= rows.length;
+    this.#shares.deleted(rows);
   }
 
   #written(): void {
@@ -241,6 +259,7 @@ export class SqliteStore implements JobStore {
   /** Reads anew what is noted beside the tables, as after a transaction that was taken back. */
   #reread(): void {
     this.#jobs = this.#db.number("SELECT count(*) AS n FROM jobs");
+    this.#shares.settle(this.#db.all(USED_BY_CALLERS));
     this.#leases.settle(this.#db.all(HELD).map(decode));
     this.#tellHeld();
   }

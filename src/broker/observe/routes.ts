@@ -2,11 +2,13 @@
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";
+import { peerOf } from "../proxy/pipeline.ts";
+import type { CallerOf } from "../shares.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import { readState, type StateSources } from "./state.ts";
 import type { StateStream } from "./stream.ts";
 
-export function stateRoutes(sources: StateSources, stream: StateStream): Route[] {
+export function stateRoutes(sources: StateSources, stream: StateStream, callerOf: CallerOf): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path,
@@ -20,7 +22,7 @@ export function stateRoutes(sources: StateSources, stream: StateStream): Route[]
     route("/api/state", STATE, async () => Response.json(await readState(sources))),
     route("/api/state/stream", STREAM, ({ request, server, access }) => {
       server.timeout(request, 0);
-      return stream.open(request.signal, access);
+      return stream.open(request.signal, access, callerOf(request.headers, peerOf(request, server)));
     }),
   ];
 }

@@ -1,6 +1,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
+import { Shares } from "../shares.ts";
 
 /** Milliseconds between two states of the stream. */
 export const STATE_INTERVAL_MS = 2_000;
@@ -19,6 +20,7 @@ interface Listener {
 /** The state as server-sent events: one at once, then every two seconds, read and written once for all listeners. */
 export class StateStream {
   readonly #listeners = new Set<Listener>();
+  readonly #shares = new Shares(STATE_LISTENERS_MAX, "streams of the state");
   #timer: Timer | undefined;
   /** The last state that was read, or is being read, and when that began. */
   #last: { at: number; event: Promise<Uint8Array> } | undefined;
@@ -34,13 +36,15 @@ export class StateStream {
     return this.#listeners.size;
   }
 
-  /** A response that goes on until the client leaves, which `signal` tells. Throws `overloaded` when too many listen already. */
-  async open(signal: AbortSignal, access: Access): Promise<Response> {
+  /**
+   * A response that goes on until the client leaves, which `signal` tells. Throws `overloaded` when too many listen already,
+   * `limit_exceeded` when the caller has its share.
+   */
+  async open(signal: AbortSignal, access: Access, caller: string): Promise<Response> {
     const first = await this.#event(STATE_FRESH_MS);
     // Of a client that left meanwhile the stream would never hear.
     if (signal.aborted) throw new NfrxError("canceled", "the client went away");
-    if (this.#listeners.size >= STATE_LISTENERS_MAX)
-      throw new NfrxError("overloaded", "too many listen to the state", { retryAfterSeconds: RETRY_AFTER_S });
+    const release = this.#shares.take(caller);
     access.keep();
     let mine: Listener | undefined;
     const body = new ReadableStream<Uint8Array>({
@@ -52,6 +56,7 @@ export class StateStream {
       },
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
+        release();
         access.end(new NfrxError("canceled", "the client went away"));
         if (this.#listeners.size === 0) this.close();
       },
@@ -96,9 +101,6 @@ export class StateStream {
     }
   }
 }
-
-/** Seconds after which a listener that was turned away may come again. */
-const RETRY_AFTER_S = 10;
 
 function put({ controller, access }: Listener, bytes: Uint8Array): void {
   access.bytesOut += bytes.length;

@@ -12,6 +12,10 @@ export type TransferEnd = PassageEnd | "expired";
 export interface ChannelOptions {
   /** Milliseconds that the ends have to meet. */
   readonly ttlMs?: number | undefined;
+  /** Whom it counts for; nobody when not given. */
+  readonly caller?: string | undefined;
+  /** It may be one of those that are kept for jobs. */
+  readonly forJob?: boolean | undefined;
   /** The end that `awaitsClient` asks about. */
   readonly client?: End | undefined;
   /** Called when the ends have met, and then from time to time while bytes pass; with the bytes so far. */
@@ -33,6 +37,8 @@ export class Channel {
   bytes = 0;
   /** Set once they have met. */
   passage: Passage | undefined;
+  /** Gives its caller's share back. */
+  release: () => void = () => {};
   /** Tells the drain that nobody uses it any more. */
   leave: () => void = () => {};
 

@@ -43,7 +43,7 @@ export const OPEN: Operation = {
       ],
     },
   },
-  failures: ["overloaded", "draining"],
+  failures: ["overloaded", "limit_exceeded", "draining"],
 };
 
 export const READ: Operation = {
@@ -73,3 +73,6 @@ export const WRITE: Operation = {
   },
   failures: ENDS,
 };
+
+/** The same as POST, as `curl -T` sends it. */
+export const PUT: Operation = { ...WRITE, summary: "Write to a channel with PUT" };

@@ -1,6 +1,6 @@
 // The routes of the transfer channels.
 import type { HttpMethod, Operation, Route } from "../../modules/route.ts";
-import { OPEN, READ, WRITE } from "./operations.ts";
+import { OPEN, PUT, READ, WRITE } from "./operations.ts";
 import type { Transfers } from "./transfers.ts";
 
 export function transferRoutes(transfers: Transfers): Route[] {
@@ -24,10 +24,12 @@ export function transferRoutes(transfers: Transfers): Route[] {
     route("POST", all, OPEN, call => transfers.open(call)),
     route("GET", one, READ, call => transfers.read(call)),
     route("POST", one, WRITE, call => transfers.write(call)),
-    ...(["PUT", "PATCH", "DELETE", "OPTIONS"] as const).flatMap(method => [
+    route("PUT", one, PUT, call => transfers.write(call)),
+    ...(["PATCH", "DELETE", "OPTIONS"] as const).map(method =>
       route(method, one, undefined, call => transfers.refuse(call)),
+    ),
+    ...(["GET", "PUT", "PATCH", "DELETE", "OPTIONS"] as const).map(method =>
       route(method, all, undefined, call => transfers.refuse(call, "POST")),
-    ]),
-    route("GET", all, undefined, call => transfers.refuse(call, "POST")),
+    ),
   ];
 }

@@ -5,10 +5,18 @@ import type { Clock } from "../../lib/time.ts";
 import type { Access, Call, PeerServer } from "../../modules/route.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
+import { peerOf } from "../proxy/pipeline.ts";
 import { refuseUpload } from "../proxy/refuse.ts";
+import { type CallerOf, Shares, shareOf } from "../shares.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
 import { EndedIds } from "./ended.ts";
-import { TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS, TRANSFER_PROGRESS_MS, type TransferLimits } from "./limits.ts";
+import {
+  TRANSFER_ENDED_MAX,
+  TRANSFER_ENDED_MS,
+  TRANSFER_JOBS_RESERVE,
+  TRANSFER_PROGRESS_MS,
+  type TransferLimits,
+} from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
 import { failureFor, type Passage, type PassageOptions, requireDone } from "./passage.ts";
 
@@ -20,6 +28,7 @@ export interface TransfersOptions {
   metrics: TransferMetrics;
   drain: Drain;
   limits: TransferLimits;
+  readonly callerOf: CallerOf;
   /** Throws `unauthorized` unless the caller may use the channels. */
   authorize(request: Request, server: PeerServer): void;
 }
@@ -32,11 +41,17 @@ export class Transfers {
   readonly #options: TransfersOptions;
   readonly #channels = new Map<string, Channel>();
   readonly #ended: EndedIds<TransferEnd>;
+  /** Channels that callers opened, and those of jobs. */
+  readonly #shares: { readonly callers: Shares; readonly jobs: Shares };
   #running = 0;
 
   constructor(options: TransfersOptions) {
     this.#options = options;
     this.#ended = new EndedIds(options.clock, TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS);
+    const { channels } = options.limits;
+    const own = Math.max(1, channels - Math.floor(channels * TRANSFER_JOBS_RESERVE));
+    const [what, share] = ["open transfer channels", shareOf(channels)];
+    this.#shares = { callers: new Shares(own, what, share), jobs: new Shares(channels, what, share) };
     options.metrics.watch(this);
   }
 
@@ -50,13 +65,15 @@ export class Transfers {
     return this.#running;
   }
 
-  /** Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many. */
+  /** Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many, `limit_exceeded` when the caller has its share. */
   create(options: ChannelOptions = {}): { id: string; expiresAt: number } {
     const { clock, limits } = this.#options;
     if (this.#channels.size >= limits.channels)
       throw new NfrxError("overloaded", "too many transfer channels are open", { retryAfterSeconds: 5 });
-    const ttlMs = options.ttlMs ?? limits.ttlMs;
+    const { ttlMs = limits.ttlMs, caller, forJob } = options;
+    const release = caller === undefined ? undefined : this.#shares[forJob ? "jobs" : "callers"].take(caller);
     const channel = new Channel(options, clock.wall() + ttlMs, clock.now());
+    if (release !== undefined) channel.release = release;
     this.#channels.set(channel.id, channel);
     channel.timer = clock.after(ttlMs, () => this.#giveUp(channel, "expired"), true);
     return { id: channel.id, expiresAt: channel.expiresAt };
@@ -88,11 +105,11 @@ export class Transfers {
 
   /** `POST /api/transfer` */
   open({ request, server, access }: Call): Response {
-    const { authorize, drain } = this.#options;
+    const { authorize, drain, callerOf } = this.#options;
     try {
       authorize(request, server);
       drain.enter()();
-      const { id, expiresAt } = this.create();
+      const { id, expiresAt } = this.create({ caller: callerOf(request.headers, peerOf(request, server)) });
       return Response.json({ channel_id: id, expires_at: new Date(expiresAt).toISOString() });
     } catch (thrown) {
       return this.#refused(thrown, request, access);
@@ -120,7 +137,7 @@ export class Transfers {
     }
   }
 
-  /** `POST /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
+  /** `POST` or `PUT /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
   async write(call: Call): Promise<Response> {
     const { request, server, access } = call;
     let passage: Passage | undefined;
@@ -137,7 +154,7 @@ export class Transfers {
   }
 
   /** Any other method, which touches no channel; `allow` names those there are. */
-  refuse({ request, access }: Call, allow = "GET, POST"): Response {
+  refuse({ request, access }: Call, allow = "GET, POST, PUT"): Response {
     const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
     const response = this.#refused(error, request, access);
     response.headers.set("allow", allow);
@@ -204,6 +221,7 @@ export class Transfers {
     this.#channels.delete(id);
     this.#ended.add(id, outcome);
     channel.leave();
+    channel.release();
     metrics.ended(outcome);
     const seconds = (clock.now() - createdAt) / 1000;
     const fields = { ...named(id), outcome, bytes, seconds };

@@ -2,6 +2,7 @@
 
 import { expect, spyOn, test } from "bun:test";
 import type { Call } from "../../../src/broker/jobs/border.ts";
+import { CLAIMERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
 import { access } from "../../kit/access.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { eventually } from "../../kit/until.ts";
@@ -64,6 +65,7 @@ test("a stream that has brought many jobs holds on to none of them", async () =>
         workerId: "",
         workerGroup: "",
         owner: "-",
+        caller: "one",
         cancelWhenUnwatched: false,
       });
       expect(await next()).toStartWith("event: job\n");
@@ -130,4 +132,31 @@ test("a job that the worker has not taken goes back", async () => {
   await eventually(() => world.logs.some(({ message }) => message === "job claimed"), "the stream has it");
   gone.abort();
   expect(await jobs.claimed({ max_wait_seconds: 30 })).toMatchObject({ job_id: id, attempt: 1 });
+});
+
+test("one caller has half of the streams of workers and of events, and another its own", async () => {
+  const { world, jobs } = start();
+  await using _ = world;
+  const { workers, clients } = world.broker.jobs;
+  const id = await jobs.created();
+  const gone = new AbortController();
+  const at = (peer: string, key: string): Call => {
+    const request = new Request("http://broker/", {
+      headers: { authorization: `Bearer ${key}` },
+      signal: gone.signal,
+    });
+    return { request, access: access(request), peer: () => peer, patience: () => {}, id };
+  };
+  const kinds: [most: number, open: (peer: string) => Promise<Response>][] = [
+    [CLAIMERS_MAX, peer => workers.stream(at(peer, CLIENT_KEY))],
+    [JOB_LISTENERS_MAX, peer => clients.events(at(peer, API_KEY))],
+  ];
+  for (const [most, open] of kinds) {
+    for (let n = 0; n < most / 2; n++) expect((await open("192.0.2.1")).status).toBe(200);
+    const refused = await open("192.0.2.1");
+    expect([refused.status, await refused.json()]).toMatchObject([429, { error: "limit_exceeded" }]);
+    expect((await open("192.0.2.2")).status).toBe(200);
+  }
+  gone.abort();
+  await eventually(() => world.broker.jobs.service.claimers.size === 0, "all have left");
 });

@@ -50,11 +50,11 @@ test("a page of an allowed origin may read what its client read, and how long it
 
 test("an operator says how long channels wait, how long they are silent, and how many there are", async () => {
   const clock = new TestClock();
-  const broker = { transferTtlMs: 2_000, transferIdleMs: 3_000, transferMaxChannels: 2 };
+  const broker = { transferTtlMs: 2_000, transferIdleMs: 3_000, transferMaxChannels: 4 };
   await using world = new World({ clock, broker });
   const [early, running] = [await create(world), await create(world)];
   const refused = await call(`${world.origin}/api/transfer`, { method: "POST", headers: KEY });
-  expect([refused.status, refused.body.toString()]).toEqual([503, '{"error":"overloaded"}']);
+  expect([refused.status, refused.body.toString()]).toEqual([429, '{"error":"limit_exceeded"}']);
   const reader = end(world, running);
   const writer = end(world, running, { body: "chunked" });
   await writer.send("one ");

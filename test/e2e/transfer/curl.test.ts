@@ -15,8 +15,14 @@ const sha256 = (bytes: Uint8Array | ArrayBuffer): string => new Bun.CryptoHasher
 
 /** curl with the API key; its exit code and what it printed. */
 function curl(...args: string[]): { pid: number; kill(): void; done: Promise<[number, string]> } {
+  return curlFrom(undefined, ...args);
+}
+
+/** The same, with a file as its input. */
+function curlFrom(file: string | undefined, ...args: string[]) {
   const child = Bun.spawn(["curl", "-s", "-H", `Authorization: ${KEY.Authorization}`, ...args], {
     env: { PATH: process.env["PATH"] ?? "" },
+    stdin: file === undefined ? "ignore" : Bun.file(file),
     stdout: "pipe",
     stderr: "inherit",
   });
@@ -102,4 +108,20 @@ withCurl("a reader that speaks HTTP/1.0 gets the bytes, too", async () => {
   const reader = curl("-0", world.url(id));
   expect(await curl("--data-binary", "some bytes", world.url(id)).done).toEqual([0, '{"status":"ok"}']);
   expect(await reader.done).toEqual([0, "some bytes"]);
+});
+
+withCurl("curl -T writes with PUT, a file or what comes from a pipe", async () => {
+  await using world = new TransferWorld();
+  await using dir = await folder();
+  const from = join(dir.path, "from");
+  await Bun.write(from, new Uint8Array(3 * MIB).fill(7));
+  for (const source of [from, "-"]) {
+    const to = join(dir.path, "to");
+    const id = await create(world);
+    const reader = curl("-o", to, world.url(id));
+    await world.waits(id, "reader");
+    expect(await curlFrom(from, "-T", source, world.url(id)).done).toEqual([0, '{"status":"ok"}']);
+    expect(await reader.done).toEqual([0, ""]);
+    expect(sha256(await Bun.file(to).arrayBuffer())).toBe(sha256(await Bun.file(from).arrayBuffer()));
+  }
 });

@@ -20,6 +20,7 @@ function jobOf(status: JobStatus, news: Partial<Job> = {}): Job {
     workerId: "",
     workerGroup: "",
     owner: "-",
+    caller: "one",
     cancelWhenUnwatched: false,
     attempts: status === "queued" ? 0 : 1,
     claim: status === "queued" ? undefined : CLAIM,

@@ -25,6 +25,7 @@ const WANTED: Wanted = {
   workerId: "",
   workerGroup: "",
   owner: "-",
+  caller: "one",
   cancelWhenUnwatched: false,
 };
 
@@ -121,7 +122,7 @@ describe("leases", () => {
     await bench.claim();
     const words = [
       () => bench.service.report(job.id, {}, { state: "running" }),
-      () => bench.service.transfer(job.id, {}, { role: "payload", key: "k" }),
+      () => bench.service.transfer(job.id, {}, { role: "payload", key: "k", caller: "w" }),
       () => bench.service.heartbeat(job.id, {}),
       async () => bench.channels.progress(),
     ];
@@ -147,7 +148,11 @@ describe("leases", () => {
     const bench = new Bench({ clientTtlMs: 0 });
     const job = await bench.create();
     const late = await bench.claim({ workerId: "late" });
-    const { channelId } = await bench.service.transfer(job.id, { workerId: "late" }, { role: "payload", key: "k" });
+    const { channelId } = await bench.service.transfer(
+      job.id,
+      { workerId: "late" },
+      { role: "payload", key: "k", caller: "w" },
+    );
     await bench.pass(60_000);
     expect(bench.channels.open.has(channelId)).toBe(false);
     const by = { claimId: late?.claim?.id };
@@ -156,7 +161,9 @@ describe("leases", () => {
     const next = await bench.claim({ workerId: "next" });
     await expect(bench.service.report(job.id, by, { state: "completed" })).rejects.toMatchObject(refusal);
     await expect(bench.service.heartbeat(job.id, { workerId: "late" })).rejects.toMatchObject(refusal);
-    await expect(bench.service.transfer(job.id, by, { role: "result", key: "r" })).rejects.toMatchObject(refusal);
+    await expect(bench.service.transfer(job.id, by, { role: "result", key: "r", caller: "w" })).rejects.toMatchObject(
+      refusal,
+    );
     expect(bench.channels.open.size).toBe(0);
     await bench.service.report(job.id, { claimId: next?.claim?.id }, { state: "completed" });
     expect(await bench.status(job)).toBe("completed");
@@ -197,7 +204,7 @@ describe("clients", () => {
     await bench.pass(100_000);
     for (const end of ends) end();
     await bench.pass(29_000);
-    await bench.service.transfer(job.id, {}, { role: "payload", key: "k" });
+    await bench.service.transfer(job.id, {}, { role: "payload", key: "k", caller: "w" });
     bench.channels.progress();
     await bench.pass(29_999);
     expect(await bench.status(job)).toBe("awaiting_payload");
@@ -231,9 +238,9 @@ describe("events", () => {
     const heard: JobEvent[] = [];
     bench.service.listen(job.id, event => heard.push(event));
     await bench.claim();
-    await bench.service.transfer(job.id, {}, { role: "payload", key: "payload" });
+    await bench.service.transfer(job.id, {}, { role: "payload", key: "payload", caller: "w" });
     await bench.service.report(job.id, {}, { state: "running", progress: '{"percent":1}' });
-    await bench.service.transfer(job.id, {}, { role: "result", key: "result" });
+    await bench.service.transfer(job.id, {}, { role: "result", key: "result", caller: "w" });
     await bench.service.report(job.id, {}, { state: "completed" });
     await bench.service.cancel(job.id);
     expect(heard.map(({ id, kind, job: { status } }) => [id, kind === "status" ? status : kind])).toEqual([

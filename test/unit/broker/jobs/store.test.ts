@@ -287,14 +287,33 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("makes room with jobs that have ended, and refuses when there are none", async () => {
     const { store } = start({ maxJobs: 3 });
     const first = await added(store, { id: "first" });
-    await added(store);
+    await added(store, { caller: "two" });
     await store.swap(first, endedOf(first, 1));
-    await added(store);
-    await added(store);
+    await added(store, { caller: "three" });
+    await added(store, { caller: "four" });
     expect(await store.get("first")).toBeUndefined();
-    const refused = await store.add(draftOf()).catch((error: unknown) => error);
+    const refused = await store.add(draftOf({ caller: "five" })).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(NfrxError);
     expect(refused).toMatchObject({ code: "overloaded" });
+  });
+
+  test("gives each caller a share of jobs and bytes, and makes room with its own that have ended", async () => {
+    const { store } = start({ maxJobs: 8, maxBytes: 400_000 });
+    const mine = await Promise.all([1, 2, 3, 4].map(() => added(store)));
+    const share = { code: "limit_exceeded", status: 429 };
+    await expect(store.add(draftOf())).rejects.toMatchObject(share);
+    const other = await added(store, { caller: "two" });
+    await store.swap(other, endedOf(other, 1));
+    const [first] = mine;
+    if (first === undefined) throw new Error("no job");
+    await store.swap(first, endedOf(first, 2));
+    await added(store);
+    expect(await store.get(first.id)).toBeUndefined();
+    expect(await store.get(other.id)).toBeDefined();
+    const metadata = JSON.stringify({ text: "x".repeat(60_000) });
+    for (let n = 0; n < 3; n++) await added(store, { caller: "three", metadata });
+    await expect(store.add(draftOf({ caller: "three", metadata }))).rejects.toMatchObject(share);
+    await added(store, { caller: "three" });
   });
 
   test("refuses when its bytes are used up, and goes on with what it has", async () => {
@@ -303,7 +322,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     const jobs: Job[] = [];
     let refused: unknown;
     while (refused === undefined && jobs.length < 100) {
-      await store.add(draftOf({ metadata })).then(
+      await store.add(draftOf({ metadata, caller: `caller-${jobs.length}` })).then(
         ({ job }) => jobs.push(job),
         (error: unknown) => {
           refused = error;

@@ -26,8 +26,8 @@ class Watched {
     error => this.errors.push(error),
   );
 
-  async listen(): Promise<Events> {
-    return new Events(await this.stream.open(new AbortController().signal, access()));
+  async listen(caller = "one"): Promise<Events> {
+    return new Events(await this.stream.open(new AbortController().signal, access(), caller));
   }
 
   /** Lets the interval pass and all that follows from it happen. */
@@ -75,7 +75,7 @@ test("nothing is read while nobody listens", async () => {
 test("a client that left before the state was there is not waited for", async () => {
   const watched = new Watched();
   const leave = new AbortController();
-  const opened = watched.stream.open(leave.signal, access());
+  const opened = watched.stream.open(leave.signal, access(), "one");
   leave.abort();
   expect(await opened.catch((error: unknown) => error)).toMatchObject({ code: "canceled" });
   expect([watched.stream.listeners, watched.clock.armed]).toEqual([0, 0]);
@@ -113,12 +113,24 @@ test("a state that cannot be read is told, and the next one is sent", async () =
 
 test("only so many may listen", async () => {
   const watched = new Watched();
-  const all = await Promise.all(Array.from({ length: STATE_LISTENERS_MAX }, () => watched.listen()));
+  const all = await Promise.all(
+    Array.from({ length: STATE_LISTENERS_MAX }, (_, n) => watched.listen(n % 2 === 0 ? "one" : "two")),
+  );
   expect(watched.reads).toBe(1);
-  const refused = await watched.listen().catch((error: unknown) => error);
+  const refused = await watched.listen("three").catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(NfrxError);
   expect(refused).toMatchObject({ code: "overloaded", status: 503 });
   await all[0]?.cancel();
   await watched.listen();
   expect(watched.stream.listeners).toBe(STATE_LISTENERS_MAX);
+});
+
+test("one caller has a share of them", async () => {
+  const watched = new Watched();
+  const all = await Promise.all(Array.from({ length: STATE_LISTENERS_MAX / 2 }, () => watched.listen()));
+  const refused = await watched.listen().catch((error: unknown) => error);
+  expect(refused).toMatchObject({ code: "limit_exceeded", status: 429 });
+  await watched.listen("two");
+  await all[0]?.cancel();
+  await watched.listen();
 });

@@ -24,6 +24,7 @@ class Place {
     log: silentLog,
     metrics: new TransferMetrics(this.metrics),
     limits: LIMITS,
+    callerOf: () => "one",
     authorize: () => undefined,
   });
   readonly #access = new AccessLog({ log: silentLog, clock: this.clock, enabled: true });
