@@ -61,7 +61,7 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
   if (id !== given) rest.log.info({ id }, "without CLIENT_ID the relay has this id until it is started anew");
   const clock = rest.clock ?? systemClock;
   const ways = waysOf(settings, clock, rest.log);
-  const provider = new FirstOf(ways, settings.initTimeoutMs, rest.log);
+  const provider = new FirstOf(ways, settings.initTimeoutMs, clock, rest.log);
   const service = relayService({
     id,
     provider,

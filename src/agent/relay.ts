@@ -19,8 +19,6 @@ import type { Service } from "./service.ts";
 const CALL_BYTES = 64 * 1024 * 1024;
 /** Milliseconds between looks at a provider. */
 const LOOK_MS = 15_000;
-/** Milliseconds that a provider has for an answer that shows that it is there. */
-const PROBE_MS = 30_000;
 /** Where the broker asks for a relay's own address and what is below it; the rest of the path is the provider's. */
 const RELAY_PATH = "/mcp";
 
@@ -108,7 +106,8 @@ export function relayService(options: RelayOptions): Service {
     },
     models: [id],
     async look() {
-      await provider.probe(AbortSignal.timeout(PROBE_MS));
+      // The provider bounds it itself, and ends when it is closed: it may take minutes to start.
+      await provider.probe(new AbortController().signal);
       return { models: [id], facts: {} };
     },
     servesLate: true,

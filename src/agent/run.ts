@@ -1,5 +1,6 @@
 // THE runner of every worker module's agent: probe, dial, register, serve, drain, reconnect.
 import { hostname } from "node:os";
+import { LONGEST_MS } from "../config/duration.ts";
 import { Drain } from "../lib/drain.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { headerOf } from "../lib/http.ts";
@@ -18,6 +19,9 @@ import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { Service } from "./service.ts";
 import { type BackendState, BackendWatch } from "./watch.ts";
+
+/** Milliseconds that the first look at a backend may take before the agent connects without its result. */
+const FIRST_LOOK_MS = 3_000;
 
 export interface AgentOptions {
   /** The module's id. */
@@ -98,15 +102,26 @@ export class Agent {
   async run(): Promise<void> {
     const loop = this.metrics.watchLoop();
     try {
-      const state = await this.#watch.start();
-      if (!state.ready && !this.#options.reconnect)
-        throw new Error(`the backend ${this.#options.service.address} is not ready: ${state.reason}`);
+      await this.#firstLook();
       while (!this.#stop.signal.aborted) await this.#session();
     } finally {
       loop.cancel();
       this.#watch.stop();
       await this.#options.service.close?.();
     }
+  }
+
+  /** Looks at the backend. Rejects when it is not ready and nobody is to wait for it. */
+  async #firstLook(): Promise<void> {
+    const { reconnect, service } = this.#options;
+    const looked = this.#watch.start();
+    // A backend may take minutes to start: an agent that waits for it is connected meanwhile, and says so.
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stop.signal]);
+    const state = await Promise.race([looked, pause(this.#clock, reconnect ? FIRST_LOOK_MS : LONGEST_MS, signal)]);
+    over.abort();
+    if (reconnect || this.#stop.signal.aborted || state === undefined || state.ready) return;
+    throw new Error(`the backend ${service.address} is not ready: ${state.reason}`);
   }
 
   /** Takes no new work; what runs goes on. */

@@ -117,10 +117,10 @@ const general = {
   initTimeoutMs: option.duration({
     env: "MCP_INIT_TIMEOUT",
     yaml: "initTimeout",
-    default: "5s",
+    default: "2m",
     min: 10,
-    max: 5 * MINUTE,
-    help: "How long each way is given at first; it doubles up to 30s.",
+    max: 15 * MINUTE,
+    help: "How long a provider may take to start and to answer for the first time; callers get 503 meanwhile.",
   }),
   protocolVersion: option.text({
     env: "MCP_PROTOCOL_VERSION",

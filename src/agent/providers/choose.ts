@@ -1,9 +1,9 @@
+import { formatDuration } from "../../config/duration.ts";
+import { abortable } from "../../lib/abortable.ts";
 import { messageOf, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
-
-/** Milliseconds to which the time that each way is given grows. */
-const LONGEST_INIT_MS = 30_000;
 
 /** One way to reach the server. */
 export interface Way {
@@ -15,17 +15,17 @@ export interface Way {
 /** The first of several ways that answers; they are tried anew when it no longer does. */
 export class FirstOf implements Provider {
   #chosen: { way: Way; provider: Provider } | undefined;
-  #closed = false;
-  #initMs: number;
+  /** The attempt under way, which everyone who asks meanwhile waits for. */
+  #opening: Promise<void> | undefined;
+  readonly #stop = new AbortController();
 
   constructor(
     private readonly ways: readonly Way[],
-    /** Milliseconds that each way is given at first; twice as many the next time. */
-    initMs: number,
+    /** Milliseconds that each way has to start and answer. */
+    private readonly initMs: number,
+    private readonly clock: Clock,
     private readonly log: Logger,
-  ) {
-    this.#initMs = initMs;
-  }
+  ) {}
 
   get sessions(): number {
     return this.#chosen?.provider.sessions ?? 0;
@@ -41,14 +41,23 @@ export class FirstOf implements Provider {
     return provider.metadata(signal);
   }
 
+  /** Waits as long as the signal allows; what starts meanwhile goes on starting. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.#chosen !== undefined) return this.#ask(this.#chosen.provider, signal);
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    await abortable(this.#opening, signal);
+  }
+
+  async #open(): Promise<void> {
     const reasons: string[] = [];
     for (const way of this.ways) {
+      if (this.#stop.signal.aborted) break;
       const provider = way.open();
       try {
-        await provider.probe(AbortSignal.any([signal, AbortSignal.timeout(this.#initMs)]));
-        if (this.#closed) throw new Error("closing");
+        await this.#inTime(signal => provider.probe(signal));
+        this.#stop.signal.throwIfAborted();
         this.#chosen = { way, provider };
         this.log.info({ transport: way.name }, "the provider answers");
         return;
@@ -57,16 +66,26 @@ export class FirstOf implements Provider {
         await provider.close();
       }
     }
-    this.#initMs = Math.min(LONGEST_INIT_MS, this.#initMs * 2);
     throw new Error(reasons.join("; ") || "the options describe no transport of MCP_TRANSPORT_ORDER");
+  }
+
+  async #inTime(ask: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const late = new AbortController();
+    const reason = `it did not start within ${formatDuration(this.initMs)} (MCP_INIT_TIMEOUT)`;
+    const timer = this.clock.after(this.initMs, () => late.abort(new NfrxError("timeout", reason)), true);
+    try {
+      await ask(AbortSignal.any([late.signal, this.#stop.signal]));
+    } finally {
+      timer.cancel();
+    }
   }
 
   async #ask(provider: Provider, signal: AbortSignal): Promise<void> {
     try {
-      await provider.probe(AbortSignal.any([signal, AbortSignal.timeout(LONGEST_INIT_MS)]));
+      await provider.probe(signal);
     } catch (error) {
       // What holds sessions is not given up for a bad answer: it may come back with them.
-      if (provider.sessions === 0) {
+      if (provider.sessions === 0 && !signal.aborted) {
         this.#chosen = undefined;
         await provider.close();
       }
@@ -75,12 +94,13 @@ export class FirstOf implements Provider {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#stop.abort(new NfrxError("draining", "the agent is stopping"));
+    await this.#opening?.catch(() => {});
     await this.#chosen?.provider.close();
   }
 
   #provider(): Provider {
-    if (this.#chosen === undefined) throw new NfrxError("refused", "the provider does not answer yet");
+    if (this.#chosen === undefined) throw new NfrxError("refused", "the provider has not started yet");
     return this.#chosen.provider;
   }
 }

@@ -37,6 +37,25 @@ test("not ready until the provider answers, then ready without a hand", async ()
   expect(await world.leftovers()).toEqual({});
 });
 
+test("while a provider starts its relay is connected, and callers are asked to come back", async () => {
+  await using world = new McpWorld();
+  const provider = await world.provider();
+  const gate = new Gate();
+  provider.probe = async (request, recorded) => {
+    await gate.wait(request.signal);
+    return status(405)(request, recorded);
+  };
+  const clock = new TestClock();
+  const agent = world.start(provider, { reconnect: true, clock });
+  await provider.backend.when(() => provider.backend.requests.length > 0, "the first look");
+  clock.advance(3_000);
+  await world.when(() => world.relays.pool.registry.get(agent.id) !== undefined, "it is registered");
+  expect(agent.state).toBe("not_ready");
+  await expectUnavailable(world);
+  gate.open();
+  await world.when(() => agent.state === "connected_idle", "the relay is ready");
+});
+
 test("a provider that goes away and comes back", async () => {
   await using world = new McpWorld();
   const clock = new TestClock();

@@ -1,3 +1,4 @@
+import { formatDuration } from "../../../config/duration.ts";
 import { NfrxError } from "../../../lib/errors.ts";
 import { headerOf } from "../../../lib/http.ts";
 import type { Logger } from "../../../lib/log.ts";
@@ -36,7 +37,7 @@ const RETRY_SECONDS = 10;
 
 /** What holds for a server that takes one client each, however it is reached. */
 export interface SessionsOptions {
-  /** Milliseconds after which a server that has not said whether it knows sessions is taken for one that does. */
+  /** Milliseconds that a server has to start and answer for the first time. */
   initTimeoutMs: number;
   /** Milliseconds after which an unused session ends; 0 is never. */
   sessionIdleMs: number;
@@ -68,7 +69,11 @@ export class SessionManager implements Provider {
   constructor(private readonly options: ManagerOptions) {
     this.#starts = options.starts;
     this.#paramHeaders = new ParamHeaders(options.clock);
-    this.#shared = new SharedServers(options);
+    this.#shared = new SharedServers({
+      ...options,
+      open: this.#starts.open,
+      mayStart: () => this.#sessions.size === 0,
+    });
   }
 
   get sessions(): number {
@@ -108,7 +113,7 @@ export class SessionManager implements Provider {
     const { batch, messages } = read;
     const [first] = messages;
     if (first !== undefined && isStatelessPost(request, messages)) {
-      const versions = await this.#shared.statelessVersions(request.signal);
+      const versions = await this.#shared.versionsForClient(request.signal);
       if (versions.length > 0) return this.#stateless(request, batch, first, versions);
     }
     const sessionId = headerOf(request.headers, "mcp-session-id");
@@ -188,6 +193,16 @@ export class SessionManager implements Provider {
         headers: { "retry-after": `${RETRY_SECONDS}` },
       });
     }
+    const begun = await this.#begin(request, message);
+    if (begun instanceof Response) return begun;
+    // A program that can run only once may have failed for the server that is kept for calls without a session.
+    const again = (await this.#shared.retire()) ? await this.#begin(request, message) : begun;
+    if (again instanceof Response) return again;
+    throw again;
+  }
+
+  /** A session whose server answers the handshake; the reason when the server has ended before. */
+  async #begin(request: ProviderRequest, message: Message): Promise<Response | NfrxError> {
     const session = new Session({
       open: this.#starts.open,
       idleMs: this.options.sessionIdleMs,
@@ -204,14 +219,23 @@ export class SessionManager implements Provider {
       version: typeof version === "string" && version <= FIRST_PRIMED_VERSION ? version : undefined,
       signal: request.signal,
     });
+    this.#giveUp(session);
     const answer = await this.#firstAnswer(session);
     if (answer === "late") return response;
     if (answer !== undefined && hasResult(answer)) return response;
     const reason = session.reason ?? "the MCP server ended";
     this.#endSession(session, "the server did not take the handshake");
-    if (answer === undefined) throw this.#starts.trouble ?? new NfrxError("upstream_error", reason);
+    if (answer === undefined) return this.#starts.trouble ?? new NfrxError("upstream_error", reason);
     const status = at(answer.value, "error", "code") === UNSUPPORTED_VERSION ? 400 : 200;
     return new Response(answer.text, { status, headers: { "content-type": "application/json" } });
+  }
+
+  /** Ends a session whose server does not answer the handshake in time. */
+  #giveUp(session: Session): void {
+    const { clock, initTimeoutMs } = this.options;
+    const reason = `the MCP server did not start within ${formatDuration(initTimeoutMs)} (MCP_INIT_TIMEOUT)`;
+    const timer = clock.after(initTimeoutMs, () => this.#endSession(session, reason), true);
+    void session.firstAnswer.then(() => timer.cancel());
   }
 
   /** What the server says to the handshake; `late` when it takes its time. */

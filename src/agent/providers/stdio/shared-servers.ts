@@ -1,21 +1,27 @@
+import { formatDuration } from "../../../config/duration.ts";
+import { abortable } from "../../../lib/abortable.ts";
 import { NfrxError, messageOf as reasonOf } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
-import { VERSION } from "../../../lib/version.ts";
-import { FIRST_STATELESS_VERSION, isStateless, SESSION_VERSIONS } from "./http-rules.ts";
-import { at, hasResult, type Message, UNSUPPORTED_VERSION } from "./message.ts";
+import type { OpenChannel } from "./channel.ts";
+import { CLIENT, discover, firstWord, statelessVersionsOf } from "./discovery.ts";
+import { isStateless, SESSION_VERSIONS } from "./http-rules.ts";
+import { hasResult } from "./message.ts";
 import { SharedServer } from "./shared-server.ts";
 import type { Starts } from "./starts.ts";
-import { CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION } from "./stateless-rules.ts";
 
-/** Milliseconds that a server gets for its first answer at most. */
-export const INIT_TIMEOUT_MAX_MS = 30_000;
-
-const CLIENT = { name: "nfrx-mcp", version: VERSION };
+/** Milliseconds that a client's call waits for a server that starts; then the client is asked to come back. */
+export const START_WAIT_MS = 15_000;
+/** Seconds after which a client may ask again for a server that starts or is in use. */
+const RETRY_SECONDS = 5;
 
 export interface SharedServersOptions {
-  starts: Starts;
+  starts: Pick<Starts, "failing" | "trouble">;
+  open: OpenChannel;
+  /** Milliseconds that a server has to start and answer. */
   initTimeoutMs: number;
+  /** False while another server of the program must not be started for calls without a session. */
+  mayStart(): boolean;
   sessionlessCompat: boolean;
   protocolVersion: string | undefined;
   clock: Clock;
@@ -30,7 +36,6 @@ export class SharedServers {
   readonly #starting = new Map<Slot, Promise<SharedServer>>();
   #versions: readonly string[] | undefined;
   #finding: Promise<readonly string[]> | undefined;
-  #failures = 0;
   /** A server has been seen at work. */
   #proven = false;
   readonly #stop = new AbortController();
@@ -54,43 +59,46 @@ export class SharedServers {
     return abortable(this.#finding, signal);
   }
 
-  /** The one server of the stateless era. */
+  /** The same for a client, which is not kept waiting for long. */
+  versionsForClient(signal: AbortSignal): Promise<readonly string[]> {
+    return this.#soon(signal, until => this.statelessVersions(until));
+  }
+
+  /** The one server of the stateless era, for a client. */
   forStateless(signal: AbortSignal): Promise<SharedServer> {
-    return this.#server("stateless", signal, async server => {
-      await server.call("server/discover", discover(this.#versions?.[0]), this.#patience());
-    });
+    return this.#soon(signal, until => this.#stateless(until));
   }
 
   /** A server that we have shaken hands with, for clients that do not. */
   forSessionless(signal: AbortSignal): Promise<SharedServer> {
-    return this.#server("sessionless", signal, server => this.#handshake(server));
+    if (!this.#has("sessionless") && !this.options.mayStart()) {
+      const message = "a session uses the MCP server, and no other is started meanwhile; MCP_SHARED=true serves both";
+      return Promise.reject(new NfrxError("refused", message, { retryAfterSeconds: RETRY_SECONDS }));
+    }
+    return this.#soon(signal, until => this.#sessionless(until));
   }
 
-  /** Makes sure that a server can be had, by way of the one that is kept. */
+  /** Makes sure that a server can be had, by way of the one that is kept. What starts goes on when the signal aborts. */
   async ensure(signal: AbortSignal): Promise<void> {
-    if ((await this.#earlyVersions(signal)).length > 0) {
-      await this.forStateless(signal);
+    if ((await this.statelessVersions(signal)).length > 0) {
+      await this.#stateless(signal);
       return;
     }
     const { sessionlessCompat, starts } = this.options;
     if (!sessionlessCompat && this.#proven && !starts.failing) return;
-    const server = await this.forSessionless(signal);
+    await this.#sessionless(signal);
     this.#proven = true;
-    if (sessionlessCompat) return;
-    // It was only asked whether it is there.
-    this.#servers.delete("sessionless");
-    void server.close();
+    // Otherwise it was only asked whether it is there.
+    if (!sessionlessCompat) await this.retire();
   }
 
-  /** As `statelessVersions`, but takes a server that is slow to say for one with sessions; what it says later counts too. */
-  async #earlyVersions(signal: AbortSignal): Promise<readonly string[]> {
-    const early = this.#patience(this.options.initTimeoutMs * 2 ** this.#failures);
-    try {
-      return await this.statelessVersions(AbortSignal.any([signal, early]));
-    } catch (error) {
-      if (early.aborted && !signal.aborted && !this.#stop.signal.aborted) return [];
-      throw error;
-    }
+  /** Ends the server for calls without a session, unless it is at work. True when one was ended. */
+  async retire(): Promise<boolean> {
+    const server = this.#servers.get("sessionless");
+    if (server === undefined || !server.alive || server.pending > 0) return false;
+    this.#servers.delete("sessionless");
+    await server.close();
+    return true;
   }
 
   async close(): Promise<void> {
@@ -99,31 +107,84 @@ export class SharedServers {
     await Promise.all([...this.#servers.values()].map(server => server.close()));
   }
 
+  #has(slot: Slot): boolean {
+    return this.#servers.get(slot)?.alive === true || this.#starting.has(slot);
+  }
+
+  #stateless(signal: AbortSignal): Promise<SharedServer> {
+    return this.#server("stateless", signal, async (server, patience) => {
+      await server.call("server/discover", discover(this.#versions?.[0]), patience);
+    });
+  }
+
+  async #sessionless(signal: AbortSignal): Promise<SharedServer> {
+    // The server that is being asked what it speaks may be the one.
+    if (this.#finding !== undefined) await this.statelessVersions(signal);
+    return this.#server("sessionless", signal, (server, patience) => this.#handshake(server, patience));
+  }
+
+  /** Asks for a client, who is to come back when it takes long. */
+  async #soon<T>(signal: AbortSignal, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = new AbortController();
+    const timer = this.options.clock.after(START_WAIT_MS, () => late.abort(), true);
+    try {
+      return await ask(AbortSignal.any([signal, late.signal]));
+    } catch (error) {
+      if (!late.signal.aborted || signal.aborted) throw error;
+      throw new NfrxError("refused", "the MCP server is still starting", { retryAfterSeconds: RETRY_SECONDS });
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** Asks a server what it speaks. One of the session era is shaken hands with, and kept: a start may take minutes. */
   async #discover(): Promise<readonly string[]> {
     const server = this.#open();
+    const patience = this.#patience();
     try {
-      const answer = await server.call("server/discover", discover(), this.#patience());
-      this.#versions = statelessVersionsOf(answer);
-      if (this.#versions.length > 0) this.#servers.set("stateless", server);
+      const { answer, shaken } = await firstWord(this.options, patience.signal, {
+        discover: signal => server.call("server/discover", discover(), signal),
+        handshake: signal => this.#handshake(server, signal),
+      });
+      const versions = answer === undefined ? [] : statelessVersionsOf(answer);
+      // After a handshake a server of both eras may have settled for the other.
+      if (versions.length > 0 && shaken === undefined) this.#servers.set("stateless", server);
+      if (versions.length === 0 && (await this.#shakes(server, shaken, patience.signal)))
+        this.#servers.set("sessionless", server);
+      this.#versions = versions;
     } catch (error) {
-      // A server with sessions may well end, or stay silent, on what it does not know: its handshake will tell.
+      if (patience.signal.aborted) throw error;
+      // A server with sessions may well end on what it does not know: its handshake will tell.
       this.options.log.debug({ error: reasonOf(error) }, "the MCP server does not know server/discover");
+    } finally {
+      patience.cancel();
+      // A program that can run only once is not started again before it has ended.
+      if (![...this.#servers.values()].includes(server)) await server.close();
     }
-    // What it makes of a handshake after such a question is not to be relied on.
-    if (this.#servers.get("stateless") !== server) void server.close();
     return this.#versions ?? [];
   }
 
-  async #handshake(server: SharedServer): Promise<void> {
+  /** Whether a server takes the handshake, which may be under way. */
+  async #shakes(server: SharedServer, shaken: Promise<void> | undefined, signal: AbortSignal): Promise<boolean> {
+    try {
+      await (shaken ?? this.#handshake(server, signal));
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return false;
+    }
+  }
+
+  async #handshake(server: SharedServer, signal: AbortSignal): Promise<void> {
     const protocolVersion = this.options.protocolVersion ?? SESSION_VERSIONS[0];
     const params = { protocolVersion, capabilities: {}, clientInfo: CLIENT };
-    const answer = await server.call("initialize", params, this.#patience());
+    const answer = await server.call("initialize", params, signal);
     if (!hasResult(answer))
       throw new NfrxError("upstream_error", `the MCP server refused the handshake: ${answer.text}`);
     server.tell('{"jsonrpc":"2.0","method":"notifications/initialized"}');
   }
 
-  #server(slot: Slot, signal: AbortSignal, greet: (server: SharedServer) => Promise<void>): Promise<SharedServer> {
+  #server(slot: Slot, signal: AbortSignal, greet: Greet): Promise<SharedServer> {
     const server = this.#servers.get(slot);
     if (server?.alive) return Promise.resolve(server);
     let starting = this.#starting.get(slot);
@@ -134,53 +195,34 @@ export class SharedServers {
     return abortable(starting, signal);
   }
 
-  async #start(slot: Slot, greet: (server: SharedServer) => Promise<void>): Promise<SharedServer> {
+  async #start(slot: Slot, greet: Greet): Promise<SharedServer> {
     const server = this.#open();
+    const patience = this.#patience();
     try {
-      await greet(server);
+      await greet(server, patience.signal);
     } catch (error) {
-      this.#failures++;
-      void server.close();
+      await server.close();
       throw this.options.starts.trouble ?? error;
+    } finally {
+      patience.cancel();
     }
-    this.#failures = 0;
     this.#servers.set(slot, server);
     return server;
   }
 
   #open(): SharedServer {
     if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
-    return new SharedServer(this.options.starts.open, this.options.clock, this.options.log);
+    return new SharedServer(this.options.open, this.options.clock, this.options.log);
   }
 
-  /** Aborts when a first answer has been waited for long enough. */
-  #patience(ms = INIT_TIMEOUT_MAX_MS): AbortSignal {
-    const bound = Math.min(ms, INIT_TIMEOUT_MAX_MS);
+  /** A signal that aborts when a start has been waited for long enough; `cancel` ends the waiting. */
+  #patience(): { signal: AbortSignal; cancel(): void } {
+    const { initTimeoutMs, clock } = this.options;
     const late = new AbortController();
-    this.options.clock.after(bound, () => late.abort(new NfrxError("timeout", `no answer in ${bound} ms`)), true);
-    return AbortSignal.any([late.signal, this.#stop.signal]);
+    const reason = `no answer within ${formatDuration(initTimeoutMs)} (MCP_INIT_TIMEOUT)`;
+    const timer = clock.after(initTimeoutMs, () => late.abort(new NfrxError("timeout", reason)), true);
+    return { signal: AbortSignal.any([late.signal, this.#stop.signal]), cancel: () => timer.cancel() };
   }
 }
 
-const discover = (version: string = FIRST_STATELESS_VERSION): object => ({
-  _meta: { [PROTOCOL_VERSION]: version, [CLIENT_INFO]: CLIENT, [CLIENT_CAPABILITIES]: {} },
-});
-
-/** The versions of the stateless era in the answer to `server/discover`, or in the error that names what is spoken instead. */
-function statelessVersionsOf(answer: Message): string[] {
-  const unsupported = at(answer.value, "error", "code") === UNSUPPORTED_VERSION;
-  const named = unsupported
-    ? at(answer.value, "error", "data", "supported")
-    : at(answer.value, "result", "supportedVersions");
-  if (!Array.isArray(named)) return [];
-  return named.filter((version): version is string => typeof version === "string" && isStateless(version));
-}
-
-/** Waits for what others may wait for too, and no longer than the signal allows. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(new NfrxError("canceled", reasonOf(signal.reason), { cause: signal.reason }));
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
-}
+type Greet = (server: SharedServer, patience: AbortSignal) => Promise<void>;

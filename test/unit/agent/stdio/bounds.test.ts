@@ -14,7 +14,7 @@ function world(more: { maxSessions?: number; sessionlessCompat?: boolean; starts
   const starts = new Starts(hand.open, clock, () => 0.5);
   const provider = new SessionManager({
     starts,
-    initTimeoutMs: 5_000,
+    initTimeoutMs: 120_000,
     sessionIdleMs: 60_000,
     maxSessions: 64,
     sessionlessCompat: true,
@@ -178,14 +178,14 @@ describe("requests", () => {
     await at.provider.probe(forever);
     const call = post(at, rpc(1, "silent"));
     const server = hand.last;
-    await hand.changes.when(() => server.sent.length === 3, "the call");
+    await hand.changes.when(() => server.sent.length === 4, "the call");
     const text = "x".repeat(8 * 1024 * 1024);
     server.say({ method: "notifications/message", params: { text: "first" } });
     const events = new Events(await call);
     expect((await events.next())?.data).toContain("first");
     for (let i = 0; i < 5; i++) server.say({ method: "notifications/message", params: { text } });
     expect(server.paused).toBe(false);
-    expect(server.sent.at(-1)).toMatchObject({ method: "notifications/cancelled", params: { requestId: 2 } });
+    expect(server.sent.at(-1)).toMatchObject({ method: "notifications/cancelled", params: { requestId: 3 } });
     expect(await reason(events.next())).toContain("does not take");
   });
 
@@ -271,6 +271,15 @@ describe("a server that ends", () => {
     expect(response.headers.get("mcp-session-id")).toBeString();
     at.hand.last.say({ id: 1, result: {} });
     expect(await new Events(response).rest()).toMatchObject([{ id: 1, result: {} }]);
+    // One that takes too long is given up.
+    const second = post(at, rpc(2, "initialize"));
+    await at.hand.changes.when(() => at.hand.servers[1]?.sent.length === 1, "the handshake");
+    await Promise.resolve();
+    at.clock.advance(15_000);
+    const late = new Events(await until(second, "the head"));
+    at.clock.advance(105_000);
+    expect(JSON.stringify(await late.rest())).toContain("did not start within 2m (MCP_INIT_TIMEOUT)");
+    expect(at.hand.servers[1]?.ended).toBe(true);
   });
 });
 
@@ -279,9 +288,8 @@ describe("a probe", () => {
     await using at = world();
     await at.provider.probe(forever);
     await at.provider.probe(forever);
-    expect(at.hand.servers.map(({ sent, ended }) => [sent[0]?.["method"], ended])).toEqual([
-      ["server/discover", true],
-      ["initialize", false],
+    expect(at.hand.servers.map(({ sent, ended }) => [sent.map(({ method }) => method), ended])).toEqual([
+      [["server/discover", "initialize", "notifications/initialized"], false],
     ]);
   });
 
@@ -289,10 +297,10 @@ describe("a probe", () => {
     await using at = world({ sessionlessCompat: false });
     await at.provider.probe(forever);
     await at.provider.probe(forever);
-    expect([at.hand.servers.length, at.hand.running]).toEqual([2, 0]);
+    expect([at.hand.servers.length, at.hand.running]).toEqual([1, 0]);
   });
 
-  test("takes a server that does not say for one with sessions, and what it says later for what it is", async () => {
+  test("takes a server that does not say what it speaks for one with sessions, once that shakes hands", async () => {
     const hand = new Hand((message, server) => {
       if (message["method"] === "initialize") shakesHands(message, server);
     });
@@ -302,10 +310,59 @@ describe("a probe", () => {
     at.clock.advance(5_000);
     await until(probe, "the probe");
     expect((await listen(at, {})).status).toBe(400);
-    hand.servers[0]?.say({ id: 1, result: { supportedVersions: ["2026-07-28"], capabilities: {} } });
-    await Promise.resolve();
-    await hand.changes.when(() => true, "");
-    expect((await listen(at, {})).status).toBe(405);
+    expect((await post(at, { jsonrpc: "2.0", method: "x" })).status).toBe(202);
+    expect([hand.servers.length, hand.running]).toEqual([1, 1]);
+  });
+
+  test("waits for a server that starts slowly, and does not start another meanwhile", async () => {
+    const hand = new Hand(() => {});
+    await using at = world({}, hand);
+    const late = AbortSignal.timeout(1);
+    expect(await reason(at.provider.probe(late))).toBeString();
+    const probe = at.provider.probe(forever);
+    await hand.changes.when(() => hand.servers[0]?.sent.length === 1, "the question");
+    at.clock.advance(5_000);
+    await hand.changes.when(() => hand.servers[0]?.sent.length === 2, "the handshake");
+    const { armed } = at.clock;
+    const call = reason(post(at, rpc(1, "x")));
+    while (at.clock.armed === armed) await new Promise(setImmediate);
+    at.clock.advance(15_000);
+    expect(await call).toBe("the MCP server is still starting");
+    at.clock.advance(80_000);
+    expect([hand.servers.length, hand.running]).toEqual([1, 1]);
+    // It answers both in the order in which it was asked.
+    hand.last.say({ id: 1, error: { code: -32601, message: "Method not found" } });
+    hand.last.say({ id: 2, result: { protocolVersion: "2025-11-25", capabilities: {} } });
+    await until(probe, "the probe");
+    expect([hand.servers.length, hand.running]).toEqual([1, 1]);
+  });
+
+  test("gives a server up that has not started within MCP_INIT_TIMEOUT", async () => {
+    const hand = new Hand(() => {});
+    await using at = world({}, hand);
+    const probe = reason(at.provider.probe(forever));
+    await hand.changes.when(() => hand.servers[0]?.sent.length === 1, "the question");
+    at.clock.advance(120_000);
+    expect(await probe).toContain("no answer within 2m (MCP_INIT_TIMEOUT)");
+    expect(hand.running).toBe(0);
+  });
+
+  test("a session does not run beside the server that is kept for calls without one, where that cannot be", async () => {
+    // It cannot start while another of it runs.
+    const hand: Hand = new Hand((message, server) =>
+      hand.running > 1 ? server.end("the port is in use") : shakesHands(message, server),
+    );
+    await using at = world({}, hand);
+    await at.provider.probe(forever);
+    const session = await openSession(at);
+    expect([hand.running, at.provider.sessions]).toEqual([1, 1]);
+    const { length } = hand.servers;
+    expect(await reason(post(at, rpc(1, "x")))).toContain("MCP_SHARED=true");
+    await at.provider.probe(forever);
+    expect(hand.servers).toHaveLength(length);
+    await at.fetch(URL_OF_PROVIDER, { method: "DELETE", headers: session });
+    await at.provider.probe(forever);
+    expect([hand.running, at.provider.sessions]).toEqual([1, 0]);
   });
 
   test("ends with its signal, and with the provider", async () => {

@@ -275,6 +275,7 @@ describe("a server with sessions", () => {
 
   test("keeps sessions apart from what has none", async () => {
     await using server = reach("mcp-fixture");
+    await server.provider.probe(new AbortController().signal);
     const session = await openSession(server);
     const pid = rpc(1, "tools/call", { name: "pid", arguments: {} });
     expect(await said(await post(server, pid, session))).not.toBe(await said(await post(server, pid)));
