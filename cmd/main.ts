@@ -1,9 +1,10 @@
 // What the five binaries have in common: options in, exit code out.
 import { ConfigError } from "../src/config/error.ts";
 import { load } from "../src/config/load.ts";
+import type { Misspelt } from "../src/config/nearest.ts";
 import type { Groups, GroupValues, Program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
-import { type Finding, fail, report } from "../src/lib/findings.ts";
+import { type Finding, fail, report, warn } from "../src/lib/findings.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, silentLog } from "../src/lib/log.ts";
 import { writeConfig } from "./init.ts";
 
@@ -54,13 +55,16 @@ export async function main<G extends Groups, C extends string>(
       process.exit(loaded.exitCode);
     }
     if (loaded.kind === "init") process.exit(writeConfig(program, loaded));
-    const { values, configFile, command } = loaded;
+    const { values, configFile, command, misspelt } = loaded;
     if (command === "health") {
       const trouble = await health(values);
       print(`${trouble ?? "ok"}\n`);
       process.exit(trouble === undefined ? 0 : 1);
     }
-    if (command === "doctor") process.exit(await report(examine({ values, configFile, log: silentLog }), print));
+    if (command === "doctor") {
+      const findings = withMisspelt(misspelt, examine({ values, configFile, log: silentLog }));
+      process.exit(await report(findings, print));
+    }
     const { common, backend } = logging(values);
     const { log, dropped } = createLogger({
       level: common.logLevel,
@@ -68,6 +72,8 @@ export async function main<G extends Groups, C extends string>(
       name: program.name,
       folder: logDirOf(backend),
     });
+    for (const { name, meant } of misspelt)
+      log.warn({ variable: name, meant }, `${name} is not an option and has no effect: did you mean ${meant}?`);
     process.exit(await run({ values, configFile, command, log, droppedLogs: dropped }));
   } catch (error) {
     const mistake = error instanceof ConfigError;
@@ -81,4 +87,10 @@ export async function main<G extends Groups, C extends string>(
     process.stderr.write(`${program.name}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(mistake ? 2 : 1);
   }
+}
+
+/** What `doctor` finds, behind the variables that nothing reads. */
+async function* withMisspelt(misspelt: readonly Misspelt[], rest: AsyncIterable<Finding>): AsyncGenerator<Finding> {
+  for (const { name, meant } of misspelt) yield warn("config", `${name} is not an option: did you mean ${meant}?`);
+  yield* rest;
 }

@@ -39,6 +39,8 @@ export interface Rooms {
   declared: Declared | undefined;
   /** False when /metrics has a listener of its own. */
   publicMetrics: boolean;
+  /** /metrics asks for no key. */
+  openMetrics: boolean;
   /** The server a request arrived at. */
   server: () => Upgrader;
 }
@@ -49,7 +51,7 @@ export function routesOf(rooms: Rooms): Route[] {
   const { operator, declared } = rooms;
   const routes: Route[] = [
     ...healthRoutes(sources),
-    ...(publicMetrics ? [metricsRoute(metrics)] : []),
+    ...(publicMetrics ? [metricsRoute(metrics, rooms.openMetrics)] : []),
     ...dashboardRoutes(),
     ...stateRoutes(sources, stateStream, rooms.callerOf),
     ...pluginRoutes({ sources, declared }),

@@ -39,6 +39,7 @@ import { Budget } from "./proxy/budget.ts";
 import { Pipeline } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
 import { Spool } from "./proxy/spool.ts";
+import { howToOpen, type Reach, reachOf } from "./reach.ts";
 import { Relays } from "./relay/relays.ts";
 import { type CallerOf, callerNames } from "./shares.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
@@ -104,8 +105,10 @@ export class Broker {
     const shared = { proxies, throttle };
     const api = new Door({ kind: "api", key: values.apiKey, roles: values.apiHttpRoles, ...shared });
     const client = new Door({ kind: "client", key: values.clientKey, roles: values.clientHttpRoles, ...shared });
-    if (api.open) log.warn({}, "anybody may call the API: set API_KEY or API_HTTP_ROLES");
-    if (client.open) log.warn({}, "anybody may connect an agent: set CLIENT_KEY or CLIENT_HTTP_ROLES");
+    if (api.open) log.warn({}, "the API asks for no key: set API_KEY or API_HTTP_ROLES");
+    if (client.open) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
+    const reach = reachOf(values);
+    if (reach.narrowed) log.warn({}, howToOpen(reach));
     const pools = (): Pool[] => this.mounted.map(({ pool }) => pool);
     this.metrics = new BrokerMetrics({
       clock: this.#clock,
@@ -128,7 +131,7 @@ export class Broker {
     this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
     const expose = values.exposeRouting;
     const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
-    const listener = this.#makeListener();
+    const listener = this.#makeListener(reach);
     this.#listener = listener;
     const admit = (): boolean => listener.connections < values.maxWorkers;
     this.mounted = workers.map(({ module, pool: settings }) => {
@@ -164,7 +167,7 @@ export class Broker {
       allowsOrigin: origin => this.#cors.allows(origin),
       hosts: values.allowedHosts,
       publicUrl: values.publicUrl,
-      listensOn: values.host,
+      listensOn: reach.host,
     });
     this.relays =
       relays &&
@@ -241,6 +244,7 @@ export class Broker {
       operator: new Operator(this.#pools, log),
       declared: options.declared,
       publicMetrics: listener.publicMetrics,
+      openMetrics: values.metricsOpen,
       server,
     });
     this.app = mount(this.routes, {
@@ -321,10 +325,10 @@ export class Broker {
     return this.relays === undefined ? pools : [...pools, this.relays.pool];
   }
 
-  #makeListener(): Listener {
+  #makeListener(address: Reach): Listener {
     const { values, log } = this.#options;
     return new Listener({
-      address: values,
+      address,
       metricsAddress: values.metricsAddress,
       certFile: values.tlsCertFile,
       keyFile: values.tlsKeyFile,

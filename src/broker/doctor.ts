@@ -9,6 +9,7 @@ import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 import { MEMORY } from "./jobs/open.ts";
+import { howToOpen, reachOf } from "./reach.ts";
 import { readTls } from "./tls.ts";
 
 export interface BrokerExamination {
@@ -32,7 +33,10 @@ export async function* examineBroker({ config, values }: BrokerExamination): Asy
   if (names !== undefined) yield names;
   const certificate = examineCertificate(values);
   if (certificate !== undefined) yield certificate;
-  const { host, port, metricsAddress } = values;
+  const reach = reachOf(values);
+  if (reach.narrowed) yield warn("address", howToOpen(reach));
+  const { host, port } = reach;
+  const { metricsAddress } = values;
   const running = await Running.find(values);
   yield await checkAddress("address", { host, port }, "PORT", async () => running?.text);
   if (metricsAddress !== undefined && metricsAddress.port !== port)
@@ -63,12 +67,14 @@ function* keys({ apiKey, clientKey, apiHttpRoles, clientHttpRoles }: BrokerExami
 }
 
 /** Whether callers reach MCP relays by a public name, where a proxy stands in front. */
-function examineNames({ host, publicUrl, allowedHosts }: BrokerExamination["values"]): Finding | undefined {
+function examineNames(values: BrokerExamination["values"]): Finding | undefined {
+  const { publicUrl, allowedHosts } = values;
+  const { host } = reachOf(values);
   if (publicUrl !== undefined) return ok("names", `callers use ${publicUrl}`);
   if (!isLoopback(host) || allowedHosts.length > 0) return undefined;
   return warn(
     "names",
-    `HOST=${host} refuses public host names; behind a proxy, set PUBLIC_URL (or ALLOWED_HOSTS) to the public name`,
+    `a broker on ${host} refuses public host names; behind a proxy, set PUBLIC_URL (or ALLOWED_HOSTS) to the public name`,
   );
 }
 
@@ -105,7 +111,9 @@ class Running {
     private readonly apiKey: string | undefined,
   ) {}
 
-  static async find({ host, port, tlsCertFile, apiKey }: BrokerExamination["values"]): Promise<Running | undefined> {
+  static async find(values: BrokerExamination["values"]): Promise<Running | undefined> {
+    const { port, tlsCertFile, apiKey } = values;
+    const { host } = reachOf(values);
     if (port === 0) return undefined;
     const local =
       host === "" || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;

@@ -73,6 +73,16 @@ const doors = {
     default: [],
     help: "Roles in X-User-Roles, set by a trusted proxy, that let agents in without a key.",
   }),
+  allowOpen: option.bool({
+    env: "ALLOW_OPEN",
+    default: false,
+    help: "Listens on HOST although API_KEY or CLIENT_KEY, and the roles in its place, are not set. Otherwise such a broker listens on 127.0.0.1 only.",
+  }),
+  metricsOpen: option.bool({
+    env: "METRICS_OPEN",
+    default: false,
+    help: "Serves /metrics on the public port without a key. Otherwise it asks for API_KEY or ADMIN_KEY there; at METRICS_PORT it never asks.",
+  }),
   trustedProxies: option.list({
     env: "TRUSTED_PROXIES",
     of: network,

@@ -4,6 +4,7 @@ import { badValue, ConfigError, describeSource, type Mistake, type Source } from
 import { type CommandLine, readFlags } from "./flags.ts";
 import type { OptionGroup } from "./group.ts";
 import { helpText, pluginHelpText, versionLine } from "./help.ts";
+import { type Misspelt, misspelt } from "./nearest.ts";
 import type { Option, Raw } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
 import { type Catalog, catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
@@ -29,6 +30,8 @@ export type Loaded<G extends Groups, C extends string> =
       readonly sources: ReadonlyMap<string, Source>;
       /** The file that was read, or that would have been had it been there. */
       readonly configFile: { readonly path: string; readonly found: boolean };
+      /** Variables that nothing reads and that look like an option. */
+      readonly misspelt: readonly Misspelt[];
       readonly command: C | Look | undefined;
     };
 
@@ -88,6 +91,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
     values,
     sources: new Map(catalog.options.map(option => [option.env, sourceOf(option, answers)])),
     configFile: { path: file.path, found: file.found },
+    misspelt: misspelt(host.env, ["CONFIG_FILE", ...catalog.options.flatMap(({ env, aliases }) => [env, ...aliases])]),
     command: commandOf(program.commands, line.command),
   };
 }

@@ -27,6 +27,32 @@ export function nearest(name: string, names: Iterable<string>): string | undefin
   return best;
 }
 
+/** A variable that nothing reads, and the option that was probably meant. */
+export interface Misspelt {
+  readonly name: string;
+  readonly meant: string;
+}
+
+/** Letters below which two names may be alike by chance, as HOME and HOST. */
+const LONG_ENOUGH = 6;
+const LETTERS_WRONG = 2;
+
+/** The variables of `env` that are no option and differ from one by two letters at most. An empty one counts as unset. */
+export function misspelt(env: Readonly<Record<string, string | undefined>>, names: readonly string[]): Misspelt[] {
+  const known = new Set(names);
+  return Object.keys(env).flatMap(name => {
+    if (known.has(name) || !env[name]?.trim() || name.length < LONG_ENOUGH) return [];
+    const near = names.filter(one => one.length >= LONG_ENOUGH && Math.abs(one.length - name.length) <= LETTERS_WRONG);
+    let meant: string | undefined;
+    let least = LETTERS_WRONG + 1;
+    for (const candidate of near) {
+      const apart = distance(name.toUpperCase(), candidate);
+      if (apart < least) [least, meant] = [apart, candidate];
+    }
+    return meant === undefined ? [] : [{ name, meant }];
+  });
+}
+
 /** `; did you mean port?`, or nothing. */
 export function suggestion(name: string, names: Iterable<string>): string {
   const found = nearest(name, names);

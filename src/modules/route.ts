@@ -5,7 +5,7 @@ import type { Span } from "../lib/trace.ts";
 import type { ErrorShape, Usage } from "./module.ts";
 
 /** Who may ask. `relay`: whoever the provider behind an MCP relay lets in. */
-export type AuthClass = "none" | "api" | "client" | "api-or-client" | "admin" | "relay";
+export type AuthClass = "none" | "api" | "client" | "api-or-client" | "api-or-admin" | "admin" | "relay";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 

@@ -63,8 +63,8 @@ test("the API key opens the API, a wrong one and none do not", async () => {
   expect(await world.leftovers()).toEqual({});
 });
 
-test("every route of the API asks for the key, health and metrics do not", async () => {
-  await using world = new World();
+test("every route of the API and the metrics ask for a key, health does not", async () => {
+  await using world = new World({ broker: { metricsOpen: false, adminKey: "the-admin-key" } });
   await world.worker();
   for (const path of [
     "/api/llm/v1/models",
@@ -72,12 +72,18 @@ test("every route of the API asks for the key, health and metrics do not", async
     "/api/llm/id/x/v1/models",
     "/api/state",
     "/api/state/stream",
+    "/metrics",
   ])
     expect([path, (await call(world.origin + path)).status]).toEqual([path, 401]);
   for (const path of ["/api/llm/v1/responses", "/api/llm/v1/embeddings", "/api/llm/id/x/v1/chat/completions"])
     expect([path, (await call(world.origin + path, { body: BODY })).status]).toEqual([path, 401]);
-  for (const path of ["/healthz", "/readyz", "/metrics", "/state"])
+  for (const path of ["/healthz", "/readyz", "/state"])
     expect([path, (await call(world.origin + path)).status]).toEqual([path, 200]);
+  const metrics = async (key: string): Promise<number> =>
+    (await call(`${world.origin}/metrics`, { headers: { Authorization: `Bearer ${key}` } })).status;
+  expect([await metrics(API_KEY), await metrics("the-admin-key"), await metrics(CLIENT_KEY)]).toEqual([200, 200, 401]);
+  await using open = new World();
+  expect((await call(`${open.origin}/metrics`)).status).toBe(200);
 });
 
 test("a role from a trusted proxy opens the API, beside the key", async () => {

@@ -105,6 +105,7 @@ export class McpWorld {
         port: 0,
         host: "127.0.0.1",
         jobsStore: "memory",
+        metricsOpen: true,
         apiKey: API_KEY,
         clientKey: CLIENT_KEY,
         ...options.broker,

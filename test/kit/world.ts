@@ -74,6 +74,7 @@ export class World {
       port: 0,
       host: "127.0.0.1",
       jobsStore: "memory",
+      metricsOpen: true,
       apiKey: API_KEY,
       clientKey: CLIENT_KEY,
       ...options.broker,

@@ -20,6 +20,9 @@ export function checksOf({ api, client, admin }: Doors): Readonly<Record<AuthCla
     api: anyDoor(api),
     client: anyDoor(client),
     "api-or-client": anyDoor(api, client),
+    "api-or-admin": (request, server) => {
+      if (!admin.admits(request.headers)) api.check(request.headers, () => peerOf(request, server));
+    },
     admin: (request, server) => admin.check(request.headers, () => peerOf(request, server)),
     relay: undefined,
   };

@@ -103,6 +103,7 @@ const DOORS: Readonly<Record<AuthClass, readonly ErrorCode[]>> = {
   api: ["unauthorized", "too_many_attempts"],
   client: ["unauthorized", "too_many_attempts"],
   "api-or-client": ["unauthorized", "too_many_attempts"],
+  "api-or-admin": ["unauthorized", "too_many_attempts"],
   admin: ["unauthorized", "too_many_attempts", "forbidden"],
   relay: [],
 };

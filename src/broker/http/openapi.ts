@@ -160,6 +160,7 @@ const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
   api: [{ API_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
+  "api-or-admin": [{ API_KEY: [] }, { ADMIN_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   admin: [{ ADMIN_KEY: [] }],
   relay: [{ relay_token: [] }, {}],
 };

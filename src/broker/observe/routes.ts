@@ -27,12 +27,13 @@ export function stateRoutes(sources: StateSources, stream: StateStream, callerOf
   ];
 }
 
-export function metricsRoute(metrics: BrokerMetrics): Route {
+/** `open`: without a key. */
+export function metricsRoute(metrics: BrokerMetrics, open: boolean): Route {
   return {
     method: "GET",
     path: "/metrics",
     tag: "state",
-    auth: "none",
+    auth: open ? "none" : "api-or-admin",
     errors: "openai",
     operation: METRICS,
     answer: () => metrics.response(),
@@ -97,7 +98,8 @@ const STREAM: Operation = {
 };
 const METRICS: Operation = {
   summary: "Read the metrics",
-  description: "Not on this address when `METRICS_PORT` gives them one of their own.",
+  description:
+    "Not on this address when `METRICS_PORT` gives them one of their own, where they ask for no key; here `METRICS_OPEN=true` does that.",
   responses: {
     200: {
       description: "Prometheus' text.",

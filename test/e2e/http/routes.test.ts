@@ -9,6 +9,7 @@ const OPENS = {
   api: [KEYS.apiKey],
   client: [KEYS.clientKey],
   "api-or-client": Object.values(KEYS),
+  "api-or-admin": [KEYS.apiKey],
   // There is no such key.
   admin: [] as string[],
 };
