@@ -10,6 +10,11 @@ import type { Stream } from "../protocol/stream.ts";
 
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
+/**
+ * Milliseconds within which a keep-alive connection that the backend had already closed fails a request. One that fails
+ * later may have been read.
+ */
+export const STALE_CONNECTION_MS = 20;
 
 export interface ForwardContext {
   backend: Pick<Backend, "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader">;
@@ -18,6 +23,8 @@ export interface ForwardContext {
   idleMs: number;
   /** What traces say of the backend. */
   traced: Facts;
+  /** Hears of every sign of life of the backend. */
+  onAnswer?: (() => void) | undefined;
 }
 
 /** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
@@ -37,7 +44,7 @@ export function callBelow(span: Span | undefined, method: string, service?: Fact
   return call;
 }
 
-export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs"> {
+export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs" | "onAnswer"> {
   /** Nobody else holds the chunks of the response, so that their memory may be freed once they are sent. */
   owned?: boolean;
 }
@@ -48,7 +55,7 @@ export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs"
  */
 export async function exchange(
   stream: Stream,
-  { clock, idleMs, owned = false }: ExchangeContext,
+  { clock, idleMs, owned = false, onAnswer }: ExchangeContext,
   respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
   call?: Span,
 ): Promise<void> {
@@ -63,9 +70,13 @@ export async function exchange(
     // The head and a small body come in one message, one frame after the other: let the second arrive.
     await Promise.resolve();
     const response = await respond(abort.signal, idle);
-    idle.touch();
+    const alive = (): void => {
+      idle.touch();
+      onAnswer?.();
+    };
+    alive();
     call?.set({ "http.response.status_code": response.status });
-    await answer(stream, response, idle, owned);
+    await answer(stream, response, { alive, idle, owned });
     stream.stopReading();
     call?.end();
   } catch (thrown) {
@@ -112,11 +123,16 @@ function ask(
     return fetch(url, init);
   }
   init.body = (stream.take() as Uint8Array<ArrayBuffer> | undefined) ?? null;
+  const began = context.clock.now();
   return fetch(url, init).catch((error: unknown) => {
-    // The backend had closed a pooled connection just when it was used again; nothing of an answer was read.
-    if (signal.aborted || !isStaleConnection(error)) throw error;
+    // The backend had closed a pooled connection just when it was used again: nothing can have worked on the request.
+    const late = context.clock.now() - began > STALE_CONNECTION_MS;
+    if (signal.aborted || late || !isClosedConnection(error)) throw error;
     init.keepalive = false;
-    return fetch(url, init);
+    return fetch(url, init).catch((again: unknown) => {
+      // It may be down because it has read the request: nobody else should get that.
+      throw isUnreachable(again) ? error : again;
+    });
   });
 }
 
@@ -147,7 +163,11 @@ function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
   );
 }
 
-async function answer(stream: Stream, response: Response, idle: IdleTimer, owned: boolean): Promise<void> {
+async function answer(
+  stream: Stream,
+  response: Response,
+  { alive, idle, owned }: { alive: () => void; idle: IdleTimer; owned: boolean },
+): Promise<void> {
   const head = { status: response.status, headers: answerHeaders(response.headers) };
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
   // Looked at before `body`, which makes a stream of what `bytes` would give at once.
@@ -166,7 +186,7 @@ async function answer(stream: Stream, response: Response, idle: IdleTimer, owned
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      idle.touch();
+      alive();
       if (!begun) stream.sendHead(head);
       begun = true;
       if (done || value === undefined) break;
@@ -217,16 +237,25 @@ function answerHeaders(headers: Headers): HeaderList {
 function explain(thrown: unknown, signal: AbortSignal): NfrxError {
   if (signal.reason instanceof NfrxError) return signal.reason;
   if (thrown instanceof NfrxError) return thrown;
-  const code = codeOf(thrown);
-  if (code === "ConnectionRefused" || code === "ECONNREFUSED" || code === "FailedToOpenSocket") {
-    return new NfrxError("refused", "the backend cannot be reached");
-  }
+  if (isUnreachable(thrown)) return new NfrxError("refused", "the backend cannot be reached");
   // Bun adds advice for whoever wrote the code; the message goes to clients.
   const message = messageOf(thrown).replace(/ For more information, pass .*$/, "");
   return new NfrxError("upstream_error", `the backend failed: ${message}`, { cause: thrown });
 }
 
-function isStaleConnection(error: unknown): boolean {
+/** True when no connection could be made, so that nothing was sent. */
+export function isUnreachable(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ConnectionRefused" || code === "ECONNREFUSED" || code === "FailedToOpenSocket";
+}
+
+/** True when what `exchange` rejects with says that the backend may be down. */
+export function mayBeDown(error: unknown): boolean {
+  if (!(error instanceof NfrxError)) return false;
+  return error.code === "refused" || (error.code === "upstream_error" && isClosedConnection(error.detail.cause));
+}
+
+function isClosedConnection(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ECONNRESET" || code === "ConnectionClosed" || code === "EPIPE";
 }

@@ -15,6 +15,7 @@ import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { type Broker, type DialOptions, dial } from "./dial.ts";
+import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { Service } from "./service.ts";
@@ -69,6 +70,7 @@ export class Agent {
   readonly #watch: BackendWatch;
   readonly #stop = new AbortController();
   readonly #work = new Drain();
+  readonly #onAnswer = (): void => this.#watch.answered();
   #link: Link | undefined;
   #terminating = false;
   #connecting = false;
@@ -334,13 +336,14 @@ export class Agent {
     const span = this.#spanOf(head);
     let outcome: AgentOutcome = "canceled";
     try {
-      await service.serve(stream, head, late, span);
+      await service.serve(stream, head, late, span, this.#onAnswer);
       outcome = "succeeded";
       span?.end();
     } catch (error) {
       span?.end(failureOf(error));
       if (!(error instanceof NfrxError) || error.code !== "canceled") {
         outcome = "failed";
+        if (mayBeDown(error)) this.#watch.lookNow();
         this.#lastError = messageOf(error);
         this.#log.warn({ request_id: requestIdOf(head), path: head.path, error: this.#lastError }, "request failed");
       }

@@ -21,9 +21,10 @@ export interface Service {
   look(): Promise<ProbeResult>;
   /**
    * Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told.
-   * `late` is true while the agent drains; below `span` stands what it asks, when there are traces.
+   * `late` is true while the agent drains; below `span` stands what it asks, when there are traces; `onAnswer` hears of
+   * every sign of life of the backend.
    */
-  serve(stream: Stream, head: RequestHead, late: boolean, span?: Span): Promise<void>;
+  serve(stream: Stream, head: RequestHead, late: boolean, span?: Span, onAnswer?: () => void): Promise<void>;
   /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
   readonly servesLate?: boolean;
   /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
@@ -47,7 +48,7 @@ export function backendService(backend: Backend, requestTimeoutMs: number, clock
     pollMs: backend.pollMs,
     facts: backend.facts,
     look: () => backend.probe(ask),
-    serve: (stream, head, _late, span) => forward(stream, head, context, span),
+    serve: (stream, head, _late, span, onAnswer) => forward(stream, head, { ...context, onAnswer }, span),
   };
 }
 

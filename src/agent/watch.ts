@@ -1,10 +1,15 @@
 import { messageOf } from "../lib/errors.ts";
 import type { Clock, Timer } from "../lib/time.ts";
 import { MODELS_MAX } from "../protocol/limits.ts";
+import { isUnreachable } from "./forward.ts";
 import type { Service } from "./service.ts";
 
 /** Milliseconds between looks at a backend that is away. */
 const AWAY_MS = 2_000;
+/** Milliseconds at least between two looks at a backend, however often it fails. */
+const LOOK_GAP_MS = 250;
+/** Milliseconds since the last byte of an answer within which a backend counts as alive, though it says nothing about itself. */
+export const ANSWERING_MS = 30_000;
 
 export type BackendState =
   | { ready: true; models: string[]; facts: Record<string, string> }
@@ -14,6 +19,11 @@ export type BackendState =
 export class BackendWatch {
   #state: BackendState = { ready: false, reason: "not asked yet" };
   #timer: Timer | undefined;
+  #looking = false;
+  /** The last look failed, and answers come all the same. */
+  #doubtful = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #answeredAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(
@@ -37,21 +47,45 @@ export class BackendWatch {
     this.#timer?.cancel();
   }
 
+  /** The backend has answered a request, or goes on doing so. */
+  answered(): void {
+    this.#answeredAt = this.clock.now();
+  }
+
+  /** Looks at once, because a request has failed. */
+  lookNow(): void {
+    if (this.#looking || this.#stopped) return;
+    const wait = this.#lookedAt + LOOK_GAP_MS - this.clock.now();
+    if (wait <= 0) return void this.#look();
+    this.#timer?.cancel();
+    this.#timer = this.clock.after(wait, () => void this.#look(), true);
+  }
+
   async #look(): Promise<void> {
+    this.#timer?.cancel();
+    this.#looking = true;
+    this.#lookedAt = this.clock.now();
     const next = await this.#probe();
+    this.#looking = false;
     if (this.#stopped) return;
     const changed = JSON.stringify(next) !== JSON.stringify(this.#state);
     this.#state = next;
     if (changed) this.onChange(next);
-    const wait = next.ready ? this.service.pollMs : Math.min(AWAY_MS, this.service.pollMs);
+    const wait = next.ready && !this.#doubtful ? this.service.pollMs : Math.min(AWAY_MS, this.service.pollMs);
     this.#timer = this.clock.after(wait, () => void this.#look(), true);
   }
 
   async #probe(): Promise<BackendState> {
+    this.#doubtful = false;
     try {
       const { models, facts } = await this.service.look();
       return { ready: true, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.service.facts } };
     } catch (error) {
+      const answering = this.clock.now() - this.#answeredAt < ANSWERING_MS;
+      if (this.#state.ready && answering && !isUnreachable(error)) {
+        this.#doubtful = true;
+        return this.#state;
+      }
       return { ready: false, reason: messageOf(error) };
     }
   }

@@ -7,7 +7,7 @@ import type { Logger } from "../lib/log.ts";
 import { OriginGuard } from "../lib/origin-guard.ts";
 import { type Clock, systemClock, type Timer } from "../lib/time.ts";
 import type { Tracing } from "../lib/tracing.ts";
-import type { ToldModule } from "../modules/module.ts";
+import { type PoolSettings, REQUEST_TIMEOUT_MS, type ToldModule, type WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
@@ -152,7 +152,8 @@ export class Broker {
         metrics,
         clock,
         log,
-        requestTimeoutMs: values.requestTimeoutMs,
+        requestTimeoutMs: timeoutOf(module, settings, values.requestTimeoutMs),
+        retryLost: values.retryLost,
         door: api,
         drain,
         proxies,
@@ -359,6 +360,11 @@ export class Broker {
       response ? this.#cors.decorate(request, response) : response,
     );
   }
+}
+
+/** How long a request of a module may be silent: by its own option, the common one, or its default. */
+function timeoutOf(module: WorkerModule, settings: PoolSettings, common: number | undefined): number {
+  return settings.requestTimeoutMs ?? common ?? module.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
 }
 
 /** The first answer that there is. */

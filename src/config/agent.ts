@@ -13,6 +13,9 @@ export function serverUrl(module: string, written: string): string {
   return url.href;
 }
 
+/** Modules whose backends are silent for long while they work: on a recording, on a document. */
+const SLOW_MODULES: ReadonlySet<string> = new Set(["asr", "docling"]);
+
 /** What the agent of every module can be told. */
 export function agentOptions(module: string) {
   return options("Agent", {
@@ -51,7 +54,7 @@ export function agentOptions(module: string) {
     }),
     requestTimeoutMs: option.seconds({
       env: "REQUEST_TIMEOUT",
-      default: "300",
+      default: SLOW_MODULES.has(module) ? "1h" : "10m",
       min: 1_000,
       max: DAY,
       help:

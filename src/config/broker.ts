@@ -117,10 +117,18 @@ const doors = {
 const limits = {
   requestTimeoutMs: option.seconds({
     env: "REQUEST_TIMEOUT",
-    default: "120",
+    default: undefined,
+    defaultNote: "10m; for asr and docling 1h",
     min: 1_000,
     max: DAY,
-    help: "How long a request may go without a byte from its worker, in seconds.",
+    help: "How long a request may go without a byte from its worker, in seconds. A module's own option (LLM_REQUEST_TIMEOUT …) comes before it.",
+  }),
+  retryLost: option.int({
+    env: "RETRY_LOST",
+    default: 1,
+    min: 0,
+    max: 2,
+    help: "How often a request that only computes (chat, embeddings, transcription, conversion) is sent to another worker because the machine that had it was lost.",
   }),
   drainTimeoutMs: option.duration({
     env: "DRAIN_TIMEOUT",

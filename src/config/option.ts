@@ -149,7 +149,7 @@ function bool(spec: Spec<boolean>): Option<boolean> {
   return declare<boolean>("bool", spec, spec.default, { schema, expects: "true or false", raw });
 }
 
-interface DurationSpec extends Spec<string> {
+interface DurationSpec<D> extends Spec<D> {
   /** In milliseconds; 0 unless said otherwise. */
   readonly min?: number;
   /** In milliseconds; 24 days, the longest a timer can wait, unless said otherwise. */
@@ -158,7 +158,7 @@ interface DurationSpec extends Spec<string> {
   readonly allowForever?: boolean;
 }
 
-function time(kind: "seconds" | "duration", spec: DurationSpec): Option<number> {
+function time(kind: "seconds" | "duration", spec: DurationSpec<string | Unset>): Option<number | Unset> {
   checkDeclaration(kind, spec);
   const range = { min: spec.min ?? 0, max: spec.max ?? LONGEST_MS };
   const forever = spec.allowForever ?? false;
@@ -166,15 +166,24 @@ function time(kind: "seconds" | "duration", spec: DurationSpec): Option<number> 
   const bounds = `from ${formatDuration(range.min)} to ${formatDuration(range.max)}`;
   const plain = kind === "seconds" ? ", or a number of seconds" : "";
   const expects = `a duration ${bounds} such as 30s or 1m30s${plain}${forever ? ", or -1 for ever" : ""}`;
-  checkDefault(spec.env, spec.default, schema, expects);
-  return declare(kind, spec, schema.parse(spec.default), { schema, expects, raw: spec.default, range });
+  const { default: raw } = spec;
+  checkDefault(spec.env, raw, schema, expects);
+  const initial = raw === undefined ? raw : schema.parse(raw);
+  return declare<number | Unset>(kind, spec, initial, { schema, expects, raw, range });
 }
 
 /** A duration; its value is in milliseconds. */
-const duration = (spec: DurationSpec): Option<number> => time("duration", spec);
+function duration(spec: DurationSpec<string>): Option<number>;
+function duration(spec: DurationSpec<string | Unset>): Option<number | Unset> {
+  return time("duration", spec);
+}
 
 /** A duration of which a plain number means seconds; its value is in milliseconds. */
-const seconds = (spec: DurationSpec): Option<number> => time("seconds", spec);
+function seconds(spec: DurationSpec<string>): Option<number>;
+function seconds(spec: DurationSpec<Unset>): Option<number | Unset>;
+function seconds(spec: DurationSpec<string | Unset>): Option<number | Unset> {
+  return time("seconds", spec);
+}
 
 interface UrlSpec<D> extends Spec<D> {
   /** `http` and `https` unless said otherwise. */

@@ -12,7 +12,7 @@ const DEFAULTS: Readonly<Record<Kind, [words: string, fits: (value: unknown) => 
   bytes: ["a number or undefined", value => typeof value === "number", true],
   bool: ["true or false", value => typeof value === "boolean", false],
   duration: ['a text such as "30s"', value => typeof value === "string", false],
-  seconds: ['a text such as "30"', value => typeof value === "string", false],
+  seconds: ['a text such as "30"', value => typeof value === "string", true],
   url: ["a text or undefined", value => typeof value === "string", true],
   choice: ["one of its values", value => typeof value === "string", false],
   list: ["a list, perhaps an empty one", Array.isArray, false],

@@ -2,10 +2,10 @@ import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
 import { defineModule } from "./define.ts";
-import { type Backend, LOOK_MS, type WorkerModule } from "./module.ts";
+import { type Backend, LOOK_MS, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { openaiModels } from "./openai.ts";
 import { speechOperation, transcriptionOperation, translationOperation } from "./operations/audio.ts";
-import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
@@ -13,6 +13,7 @@ export const asr: WorkerModule = {
   summary: "Speech to text, and text to speech, of servers with OpenAI's audio API.",
   listsModels: true,
   errors: "openai",
+  requestTimeoutMs: SLOW_REQUEST_TIMEOUT_MS,
   endpoints: [
     {
       name: "transcriptions",
@@ -31,6 +32,7 @@ export const asr: WorkerModule = {
     { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false, operation: speechOperation },
   ].map(({ name, ...rest }) => ({
     method: "POST",
+    repeatable: true,
     path: `/v1/audio/${name}`,
     backendPath: `/audio/${name}`,
     ...rest,
@@ -52,6 +54,7 @@ export function asrBackend(values: Values<typeof asrAgentOptions>): Backend {
 /** What the broker can be told about this module. */
 export const asrBrokerOptions = options("Module asr", {
   ...queueOptions("asr"),
+  ...timeoutOption("asr", "1h"),
   ...eventOptions("asr"),
   ...matchOptions("asr"),
 });

@@ -71,6 +71,7 @@ const endpoint = z.strictObject({
   jobType: z.string().min(1),
   label: z.enum(["json-model", "form-model", "none"]),
   events: z.boolean(),
+  repeatable: z.boolean().optional(),
   headers: z.literal("all").optional(),
   errors: errors.optional(),
   tokens: z.literal("ollama").optional(),
@@ -87,6 +88,7 @@ const served = z.strictObject({
       summary: z.string(),
       listsModels: z.boolean(),
       errors,
+      requestTimeoutMs: z.number().min(0).max(LONGEST_MS).optional(),
       reach: z.enum(["any", "id"]).optional(),
       endpoints: z.array(endpoint),
     })
@@ -101,6 +103,7 @@ const served = z.strictObject({
       maxParallel: amount,
       maxVisits: amount,
       maxSeats: amount,
+      requestTimeoutMs: amount.optional(),
     })
     .optional(),
   relays: z

@@ -2,9 +2,9 @@ import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
 import { defineModule } from "./define.ts";
-import { type Backend, LOOK_MS, type PublicEndpoint, type WorkerModule } from "./module.ts";
+import { type Backend, LOOK_MS, type PublicEndpoint, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
-import { poolSettings, queueOptions } from "./pool.ts";
+import { poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import type { Operation } from "./route.ts";
 
 const endpoint = (
@@ -20,6 +20,8 @@ const endpoint = (
   jobType,
   label: "none",
   events: false,
+  // A task goes on after its request: it must not begin twice. To ask about one twice does no harm.
+  repeatable: task !== "starts",
   ...(task && { task }),
   operation,
 });
@@ -39,6 +41,7 @@ export const docling: WorkerModule = {
   summary: "Documents to text and structure, by Docling servers.",
   listsModels: false,
   errors: "plain",
+  requestTimeoutMs: SLOW_REQUEST_TIMEOUT_MS,
   endpoints: [
     ...work("Convert", convert, "docling.convert"),
     ...work("Chunk", "/v1/chunk/:chunker", "docling.chunk"),
@@ -64,7 +67,10 @@ export function doclingBackend({ docBaseUrl, docApiKey }: Values<typeof doclingA
 }
 
 /** What the broker can be told about this module. */
-export const doclingBrokerOptions = options("Module docling", queueOptions("docling"));
+export const doclingBrokerOptions = options("Module docling", {
+  ...queueOptions("docling"),
+  ...timeoutOption("docling", "1h"),
+});
 
 /** What the agent can be told about its backend. */
 export const doclingAgentOptions = options("Backend", {

@@ -12,7 +12,7 @@ import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
 import { besideV1, probeOpenai } from "./openai.ts";
 import { completionOperation, imageOperation, moderationOperation, rerankOperation } from "./operations/further.ts";
 import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
-import { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 
 const HOUR = 3_600_000;
 
@@ -56,7 +56,9 @@ export const llm: WorkerModule = {
     ...others,
   ]
     .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
-    .concat(azureEndpoints, anthropicEndpoints, ollamaEndpoints),
+    .concat(azureEndpoints, anthropicEndpoints, ollamaEndpoints)
+    // Models compute and keep nothing; an endpoint that does keep something says so itself.
+    .map(endpoint => ({ repeatable: true, ...endpoint })),
 };
 
 /** The backend out of the agent's options. */
@@ -85,6 +87,7 @@ export const llmBrokerOptions = options("Module llm", {
     help: "Workers that one embeddings request is split over at most.",
   }),
   ...queueOptions("llm"),
+  ...timeoutOption("llm", "10m"),
   ...eventOptions("llm"),
   ...matchOptions("llm"),
 });

@@ -122,6 +122,11 @@ export interface Endpoint {
   label: LabelSource;
   /** The answer may be an event stream, so queue events and keep-alive comments may open it. */
   events: boolean;
+  /**
+   * A request only computes: nothing remains of it but its answer. It is sent to another worker when the machine that had it
+   * is lost, or when its backend is too busy.
+   */
+  repeatable?: boolean;
   /** Splits one request over several workers and merges their answers, when the request allows it. */
   fanout?: Fanout;
   /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
@@ -210,6 +215,11 @@ export interface Backend {
 /** GETs `url` with the backend's key; the body's text. Rejects on a status other than 2xx and after a bounded time. */
 export type Ask = (url: string) => Promise<string>;
 
+/** Milliseconds that a request may be silent, of a module that says nothing about it. */
+export const REQUEST_TIMEOUT_MS = 600_000;
+/** Milliseconds that a request may be silent, of a module whose backends work for long without a word. */
+export const SLOW_REQUEST_TIMEOUT_MS = 3_600_000;
+
 /** Milliseconds between looks at a backend whose agent has no option for it. */
 export const LOOK_MS = 30_000;
 
@@ -226,6 +236,8 @@ export interface WorkerModule {
   /** Lists its models at GET /v1/models. */
   listsModels: boolean;
   errors: ErrorShape;
+  /** Milliseconds that its requests may be silent unless an option says otherwise; REQUEST_TIMEOUT_MS when left out. */
+  requestTimeoutMs?: number;
   /**
    * How a worker is reached. `any`: the least busy one that fits, or one by its id. `id`: each stands before a service of its
    * own and is reached by its id alone, at /api/<module>/id/{id}.
@@ -259,4 +271,6 @@ export interface PoolSettings {
   maxVisits: number;
   /** Seats that one worker has at most, whatever it says. */
   maxSeats: number;
+  /** Milliseconds that a request may be silent; REQUEST_TIMEOUT unless given. */
+  requestTimeoutMs?: number | undefined;
 }

@@ -32,7 +32,19 @@ export const queueOptions = (module: string) => ({
     ...named(module, "WORKER_GRACE"),
     default: "10s",
     max: HOUR,
-    help: "How long a request waits for a worker that has just gone before it is told that there is none.",
+    help: "How long a request waits for a worker that has just gone, or whose backend is down, before it fails.",
+  }),
+});
+
+/** How long a module's requests may be silent; `usual` is the module's default. */
+export const timeoutOption = (module: string, usual: string) => ({
+  requestTimeoutMs: option.seconds({
+    ...named(module, "REQUEST_TIMEOUT"),
+    default: undefined,
+    defaultNote: `REQUEST_TIMEOUT, else ${usual}`,
+    min: 1_000,
+    max: 24 * HOUR,
+    help: "How long a request of this module may go without a byte from its worker, in seconds.",
   }),
 });
 
@@ -67,6 +79,17 @@ export function poolSettings({
   maxParallel = 1,
   maxVisits = VISITS_MAX,
   maxSeats = Number.POSITIVE_INFINITY,
+  requestTimeoutMs,
 }: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">): PoolSettings {
-  return { queueSize, queueTimeoutMs, graceMs, queueUpdateMs, minScore, maxParallel, maxVisits, maxSeats };
+  return {
+    queueSize,
+    queueTimeoutMs,
+    graceMs,
+    queueUpdateMs,
+    minScore,
+    maxParallel,
+    maxVisits,
+    maxSeats,
+    requestTimeoutMs,
+  };
 }

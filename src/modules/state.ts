@@ -53,6 +53,7 @@ export const workerState = z.strictObject({
   host_ram_used_percent: z.number().nullable(),
   status: workerStates,
   drained_by_operator: z.boolean(),
+  resting: z.boolean(),
   connected_at: time,
   last_heartbeat: time,
   disconnected_at: time.optional(),

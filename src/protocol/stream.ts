@@ -170,6 +170,11 @@ export class Stream {
     return this.#head !== undefined;
   }
 
+  /** The peer's head, once it has arrived. */
+  get peerHead(): Head | undefined {
+    return this.#head;
+  }
+
   deliverHead(head: Head, end: boolean): void {
     this.#head = head;
     this.#inEnded = end;

@@ -22,6 +22,8 @@ const cancelFrame = z.object({ request_id: z.string() });
 
 /** How the 0.9 series says that an agent is leaving and has done nothing with a request. */
 const DRAINING = "worker_draining";
+/** In Go's words: the connection to the backend was never made, so nothing was done. */
+const UNREACHED = /\bdial (?:tcp|unix)\b|connection refused/;
 
 /** What is known of one exchange besides its stream. */
 interface Exchange {
@@ -188,7 +190,8 @@ export class WireV1 implements Wire {
     const exchange = stream && this.#exchanges.get(stream);
     if (stream === undefined || exchange === undefined) return;
     if (error) {
-      const refused = error.code === DRAINING || (exchange.held !== undefined && error.code === "upstream_error");
+      const unreached = exchange.held !== undefined && error.code === "upstream_error" && UNREACHED.test(error.message);
+      const refused = error.code === DRAINING || unreached;
       this.link.peerReset(stream, refused ? "refused" : error.code, error.message);
       return;
     }

@@ -112,7 +112,12 @@ test("each way to fail has one line, with its word and level", async () => {
     fields: { status: 400, outcome: "invalid_request" },
   });
   backend.respond = status(500, { error: "the backend's own" });
-  expect(await ask("theirs")).toMatchObject({ level: "warn", fields: { status: 500, outcome: "ok", worker_id: "w" } });
+  expect(await ask("theirs")).toMatchObject({
+    level: "warn",
+    fields: { status: 500, outcome: "upstream_error", worker_id: "w" },
+  });
+  backend.respond = status(404, { error: "the backend's own" });
+  expect(await ask("missing")).toMatchObject({ level: "warn", fields: { status: 404, outcome: "ok" } });
   const gate = new Gate();
   backend.respond = cut("x".repeat(100_000), { announced: 200_000, gate });
   const part = await world.chat({}, { headers: { "x-request-id": "cut" } });

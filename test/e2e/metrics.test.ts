@@ -165,7 +165,8 @@ test("a backend's answers count by their status, whatever the client makes of th
     shown.sum("nfrx_request_backend_answers_total", { ...LABELS, status }),
   );
   expect(by).toEqual([1, 1, 2]);
-  expect(shown.sum("nfrx_request_completed_total", { ...LABELS, success: "true" })).toBe(4);
+  expect(shown.sum("nfrx_request_completed_total", { ...LABELS, success: "true" })).toBe(2);
+  expect(shown.sum("nfrx_request_completed_total", { ...LABELS, error_code: "upstream_error" })).toBe(2);
 });
 
 test("a model counts under the name by which it is served; one that nobody serves is unknown", async () => {

@@ -6,6 +6,9 @@ import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
+/** What an agent of the 0.9 series says of a backend that is down. */
+const DIAL_FAILED =
+  'Post "http://127.0.0.1:11434/v1/chat/completions": dial tcp 127.0.0.1:11434: connect: connection refused';
 const SSE: [string, string][] = [["content-type", "text/event-stream"]];
 
 async function hand(world: World, options: { id: string; v2: boolean }): Promise<HandWorker> {
@@ -108,7 +111,7 @@ test("a v1 agent that cannot reach its backend counts as refusing", async () => 
     headers: { "Content-Type": "application/json" },
   });
   old.send({ type: "http_proxy_response_chunk", request_id, data: btoa('{"error":"connection refused"}') });
-  old.send({ type: "http_proxy_response_end", request_id, error: { code: "upstream_error", message: "refused" } });
+  old.send({ type: "http_proxy_response_end", request_id, error: { code: "upstream_error", message: DIAL_FAILED } });
   expect((await asked.answer()).status).toBe(200);
   expect(backend.requests).toHaveLength(1);
   old.close();

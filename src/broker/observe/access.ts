@@ -30,7 +30,7 @@ export const ACCESS_FIELDS = {
   retries: "How often it was sent to another worker.",
   status: "The status of its answer; 499 when its client went away before there was one.",
   outcome:
-    "`ok` when the answer was sent whole, be it a backend's own error; `canceled` when the client went away; else the error's code, or `refused` where there is none.",
+    "`ok` when the answer was sent whole; `upstream_error` when it was a backend's own of 500 or above; `canceled` when the client went away; else the error's code, or `refused` where there is none.",
   error: "The error in words, where they are the broker's own.",
   cause: "What is behind the error, for the operator.",
 } as const;

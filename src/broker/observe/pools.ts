@@ -26,6 +26,11 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
         set({ ext: pool.moduleId, state }, workers.length);
       }
   });
+  gauge("nfrx_workers_resting", "Connected workers that failed lately, so that others come first.", pool => {
+    let resting = 0;
+    for (const worker of pool.registry.workers) if (worker.resting) resting++;
+    return resting;
+  });
   counter("nfrx_workers_joined_total", "Workers that connected, each time they did.", pool => pool.totals.joined);
   counter("nfrx_workers_left_total", "Workers whose connection ended, each time it did.", pool => pool.totals.left);
   gauge("nfrx_seats", "Requests that the workers take at once, those that take none now left out.", pool => {

@@ -65,7 +65,7 @@ export class RequestMetrics {
     );
     this.#completed = meters.counter(
       "nfrx_request_completed_total",
-      "Requests that ended. An answer of the backend is a success whatever its status: see nfrx_request_backend_answers_total.",
+      "Requests that ended. A backend's answer of 500 or above counts as upstream_error, any other answer as a success: see nfrx_request_backend_answers_total.",
       [...REQUEST, "success", "error_code"],
     );
     this.#canceled = meters.counter(

@@ -141,6 +141,7 @@ function workerState(worker: Worker, now: number): WorkerView {
     rates: worker.rates.view(now),
     status: worker.state,
     drained_by_operator: worker.drainedByOperator,
+    resting: worker.resting,
     connected_at: isoTime(worker.connectedAt),
     last_heartbeat: isoTime(worker.lastHeartbeat),
     max_concurrency: worker.maxConcurrency,

@@ -5,6 +5,7 @@ import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
 import { Departed } from "./departed.ts";
 import { DrainedIds } from "./drained.ts";
+import type { Verdict } from "./health.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
@@ -39,6 +40,8 @@ export interface Wanted {
 /** A place at a worker, held by one request. */
 export interface Seat {
   readonly worker: Worker;
+  /** Says how the request went, before the place is given back. */
+  report(verdict: Verdict): void;
   /** Gives the place back and wakes the queue. Further calls do nothing. */
   release(): void;
 }
@@ -114,9 +117,12 @@ export class Pool {
     if (this.#stopped) throw draining();
     if (wanted.visit) return this.#visit(wanted);
     const choice = this.#choose(wanted);
-    if (choice.kind === "seat") return this.#seat(choice.worker);
+    if (choice.kind === "seat") return this.#seat(choice.worker, wanted);
     if (choice.kind === "none") throw this.#noWorker(wanted);
-    if (wanted.ticket === undefined && this.#queue.full) throw this.#busy("every worker is busy and the queue is full");
+    if (wanted.ticket === undefined && this.#queue.full) {
+      if (choice.resting !== undefined) return this.#seat(choice.resting, wanted);
+      throw this.#busy("every worker is busy and the queue is full");
+    }
     return this.#wait(wanted);
   }
 
@@ -128,9 +134,15 @@ export class Pool {
       const choice = this.#choose({ ...wanted, excluded });
       if (choice.kind !== "seat") break;
       excluded.add(choice.worker);
-      seats.push(this.#seat(choice.worker));
+      seats.push(this.#seat(choice.worker, wanted));
     }
     return seats;
+  }
+
+  /** A seat at a worker that does not rest, if one is free now; never waits. */
+  acquireSpare(wanted: Wanted): Seat | undefined {
+    const choice = this.#choose(wanted);
+    return choice.kind === "seat" && !choice.worker.resting ? this.#seat(choice.worker, wanted) : undefined;
   }
 
   /** True when somebody who is not excluded could be visited. */
@@ -218,7 +230,11 @@ export class Pool {
 
   /** Changes what a worker says of itself. */
   change(worker: Worker, apply: () => void): void {
+    const served = worker.serving;
     this.registry.update(worker, apply);
+    // Whatever it refused while its backend was down it may be asked for again.
+    if (!served && worker.serving)
+      for (const { wanted } of this.#queue.first(this.#queue.length)) wanted.excluded?.delete(worker);
     this.wake();
   }
 
@@ -236,7 +252,7 @@ export class Pool {
         if (kind !== undefined) stuck.add(kind);
         return false;
       }
-      if (choice.kind === "seat") entry.grant(this.#seat(choice.worker));
+      if (choice.kind === "seat") entry.grant(this.#seat(choice.worker, wanted));
       else entry.refuse(this.#noWorker(wanted));
       return true;
     });
@@ -267,21 +283,40 @@ export class Pool {
     return this.registry.brieflyAway(label) ? { kind: "busy" } : choice;
   }
 
-  #seat(worker: Worker): Seat {
+  #seat(worker: Worker, wanted: Wanted): Seat {
+    const probe = !worker.health.sound && worker.health.begin(this.clock.now());
+    let reported = false;
     worker.inflight++;
     worker.lastChosen = ++this.#turn;
     this.#inflight++;
     let held = true;
     return {
       worker,
+      report: verdict => {
+        reported = true;
+        this.#report(worker, verdict, wanted, probe);
+      },
       release: () => {
         if (!held) return;
         held = false;
+        if (probe && !reported) worker.health.undecided();
         worker.inflight--;
         this.#inflight--;
         this.wake();
       },
     };
+  }
+
+  #report(worker: Worker, verdict: Verdict, wanted: Wanted, probe: boolean): void {
+    const { health } = worker;
+    if (verdict === "ok") {
+      if (health.succeeded()) this.wake();
+    } else if (verdict === "failed") {
+      const restMs = health.failed(this.clock.now(), wanted.caller(), probe);
+      // Those that wait may be served by nobody else, or by this one again when its rest is over.
+      if (restMs > 0) this.clock.after(restMs, () => this.wake(), true);
+      if (restMs > 0) this.wake();
+    } else if (probe) health.undecided();
   }
 
   #visitable({ label, workerId, excluded, late }: Wanted): Worker[] {
@@ -307,6 +342,7 @@ export class Pool {
     let held = true;
     return {
       worker,
+      report: () => {},
       release: () => {
         if (held) worker.visits--;
         held = false;

@@ -41,6 +41,8 @@ export class Registry {
     this.#workers.set(worker.id, worker);
     this.#list(worker);
     if (older !== undefined) this.#leave(older);
+    // One that comes before its backend is ready may serve in a moment.
+    if (!worker.serving) this.#leave(worker);
     return older;
   }
 
@@ -59,7 +61,7 @@ export class Registry {
     this.#unlist(worker);
     change();
     this.#list(worker);
-    if (!worker.present) this.#leave(worker);
+    if (!worker.serving) this.#leave(worker);
     else this.#leave({ models: new Set([...before].filter(model => !worker.models.has(model))) });
   }
 
@@ -93,12 +95,12 @@ export class Registry {
   models(): { id: string; owners: string[]; workerIds: string[]; created: number }[] {
     const models: { id: string; owners: string[]; workerIds: string[]; created: number }[] = [];
     for (const [id, workers] of this.#byModel) {
-      const present = [...workers].filter(worker => worker.present);
-      if (present.length === 0) continue;
+      const serving = [...workers].filter(worker => worker.serving);
+      if (serving.length === 0) continue;
       models.push({
         id,
-        owners: present.map(worker => worker.name).sort(),
-        workerIds: present.map(worker => worker.id),
+        owners: serving.map(worker => worker.name).sort(),
+        workerIds: serving.map(worker => worker.id),
         created: this.#firstSeen.get(id) ?? 0,
       });
     }
@@ -129,9 +131,9 @@ export class Registry {
       const alias = aliasOf(model);
       if (alias !== undefined) join(this.#byAlias, alias, worker);
       if (!this.#firstSeen.has(model)) this.#remember(model);
-      if (worker.present) this.#back(model);
+      if (worker.serving) this.#back(model);
     }
-    if (worker.present) this.#back(ANY);
+    if (worker.serving) this.#back(ANY);
   }
 
   #unlist(worker: Worker): void {
@@ -146,7 +148,7 @@ export class Registry {
   #leave(worker: { models: ReadonlySet<string> }): void {
     if (this.graceMs <= 0) return;
     for (const model of worker.models) if (!this.#isServed(model)) this.#depart(model);
-    if (![...this.#workers.values()].some(other => other.present)) this.#depart(ANY);
+    if (![...this.#workers.values()].some(other => other.serving)) this.#depart(ANY);
   }
 
   #depart(model: string): void {
@@ -168,7 +170,7 @@ export class Registry {
   }
 
   #isServed(model: string): boolean {
-    for (const worker of this.#byModel.get(model) ?? []) if (worker.present) return true;
+    for (const worker of this.#byModel.get(model) ?? []) if (worker.serving) return true;
     return false;
   }
 

@@ -4,7 +4,10 @@
 export interface Candidate {
   readonly id: string;
   readonly free: number;
-  readonly present: boolean;
+  /** It takes requests now, or will when one of those that it has ends. */
+  readonly serving: boolean;
+  /** It has failed lately: others come first. */
+  readonly resting: boolean;
   readonly inflight: number;
   readonly maxConcurrency: number;
   readonly lastChosen: number;
@@ -16,15 +19,19 @@ export interface Offer<W extends Candidate> {
   score: number;
 }
 
-export type Choice<W> = { kind: "seat"; worker: W } | { kind: "busy" } | { kind: "none" };
+export type Choice<W> =
+  | { kind: "seat"; worker: W }
+  /** `resting` is a worker with a free seat that has failed lately, for a request that cannot wait. */
+  | { kind: "busy"; resting?: W }
+  | { kind: "none" };
 
 export const SCORE_EXACT = 1;
 export const SCORE_ALIAS = 0.5;
 
 /**
  * The best worker with a free seat: the highest score, then the least part of its seats taken, then the one chosen
- * longest ago. `busy` when somebody serves this but has no seat, `none`
- * when nobody does or only those that are excluded.
+ * longest ago. A resting worker is chosen only when every worker that serves this rests. `busy` when somebody serves
+ * this but has no seat, `none` when nobody does or only those that are excluded.
  */
 export function choose<W extends Candidate>(
   offers: Iterable<Offer<W>>,
@@ -32,15 +39,23 @@ export function choose<W extends Candidate>(
   excluded?: ReadonlySet<W>,
 ): Choice<W> {
   let best: Offer<W> | undefined;
+  let bestResting: Offer<W> | undefined;
   let anyone = false;
+  let anyoneAwake = false;
   for (const offer of offers) {
-    if (offer.score < minScore || !offer.worker.present || excluded?.has(offer.worker)) continue;
+    const { worker, score } = offer;
+    if (score < minScore || !worker.serving || excluded?.has(worker)) continue;
     anyone = true;
-    if (offer.worker.free <= 0) continue;
-    if (best === undefined || better(offer, best)) best = offer;
+    const { resting } = worker;
+    anyoneAwake ||= !resting;
+    if (worker.free <= 0) continue;
+    if (!resting && (best === undefined || better(offer, best))) best = offer;
+    if (resting && (bestResting === undefined || better(offer, bestResting))) bestResting = offer;
   }
-  if (best !== undefined) return { kind: "seat", worker: best.worker };
-  return anyone ? { kind: "busy" } : { kind: "none" };
+  const chosen = best ?? (anyoneAwake ? undefined : bestResting);
+  if (chosen !== undefined) return { kind: "seat", worker: chosen.worker };
+  if (!anyone) return { kind: "none" };
+  return bestResting === undefined ? { kind: "busy" } : { kind: "busy", resting: bestResting.worker };
 }
 
 function better(a: Offer<Candidate>, b: Offer<Candidate>): boolean {

@@ -6,7 +6,11 @@ import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
+import { Health } from "./health.ts";
 import { Rates } from "./recent.ts";
+
+/** Milliseconds after a backend's failure within which the loss of its machine counts as a consequence of it. */
+export const BACKEND_LOSS_MS = 10_000;
 
 /** One connected agent of a worker module: what it said of itself and what the broker has counted of it. */
 export class Worker {
@@ -18,6 +22,7 @@ export class Worker {
   models: ReadonlySet<string>;
   /** Requests it takes at once, by its own word. */
   #stated: number;
+  #backendFailedAt = Number.NEGATIVE_INFINITY;
   batchSize: number;
   facts: Record<string, string>;
   /** It drains of its own will. */
@@ -40,6 +45,8 @@ export class Worker {
   lastHeartbeat: number;
   readonly totals = { processed: 0, failed: 0, processingMs: 0, tokensIn: 0, tokensOut: 0, embeddings: 0 };
   lastError = "";
+  /** What its answers say about it. */
+  readonly health = new Health();
   readonly rates: Rates;
   /** What traces say of it. */
   readonly traced: Facts;
@@ -48,7 +55,7 @@ export class Worker {
     readonly link: Link,
     register: Register,
     remote: string,
-    clock: Pick<Clock, "now" | "wall">,
+    private readonly clock: Pick<Clock, "now" | "wall">,
     private readonly maxSeats = Number.POSITIVE_INFINITY,
   ) {
     const { worker_id: id, worker_name: name } = register;
@@ -73,19 +80,44 @@ export class Worker {
 
   /** Seats that could be given out now. */
   get free(): number {
-    if (!this.present || this.notReady || !this.link.routable) return 0;
+    if (!this.serving || !this.link.routable) return 0;
     return Math.max(0, this.maxConcurrency - this.inflight);
   }
 
-  /** True when the worker counts as serving its models, busy or not. */
+  /** True while the worker is here and does not drain. */
   get present(): boolean {
     return !this.gone && !this.draining && !this.drainedByOperator;
+  }
+
+  /** True while its backend can be reached, by its own word. */
+  get ready(): boolean {
+    return !this.notReady && this.maxConcurrency > 0;
+  }
+
+  /** True when the worker counts as serving its models, busy or not. */
+  get serving(): boolean {
+    return this.present && this.ready;
+  }
+
+  /** Its agent gave a request up because the backend took it and died. */
+  backendFailed(): void {
+    this.#backendFailedAt = this.clock.now();
+  }
+
+  /** True when its agent says that the backend is gone, or said so a moment ago of a request. */
+  get hasLostBackend(): boolean {
+    return this.notReady || this.clock.now() - this.#backendFailedAt < BACKEND_LOSS_MS;
+  }
+
+  /** True while other workers come first, because this one has failed lately. */
+  get resting(): boolean {
+    return !this.health.sound && this.health.rests(this.clock.now());
   }
 
   get state(): WorkerStatus {
     if (this.gone) return "gone";
     if (!this.present) return "draining";
-    if (this.notReady || this.maxConcurrency === 0) return "not_ready";
+    if (!this.ready) return "not_ready";
     return this.inflight > 0 ? "working" : "idle";
   }
 

@@ -3,6 +3,7 @@ import { type Clock, IdleTimer } from "../../lib/time.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
+import { verdictOf } from "../pool/health.ts";
 import type { Seat } from "../pool/pool.ts";
 
 export interface AttemptContext {
@@ -47,7 +48,14 @@ export class Attempt {
       throw error;
     }
     // The worker is free for others as soon as its part is done, even while a slow client still reads.
-    this.stream.onClose(seat.release);
+    this.stream.onClose(() => {
+      const { peerHead, arrived, failure } = this.stream;
+      const status = peerHead !== undefined && "status" in peerHead ? peerHead.status : undefined;
+      const code = arrived ? undefined : failure?.code;
+      if (code === "upstream_error") worker.backendFailed();
+      seat.report(verdictOf(status, code));
+      seat.release();
+    });
     const { clock, requestTimeoutMs } = context;
     this.#idle = new IdleTimer(clock, requestTimeoutMs, () => {
       const seconds = requestTimeoutMs / 1000;

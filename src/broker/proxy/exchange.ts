@@ -21,11 +21,16 @@ export const REDISPATCHES = 2;
 /** Workers that are asked the same: whether a task of unknown owner is theirs, or what they have. */
 export const ASKED_MAX = 32;
 
+const OK = 200;
 const NOT_FOUND = 404;
+/** Statuses by which a backend says that it has done nothing and is too busy now. */
+const OVERLOADED: ReadonlySet<number> = new Set([429, 503]);
 
 /** What every exchange of a module shares. */
 export interface ExchangeContext extends AttemptContext {
   pool: Pool;
+  /** Times a request that only computes is sent to another worker because its machine was lost. */
+  retryLost: number;
   tasks: Tasks;
   metrics: BrokerMetrics;
   log: Logger;
@@ -76,6 +81,12 @@ export class Exchange {
   readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
   #sent = false;
+  /** Times a worker refused it. */
+  #refused = 0;
+  /** Times the machine that had it was lost. */
+  #lost = 0;
+  /** It was sent elsewhere because a backend was too busy. */
+  #sentElsewhere = false;
   /** The worker that began the task asked for is not connected. */
   #ownerAway = false;
   #closed = false;
@@ -136,9 +147,11 @@ export class Exchange {
 
   /** Finds a worker and asks it; the head of its answer. Rejects once nobody else is worth asking. */
   async dispatch(): Promise<{ head: ResponseHead; stream: Stream }> {
+    let spare: Seat | undefined;
     for (let failure: NfrxError | undefined; ; ) {
-      const acquired = this.#acquire(failure);
+      const acquired = spare ?? this.#acquire(failure);
       const seat = acquired instanceof Promise ? await acquired : acquired;
+      spare = undefined;
       this.seated();
       this.start();
       try {
@@ -149,18 +162,22 @@ export class Exchange {
           attempt.end();
           continue;
         }
+        spare = this.#spareFor(head, seat);
+        if (spare !== undefined) {
+          const error = backendFailure(head.status);
+          attempt.end(error);
+          this.#sentOn(seat, error ?? new NfrxError("overloaded", `the backend answered with status ${head.status}`));
+          continue;
+        }
         this.answered(head);
         if (stream.arrived || stream.buffered > 0) this.touch();
         return { head, stream };
       } catch (thrown) {
         failure = toNfrxError(thrown);
         this.#attempt?.end(failure);
-        if (!this.#mayRetry(failure)) throw outward(failure);
-        this.retries++;
+        if (!this.#mayRetry(failure, seat.worker)) throw outward(failure);
         this.#exclude(seat.worker);
-        const { id } = this.request;
-        const about = { request_id: id, worker_id: seat.worker.id, error_code: failure.code, error: failure.message };
-        this.context.log.info(about, "request is sent to another worker");
+        this.#sentOn(seat, failure);
       }
     }
   }
@@ -197,6 +214,11 @@ export class Exchange {
     this.context.metrics.answered(this.request.series, status);
   }
 
+  /** The client gets one answer out of several, which is good whatever one of them was. */
+  merged(): void {
+    this.#status = OK;
+  }
+
   /** The client was ready for the next piece of its stream so long. */
   waited(ms: number): void {
     this.request.series.gap.observe(ms / 1000);
@@ -219,7 +241,7 @@ export class Exchange {
     this.#closed = true;
     const { clock, metrics } = this.context;
     const { signal, body, access, onClose } = this.request;
-    const error = thrown === undefined ? undefined : toNfrxError(thrown);
+    const error = thrown === undefined ? backendFailure(this.#status) : toNfrxError(thrown);
     const now = clock.now();
     const worker = this.#attempt?.seat.worker;
     signal.removeEventListener("abort", this.#onAbort);
@@ -345,15 +367,49 @@ export class Exchange {
     return false;
   }
 
-  #mayRetry(error: NfrxError): boolean {
-    return (
-      !this.request.once &&
-      (error.code === "refused" || error.code === "link_lost") &&
-      this.retries < REDISPATCHES &&
-      this.request.body.arrived &&
-      !this.request.signal.aborted
-    );
+  /**
+   * True when the request may be sent to another worker: nobody can have worked on it, or it only computes and its machine
+   * was lost. A machine that has just reported the death of its backend may have been killed by this very request.
+   */
+  #mayRetry(error: NfrxError, worker: Worker): boolean {
+    if (!this.#isRepeatable) return false;
+    if (error.code === "refused") return ++this.#refused <= REDISPATCHES;
+    if (error.code !== "link_lost" || !this.request.endpoint.repeatable) return false;
+    return !worker.hasLostBackend && ++this.#lost <= this.context.retryLost;
   }
+
+  /** True while the request can be sent again and somebody waits for its answer. */
+  get #isRepeatable(): boolean {
+    const { once, body, signal } = this.request;
+    return !once && body.arrived && !signal.aborted;
+  }
+
+  /** A seat at another worker, when this backend was too busy: once, if one is free. */
+  #spareFor({ status }: ResponseHead, { worker }: Seat): Seat | undefined {
+    if (!OVERLOADED.has(status) || this.#sentElsewhere) return undefined;
+    const { visit, endpoint } = this.request;
+    if (visit || !endpoint.repeatable || !this.#isRepeatable) return undefined;
+    this.#sentElsewhere = true;
+    this.#exclude(worker);
+    return this.context.pool.acquireSpare(this.wanted);
+  }
+
+  /** Notes that another worker gets the request now. */
+  #sentOn({ worker }: Seat, error: NfrxError): void {
+    this.retries++;
+    const { clock, log } = this.context;
+    if (error.code === "upstream_error") {
+      const now = clock.now();
+      worker.credit(now, now - this.#seatedAt, error, undefined, 0);
+    }
+    const about = { request_id: this.request.id, worker_id: worker.id, error_code: error.code, error: error.message };
+    log.info(about, "request is sent to another worker");
+  }
+}
+
+/** The failure that an answer of this status is, though it goes to the client as it came; undefined when it is none. */
+export function backendFailure(status: number): NfrxError | undefined {
+  return status < 500 ? undefined : new NfrxError("upstream_error", `the backend answered with status ${status}`);
 }
 
 /** What a client is told of a failure between broker and worker, which is its cause. */

@@ -6,7 +6,7 @@ import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Seat } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
-import { type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
+import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
 
 /** Bytes of all parts' answers together, which are held until the last has come. */
 export const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
@@ -15,6 +15,8 @@ interface Part {
   start: number;
   end: number;
   failures: number;
+  /** Times the machine that had it was lost. */
+  lost: number;
 }
 
 /** A backend's refusal of the request itself: it goes to the client as it is, no other worker would say otherwise. */
@@ -24,9 +26,21 @@ class BackendAnswer {
     readonly body: Uint8Array,
   ) {}
 
-  get error(): NfrxError {
-    return new NfrxError("upstream_error", `the backend answered with status ${this.head.status}`);
+  /** Undefined where it blames the request. */
+  get error(): NfrxError | undefined {
+    return backendFailure(this.head.status);
   }
+}
+
+/** A backend's whole answer that is not what was asked for. */
+class BadAnswer {
+  constructor(readonly cause: unknown) {}
+}
+
+/** The error behind whatever ended a part. */
+function errorOf(thrown: unknown): NfrxError | undefined {
+  if (thrown instanceof BackendAnswer) return thrown.error;
+  return toNfrxError(thrown instanceof BadAnswer ? thrown.cause : thrown);
 }
 
 /**
@@ -47,6 +61,7 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
   access.bytesOut = answer.length;
+  exchange.merged();
   exchange.close();
   return new Response(answer as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
@@ -93,7 +108,7 @@ class FanoutRun {
     } catch (thrown) {
       this.#abort.abort(thrown);
       if (thrown instanceof BackendAnswer) return thrown;
-      throw outward(toNfrxError(thrown));
+      throw outward(toNfrxError(thrown instanceof BadAnswer ? thrown.cause : thrown));
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
@@ -138,7 +153,7 @@ class FanoutRun {
   async #work(seat: Seat): Promise<void> {
     try {
       for (let part = this.#take(seat.worker); part !== undefined; part = this.#take(seat.worker)) {
-        if (!(await this.#serve(seat.worker, part))) break;
+        if (!(await this.#serve(seat, part))) break;
       }
     } finally {
       seat.release();
@@ -151,20 +166,21 @@ class FanoutRun {
     if (this.#next >= this.split.items) return undefined;
     const start = this.#next;
     this.#next = Math.min(this.split.items, start + (worker.batchSize || this.#share));
-    return { start, end: this.#next, failures: 0 };
+    return { start, end: this.#next, failures: 0, lost: 0 };
   }
 
   /** Has one part answered. False when this worker is to be left alone, with the part put back. */
-  async #serve(worker: Worker, part: Part): Promise<boolean> {
+  async #serve(seat: Seat, part: Part): Promise<boolean> {
+    const { worker } = seat;
     const began = this.context.clock.now();
     try {
-      const answer = await this.#ask(worker, part);
+      const answer = await this.#ask(seat, part);
       this.#answers.set(part.start, answer);
       this.#record(worker, began, undefined, answer);
       return true;
     } catch (thrown) {
-      this.#record(worker, began, thrown instanceof BackendAnswer ? thrown.error : toNfrxError(thrown), undefined);
-      if (this.#abort.signal.aborted || !mayRetry(thrown) || ++part.failures > REDISPATCHES) throw thrown;
+      this.#record(worker, began, errorOf(thrown), undefined);
+      if (this.#abort.signal.aborted || !this.#mayRetry(thrown, worker, part)) throw thrown;
       this.#lastFailure = thrown;
       this.exchange.retries++;
       this.exchange.wanted.excluded ??= new Set();
@@ -185,13 +201,28 @@ class FanoutRun {
     metrics.part(this.exchange.request.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
 
-  async #ask(worker: Worker, part: Part): Promise<PartAnswer> {
+  /**
+   * Worth another worker: nobody worked on the part, the machine was lost, or the backend is alive and gave no good answer.
+   * A backend that took the part and died is not: the next one would die of it too.
+   */
+  #mayRetry(thrown: unknown, worker: Worker, part: Part): boolean {
+    if (thrown instanceof BackendAnswer) {
+      const { status } = thrown.head;
+      return (status >= 500 || status === 429) && ++part.failures <= REDISPATCHES;
+    }
+    if (thrown instanceof BadAnswer) return ++part.failures <= REDISPATCHES;
+    const { code } = toNfrxError(thrown);
+    if (code === "link_lost") return !worker.hasLostBackend && ++part.lost <= this.context.retryLost;
+    return code === "refused" && ++part.failures <= REDISPATCHES;
+  }
+
+  async #ask({ worker, report }: Seat, part: Part): Promise<PartAnswer> {
     const { endpoint, target, headers, access } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const bytes = this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
-    const seat: Seat = { worker, release: () => {} };
+    const seat: Seat = { worker, report, release: () => {} };
     this.#workers.add(worker.id);
     access.workerId = [...this.#workers].join(",");
     const head = { method: endpoint.method, path: target, headers: withLength(headers, length) };
@@ -208,7 +239,11 @@ class FanoutRun {
       this.context,
     );
     if (answer.head.status !== 200) throw new BackendAnswer(answer.head, answer.body);
-    return this.split.parse(answer.body, part.end - part.start);
+    try {
+      return this.split.parse(answer.body, part.end - part.start);
+    } catch (error) {
+      throw new BadAnswer(error);
+    }
   }
 
   #count(more: number): void {
@@ -216,11 +251,4 @@ class FanoutRun {
     if (this.#bytes > FANOUT_ANSWER_BYTES)
       throw new NfrxError("upstream_error", `the answer is larger than ${FANOUT_ANSWER_BYTES} bytes`);
   }
-}
-
-/** Worth another worker: it was lost, it refused, its backend failed or answered nonsense. */
-function mayRetry(thrown: unknown): boolean {
-  if (thrown instanceof BackendAnswer) return thrown.head.status >= 500 || thrown.head.status === 429;
-  const { code } = toNfrxError(thrown);
-  return code === "refused" || code === "link_lost" || code === "upstream_error" || code === "timeout";
 }

@@ -5,6 +5,8 @@ import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
 import { ASKED_MAX, type Exchange, type ExchangeContext } from "./exchange.ts";
 
+/** Milliseconds that one worker has to answer a question that all are asked. */
+export const GATHER_MS = 2_000;
 /** Bytes of one worker's answer to a question that all are asked. */
 export const GATHER_ANSWER_BYTES = 4 * 1024 * 1024;
 
@@ -13,11 +15,14 @@ const OK = 200;
 type Items = ReadonlyMap<string, unknown>;
 
 /**
- * Asks at most ASKED_MAX workers at once, beside their seats, and answers with what those have that know the question.
- * Without workers that is nothing. Rejects when there are some and none of them could answer.
+ * Asks at most ASKED_MAX ready workers at once, beside their seats, and answers with what those have that know the
+ * question and answer within GATHER_MS. Without workers that is nothing. Rejects when there are some and none of them
+ * could answer.
  */
 export async function runGather(gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Response> {
-  const workers = [...context.pool.registry.workers].slice(0, ASKED_MAX);
+  const { registry } = context.pool;
+  const ready = [...registry.workers].filter(worker => worker.serving && worker.link.routable);
+  const workers = ready.slice(0, ASKED_MAX);
   const answers = await Promise.allSettled(workers.map(worker => ask(worker, gather, exchange, context)));
   const good = answers.filter(answer => answer.status === "fulfilled").flatMap(({ value }) => [...value]);
   const failed = answers.find(answer => answer.status === "rejected");
@@ -25,8 +30,10 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
     throw toNfrxError(failed.reason);
   const body = gather.merge(new Map(good));
   const { access } = exchange.request;
-  access.workerId = workers.map(({ id }) => id).join(",");
+  const answered = workers.filter((_, at) => answers[at]?.status === "fulfilled");
+  access.workerId = answered.map(({ id }) => id).join(",");
   access.bytesOut = body.length;
+  exchange.merged();
   exchange.close();
   return new Response(body as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
@@ -38,11 +45,13 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
   const seat = await context.pool.acquire({ ...exchange.wanted, workerId: worker.id });
   exchange.start();
   let length = 0;
+  const late = new AbortController();
+  const timer = context.clock.after(GATHER_MS, () => late.abort());
   const answer = await askWhole(
     {
       seat,
       head: { method: endpoint.method, path: target, headers },
-      signal,
+      signal: AbortSignal.any([signal, late.signal]),
       parent: access.span,
       onHead: head => exchange.answered(head),
       onBytes: more => {
@@ -52,8 +61,12 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
       },
     },
     context,
-  );
-  exchange.answered(answer.head);
+  )
+    .catch((error: unknown) => {
+      if (!late.signal.aborted) throw error;
+      throw new NfrxError("timeout", `${worker.name} did not answer within ${GATHER_MS / 1000} seconds`);
+    })
+    .finally(() => timer.cancel());
   if (answer.head.status !== OK)
     throw new NfrxError("not_found", `no backend has this route: one answered with status ${answer.head.status}`);
   try {

@@ -239,11 +239,11 @@ export class Relay {
       case "no_worker":
       // It is there, and about to leave.
       case "overloaded":
-        return new NfrxError("provider_unavailable", "no relay of this id is connected", retry);
+        return this.#isWaiting(relayId, workerId)
+          ? new NfrxError("provider_unavailable", "the relay cannot reach its provider now", retry)
+          : new NfrxError("provider_unavailable", "no relay of this id is connected", retry);
       case "worker_busy":
-        return this.#canServe(relayId, workerId)
-          ? new NfrxError("limit_exceeded", "too many calls at once to this relay", retry)
-          : new NfrxError("provider_unavailable", "the relay cannot reach its provider now", retry);
+        return new NfrxError("limit_exceeded", "too many calls at once to this relay", retry);
       case "refused":
         return new NfrxError("provider_unavailable", `the relay could not take the call: ${reason.message}`, retry);
       case "link_lost":
@@ -253,14 +253,11 @@ export class Relay {
     }
   }
 
-  /** True when a relay of this id takes calls at all. */
-  #canServe(relayId: string, workerId: string | undefined): boolean {
+  /** True when a relay of this id is connected and its provider is away. */
+  #isWaiting(relayId: string, workerId: string | undefined): boolean {
     return this.options.pool.registry
       .offers(relayId)
-      .some(
-        ({ worker }) =>
-          (workerId === undefined || worker.id === workerId) && worker.state !== "not_ready" && worker.link.routable,
-      );
+      .some(({ worker }) => (workerId === undefined || worker.id === workerId) && worker.present && !worker.ready);
   }
 
   #noteSession({ method, headers, url }: Request, relayId: string, head: ResponseHead, exchange: Exchange): void {

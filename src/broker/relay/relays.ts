@@ -113,6 +113,7 @@ export class Relays {
       log,
       // A tool may think for as long as it likes; a relay that is lost is noticed by its silence.
       requestTimeoutMs: 0,
+      retryLost: 0,
       guard,
       publicUrl: options.publicUrl,
       proxies: options.proxies,

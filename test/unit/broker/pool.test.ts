@@ -345,7 +345,7 @@ describe("workers that come and go", () => {
   });
 
   test("a worker that becomes ready, or learns a model, serves who waits", async () => {
-    const place = new Place();
+    const place = new Place({ graceMs: 5000 });
     const worker = place.join("w", ["m"], 0);
     const waiting = place.ask("x");
     expect(waiting.seat).toBeUndefined();

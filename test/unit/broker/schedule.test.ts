@@ -10,7 +10,16 @@ import {
 
 function candidate(id: string, fields: Partial<Candidate> = {}): Candidate {
   const { maxConcurrency = 1, inflight = 0 } = fields;
-  return { id, free: maxConcurrency - inflight, present: true, inflight, maxConcurrency, lastChosen: 0, ...fields };
+  return {
+    id,
+    free: maxConcurrency - inflight,
+    serving: true,
+    resting: false,
+    inflight,
+    maxConcurrency,
+    lastChosen: 0,
+    ...fields,
+  };
 }
 
 const exact = (worker: Candidate): Offer<Candidate> => ({ worker, score: SCORE_EXACT });
@@ -51,10 +60,21 @@ describe("choose", () => {
     const [a, b] = [candidate("a"), candidate("b", { lastChosen: 1 })];
     expect(chosen([exact(a), exact(b)], 0, new Set([a]))).toBe("b");
     expect(chosen([exact(a), exact(b)], 0, new Set([a, b]))).toBe("none");
-    expect(chosen([exact(candidate("gone", { present: false }))])).toBe("none");
+    expect(chosen([exact(candidate("gone", { serving: false }))])).toBe("none");
     expect(chosen([alias(a)], 1)).toBe("none");
     expect(chosen([alias(a)], 0.5)).toBe("a");
     expect(chosen([])).toBe("none");
+  });
+
+  test("nobody who rests, as long as somebody else serves it, busy or not", () => {
+    const resting = candidate("resting", { resting: true });
+    expect(chosen([exact(resting), exact(candidate("loaded", { maxConcurrency: 2, inflight: 1 }))])).toBe("loaded");
+    const full = exact(candidate("full", { inflight: 1 }));
+    expect(choose([exact(resting), full], 0)).toEqual({ kind: "busy", resting });
+    expect(chosen([exact(resting)])).toBe("resting");
+    const other = candidate("other", { resting: true, inflight: 1 });
+    expect(chosen([exact(other), exact(resting)])).toBe("resting");
+    expect(chosen([exact(other)])).toBe("busy");
   });
 
   test("busy when somebody serves it and has no seat", () => {

@@ -511,16 +511,17 @@ describe("the agent's half", () => {
 });
 
 test("both halves understand each other's refusals", async () => {
-  for (const [code, heard] of [
+  for (const [code, heard, message = "why"] of [
     ["refused", "refused"],
     ["draining", "refused"],
-    ["upstream_error", "refused"],
+    ["upstream_error", "upstream_error"],
+    ["upstream_error", "refused", "dial tcp 127.0.0.1:11434: connect: connection refused"],
     ["timeout", "timeout"],
   ] as const) {
-    const ends = new Ends(1, stream => stream.reset(new NfrxError(code, "why")));
+    const ends = new Ends(1, stream => stream.reset(new NfrxError(code, message)));
     const stream = ends.broker.open(POST, true);
     await ends.quiet();
-    expect(stream.failure).toMatchObject({ code: heard, message: "why" });
+    expect(stream.failure).toMatchObject({ code: heard, message });
     expect(ends.counts).toEqual(NOTHING_HELD);
   }
 });

@@ -58,6 +58,7 @@ export interface WorkerState {
   host_ram_used_percent?: number | null;
   status: string;
   drained_by_operator?: boolean;
+  resting?: boolean;
   last_heartbeat: string;
   disconnected_at?: string;
   max_concurrency: number;

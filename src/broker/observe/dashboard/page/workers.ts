@@ -62,9 +62,10 @@ const embeddingsOf = (worker: WorkerState): number => worker.embeddings_total ??
 const speaksTokens = (rows: readonly WorkerState[]): boolean =>
   rows.some(worker => worker.input_tokens_total + worker.output_tokens_total > 0);
 
-/** When it was heard of last, and what an operator did. */
-function lifeOf({ status, drained_by_operator, disconnected_at, last_heartbeat, now }: WorkerRow): string {
+/** When it was heard of last, what an operator did, and whether it has failed lately. */
+function lifeOf({ status, drained_by_operator, resting, disconnected_at, last_heartbeat, now }: WorkerRow): string {
   const heard = age(disconnected_at ?? last_heartbeat, now);
+  if (resting && status !== "gone") return `resting after failures · ${heard}`;
   return drained_by_operator && status !== "gone" ? `by operator · ${heard}` : heard;
 }
 
