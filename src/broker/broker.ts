@@ -35,10 +35,10 @@ import { dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
-import { Budget } from "./proxy/budget.ts";
-import { Pipeline } from "./proxy/pipeline.ts";
+import { Bodies } from "./proxy/bodies.ts";
+import type { BodyLimits } from "./proxy/body.ts";
+import { Pipeline, peerOf } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
-import { Spool } from "./proxy/spool.ts";
 import { howToOpen, type Reach, reachOf } from "./reach.ts";
 import { Relays } from "./relay/relays.ts";
 import { type CallerOf, callerNames } from "./shares.ts";
@@ -116,10 +116,13 @@ export class Broker {
       isConnected: id => pools().some(pool => pool.registry.get(id) !== undefined),
       ...(options.droppedLogs && { droppedLogs: options.droppedLogs }),
     });
-    const memory = new Budget(values.maxBufferedBytes, "too many request bodies are held in memory");
-    const disk = new Budget(values.maxSpooledBytes, "too many uploads are held on disk");
-    const spool = new Spool(values.uploadSpoolDir, disk);
-    void spool.trouble().then(cause => {
+    const bodies = new Bodies({
+      ...values,
+      pace: { clock: this.#clock, bytesPerSecond: values.bodyMinRate },
+      proxies,
+      peer: request => peerOf(request, this.#listener.server),
+    });
+    void bodies.spool.trouble().then(cause => {
       const dir = values.uploadSpoolDir;
       if (cause !== undefined)
         log.warn({ dir, cause }, "UPLOAD_SPOOL_DIR cannot be used: some large uploads will fail");
@@ -159,8 +162,8 @@ export class Broker {
         proxies,
         expose,
         tasks: new Tasks(),
-        bodies: { maxBytes: values.maxBodyBytes, memory, spool },
-        uploads: { maxBytes: values.maxUploadBytes, memory, spool },
+        bodies: bodies.limits(values.maxBodyBytes),
+        uploads: bodies.limits(values.maxUploadBytes),
       });
       return { module, pool, pipeline, door };
     });
@@ -183,8 +186,7 @@ export class Broker {
         clock,
         log,
         metrics,
-        memory,
-        spool,
+        limits: bodies.limits(relays.maxReqBytes),
         admit,
         expose,
       });
@@ -202,7 +204,7 @@ export class Broker {
       callerOf,
       authorize: anyDoor(api, client),
     });
-    this.jobs = this.#openJobs(api, client, callerOf, { memory, spool });
+    this.jobs = this.#openJobs(api, client, callerOf, bodies.limits(JOB_BODY_BYTES));
     const admin = new AdminDoor({ key: values.adminKey, throttle });
     const sources: StateSources = {
       modules: all,
@@ -219,8 +221,8 @@ export class Broker {
     };
     declarePools(metrics.meters, this.#pools);
     declareShared(metrics.meters, {
-      memory,
-      disk,
+      memory: bodies.memory,
+      disk: bodies.disk,
       drain,
       sessions: () => this.relays?.sessions.size ?? 0,
       listeners: () => this.#stateStream.listeners,
@@ -294,7 +296,7 @@ export class Broker {
     await this.jobs.close();
   }
 
-  #openJobs(api: Door, client: Door, callerOf: CallerOf, { memory, spool }: { memory: Budget; spool: Spool }): Jobs {
+  #openJobs(api: Door, client: Door, callerOf: CallerOf, bodies: BodyLimits): Jobs {
     const { values, log } = this.#options;
     const { drain, metrics } = this;
     const clock = this.#clock;
@@ -313,7 +315,7 @@ export class Broker {
       callerOf,
       api,
       client,
-      bodies: { maxBytes: JOB_BODY_BYTES, memory, spool },
+      bodies,
       drain,
       metrics,
       clock,

@@ -158,6 +158,13 @@ const limits = {
     max: 1024 * GIB,
     help: "Bytes of request bodies held in memory at once, all requests together.",
   }),
+  bodyMinRate: option.int({
+    env: "BODY_MIN_RATE",
+    default: 1024,
+    min: 0,
+    max: GIB,
+    help: "Bytes a second that a caller must send of a request body, averaged over 30 seconds in which the broker waits for it; a slower one is answered with 408. 0 turns that off. A transfer has TRANSFER_IDLE instead.",
+  }),
   uploadSpoolDir: option.text({
     env: "UPLOAD_SPOOL_DIR",
     path: "folder",

@@ -259,9 +259,9 @@ const REFUSED: Record<string, [Form, headers: Record<string, string>, status: nu
     "content-type",
   ],
   "a sound alone": [{ type: "audio/wav", body: Buffer.from("RIFF") }, {}, 400, "content-type"],
-  "a compressed body": [
+  "an unknown encoding": [
     { ...whole, body: Buffer.from(Bun.gzipSync(new Uint8Array(whole.body))) },
-    { "Content-Encoding": "gzip" },
+    { "Content-Encoding": "compress" },
     415,
     "content-encoding",
   ],
@@ -527,7 +527,7 @@ test("a form whose closing boundary comes late is whole by then, and can be sent
   expect(await world.leftovers()).toEqual({});
 });
 
-test("a form that passes through is not sent twice: its beginning is gone", async () => {
+test("a form that passes through is sent again from its beginning, where nobody has begun to work on it", async () => {
   await using world = asr();
   const worker = await hand(world);
   const client = ask(world, [model(), recording(9 * MIB)]);
@@ -535,9 +535,9 @@ test("a form that passes through is not sent twice: its beginning is gone", asyn
   await worker.frame("data");
   const { backend } = await world.worker();
   worker.put(batch => batch.putReset(id, "refused", "no"));
-  const answer = await client.answer();
-  expect([answer.status, errorOf(answer).code]).toEqual([502, "upstream_error"]);
-  expect(backend.requests).toHaveLength(0);
+  expect((await client.answer()).status).not.toBe(502);
+  const all = form([model(), recording(9 * MIB)]).body;
+  expect(backend.requests.map(({ bodyBytes }) => bodyBytes)).toEqual([all.length]);
   worker.close();
   expect(await world.leftovers()).toEqual({});
 });
@@ -593,7 +593,7 @@ test("a silent backend is a 504, and hears that it is over", async () => {
 
 test("a client that stops sending is a 408; one that sends now and then is waited for", async () => {
   const clock = new TestClock();
-  await using world = asr({ clock, broker: { requestTimeoutMs: 60_000 } });
+  await using world = asr({ clock, broker: { requestTimeoutMs: 60_000, bodyMinRate: 0 } });
   const worker = await hand(world);
   const sent = form([model(), recording(9 * MIB)]);
   const client = begin(world, sent);

@@ -314,19 +314,41 @@ test("fetch rejects when the worker is lost in the middle of a body", async () =
   expect(await world.leftovers()).toEqual({});
 });
 
-test("a large upload that passed through is not sent twice", async () => {
+test("a large request is sent to another worker as a small one is, wherever its fields stand", async () => {
   await using world = new World();
-  const lost = await hand(world, { id: "lost", v2: true });
-  const { backend } = await world.worker({ clientId: "other", maxConcurrency: 0 });
-  const asked = new Call(`${world.url}/chat/completions`, {
-    headers: { Authorization: `Bearer ${API_KEY}` },
-    body: JSON.stringify({ model: "test-model", messages: ["x".repeat(12 * 1024 * 1024)] }),
-  });
-  await lost.frame("data");
-  lost.terminate();
-  const answer = await asked.answer();
-  expect(answer.status).toBe(502);
-  expect(backend.requests).toHaveLength(0);
+  const messages = ["x".repeat(12 * 1024 * 1024)];
+  for (const body of [
+    { model: "test-model", messages },
+    { messages, model: "test-model" },
+    { model: "test-model", stream: false, messages },
+  ]) {
+    const lost = await hand(world, { id: "lost", v2: true });
+    const text = JSON.stringify(body);
+    const headers = { Authorization: `Bearer ${API_KEY}` };
+    const asked = new Call(`${world.url}/chat/completions`, { headers, body: text });
+    await lost.frame("data");
+    const { backend, agent } = await world.worker({ clientId: "other" });
+    lost.terminate();
+    expect((await asked.answer()).status).toBe(200);
+    expect(backend.requests.map(({ bodyBytes }) => bodyBytes)).toEqual([text.length]);
+    await agent.shutdown(0);
+  }
+  expect(await world.leftovers()).toEqual({});
+}, 30_000);
+
+test("a large request whose `stream` stands last is asked for events", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ maxConcurrency: 1 });
+  const gate = new Gate();
+  backend.respond = chatStream(["one"], { gate });
+  const first = client(world, { stream: true });
+  await backend.arrived(1);
+  const messages = [{ role: "user", content: "x".repeat(12 * 1024 * 1024) }];
+  const second = client(world, { messages, model: "test-model", stream: true });
+  // Only one that asks for events hears of its place in the queue.
+  await second.shows("nfrx.queue");
+  gate.open();
+  for (const one of [first, second]) expect((await one.answer()).status).toBe(200);
   expect(await world.leftovers()).toEqual({});
 });
 

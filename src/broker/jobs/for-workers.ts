@@ -37,7 +37,9 @@ export class WorkerRoutes {
     const { service, client, bodies, clock, activity, drain } = this.options;
     const { request, patience } = call;
     return this.border.answer(client, call, async () => {
+      drain.enter()();
       const { claimer, waitMs } = await requests.readClaim(request, bodies);
+      // It may have begun while the body came.
       drain.enter()();
       activity.saw(claimer, "poll");
       const release = this.#claimers.take(this.border.callerOf(call));

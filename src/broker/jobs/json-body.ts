@@ -23,7 +23,7 @@ export async function readJson<T extends object>(
   schema: z.ZodType<T>,
   mayLack = true,
 ): Promise<JsonBody<T>> {
-  const body = await readBody(request, limits, () => false);
+  const body = await readBody(request, limits, () => false, { decode: true });
   try {
     const sent = Buffer.from(body.bytes).toString("utf8");
     if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");

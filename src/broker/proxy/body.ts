@@ -1,220 +1,267 @@
 import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
-import type { Budget } from "./budget.ts";
-import type { Spool, SpoolFile } from "./spool.ts";
+import { type ChunkReader, canceled, decoded, encodingOf, type Pace, PacedReader, readSmall } from "./body-source.ts";
+import { BodyStore, type StoreLimits } from "./body-store.ts";
+
+export type { ChunkReader } from "./body-source.ts";
 
 /** Bytes of a request body up to which it is held whole, so that it can be checked, split and sent a second time. */
 export const HELD_BODY_BYTES = 8 * 1024 * 1024;
+/** Bytes of an announced request body up to which it is taken at once; of a larger one each piece is counted as it arrives. */
+export const SMALL_BODY_BYTES = 64 * 1024;
+/** Bytes of a request body that passes through to a worker, up to which it is kept until the answer begins, for another worker. */
+export const RESENT_BODY_BYTES = 128 * 1024 * 1024;
+/** How many of them are kept in memory; with more they all go to disk. */
+export const RESENT_MEMORY_BYTES = 1024 * 1024;
 
 /** What bodies may use. */
-export interface BodyLimits {
+export interface BodyLimits extends StoreLimits {
   /** Bytes of one body. */
   maxBytes: number;
-  memory: Budget;
-  spool: Spool;
+  pace: Pace;
+  /** Who uses the memory and disk that a request's body takes. */
+  holders: (request: Request) => readonly string[];
 }
 
-/** A body's reader, as much of it as is needed. */
-export interface ChunkReader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-  cancel(): Promise<void>;
+/** How far a body is known: enough to send it on; that, but more could be found; not yet. */
+export type Scanned = boolean | "known";
+
+export interface ReadOptions {
+  /** A body that is `known` is read on for what could still be found. */
+  readOn?: boolean;
+  /** Its encoding is undone. */
+  decode?: boolean;
 }
 
-/** Where a body is: all of it on disk, or its beginning in memory and the rest, if any, still with the client. */
+/** What of a body has been read, and what is still to come. */
 interface Parts {
-  held: Uint8Array[];
-  file?: SpoolFile | undefined;
+  store: BodyStore;
+  /** A chunk behind the store that found no room there. */
+  ahead?: Uint8Array | undefined;
   rest?: ChunkReader | undefined;
+  /** Bytes that the client has announced. */
+  announced?: number | undefined;
 }
 
 /**
- * A request's body. A small one is held whole in `bytes`; of a larger one `chunks` hands out all of it. `release` gives
- * back what it uses.
+ * A request's body. A small one is held whole in `bytes`; of a larger one `chunks` hands out all of it, from its beginning
+ * as long as it is `resendable`. `release` gives back what it uses.
  */
 export class RequestBody {
-  readonly #parts: Parts;
-  #held: number;
+  readonly #store: BodyStore;
+  readonly #announced: number | undefined;
+  readonly #bytes: Uint8Array | undefined;
+  #rest: ChunkReader | undefined;
+  #ahead: Uint8Array | undefined;
+  /** Bytes that have come from the client. */
+  #length: number;
+  /** What comes is kept, so that it can be sent again. */
+  #keeping = true;
+  /** Where the latest to hand out chunks is. */
+  #position = 0;
+  #turn = 0;
+  #reading: Promise<Next | undefined> | undefined;
 
   constructor(
-    parts: Parts,
-    private readonly limits: BodyLimits,
-    /** Bytes that the client has announced. */
-    private readonly announced?: number,
+    { store, ahead, rest, announced }: Parts,
+    private readonly maxBytes: number,
   ) {
-    this.#parts = parts;
-    this.#held = parts.held.reduce((sum, chunk) => sum + chunk.length, 0);
+    this.#store = store;
+    this.#ahead = ahead;
+    this.#rest = rest;
+    this.#announced = announced;
+    this.#length = store.length + (ahead?.length ?? 0);
+    if (this.arrived) this.#bytes = store.join();
+    if (ahead !== undefined) this.#keeping = false;
   }
 
   /** The whole body, when it is held so. */
   get bytes(): Uint8Array {
-    return this.#parts.held[0] ?? NOTHING;
+    return this.#bytes ?? NOTHING;
   }
 
   /** True when all of it is in memory. */
   get whole(): boolean {
-    return this.arrived && this.#parts.file === undefined;
+    return this.#bytes !== undefined;
   }
 
-  /** True when all of it has come from the client, so that it can be sent more than once. */
+  /** True when all of it has come from the client. */
   get arrived(): boolean {
-    return this.#parts.rest === undefined;
+    return this.#rest === undefined && this.#ahead === undefined;
+  }
+
+  /** True when it can be sent from its beginning: all that has come of it is here. */
+  get resendable(): boolean {
+    return this.whole || (this.#keeping && this.#store.length === this.#length);
   }
 
   /** How many bytes it has, where that is known already. */
   get length(): number | undefined {
-    return this.arrived ? (this.#parts.file?.length ?? this.#held) : this.announced;
+    return this.arrived ? this.#length : this.#announced;
   }
 
   /**
-   * All of a body that is not whole, from its beginning; more than once only when it has arrived. A chunk is gone when the
-   * next one is asked for. Throws `too_large` past the limit, `canceled` when the client goes away.
+   * All of a body that is not whole, from its beginning; more than once only while it is `resendable`. A later call ends
+   * the ones before. A chunk is gone when the next one is asked for. Throws `too_large` past the limit, `request_timeout`
+   * when the client is too slow, `canceled` when it goes away.
    */
   async *chunks(): AsyncGenerator<Uint8Array, void> {
-    const { held, file, rest } = this.#parts;
-    let length = 0;
-    while (file !== undefined && length < file.length) {
-      const chunk = await file.read(length);
-      length += chunk.length;
-      yield chunk;
-      discard(chunk);
+    const turn = ++this.#turn;
+    const requireTurn = (): void => {
+      if (turn !== this.#turn) throw new NfrxError("canceled", "the body is sent elsewhere");
+    };
+    this.#position = 0;
+    for (;;) {
+      const stored = this.#position < this.#store.length;
+      if (!stored && !this.#keeping) this.#store.release();
+      const next = stored ? await this.#again() : await this.#next();
+      requireTurn();
+      if (next === undefined) return;
+      if (next.chunk === this.#ahead) this.#ahead = undefined;
+      this.#position += next.chunk.length;
+      yield next.chunk;
+      requireTurn();
+      if (!next.kept) discard(next.chunk);
     }
-    for (let chunk = held.shift(); chunk !== undefined; chunk = held.shift()) {
-      length += chunk.length;
-      yield chunk;
-      discard(chunk);
-    }
-    this.#giveMemory();
-    while (rest !== undefined) {
-      const chunk = await readFrom(rest);
-      if (chunk === undefined) return requireAll(length, this.announced);
-      length += chunk.length;
-      if (length > this.limits.maxBytes) throw tooLarge(this.limits.maxBytes);
-      yield chunk;
-      discard(chunk);
-    }
+  }
+
+  /** It will not be sent again: what has been kept for that is given back as soon as it has left. */
+  settle(): void {
+    if (this.whole) return;
+    this.#keeping = false;
+    if (this.#position >= this.#store.length) this.#store.release();
   }
 
   /** Gives back memory and disk, and stops reading. */
   release(): void {
-    this.#giveMemory();
-    this.#parts.file?.close();
-    this.#parts.rest?.cancel().catch(() => {});
+    this.#store.release();
+    this.#rest?.cancel().catch(() => {});
   }
 
-  #giveMemory(): void {
-    this.limits.memory.give(this.#held);
-    this.#held = 0;
+  async #again(): Promise<Next> {
+    const kept = !this.#store.onDisk;
+    return { chunk: await this.#store.read(this.#position), kept };
+  }
+
+  /** The next chunk from the client, the same for all that wait for it; undefined at the end. */
+  #next(): Promise<Next | undefined> {
+    this.#reading ??= this.#fetch().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  /** Takes a chunk from the client into the store or, when that keeps no more, into `#ahead`. */
+  async #fetch(): Promise<Next | undefined> {
+    if (this.#ahead !== undefined) return { chunk: this.#ahead, kept: false };
+    const chunk = (await this.#rest?.read())?.value;
+    if (chunk === undefined) {
+      requireAll(this.#length, this.#announced);
+      this.#rest = undefined;
+      return undefined;
+    }
+    this.#length += chunk.length;
+    if (this.#length > this.maxBytes) throw tooLarge(this.maxBytes);
+    if (this.#keeping) this.#keeping = await this.#keep(chunk);
+    if (!this.#keeping) this.#ahead = chunk;
+    return { chunk, kept: this.#keeping && !this.#store.onDisk };
+  }
+
+  async #keep(chunk: Uint8Array): Promise<boolean> {
+    return (
+      this.#length <= RESENT_BODY_BYTES &&
+      this.#store.spares(chunk.length, RESENT_MEMORY_BYTES) &&
+      (await this.#store.tryAppend(chunk, RESENT_MEMORY_BYTES))
+    );
   }
 }
 
+/** A chunk, and whether it is kept as it is, so that it must not be discarded. */
+interface Next {
+  chunk: Uint8Array;
+  kept: boolean;
+}
+
 const NOTHING = new Uint8Array(0);
+const NOBODY: readonly string[] = [];
 
 /**
  * Reads a body: whole when it is small, else until `enough`, which sees every chunk, has found what it needs; as far as
- * HELD_BODY_BYTES in memory unless it is announced to be larger, and beyond that on disk. Throws `too_large` when the body
- * is announced or found to be larger than the limit, `overloaded` when memory or disk are used up, `canceled` when the
- * client goes away.
+ * HELD_BODY_BYTES in memory unless it is announced to be larger, and beyond that on disk. Bytes count as they arrive.
+ * Throws `too_large` when the body is announced or found to be larger than the limit, `overloaded` when memory or disk
+ * are used up, `request_timeout` when the client is too slow, `canceled` when it goes away.
  */
 export async function readBody(
   request: Request,
   limits: BodyLimits,
-  enough: (chunk: Uint8Array) => boolean | Promise<boolean>,
+  enough: (chunk: Uint8Array) => Scanned | Promise<Scanned>,
+  options: ReadOptions = {},
 ): Promise<RequestBody> {
-  const { memory, maxBytes } = limits;
+  const { maxBytes, pace } = limits;
+  const encoding = options.decode ? encodingOf(request.headers) : undefined;
   const announced = Number(request.headers.get("content-length") ?? Number.NaN);
   if (announced > maxBytes) throw tooLarge(maxBytes);
-  if (announced <= HELD_BODY_BYTES) {
-    memory.take(announced);
-    try {
-      const bytes = await request.bytes();
-      // A GET has no body here, whatever it announced.
-      memory.give(announced - bytes.length);
-      return new RequestBody({ held: [bytes] }, limits);
-    } catch (error) {
-      memory.give(announced);
-      throw canceled(error);
-    }
-  }
-  const reading = new Reading(request.body?.getReader(), limits, announced);
+  if (announced <= SMALL_BODY_BYTES && encoding === undefined)
+    return bodyOf(await readSmall(request, announced, pace), limits);
+  if (request.body === null) return noBody(limits);
+  const paced = new PacedReader(request.body.getReader(), pace);
+  const rest = encoding === undefined ? paced : decoded(paced, encoding);
+  const store = new BodyStore(limits, limits.holders(request));
+  const length = encoding === undefined && !Number.isNaN(announced) ? announced : undefined;
+  // A body that will be held whole is looked at as a whole.
+  const scan = length !== undefined && length <= HELD_BODY_BYTES ? () => false : enough;
   try {
-    return await reading.read(enough);
+    return new RequestBody(
+      await read(rest, { store, enough: scan, length, maxBytes, readOn: options.readOn }),
+      maxBytes,
+    );
   } catch (error) {
-    reading.release();
+    store.release();
+    rest.cancel().catch(() => {});
     throw error;
   }
 }
 
-/** A body that is read chunk by chunk until enough of it is known. */
-class Reading {
-  readonly #held: Uint8Array[] = [];
-  #file: SpoolFile | undefined;
-  #length = 0;
-  #taken = 0;
-
-  constructor(
-    private readonly rest: ChunkReader | undefined,
-    private readonly limits: BodyLimits,
-    private readonly announced: number,
-  ) {}
-
-  async read(enough: (chunk: Uint8Array) => boolean | Promise<boolean>): Promise<RequestBody> {
-    const atLeast = this.announced > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
-    // What had to go to disk goes there to its end: nearly all of it has come by then, and it can be sent again.
-    for (let known = false; !known || this.#file !== undefined || this.#length < atLeast; ) {
-      const chunk = this.rest && (await readFrom(this.rest));
-      if (chunk === undefined) return this.#all();
-      this.#length += chunk.length;
-      if (this.#length > this.limits.maxBytes) throw tooLarge(this.limits.maxBytes);
-      known ||= await enough(chunk);
-      await this.#keep(chunk, known);
-    }
-    const announced = Number.isNaN(this.announced) ? undefined : this.announced;
-    return new RequestBody({ held: this.#held, rest: this.rest }, this.limits, announced);
-  }
-
-  release(): void {
-    this.limits.memory.give(this.#taken);
-    this.#file?.close();
-    this.rest?.cancel().catch(() => {});
-  }
-
-  /** In memory while that is little, or nothing more is to come; else on disk. */
-  async #keep(chunk: Uint8Array, known: boolean): Promise<void> {
-    const { memory, spool } = this.limits;
-    if (this.#file === undefined && (known || this.#length <= HELD_BODY_BYTES)) {
-      memory.take(chunk.length);
-      this.#taken += chunk.length;
-      this.#held.push(chunk);
-      return;
-    }
-    if (this.#file === undefined) {
-      this.#file = await spool.open();
-      for (const earlier of this.#held.splice(0)) await append(this.#file, earlier);
-      memory.give(this.#taken);
-      this.#taken = 0;
-    }
-    await append(this.#file, chunk);
-  }
-
-  #all(): RequestBody {
-    requireAll(this.#length, this.announced);
-    const held = this.#file === undefined ? [Buffer.concat(this.#held, this.#length)] : [];
-    return new RequestBody({ held, file: this.#file }, this.limits);
-  }
+/** A body that is in memory already. Throws `overloaded` when there is no room for it. */
+export function bodyOf(bytes: Uint8Array, limits: BodyLimits): RequestBody {
+  const store = new BodyStore(limits, NOBODY);
+  store.hold(bytes);
+  return new RequestBody({ store }, limits.maxBytes);
 }
 
-/** Moves a chunk to disk. */
-async function append(file: SpoolFile, chunk: Uint8Array): Promise<void> {
-  await file.append(chunk);
-  discard(chunk);
+/** The body of a request that has none. */
+export function noBody(limits: BodyLimits): RequestBody {
+  return bodyOf(NOTHING, limits);
 }
 
-/** The next chunk, or undefined at the end. Throws `canceled` when the client goes away. */
-async function readFrom(reader: ChunkReader): Promise<Uint8Array | undefined> {
-  const { done, value } = await reader.read().catch((error: unknown) => {
-    throw canceled(error);
-  });
-  return done ? undefined : value;
+interface Reading {
+  store: BodyStore;
+  enough: (chunk: Uint8Array) => Scanned | Promise<Scanned>;
+  /** Bytes that the body is announced to have. */
+  length: number | undefined;
+  maxBytes: number;
+  readOn: boolean | undefined;
+}
+
+async function read(rest: ChunkReader, { store, enough, length, maxBytes, readOn }: Reading): Promise<Parts> {
+  const atLeast = length !== undefined && length > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
+  const wanted = (known: Scanned): boolean => known === false || (known === "known" && readOn === true);
+  // What had to go to disk goes there to its end: nearly all of it has come by then, and it can be sent again.
+  for (let known: Scanned = false; wanted(known) || store.onDisk || store.length < atLeast; ) {
+    const chunk = (await rest.read()).value;
+    if (chunk === undefined) {
+      requireAll(store.length, length);
+      return { store };
+    }
+    if (store.length + chunk.length > maxBytes) throw tooLarge(maxBytes);
+    if (known !== true) known = await enough(chunk);
+    if (known === false) await store.append(chunk, HELD_BODY_BYTES);
+    // The last chunk before the rest passes through need not go to disk.
+    else if (!(await store.tryAppend(chunk, wanted(known) ? HELD_BODY_BYTES : Number.POSITIVE_INFINITY)))
+      return { store, ahead: chunk, rest, announced: length };
+    if (store.onDisk) discard(chunk);
+  }
+  return { store, rest, announced: length };
 }
 
 /** Throws `canceled` when a body has ended before its announced length. */
@@ -224,8 +271,4 @@ function requireAll(length: number, announced = 0): void {
 
 function tooLarge(limit: number): NfrxError {
   return new NfrxError("too_large", `the request body is larger than ${limit} bytes`);
-}
-
-function canceled(cause: unknown): NfrxError {
-  return new NfrxError("canceled", "the client went away while sending its request", { cause });
 }

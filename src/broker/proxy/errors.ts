@@ -70,6 +70,9 @@ export function errorBody(error: NfrxError, shape: ErrorShape): object {
   }
 }
 
+/** Errors that end their connection. */
+const CLOSING: ReadonlySet<ErrorCode> = new Set(["too_large", "too_many_attempts", "request_timeout"]);
+
 /** The response for anything that was thrown; `body` unless the shape's own will do. */
 export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: string, body?: object): Response {
   const error = toNfrxError(thrown);
@@ -85,8 +88,8 @@ export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: st
   if (error.code === "timeout") headers["x-should-retry"] = "false";
   if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
   // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
-  // larger than anybody may send is not worth that, and a guess of a key has to cost a connection.
-  if (error.code === "too_large" || error.code === "too_many_attempts") headers["connection"] = "close";
+  // larger than anybody may send, or never comes, is not worth that, and a guess of a key has to cost a connection.
+  if (CLOSING.has(error.code)) headers["connection"] = "close";
   return new Response(text, { status: error.status, headers });
 }
 

@@ -170,6 +170,7 @@ export class Exchange {
           continue;
         }
         this.answered(head);
+        this.request.body.settle();
         if (stream.arrived || stream.buffered > 0) this.touch();
         return { head, stream };
       } catch (thrown) {
@@ -336,9 +337,11 @@ export class Exchange {
   async #upload(attempt: Attempt): Promise<void> {
     const { body, access } = this.request;
     access.bytesIn = 0;
-    this.#sent = await attempt.upload(body.chunks(), bytes => {
+    const sent = await attempt.upload(body.chunks(), bytes => {
       access.bytesIn += bytes;
     });
+    // Another one may have it by now.
+    if (this.#attempt === attempt) this.#sent = sent;
   }
 
   #exclude(worker: Worker): void {
@@ -381,7 +384,7 @@ export class Exchange {
   /** True while the request can be sent again and somebody waits for its answer. */
   get #isRepeatable(): boolean {
     const { once, body, signal } = this.request;
-    return !once && body.arrived && !signal.aborted;
+    return !once && body.resendable && !signal.aborted;
   }
 
   /** A seat at another worker, when this backend was too busy: once, if one is free. */

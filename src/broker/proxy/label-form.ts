@@ -1,8 +1,8 @@
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { NfrxError } from "../../lib/errors.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
-import type { RequestBody } from "./body.ts";
-import { type Label, type LabelReader, refuseEncoding, requireModel } from "./label.ts";
+import type { RequestBody, Scanned } from "./body.ts";
+import { type Label, type LabelReader, requireModel } from "./label.ts";
 
 /** Bytes of a form's `model` or `stream` that are read; UTF-8 takes up to four for a character. */
 const FIELD_BYTES = 4 * (NAME_MAX + 1);
@@ -14,6 +14,9 @@ const FORM = /^multipart\/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"[^"]|[^\s";
 
 /** Reads the parts `model` and `stream` of a multipart form, wherever they stand; files pass by unread. */
 export class FormLabel implements LabelReader {
+  /** A recording passes through while it comes. */
+  readonly readOn = false;
+  readonly decode = true;
   readonly #parser: BusboyInstance;
   readonly #fields = new Map<string, string>();
   #broken = false;
@@ -21,7 +24,6 @@ export class FormLabel implements LabelReader {
   #fed = 0;
 
   constructor({ headers }: Request) {
-    refuseEncoding(headers);
     const type = headers.get("content-type") ?? "";
     try {
       if (!FORM.test(type)) throw new Error("no form");
@@ -42,9 +44,9 @@ export class FormLabel implements LabelReader {
     });
   }
 
-  async scan(chunk: Uint8Array): Promise<boolean> {
+  async scan(chunk: Uint8Array): Promise<Scanned> {
     await this.#feed(chunk);
-    return this.#fields.has("model");
+    return this.#fields.size === WANTED.size || (this.#fields.has("model") && "known");
   }
 
   async read(body: RequestBody): Promise<Label> {

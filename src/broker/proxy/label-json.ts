@@ -1,8 +1,8 @@
 import { asText } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
-import { HELD_BODY_BYTES, type RequestBody } from "./body.ts";
-import { type Label, type LabelReader, refuseEncoding, requireModel } from "./label.ts";
+import { HELD_BODY_BYTES, type RequestBody, type Scanned } from "./body.ts";
+import { type Label, type LabelReader, requireModel } from "./label.ts";
 
 /** Bytes of JSON up to which a body is parsed; a larger one is scanned for its label only, and its backend judges it. */
 const PARSED_BYTES = HELD_BODY_BYTES;
@@ -11,16 +11,19 @@ const WANTED = new Set(["model", "stream"]);
 
 /** Reads `model` and `stream` at the top level of a JSON body. */
 export class JsonLabel implements LabelReader {
+  /** A backend answers when it has all of it anyway. */
+  readonly readOn = true;
+  readonly decode = true;
   #scan: TopLevelScan | undefined;
 
   constructor(request: Request) {
     requireJson(request);
   }
 
-  scan(chunk: Uint8Array): boolean {
+  scan(chunk: Uint8Array): Scanned {
     this.#scan ??= new TopLevelScan(WANTED);
     this.#scan.feed(chunk);
-    return this.#scan.values.has("model");
+    return this.#scan.complete || (this.#scan.values.has("model") && "known");
   }
 
   read(body: RequestBody): Label {
@@ -38,7 +41,6 @@ function requireJson({ headers }: Request): void {
       param: "content-type",
     });
   }
-  refuseEncoding(headers);
 }
 
 function parseWhole(bytes: Uint8Array): Label {

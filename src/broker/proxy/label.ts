@@ -1,7 +1,7 @@
 // What routes a request, however its body carries it.
 import { NfrxError } from "../../lib/errors.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
-import type { RequestBody } from "./body.ts";
+import type { RequestBody, Scanned } from "./body.ts";
 
 /** What the broker reads of a request; its bytes are left alone. */
 export interface Label {
@@ -18,8 +18,12 @@ export interface Label {
  * gives the answer once the body is there. Both throw `invalid_request` naming the field.
  */
 export interface LabelReader {
-  /** Takes a chunk; true once nothing more is needed of the body. */
-  scan(chunk: Uint8Array): boolean | Promise<boolean>;
+  /** The body is read on, once the model is known, for what else routes it. */
+  readonly readOn: boolean;
+  /** Its encoding must be undone, for it is read. */
+  readonly decode: boolean;
+  /** Takes a chunk; true once nothing more is needed of the body, `known` once it could be sent on. */
+  scan(chunk: Uint8Array): Scanned | Promise<Scanned>;
   read(body: RequestBody): Label | Promise<Label>;
 }
 
@@ -34,13 +38,4 @@ export function requireModel(model: unknown, where: "field" | "part"): string {
     });
   }
   return model;
-}
-
-/** Throws when the body is compressed: its label could not be read. */
-export function refuseEncoding(headers: Headers): void {
-  const encoding = headers.get("content-encoding");
-  if (encoding === null || encoding === "identity") return;
-  throw new NfrxError("unsupported_media_type", "a compressed request body is not supported", {
-    param: "content-encoding",
-  });
 }

@@ -15,4 +15,9 @@ export function labelReader(request: Request, endpoint: Endpoint): LabelReader {
   }
 }
 
-const NO_LABEL: LabelReader = { scan: () => true, read: () => ({ model: undefined, stream: false }) };
+const NO_LABEL: LabelReader = {
+  readOn: false,
+  decode: false,
+  scan: () => true,
+  read: () => ({ model: undefined, stream: false }),
+};

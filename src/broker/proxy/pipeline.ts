@@ -1,6 +1,12 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { CREDENTIAL_HEADERS, relayHeaders, requestHeaders, type TrustedProxies } from "../../lib/http.ts";
+import {
+  CREDENTIAL_HEADERS,
+  type HeaderPairs,
+  relayHeaders,
+  requestHeaders,
+  type TrustedProxies,
+} from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
@@ -60,7 +66,9 @@ export class Pipeline {
       const target = targetOf(endpoint, params, request.url);
       const labels = labelReader(request, endpoint);
       const { bodies, uploads } = this.options;
-      body = await readBody(request, endpoint.label === "json-model" ? bodies : uploads, chunk => labels.scan(chunk));
+      this.#requireWorker(endpoint, workerOf(params));
+      const limits = endpoint.label === "json-model" ? bodies : uploads;
+      body = await readBody(request, limits, chunk => labels.scan(chunk), labels);
       const read = labels.read(body);
       const label = read instanceof Promise ? await read : read;
       access.model = label.model;
@@ -85,6 +93,16 @@ export class Pipeline {
     this.options.door.check(request.headers, () => peerOf(request, server));
   }
 
+  /** Throws before the body is read when nobody could take it, whatever it says. */
+  #requireWorker({ label, method, task }: Endpoint, workerId: string | undefined): void {
+    const { registry } = this.options.pool;
+    if (method === "GET") return;
+    if (workerId !== undefined && registry.get(workerId) === undefined)
+      throw new NfrxError("no_worker", `no worker ${workerId}`);
+    if (label === "none" && task !== "follows" && registry.size === 0 && !registry.brieflyAway(undefined))
+      throw new NfrxError("overloaded", "no worker");
+  }
+
   async #run(
     request: Request,
     server: PeerServer,
@@ -104,6 +122,8 @@ export class Pipeline {
     const workerId = workerOf(params);
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
+    const travelling =
+      endpoint.headers === "all" ? relayHeaders(headers, id, CREDENTIALS) : requestHeaders(headers, id);
     // A client that is still sending reads no events yet.
     const waiting =
       events && body.arrived && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
@@ -119,7 +139,7 @@ export class Pipeline {
         workerId,
         task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
         visit: endpoint.task === "follows" || endpoint.gather !== undefined,
-        headers: endpoint.headers === "all" ? relayHeaders(headers, id, CREDENTIALS) : requestHeaders(headers, id),
+        headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
         caller: () =>
@@ -156,13 +176,20 @@ export class Pipeline {
   }
 }
 
+/** The headers of a body that the broker reads, and so sends on out of its encoding. */
+function withoutEncoding(pairs: HeaderPairs): HeaderPairs {
+  return pairs.some(isEncoding) ? pairs.filter(pair => !isEncoding(pair)) : pairs;
+}
+
+const isEncoding = ([name]: HeaderPairs[number]): boolean => name === "content-encoding";
+
 /** The worker that a path pins its request to. */
 function workerOf(params: PathParams): string | undefined {
   return params.worker === null ? "" : params.worker;
 }
 
 /** Path and query of what the worker is asked for. Throws `not_found` for a segment that no name can be. */
-function targetOf({ method, path: pattern, backendPath }: Endpoint, params: PathParams, url: string): string {
+function targetOf({ path: pattern, backendPath }: Endpoint, params: PathParams, url: string): string {
   if (pattern.endsWith("/*")) return backendPath.replace(/\/\*$/, "") + restOf(url, pattern);
   const path = backendPath.replace(/:(\w+)/g, (_, name: string) => {
     const segment = params[name] ?? "";
@@ -170,7 +197,7 @@ function targetOf({ method, path: pattern, backendPath }: Endpoint, params: Path
       throw new NfrxError("not_found", `${name} is not a name`, { param: name });
     return segment;
   });
-  const query = method === "GET" ? url.indexOf("?") : -1;
+  const query = url.indexOf("?");
   return query === -1 ? path : path + url.slice(query);
 }
 

@@ -14,6 +14,11 @@ export class Spool {
     private readonly budget: Budget,
   ) {}
 
+  /** True when `bytes` can be kept that could be done without. */
+  spares(bytes: number, holders: readonly string[]): boolean {
+    return this.budget.spares(bytes, holders);
+  }
+
   /** Why files cannot be kept there; undefined when they can. */
   async trouble(): Promise<string | undefined> {
     try {
@@ -24,8 +29,8 @@ export class Spool {
     return undefined;
   }
 
-  /** A new, empty file that nobody else can open. Throws `overloaded` when there can be none. */
-  async open(): Promise<SpoolFile> {
+  /** A new, empty file that nobody else can open, for bytes of `holders`. Throws `overloaded` when there can be none. */
+  async open(holders: readonly string[] = []): Promise<SpoolFile> {
     const path = join(this.folder, `nfrx-upload-${crypto.randomUUID()}`);
     try {
       await mkdir(this.folder, { recursive: true });
@@ -35,7 +40,7 @@ export class Spool {
         () => false,
         () => true,
       );
-      return new SpoolFile(handle, named ? path : undefined, this.budget);
+      return new SpoolFile(handle, named ? path : undefined, this.budget, holders);
     } catch (error) {
       throw unusable(error);
     }
@@ -53,6 +58,7 @@ export class SpoolFile {
     /** Set when the file has a name that is to be removed. */
     private readonly path: string | undefined,
     private readonly budget: Budget,
+    private readonly holders: readonly string[],
   ) {}
 
   get length(): number {
@@ -62,7 +68,7 @@ export class SpoolFile {
   /** Adds bytes at the end. Throws `overloaded` when the disk, or what may be used of it, is full. */
   async append(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw unwanted();
-    this.budget.take(bytes.length);
+    this.budget.take(bytes.length, this.holders);
     const position = this.#length;
     this.#length += bytes.length;
     try {
@@ -94,7 +100,7 @@ export class SpoolFile {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.budget.give(this.#length);
+    this.budget.give(this.#length, this.holders);
     const done = this.#busy.then(async () => {
       await this.handle.close();
       if (this.path !== undefined) await rm(this.path, { force: true });

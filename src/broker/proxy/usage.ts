@@ -3,6 +3,8 @@ import type { Usage } from "../../modules/module.ts";
 
 /** Bytes of a usage object that are read at most. */
 const LONGEST_USAGE = 4 * 1024;
+/** Levels of objects in it; the counts stand on the first, their details on the second. */
+const USAGE_LEVELS = 3;
 const KEY = Buffer.from('"usage"');
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
@@ -84,8 +86,9 @@ function balanced(bytes: Buffer, from: number): { start: number; end: number } |
   let depth = 0;
   for (; at < bytes.length && at - start < LONGEST_USAGE; at++) {
     const byte = bytes[at]!;
-    if (byte === OPEN) depth++;
-    else if (byte === CLOSE && --depth === 0) return { start, end: at + 1 };
+    // Keys inside an object that never ends are looked at only so far back, so that the scan stays linear.
+    if (byte === OPEN && ++depth > USAGE_LEVELS) return undefined;
+    if (byte === CLOSE && --depth === 0) return { start, end: at + 1 };
   }
   return at - start >= LONGEST_USAGE ? undefined : "cut";
 }

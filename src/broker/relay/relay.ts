@@ -9,7 +9,7 @@ import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { type Door, fingerprint } from "../auth.ts";
 import type { Worker } from "../pool/worker.ts";
-import { type BodyLimits, RequestBody, readBody } from "../proxy/body.ts";
+import { type BodyLimits, noBody, type RequestBody, readBody } from "../proxy/body.ts";
 import { errorResponse, rpcError } from "../proxy/errors.ts";
 import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
 import { peerOf } from "../proxy/pipeline.ts";
@@ -63,6 +63,7 @@ export class Relay {
       const late = drain.draining;
       if (!late) leave = drain.enter();
       const workerId = this.#workerOf(request.headers, relayId);
+      this.#requireRelay(relayId);
       body = await readBody(request, limits, () => false);
       server.timeout(request, 0);
       const call = readCall(request.method, body);
@@ -166,6 +167,12 @@ export class Relay {
     return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
   }
 
+  /** Throws before the body is read when no relay of this id is connected. */
+  #requireRelay(relayId: string): void {
+    if (this.options.pool.registry.serves(relayId)) return;
+    throw this.#told(new NfrxError("no_worker", "no such relay"), relayId, undefined);
+  }
+
   /** The public address of a relay, as this caller sees it. */
   #addressOf(request: Request, server: PeerServer, relayId: string): string {
     const { proxies, publicUrl } = this.options;
@@ -195,7 +202,7 @@ export class Relay {
         endpoint: GET,
         target: RESOURCE_METADATA_PATH,
         label: { model: relayId, stream: false },
-        body: new RequestBody({ held: [] }, limits),
+        body: noBody(limits),
         headers: [
           ["accept", "application/json"],
           ["x-request-id", id],

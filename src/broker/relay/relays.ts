@@ -11,8 +11,7 @@ import { WorkerDoor } from "../pool/connect.ts";
 import { Pool } from "../pool/pool.ts";
 import { Tasks } from "../pool/tasks.ts";
 import type { Worker } from "../pool/worker.ts";
-import type { Budget } from "../proxy/budget.ts";
-import type { Spool } from "../proxy/spool.ts";
+import type { BodyLimits } from "../proxy/body.ts";
 import { Calls } from "./calls.ts";
 import { isReplica, relayReception } from "./reception.ts";
 import { Relay } from "./relay.ts";
@@ -32,8 +31,7 @@ export interface RelaysOptions {
   clock: Clock;
   log: Logger;
   metrics: BrokerMetrics;
-  memory: Budget;
-  spool: Spool;
+  limits: BodyLimits;
   admit: () => boolean;
   expose: boolean;
 }
@@ -75,7 +73,7 @@ export class Relays {
   readonly #clock: Clock;
 
   constructor(options: RelaysOptions) {
-    const { settings, clock, log, metrics, drain, memory, spool, guard } = options;
+    const { settings, clock, log, metrics, drain, limits, guard } = options;
     this.#settings = settings;
     this.#clock = clock;
     const seats = settings.maxConcurrencyPerClient;
@@ -121,7 +119,7 @@ export class Relays {
       drain,
       sessions: this.sessions,
       calls: this.#calls,
-      limits: { maxBytes: settings.maxReqBytes, memory, spool },
+      limits,
       maxAnswerBytes: settings.maxRespBytes,
       expose: options.expose,
     });

@@ -117,6 +117,22 @@ test("no more than a few KiB are joined, however long a usage does not end", () 
   expect(reader.usage).toBeUndefined();
 });
 
+test("a usage with more levels than any has is passed over", () => {
+  const nested = (levels: number): string => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
+  const text = (levels: number): string => `{"usage":{"prompt_tokens":1,"details":${nested(levels)}}}`;
+  expect(tap([Buffer.from(text(2))])).toEqual({ in: 1, out: 0, total: 1 });
+  expect(tap([Buffer.from(text(3))])).toBeUndefined();
+});
+
+test("usage in usage, 32 MiB of it, takes no longer than its bytes", () => {
+  const nested = Buffer.from('"usage":{'.repeat(128 * 1024));
+  const reader = new UsageTap();
+  // Looked at anew from each of its keys this would take many times the test's limit.
+  for (let at = 0; at < 28; at++) reader.feed(nested);
+  reader.feed(Buffer.from(`${" ".repeat(8192)}"usage":${usage}`), true);
+  expect(reader.usage).toEqual(found);
+}, 10_000);
+
 test("what the tap keeps is its own", () => {
   const reader = new UsageTap();
   const chunk = Buffer.from('{"usage":{"prompt_tokens":1');
