@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { z } from "zod";
+import { TestClock } from "../kit/clock.ts";
+import { HandWorker } from "../kit/hand.ts";
 import { otherApis } from "../kit/other-apis.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
@@ -96,5 +98,33 @@ test("a list of all of Ollama's models needs a key, survives a broken backend, a
   const failed = await list();
   expect(failed.status).toBe(502);
   expect(await failed.json()).toEqual({ error: expect.stringContaining("answered with something else") });
+  expect(await made.leftovers()).toEqual({});
+});
+
+test("a list of all models does not wait for a worker that hangs, nor ask one that is not ready", async () => {
+  const clock = new TestClock();
+  await using made = new World({ clock });
+  await made.worker({ models: ["a"], clientId: "well" });
+  const hands = await Promise.all(
+    ["hung", "away"].map(async id => {
+      const worker = await HandWorker.connect(made.connectUrl, { v2: true });
+      worker.register({ worker_id: id });
+      await made.when(() => made.pool.registry.get(id) !== undefined, `${id} is registered`);
+      return worker;
+    }),
+  );
+  const [hung, away] = hands;
+  away!.send({ type: "status_update", max_concurrency: 0, status: "not_ready" });
+  await away!.handled();
+  const list = fetch(`${made.origin}/api/llm/ollama/api/tags`, { headers: authorization });
+  await hung!.frame("head");
+  while ((made.pool.registry.get("well")?.visits ?? 0) > 0) await new Promise(resolve => setImmediate(resolve));
+  clock.advance(2_000);
+  const answer = await list;
+  expect(answer.status).toBe(200);
+  expect(listed.parse(await answer.json()).models.map(({ name }) => name)).toEqual(["a"]);
+  expect(await hung!.frame("reset")).toMatchObject({ code: "canceled" });
+  expect(away!.frames).toEqual([]);
+  for (const worker of hands) worker.close();
   expect(await made.leftovers()).toEqual({});
 });

@@ -1,5 +1,7 @@
 // A backend that falls silent is given up, whatever its agent says of itself; one that thinks is waited for.
 import { expect, test } from "bun:test";
+import { agentOptions } from "../../src/config/agent.ts";
+import { defaultsOf } from "../../src/config/group.ts";
 import { bytes, cut, headThenSilent, silent } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";
 import { TestClock } from "../kit/clock.ts";
@@ -231,4 +233,49 @@ test("the agent gives up its backend too, and the client hears a timeout", async
   backend.respond = bytes(["{}"]);
   expect((await world.chat()).status).toBe(200);
   expect(await world.leftovers()).toEqual({});
+});
+
+test("a backend may be silent for ten minutes, by default; a silent machine is found in thirty seconds all the same", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock, pool: { graceMs: 0 } });
+  const worker = await handWorker(world);
+  const slow = world.chat();
+  await worker.frame("head");
+  await pass(clock, worker, 10 * 60_000 - 2_500);
+  expect(world.pool.inflight).toBe(1);
+  await pass(clock, worker, 2_500);
+  const answer = await slow;
+  expect([answer.status, answer.headers.get("x-should-retry")]).toEqual([504, "false"]);
+  const lost = world.chat();
+  await worker.frame("head", 2);
+  for (let left = 30_000; left > 0; left -= 2_500) clock.advance(2_500);
+  expect((await lost).status).toBe(502);
+  expect(world.pool.registry.size).toBe(0);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a module's own option comes before the common one, and that before the module's default", async () => {
+  const clock = new TestClock();
+  const silence = async (options: ConstructorParameters<typeof World>[0]): Promise<number> => {
+    await using world = new World({ clock, ...options });
+    const worker = await handWorker(world);
+    const answer = world.post("/audio/speech", { model: "test-model", input: "x", voice: "y" });
+    await worker.frame("head");
+    let ms = 0;
+    for (; world.pool.inflight > 0; ms += 2_500) await pass(clock, worker, 2_500);
+    expect((await answer).status).toBe(504);
+    worker.close();
+    return ms;
+  };
+  const module = "asr";
+  expect(await silence({ module, broker: { requestTimeoutMs: 60_000 }, pool: { requestTimeoutMs: 30_000 } })).toBe(
+    30_000,
+  );
+  expect(await silence({ module, broker: { requestTimeoutMs: 60_000 } })).toBe(60_000);
+  expect(await silence({ module })).toBe(3_600_000);
+});
+
+test("the agents have the limits of their modules too", () => {
+  const limit = (module: string): number => defaultsOf(agentOptions(module)).requestTimeoutMs;
+  expect(["llm", "asr", "docling"].map(limit)).toEqual([600_000, 3_600_000, 3_600_000]);
 });
