@@ -1,7 +1,7 @@
 // The service of a relay: requests for MCP from the tunnel, answers of a provider.
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens } from "../lib/http.ts";
+import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
 import { callName } from "../lib/mcp-methods.ts";
 import type { Clock } from "../lib/time.ts";
@@ -10,6 +10,7 @@ import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { callBelow, exchange } from "./forward.ts";
+import { limited } from "./providers/answer-limit.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
@@ -94,7 +95,8 @@ export function relayService(options: RelayOptions): Service {
       await response.body?.cancel();
       throw new NfrxError("upstream_error", "the provider refused the relay's credentials");
     }
-    return options.streaming ? response : collapsed(response, Buffer.from(body ?? NOTHING).toString("utf8"));
+    const text = (): string => Buffer.from(body ?? NOTHING).toString("utf8");
+    return withinLimit(options.streaming ? response : await collapsed(response, text()), head, message);
   };
 
   return {
@@ -148,13 +150,31 @@ async function bodyOf(stream: Stream): Promise<Uint8Array | null> {
   return length === 0 ? null : Buffer.concat(chunks, length);
 }
 
+/** An answer no message of which is larger than the broker passes on; one that does not say its limit cuts what is larger. */
+function withinLimit(answer: Response, head: RequestHead, message: RpcMessage): Response | Promise<Response> {
+  const largest = Number(headerOf(head.headers, MAX_ANSWER_HEADER));
+  if (!(largest > 0)) return answer;
+  const id = message.kind === "request" && message.id !== null ? JSON.stringify(message.id) : undefined;
+  return limited(answer, largest, { method: head.method, id });
+}
+
+/** What the broker says to the relay alone. */
+const OURS: ReadonlySet<string> = new Set([MAX_ANSWER_HEADER]);
+
 /** The caller's headers as the provider gets them. */
 function toProvider(list: HeaderPairs, endToEnd: boolean, streaming: boolean): HeaderPairs {
   const headers: HeaderPairs = [];
   let encoding = false;
   for (const [name, value] of list) {
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || lower === "host" || lower === "content-length" || lower === "origin") continue;
+    if (
+      HOP_BY_HOP.has(lower) ||
+      OURS.has(lower) ||
+      lower === "host" ||
+      lower === "content-length" ||
+      lower === "origin"
+    )
+      continue;
     if (lower === "authorization" && !endToEnd) continue;
     // What is read here is asked for as it is.
     if (lower === "accept-encoding" && !streaming) continue;

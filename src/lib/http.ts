@@ -40,6 +40,9 @@ const RELAY_DROPPED: ReadonlySet<string> = new Set([
   "x-user-roles",
 ]);
 
+/** Tells a relay the bytes of the largest message that its broker passes on. */
+export const MAX_ANSWER_HEADER = "x-nfrx-max-answer-bytes";
+
 /** The headers of a client's request as a relay gets them: all that is not of one hop, and not in `without`. */
 export function relayHeaders(headers: Headers, requestId: string, without: readonly string[]): HeaderPairs {
   const pairs: HeaderPairs = [];

@@ -1,6 +1,6 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { headerOf, listens, relayHeaders, type TrustedProxies } from "../../lib/http.ts";
+import { headerOf, listens, MAX_ANSWER_HEADER, relayHeaders, type TrustedProxies } from "../../lib/http.ts";
 import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
@@ -41,9 +41,12 @@ export interface RelayOptions extends ExchangeContext {
 /** The way of a request to a relay: bytes pass both ways as they are, whatever they say. */
 export class Relay {
   readonly #respond: RespondContext;
+  /** What a relay is told of the answers that pass. */
+  readonly #largest: [name: string, value: string];
 
   constructor(private readonly options: RelayOptions) {
     const { clock, maxAnswerBytes, expose } = options;
+    this.#largest = [MAX_ANSWER_HEADER, String(maxAnswerBytes)];
     this.#respond = { clock, errors: "json-rpc", queueUpdateMs: 0, expose, relayed: { maxBytes: maxAnswerBytes } };
   }
 
@@ -117,7 +120,7 @@ export class Relay {
       target,
       label: { model: relayId, stream: false },
       body: about.body,
-      headers: relayHeaders(headers, id, about.without),
+      headers: [...relayHeaders(headers, id, about.without), this.#largest],
       series: metrics.callSeries("mcp", name),
       workerId: about.workerId,
       task: undefined,

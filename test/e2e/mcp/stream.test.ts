@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { bytes, cut, headThenSilent } from "../../kit/backend.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { Gate } from "../../kit/gate.ts";
-import { headerOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 const KEEP_ALIVE = ": keep-alive\n\n";
@@ -73,7 +73,7 @@ test("no comment is put into an answer that is not events", async () => {
   await using world = new McpWorld({ clock: new TestClock() });
   const { provider } = await world.pair();
   const gate = new Gate();
-  provider.respond = bytes(['{"a":', "1}\n\n", "\n"], { "content-type": "application/json" }, 200, gate);
+  provider.respond = bytes(['{"a":', "1}\n\n", "\n"], { "content-type": "text/x-json" }, 200, gate);
   const client = world.ask({ body: rpc(1, "x") });
   for (const sent of ['{"a":', '{"a":1}\n\n']) {
     gate.release();
@@ -100,16 +100,56 @@ test("a stream of many small events may be as long as it likes, wherever it is c
   }
 });
 
-test("one event that is too large cuts the stream", async () => {
+test("a result that is too large is answered with an error, and the stream goes on", async () => {
   await using world = new McpWorld({ relays: { maxRespBytes: 100_000 } });
   const { provider } = await world.pair();
-  provider.respond = bytes(["data: ok\n\n", `data: ${"x".repeat(100_000)}\n\n`], EVENTS);
-  const answer = await world.call(rpc(1, "x"));
-  expect(answer.complete).toBeFalse();
-  expect(answer.body.toString()).toContain("data: ok\n\n");
-  expect(answer.body.length).toBeLessThan(100_100);
+  const text = "x".repeat(200_000);
+  const large = {
+    result: JSON.stringify({ result: { text }, jsonrpc: "2.0", id: 1 }),
+    note: JSON.stringify({ method: "notifications/message", params: { text }, jsonrpc: "2.0" }),
+  };
+  const error = { code: -32_000, message: expect.stringContaining("BROKER_MAX_RESP_BYTES") };
+  for (const size of [1_000, 99_990, 300_000]) {
+    const body = Buffer.from(
+      `data: ok\n\nid: 7\ndata: ${large.note}\n\nid: 8\ndata: ${large.result}\n\ndata: last\n\n`,
+    );
+    const chunks = Array.from({ length: Math.ceil(body.length / size) }, (_, at) =>
+      body.subarray(at * size, (at + 1) * size),
+    );
+    provider.respond = bytes(chunks, EVENTS);
+    // Also on a stream that was taken up again, where nothing but the answer says whose it is.
+    for (const init of [{ body: rpc(1, "x") }, { headers: { "Last-Event-ID": "6" } }]) {
+      const answer = await world.ask(init).answer();
+      expect(answer.complete).toBeTrue();
+      const events = eventsOf(answer.body.toString().replace(KEEP_ALIVE, ""));
+      const heard = events.filter(({ name }) => name === "message").map(({ data }) => data);
+      expect([heard[0], heard[2], heard.length]).toEqual(["ok", "last", 3]);
+      expect(JSON.parse(heard[1] ?? "")).toMatchObject({ jsonrpc: "2.0", id: 1, error });
+    }
+  }
+  for (const headers of [{}, { "content-length": String(large.result.length) }]) {
+    provider.respond = bytes([large.result], { "content-type": "application/json", ...headers });
+    const answer = await world.call(rpc(1, "x"));
+    expect([answer.status, jsonOf(answer)]).toMatchObject([200, { id: 1, error }]);
+  }
+  expect(provider.requests[0]?.headers.has("x-nfrx-max-answer-bytes")).toBeFalse();
   expect(await world.leftovers()).toEqual({});
 });
+
+/** Events as a client reads them. */
+function eventsOf(text: string): { name: string; data: string }[] {
+  return text
+    .split("\n\n")
+    .filter(block => block !== "")
+    .map(block => {
+      const field = (name: string): string[] =>
+        block
+          .split("\n")
+          .filter(line => line.startsWith(`${name}:`))
+          .map(line => line.slice(name.length + 1).trim());
+      return { name: field("event").at(-1) ?? "message", data: field("data").join("\n") };
+    });
+}
 
 for (const sent of ["data: 1\n\n", "data: half an ev", ""]) {
   test(`a stream that the provider cuts after ${JSON.stringify(sent)} is cut for the client too`, async () => {
