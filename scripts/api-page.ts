@@ -9,8 +9,8 @@ const CALLERS: Readonly<Record<AuthClass, string>> = {
   none: "anybody",
   api: "`API_KEY`",
   client: "`CLIENT_KEY`",
-  "api-or-client": "`API_KEY` or `CLIENT_KEY`",
   "api-or-admin": "`API_KEY` or `ADMIN_KEY`",
+  "api-or-client": "`API_KEY` or `CLIENT_KEY`",
   admin: "`ADMIN_KEY`",
   relay: "whom the relay lets in",
 };

@@ -2,6 +2,7 @@
 import type { Route } from "../modules/route.ts";
 import { documentationRoutes } from "./http/documentation.ts";
 import type { Tag } from "./http/openapi.ts";
+import { type TicketRoutesOptions, ticketRoutes } from "./http/ticket-routes.ts";
 import { jobRoutes } from "./jobs/api.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import { ownRoutes, type ServedModule } from "./modules.ts";
@@ -9,16 +10,14 @@ import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { type Declared, pluginRoutes } from "./observe/plugins.ts";
-import { metricsRoute, stateRoutes } from "./observe/routes.ts";
+import { metricsRoute, type StateReaders, stateRoutes } from "./observe/routes.ts";
 import type { StateSources } from "./observe/state.ts";
-import type { StateStream } from "./observe/stream.ts";
 import type { Operator } from "./operator/operator.ts";
 import { operatorRoutes } from "./operator/routes.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
 import { relayRoutes } from "./relay/routes.ts";
-import type { CallerOf } from "./shares.ts";
 import { transferRoutes } from "./transfer/routes.ts";
 import type { Transfers } from "./transfer/transfers.ts";
 
@@ -31,9 +30,8 @@ export interface Rooms {
   transfers: Transfers;
   metrics: BrokerMetrics;
   sources: StateSources;
-  stateStream: StateStream;
-  /** Names the callers that share something. */
-  callerOf: CallerOf;
+  stateReaders: StateReaders;
+  ticketRoutes: TicketRoutesOptions;
   operator: Operator;
   /** Where the options are declared. */
   declared: Declared | undefined;
@@ -47,13 +45,14 @@ export interface Rooms {
 
 /** Every public route. */
 export function routesOf(rooms: Rooms): Route[] {
-  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateStream, publicMetrics, server } = rooms;
+  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateReaders, publicMetrics, server } = rooms;
   const { operator, declared } = rooms;
   const routes: Route[] = [
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics, rooms.openMetrics)] : []),
     ...dashboardRoutes(),
-    ...stateRoutes(sources, stateStream, rooms.callerOf),
+    ...stateRoutes(sources, stateReaders),
+    ...ticketRoutes(rooms.ticketRoutes),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),
     ...mounted.flatMap(module => workerRoutes(module, server)),

@@ -12,11 +12,12 @@ import type { Route } from "../modules/route.ts";
 import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
-import { anyDoor, checksOf } from "./http/checks.ts";
+import { anyDoor, checksOf, isOperator } from "./http/checks.ts";
 import { type App, mount, NOWHERE } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
+import { Tickets } from "./http/tickets.ts";
 import { told } from "./http/told.ts";
-import { Jobs } from "./jobs/jobs.ts";
+import { Jobs, type JobsOptions } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
 import { KeyThrottle } from "./key-throttle.ts";
@@ -36,12 +37,11 @@ import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
 import { Bodies } from "./proxy/bodies.ts";
-import type { BodyLimits } from "./proxy/body.ts";
 import { Pipeline, peerOf } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
 import { howToOpen, type Reach, reachOf } from "./reach.ts";
 import { Relays } from "./relay/relays.ts";
-import { type CallerOf, callerNames } from "./shares.ts";
+import { callerNames } from "./shares.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
@@ -75,7 +75,7 @@ export class Broker {
 
   readonly #options: BrokerOptions;
   readonly #clock: Clock;
-  readonly #stateStream: StateStream;
+  readonly #stateStreams: { readonly all: StateStream; readonly operator: StateStream };
   readonly #cors: Cors;
   readonly #access: AccessLog;
   readonly #listener: Listener;
@@ -191,6 +191,7 @@ export class Broker {
         expose,
       });
     const callerOf = callerNames(proxies);
+    const tickets = new Tickets(clock);
     this.transfers = new Transfers({
       clock,
       log,
@@ -204,8 +205,10 @@ export class Broker {
       callerOf,
       authorize: anyDoor(api, client),
     });
-    this.jobs = this.#openJobs(api, client, callerOf, bodies.limits(JOB_BODY_BYTES));
+    const jobBodies = bodies.limits(JOB_BODY_BYTES);
+    this.jobs = this.#openJobs({ api, client, callerOf, tickets, bodies: jobBodies });
     const admin = new AdminDoor({ key: values.adminKey, throttle });
+    const fromOperator = (request: Request): boolean => isOperator(request, { admin, tickets });
     const sources: StateSources = {
       modules: all,
       pools: this.mounted.map(({ pool }) => pool),
@@ -216,7 +219,7 @@ export class Broker {
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
       admin: admin.exists,
-      listeners: () => this.#stateStream.listeners,
+      listeners: () => this.#stateListeners,
       own: new OwnStates(log),
     };
     declarePools(metrics.meters, this.#pools);
@@ -225,13 +228,15 @@ export class Broker {
       disk: bodies.disk,
       drain,
       sessions: () => this.relays?.sessions.size ?? 0,
-      listeners: () => this.#stateStream.listeners,
+      listeners: () => this.#stateListeners,
     });
-    this.#stateStream = new StateStream(
-      clock,
-      () => readState(sources),
-      error => log.error({ cause: String(error) }, "the state could not be read"),
-    );
+    const stateStream = (operator: boolean): StateStream =>
+      new StateStream(
+        clock,
+        () => readState(sources, operator),
+        error => log.error({ cause: String(error) }, "the state could not be read"),
+      );
+    this.#stateStreams = { all: stateStream(false), operator: stateStream(true) };
     const server = (): Upgrader => listener.server;
     this.tags = tagsOf(all);
     this.routes = routesOf({
@@ -242,8 +247,13 @@ export class Broker {
       transfers: this.transfers,
       metrics,
       sources,
-      stateStream: this.#stateStream,
-      callerOf,
+      stateReaders: { streams: this.#stateStreams, isOperator: fromOperator, callerOf },
+      ticketRoutes: {
+        tickets,
+        isOperator: fromOperator,
+        callerOf,
+        bodies: jobBodies,
+      },
       operator: new Operator(this.#pools, log),
       declared: options.declared,
       publicMetrics: listener.publicMetrics,
@@ -251,7 +261,7 @@ export class Broker {
       server,
     });
     this.app = mount(this.routes, {
-      checks: checksOf({ api, client, admin }),
+      checks: checksOf({ api, client, admin, tickets }),
       guard: api.open || client.open ? headers => guard.check(headers) : undefined,
       server,
       access: this.#access,
@@ -283,7 +293,7 @@ export class Broker {
   async stop(): Promise<void> {
     this.#loop?.cancel();
     this.#listener.settle();
-    this.#stateStream.close();
+    for (const stream of Object.values(this.#stateStreams)) stream.close();
     // Before the agents are sent away: a request that waits for one must hear why it is refused.
     for (const pool of this.#pools) pool.stop();
     for (const pool of this.#pools) {
@@ -296,7 +306,7 @@ export class Broker {
     await this.jobs.close();
   }
 
-  #openJobs(api: Door, client: Door, callerOf: CallerOf, bodies: BodyLimits): Jobs {
+  #openJobs(shared: Pick<JobsOptions, "api" | "client" | "callerOf" | "tickets" | "bodies">): Jobs {
     const { values, log } = this.#options;
     const { drain, metrics } = this;
     const clock = this.#clock;
@@ -312,15 +322,17 @@ export class Broker {
         maxEnded: values.jobsMaxEnded,
       },
       closeDelayMs: values.jobsSseCloseDelayMs,
-      callerOf,
-      api,
-      client,
-      bodies,
+      ...shared,
       drain,
       metrics,
       clock,
       log,
     });
+  }
+
+  get #stateListeners(): number {
+    const { all, operator } = this.#stateStreams;
+    return all.listeners + operator.listeners;
   }
 
   get #pools(): Pool[] {

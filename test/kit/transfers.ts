@@ -2,6 +2,7 @@
 import { AdminDoor, Door } from "../../src/broker/auth.ts";
 import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
+import { Tickets } from "../../src/broker/http/tickets.ts";
 import { AccessLog } from "../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
 import { callerNames } from "../../src/broker/shares.ts";
@@ -50,6 +51,7 @@ export class TransferWorld {
       api: new Door({ kind: "api", key: API_KEY, roles: [], proxies: none, throttle: throttle() }),
       client: new Door({ kind: "client", key: CLIENT_KEY, roles: [], proxies: none, throttle: throttle() }),
       admin: new AdminDoor({ key: undefined, throttle: throttle() }),
+      tickets: new Tickets(clock),
     };
     this.transfers = new Transfers({
       clock,

@@ -2,6 +2,7 @@
 import type { AuthClass, PeerServer } from "../../modules/route.ts";
 import type { AdminDoor, Door } from "../auth.ts";
 import { peerOf } from "../proxy/pipeline.ts";
+import type { Tickets } from "./tickets.ts";
 
 /** Throws when the caller may not pass. */
 export type Check = (request: Request, server: PeerServer) => void;
@@ -11,21 +12,38 @@ export interface Doors {
   readonly api: Door;
   readonly client: Door;
   readonly admin: AdminDoor;
+  readonly tickets: Tickets;
 }
 
 /** The check of every class; undefined where the broker asks for nothing. */
-export function checksOf({ api, client, admin }: Doors): Readonly<Record<AuthClass, Check | undefined>> {
+export function checksOf({ api, client, admin, tickets }: Doors): Readonly<Record<AuthClass, Check | undefined>> {
   return {
     none: undefined,
     api: anyDoor(api),
     client: anyDoor(client),
     "api-or-client": anyDoor(api, client),
     "api-or-admin": (request, server) => {
-      if (!admin.admits(request.headers)) api.check(request.headers, () => peerOf(request, server));
+      if (!admin.admits(request.headers))
+        withTicket(tickets, request, api).check(request.headers, () => peerOf(request, server));
     },
     admin: (request, server) => admin.check(request.headers, () => peerOf(request, server)),
     relay: undefined,
   };
+}
+
+/** A door that a ticket for what the request asks opens, too. */
+export function withTicket(tickets: Tickets, request: Request, door: Checked): Checked {
+  return tickets.of(request) === undefined ? door : OPEN;
+}
+
+/** As much of a door as judges a request. */
+export type Checked = Pick<Door, "check">;
+
+const OPEN: Checked = { check: () => {} };
+
+/** True when a request comes from an operator, or with a ticket that one has made. */
+export function isOperator(request: Request, { admin, tickets }: Pick<Doors, "admin" | "tickets">): boolean {
+  return admin.admits(request.headers) || tickets.of(request)?.operator === true;
 }
 
 /** Lets in whom any of the doors admits. */

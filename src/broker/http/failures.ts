@@ -102,8 +102,8 @@ const DOORS: Readonly<Record<AuthClass, readonly ErrorCode[]>> = {
   none: [],
   api: ["unauthorized", "too_many_attempts"],
   client: ["unauthorized", "too_many_attempts"],
-  "api-or-client": ["unauthorized", "too_many_attempts"],
   "api-or-admin": ["unauthorized", "too_many_attempts"],
+  "api-or-client": ["unauthorized", "too_many_attempts"],
   admin: ["unauthorized", "too_many_attempts", "forbidden"],
   relay: [],
 };

@@ -159,8 +159,8 @@ const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
   none: [],
   api: [{ API_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
-  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   "api-or-admin": [{ API_KEY: [] }, { ADMIN_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
+  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
   admin: [{ ADMIN_KEY: [] }],
   relay: [{ relay_token: [] }, {}],
 };

@@ -2,6 +2,7 @@
 import type { Clock } from "../../lib/time.ts";
 import type { Claimer, Job } from "./job.ts";
 import { JOB_WORKER_ACTIVE_MS, JOB_WORKER_RECENT_MS, JOB_WORKERS_MAX } from "./limits.ts";
+import { shortId } from "./view.ts";
 
 /** Types of a worker that the state shows at most. */
 const SHOWN_TYPES = 32;
@@ -60,7 +61,7 @@ export class WorkerActivity {
         last_seen_at: iso(seen.lastSeenAt),
         ...(seen.lastClaimAt !== undefined && { last_claim_at: iso(seen.lastClaimAt) }),
         ...(seen.lastClaimMode && { last_claim_mode: seen.lastClaimMode }),
-        ...(seen.lastJobId && { last_job_id: seen.lastJobId }),
+        ...(seen.lastJobId && { last_job_id: shortId(seen.lastJobId) }),
         types: seen.types.slice(0, SHOWN_TYPES),
         stream_count: seen.streams,
         active: isActive(seen),

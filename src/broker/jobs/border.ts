@@ -2,7 +2,7 @@ import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
-import type { Door } from "../auth.ts";
+import type { Checked } from "../http/checks.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
@@ -47,7 +47,7 @@ export class Border {
   }
 
   /** An answer that a shutdown waits for. */
-  counted(door: Door, call: Call, work: () => Promise<Response>): Promise<Response> {
+  counted(door: Checked, call: Call, work: () => Promise<Response>): Promise<Response> {
     return this.answer(door, call, async () => {
       const leave = this.options.drain.join();
       try {
@@ -59,7 +59,7 @@ export class Border {
   }
 
   /** What `work` answers to who may pass the door; an error, in the API's shape, to all else. */
-  async answer(door: Door, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
+  async answer(door: Checked, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
     try {
       door.check(request.headers, peer);
       return await work();

@@ -2,6 +2,8 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
+import { withTicket } from "../http/checks.ts";
+import type { Tickets } from "../http/tickets.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { Shares } from "../shares.ts";
 import { type Border, type Call, json, requireGet } from "./border.ts";
@@ -18,6 +20,7 @@ export interface ClientRoutesOptions {
   readonly service: JobService;
   readonly channels: Channels;
   readonly api: Door;
+  readonly tickets: Tickets;
   readonly bodies: BodyLimits;
   readonly drain: Drain;
   readonly clock: Clock;
@@ -77,9 +80,9 @@ export class ClientRoutes {
   }
 
   events(call: Call): Promise<Response> {
-    const { service, api } = this.options;
+    const { service, api, tickets } = this.options;
     const { request, id, patience } = call;
-    return this.border.answer(api, call, async () => {
+    return this.border.answer(withTicket(tickets, request, api), call, async () => {
       requireGet(request);
       // An id that is nobody's is not listened to.
       await service.get(id);

@@ -1,4 +1,5 @@
 // What a job is, inside and as its clients see it.
+import type { JsonText } from "../proxy/json-body.ts";
 
 export const STATUSES = [
   "queued",
@@ -12,9 +13,6 @@ export const STATUSES = [
 ] as const;
 
 export type JobStatus = (typeof STATUSES)[number];
-
-/** JSON that is only carried: the text that was sent, digit for digit. */
-export type JsonText = string;
 
 export interface JobError {
   readonly code: string;

@@ -3,6 +3,7 @@ import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Door } from "../auth.ts";
+import type { Tickets } from "../http/tickets.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import type { CallerOf } from "../shares.ts";
@@ -25,6 +26,7 @@ export interface JobsOptions {
   readonly client: Door;
   readonly bodies: BodyLimits;
   readonly callerOf: CallerOf;
+  readonly tickets: Tickets;
   readonly drain: Drain;
   readonly metrics: BrokerMetrics;
   readonly clock: Clock;
@@ -69,10 +71,10 @@ export class Jobs {
     return this.#metrics.tally;
   }
 
-  /** What the state shows of them. */
-  state(): Promise<object> {
+  /** What the state shows of them, as JSON; more to an operator. */
+  state(operator: boolean): Promise<string> {
     const { store, clock } = this.options;
-    return jobsState(store, this.#activity, this.#metrics.tally, clock);
+    return jobsState(store, this.#activity, this.#metrics.tally, clock, operator);
   }
 
   /** Ends when everything that was acknowledged is kept, as far as the store does that. */

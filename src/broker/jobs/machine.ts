@@ -1,15 +1,7 @@
 // Every change of a job's state is judged here, by one function without effects.
 import { NfrxError } from "../../lib/errors.ts";
-import {
-  type Claim,
-  isHeld,
-  isStatus,
-  isTerminal,
-  type Job,
-  type JobError,
-  type JobTransfer,
-  type JsonText,
-} from "./job.ts";
+import type { JsonText } from "../proxy/json-body.ts";
+import { type Claim, isHeld, isStatus, isTerminal, type Job, type JobError, type JobTransfer } from "./job.ts";
 import { JOB_PROPERTIES_BYTES, JOB_TRANSFERS_MAX } from "./limits.ts";
 
 /** What a worker's call shows of who it is. Only a claim that was made without a worker's id accepts neither. */

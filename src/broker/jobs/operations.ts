@@ -1,6 +1,7 @@
 // The operations of the jobs queue.
 import { z } from "zod";
 import type { Content, Operation, Parameter } from "../../modules/route.ts";
+import { TICKET } from "../http/ticket-routes.ts";
 import { STATUSES } from "./job.ts";
 import { IDEMPOTENCY_KEY_MAX, JOB_LIST_DEFAULT, JOB_LIST_MAX, JOB_STREAM_DEFAULT, JOB_STREAM_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
@@ -99,6 +100,7 @@ export const EVENTS: Operation = {
     "First a `status` with the job as it is; then one for each change, and before it a `payload` (to be sent) or a `result` (to be fetched) with its channel.",
   parameters: [
     id,
+    TICKET,
     { name: "Last-Event-ID", in: "header", description: "What was heard last: tells what has been missed since." },
   ],
   responses: {

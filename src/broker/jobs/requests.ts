@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import type { BodyLimits } from "../proxy/body.ts";
-import { type Claimer, isStatus, type JobError, type JobStatus, type JsonText, STATUSES } from "./job.ts";
-import { checked, invalid, readJson } from "./json-body.ts";
+import { type CarriedLimits, checked, invalid, type JsonText, readJson } from "../proxy/json-body.ts";
+import { type Claimer, isStatus, type JobError, type JobStatus, STATUSES } from "./job.ts";
 import {
   CLAIM_TYPES_MAX,
   CLAIM_WAIT_MAX_SECONDS,
@@ -11,6 +11,7 @@ import {
   IDEMPOTENCY_KEY_MAX,
   JOB_ERROR_MAX,
   JOB_JSON_BYTES,
+  JOB_JSON_LEVELS,
   JOB_LIST_DEFAULT,
   JOB_LIST_MAX,
   JOB_NAME_MAX,
@@ -95,6 +96,8 @@ export const reportBody = z
   .meta({ id: "JobReport", description: "How a job is.", required: ["state"] });
 export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", description: "Whose heart beats." });
 
+const CARRIED: CarriedLimits = { bytes: JOB_JSON_BYTES, levels: JOB_JSON_LEVELS };
+
 export interface CreateRequest {
   type: string;
   metadata: JsonText;
@@ -111,7 +114,7 @@ export async function readCreate(request: Request, limits: BodyLimits): Promise<
   if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
   return {
     type,
-    metadata: carried("metadata") ?? "",
+    metadata: carried("metadata", CARRIED) ?? "",
     workerId: body.worker_id,
     workerGroup: body.worker_group,
     priority: body.priority ?? 0,
@@ -155,7 +158,7 @@ function claimerOf(query: URLSearchParams): Claimer {
 
 export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
   const { fields, carried } = await readJson(request, limits, transferBody);
-  return { by: proofOf(fields), wanted: { role, key: fields.key ?? role, properties: carried("properties") } };
+  return { by: proofOf(fields), wanted: { role, key: fields.key ?? role, properties: carried("properties", CARRIED) } };
 }
 
 export async function readReport(request: Request, limits: BodyLimits) {
@@ -166,7 +169,10 @@ export async function readReport(request: Request, limits: BodyLimits) {
         message: (body.error.message ?? "").slice(0, JOB_ERROR_MAX),
       }
     : undefined;
-  return { by: proofOf(body), news: { state: (body.state ?? "").trim(), progress: carried("progress"), error } };
+  return {
+    by: proofOf(body),
+    news: { state: (body.state ?? "").trim(), progress: carried("progress", CARRIED), error },
+  };
 }
 
 export async function readHeartbeat(request: Request, limits: BodyLimits) {

@@ -1,5 +1,6 @@
 // A job as a row of SQLite: what is looked for in columns, the rest as JSON.
-import type { Claim, Job, JobError, JobTransfer, JsonText } from "./job.ts";
+import type { JsonText } from "../proxy/json-body.ts";
+import type { Claim, Job, JobError, JobTransfer } from "./job.ts";
 import { isHeld, isStatus, STATUSES } from "./job.ts";
 import type { Draft } from "./store.ts";
 

@@ -2,10 +2,11 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
+import type { JsonText } from "../proxy/json-body.ts";
 import type { Channels } from "./channels.ts";
 import { Claimers } from "./claimers.ts";
 import { eventsOf, JobEvents, type Listener } from "./events.ts";
-import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer, type JsonText } from "./job.ts";
+import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer } from "./job.ts";
 import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "./limits.ts";
 import { type Change, judge, type Proof, requireHolder } from "./machine.ts";
 import type { JobMetrics } from "./metrics.ts";

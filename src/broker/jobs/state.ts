@@ -4,21 +4,22 @@ import type { WorkerActivity } from "./activity.ts";
 import { JOB_STATE_VIEWS } from "./limits.ts";
 import type { JobTally } from "./metrics.ts";
 import type { JobStore } from "./store.ts";
-import { viewText } from "./view.ts";
+import { objectText, operatorText, stateText } from "./view.ts";
 
 export async function jobsState(
   store: JobStore,
   activity: WorkerActivity,
   tally: JobTally,
   clock: Clock,
-): Promise<object> {
+  operator: boolean,
+): Promise<string> {
   const { counts, oldestQueuedAt, oldestClaimedAt, recent } = await store.overview(JOB_STATE_VIEWS);
   const workers = activity.view();
   const seconds = (since: number | undefined): number =>
     since === undefined ? 0 : Math.max(0, Math.floor((clock.wall() - since) / 1000));
   const time = (name: string, wall: number | undefined): object =>
     wall === undefined ? {} : { [name]: new Date(wall).toISOString() };
-  return {
+  const shown = {
     summary: {
       total_jobs: Object.values(counts).reduce((sum, count) => sum + count, 0),
       queued_jobs: counts.queued,
@@ -42,6 +43,6 @@ export async function jobsState(
       ...time("last_canceled_at", tally.lastCanceledAt),
     },
     workers: workers.workers,
-    jobs: recent.map((job): unknown => JSON.parse(viewText(job))),
   };
+  return objectText(shown, [["jobs", `[${recent.map(operator ? operatorText : stateText).join()}]`]]);
 }

@@ -55,6 +55,25 @@ export function claimText(job: Job): string {
   return objectText(fields, [["metadata", job.metadata || "null"]]);
 }
 
+/** The job as everybody who may read the state sees it: nothing of what its client and its worker tell each other, and no id that can be used. */
+export function stateText(job: Job): string {
+  const { error } = job;
+  return objectText({ ...briefly(job), id: shortId(job.id), error: error && { code: error.code, message: "" } }, []);
+}
+
+/** The job as an operator sees it: all but its channels. */
+export function operatorText(job: Job): string {
+  return objectText({ ...briefly(job), error: job.error }, [
+    ["progress", job.progress],
+    ["metadata", job.metadata || undefined],
+  ]);
+}
+
+/** As much of an id as tells jobs apart; it opens nothing. */
+export function shortId(id: string): string {
+  return id.slice(0, 8);
+}
+
 /** What of a job is neither its client's nor its worker's own. */
 function briefly(job: Job): object {
   return {
@@ -81,7 +100,8 @@ function byKey({ transfers }: Job, role: JobTransfer["role"]): string | undefine
       );
 }
 
-function objectText(fields: object, raw: Raw): string {
+/** An object as JSON, with fields that are JSON already. */
+export function objectText(fields: object, raw: Raw): string {
   const plain = JSON.stringify(fields).slice(1, -1);
   const given = raw.flatMap(([name, text]) => (text === undefined ? [] : [`${JSON.stringify(name)}:${text}`]));
   return `{${[...(plain === "" ? [] : [plain]), ...given].join()}}`;

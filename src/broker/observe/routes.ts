@@ -2,26 +2,38 @@
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";
+import { TICKET } from "../http/ticket-routes.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import type { CallerOf } from "../shares.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import { readState, type StateSources } from "./state.ts";
 import type { StateStream } from "./stream.ts";
 
-export function stateRoutes(sources: StateSources, stream: StateStream, callerOf: CallerOf): Route[] {
+/** The streams of the state, and who gets which. */
+export interface StateReaders {
+  readonly streams: { readonly all: StateStream; readonly operator: StateStream };
+  readonly isOperator: (request: Request) => boolean;
+  readonly callerOf: CallerOf;
+}
+
+export function stateRoutes(sources: StateSources, { streams, isOperator, callerOf }: StateReaders): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path,
     tag: "state",
-    auth: "api",
+    auth: "api-or-admin",
     errors: "openai",
     operation,
     answer,
   });
   return [
-    route("/api/state", STATE, async () => Response.json(await readState(sources))),
+    route("/api/state", STATE, async ({ request }) => {
+      const text = await readState(sources, isOperator(request));
+      return new Response(text, { headers: { "content-type": "application/json" } });
+    }),
     route("/api/state/stream", STREAM, ({ request, server, access }) => {
       server.timeout(request, 0);
+      const stream = isOperator(request) ? streams.operator : streams.all;
       return stream.open(request.signal, access, callerOf(request.headers, peerOf(request, server)));
     }),
   ];
@@ -44,7 +56,11 @@ const jobs = z
   .looseObject({
     summary: z.looseObject({}),
     workers: z.array(z.looseObject({})),
-    jobs: z.array(z.looseObject({})).describe("The newest ones, as their clients see them."),
+    jobs: z
+      .array(z.looseObject({}))
+      .describe(
+        "The newest ones, with the first 8 characters of their ids; to an operator whole, with metadata and progress.",
+      ),
   })
   .describe("The jobs queue.");
 const envelope = z
@@ -83,6 +99,7 @@ const STATE: Operation = {
 };
 const STREAM: Operation = {
   summary: "Follow the state",
+  parameters: [TICKET],
   description: "One event at once, then one every two seconds.",
   responses: {
     200: {

@@ -37,12 +37,12 @@ export function serverStatus({ pools, relays, drain }: StateSources): ServerStat
   return all.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
 }
 
-/** The whole envelope. */
-export async function readState(sources: StateSources): Promise<{ plugins: Record<string, unknown> }> {
+/** The whole envelope as JSON; an operator sees more of the jobs. */
+export async function readState(sources: StateSources, operator: boolean): Promise<string> {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
   for (const { told, served } of sources.modules) plugins[told.id] = stateOf(told.id, served, sources);
-  plugins["jobs"] = await sources.jobs.state();
-  return { plugins };
+  const jobs = await sources.jobs.state(operator);
+  return `{"plugins":${JSON.stringify(plugins).slice(0, -1)},"jobs":${jobs}}}`;
 }
 
 /** What there is to say of a module: its pool or its relays, and what it says itself. */

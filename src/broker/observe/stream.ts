@@ -28,7 +28,8 @@ export class StateStream {
 
   constructor(
     private readonly clock: Clock,
-    private readonly read: () => Promise<object>,
+    /** The state as JSON. */
+    private readonly read: () => Promise<string>,
     private readonly onError: (error: unknown) => void,
   ) {}
 
@@ -77,7 +78,7 @@ export class StateStream {
   #event(age: number): Promise<Uint8Array> {
     const now = this.clock.now();
     if (this.#last !== undefined && now - this.#last.at <= age) return this.#last.event;
-    const event = this.read().then(state => Buffer.from(`data: ${JSON.stringify(state)}\n\n`));
+    const event = this.read().then(state => Buffer.from(`data: ${state}\n\n`));
     // A state that cannot be read is read again for whoever comes next.
     event.catch(() => {
       if (this.#last?.event === event) this.#last = undefined;

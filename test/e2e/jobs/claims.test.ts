@@ -289,7 +289,7 @@ test("the state tells of jobs and of who does them", async () => {
       last_seen_at: expect.any(String),
       last_claim_at: expect.any(String),
       last_claim_mode: "poll",
-      last_job_id: String(a),
+      last_job_id: String(a).slice(0, 8),
       types: ["a"],
       stream_count: 0,
       active: true,
@@ -304,7 +304,7 @@ test("the state tells of jobs and of who does them", async () => {
       active: true,
     },
   ]);
-  expect(plugins.jobs.jobs.map(({ id }) => id)).toEqual(ids.toReversed());
+  expect(plugins.jobs.jobs.map(({ id }) => id)).toEqual(ids.toReversed().map(id => id.slice(0, 8)));
   const metrics = await (await fetch(`${world.origin}/metrics`)).text();
   expect(metrics).toContain("nfrx_jobs_created_total 3\n");
   expect(metrics).toContain('nfrx_jobs_ended_total{status="completed",error_code=""} 1\n');

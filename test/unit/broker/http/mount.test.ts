@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { AdminDoor, Door } from "../../../../src/broker/auth.ts";
 import { checksOf } from "../../../../src/broker/http/checks.ts";
 import { type App, mount } from "../../../../src/broker/http/mount.ts";
+import { Tickets } from "../../../../src/broker/http/tickets.ts";
 import { AccessLog } from "../../../../src/broker/observe/access.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
@@ -19,6 +20,7 @@ function app(routes: readonly Partial<Route>[], keys: { admin?: string } = {}) {
     api: new Door({ kind: "api", key: "api-key", roles: [], proxies: none, throttle: throttle() }),
     client: new Door({ kind: "client", key: "client-key", roles: [], proxies: none, throttle: throttle() }),
     admin: new AdminDoor({ key: keys.admin, throttle: throttle() }),
+    tickets: new Tickets(systemClock),
   });
   const served = mount(
     routes.map(route => ({
@@ -57,6 +59,7 @@ describe("the classes of callers", () => {
     ["api", [401, 200, 401, 401]],
     ["client", [401, 401, 200, 401]],
     ["api-or-client", [401, 200, 200, 401]],
+    ["api-or-admin", [401, 200, 401, 200]],
     ["admin", [401, 401, 401, 200]],
   ] as const)("%s", async (auth, statuses) => {
     let calls = 0;

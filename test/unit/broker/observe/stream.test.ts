@@ -21,7 +21,7 @@ class Watched {
     this.clock,
     () => {
       this.reads++;
-      return this.state();
+      return this.state().then(state => JSON.stringify(state));
     },
     error => this.errors.push(error),
   );

@@ -2,9 +2,16 @@
 import type { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import { spanOf } from "../../lib/json-span.ts";
-import { type BodyLimits, readBody } from "../proxy/body.ts";
-import type { JsonText } from "./job.ts";
-import { JOB_JSON_BYTES, JOB_JSON_LEVELS } from "./limits.ts";
+import { type BodyLimits, readBody } from "./body.ts";
+
+/** JSON that is only carried: the text that was sent, digit for digit. */
+export type JsonText = string;
+
+/** How much of it there may be. */
+export interface CarriedLimits {
+  readonly bytes: number;
+  readonly levels: number;
+}
 
 /** A body that its schema accepts. */
 export interface JsonBody<T> {
@@ -13,7 +20,7 @@ export interface JsonBody<T> {
    * The text of an object in it, digit for digit; undefined when it is missing or null. Throws when it is too deep or too
    * large.
    */
-  carried(name: keyof T & string): JsonText | undefined;
+  carried(name: keyof T & string, limits: CarriedLimits): JsonText | undefined;
 }
 
 /** A body of JSON; none at all is an empty object where that is allowed. */
@@ -29,7 +36,10 @@ export async function readJson<T extends object>(
     if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");
     const text = sent.trim() === "" ? "{}" : sent;
     const fields = checked("", schema, JSON.parse(text));
-    return { fields, carried: name => (fields[name] ? carriedText(text, name, fields[name]) : undefined) };
+    return {
+      fields,
+      carried: (name, bounds) => (fields[name] ? carriedText(text, name, fields[name], bounds) : undefined),
+    };
   } catch (error) {
     if (error instanceof SyntaxError) throw new NfrxError("invalid_request", "the body is not JSON");
     throw error;
@@ -50,14 +60,14 @@ export function invalid(param: string, problem: string): NfrxError {
   return new NfrxError("invalid_request", `${param || "the body"}: ${problem}`, param ? { param } : {});
 }
 
-function carriedText(body: string, name: string, value: unknown): JsonText {
-  if (isDeeper(value, JOB_JSON_LEVELS)) throw invalid(name, `has more than ${JOB_JSON_LEVELS} levels`);
+function carriedText(body: string, name: string, value: unknown, { bytes, levels }: CarriedLimits): JsonText {
+  if (isDeeper(value, levels)) throw invalid(name, `has more than ${levels} levels`);
   const span = spanOf(body, [name]);
   if (span === undefined) throw invalid(name, "is not an object");
   // No string of JSON holds a line's end; between the values one would end a field of an event.
   const text = body.slice(...span).replace(/[\r\n]/g, " ");
-  if (Buffer.byteLength(text) > JOB_JSON_BYTES)
-    throw new NfrxError("too_large", `${name} is larger than ${JOB_JSON_BYTES} bytes`, { param: name });
+  if (Buffer.byteLength(text) > bytes)
+    throw new NfrxError("too_large", `${name} is larger than ${bytes} bytes`, { param: name });
   return text;
 }
 

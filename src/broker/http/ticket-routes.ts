@@ -1,0 +1,84 @@
+// How a page gets a ticket for a stream of events.
+import { z } from "zod";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Operation, Parameter, Route } from "../../modules/route.ts";
+import type { BodyLimits } from "../proxy/body.ts";
+import { readJson } from "../proxy/json-body.ts";
+import { peerOf } from "../proxy/pipeline.ts";
+import type { CallerOf } from "../shares.ts";
+import { TICKET_MS, type Tickets } from "./tickets.ts";
+
+export interface TicketRoutesOptions {
+  readonly tickets: Tickets;
+  readonly isOperator: (request: Request) => boolean;
+  readonly callerOf: CallerOf;
+  readonly bodies: BodyLimits;
+}
+
+/** The streams that tickets are for. */
+const STREAMS = /^\/api\/(?:state\/stream|jobs\/[\w-]{1,64}\/events)$/;
+
+/** How a stream's route documents that it takes a ticket. */
+export const TICKET: Parameter = {
+  name: "ticket",
+  in: "query",
+  description: "A ticket for this path, from `POST /api/tickets`, instead of a key.",
+};
+
+export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRoutesOptions): Route[] {
+  return [
+    {
+      method: "POST",
+      path: "/api/tickets",
+      tag: "state",
+      auth: "api-or-admin",
+      errors: "plain",
+      operation: ISSUE,
+      answer: async ({ request, server }) => {
+        const { path } = (await readJson(request, bodies, wanted, false)).fields;
+        if (!STREAMS.test(path))
+          throw new NfrxError("invalid_request", "path: tickets are for /api/state/stream and /api/jobs/{id}/events", {
+            param: "path",
+          });
+        const caller = callerOf(request.headers, peerOf(request, server));
+        const { text, expiresAt } = tickets.issue({ path, operator: isOperator(request) }, caller);
+        const issued = { ticket: text, url: `${path}?ticket=${text}`, expires_at: new Date(expiresAt).toISOString() };
+        return Response.json(issued, { headers: { "cache-control": "no-store" } });
+      },
+    },
+  ];
+}
+
+const wanted = z
+  .object({ path: z.string().describe("The stream: `/api/state/stream` or `/api/jobs/{id}/events`.") })
+  .meta({ id: "TicketRequest", description: "The stream that a ticket is for." });
+const issued = z
+  .object({
+    ticket: z.string(),
+    url: z.string().describe("The stream with its ticket, from the root of the broker."),
+    expires_at: z.string().meta({ format: "date-time", description: "Until when it opens the stream." }),
+  })
+  .meta({ id: "Ticket", description: "Opens one stream, for reading." });
+
+const ISSUE: Operation = {
+  summary: "Get a ticket for a stream",
+  description: `For a browser's EventSource, which cannot send a key. A ticket opens one path, with GET, for ${TICKET_MS / 1000} seconds and as often as needed; a stream that is open stays open.`,
+  request: { content: [{ type: "application/json", schema: wanted, example: { path: "/api/state/stream" } }] },
+  responses: {
+    200: {
+      description: "The ticket.",
+      content: [
+        {
+          type: "application/json",
+          schema: issued,
+          example: {
+            ticket: "x8Jq…",
+            url: "/api/state/stream?ticket=x8Jq…",
+            expires_at: "2026-01-01T12:01:00.000Z",
+          },
+        },
+      ],
+    },
+  },
+  failures: ["invalid_request", "too_large", "limit_exceeded", "overloaded"],
+};

@@ -1,0 +1,59 @@
+// Short-lived tickets for streams of events: a browser's EventSource cannot send a key.
+import type { Clock } from "../../lib/time.ts";
+import { Shares } from "../shares.ts";
+
+/** Milliseconds for which a ticket opens its stream; one that is open by then stays open. */
+export const TICKET_MS = 60_000;
+/** Tickets that are valid at once. */
+export const TICKETS_MAX = 10_000;
+/** Bytes of chance in a ticket. */
+const TICKET_BYTES = 32;
+
+/** What a ticket is for: one path, to be read, with the rights of its maker. */
+export interface Ticket {
+  readonly path: string;
+  /** Its maker is an operator. */
+  readonly operator: boolean;
+}
+
+interface Kept extends Ticket {
+  readonly expiresAt: number;
+  /** Gives its caller's share back. */
+  readonly release: () => void;
+}
+
+/** The tickets that are valid, by the digests of their texts: what is kept opens nothing. */
+export class Tickets {
+  /** The one that expires first comes first. */
+  readonly #kept = new Map<string, Kept>();
+  readonly #shares = new Shares(TICKETS_MAX, "tickets");
+
+  constructor(private readonly clock: Clock) {}
+
+  /** A new ticket. Throws `overloaded` when there are too many, `limit_exceeded` when the caller has its share. */
+  issue(ticket: Ticket, caller: string): { text: string; expiresAt: number } {
+    const now = this.clock.now();
+    for (const [digest, { expiresAt, release }] of this.#kept) {
+      if (expiresAt > now) break;
+      this.#kept.delete(digest);
+      release();
+    }
+    const release = this.#shares.take(caller);
+    const text = Buffer.from(crypto.getRandomValues(new Uint8Array(TICKET_BYTES))).toString("base64url");
+    this.#kept.set(digestOf(text), { ...ticket, expiresAt: now + TICKET_MS, release });
+    return { text, expiresAt: this.clock.wall() + TICKET_MS };
+  }
+
+  /** The valid ticket that a request brings for exactly what it asks. */
+  of({ method, url }: Request): Ticket | undefined {
+    if (method !== "GET" || !url.includes("ticket=")) return undefined;
+    const { pathname, searchParams } = new URL(url);
+    const text = searchParams.get("ticket");
+    const ticket = text === null ? undefined : this.#kept.get(digestOf(text));
+    return ticket?.path === pathname && this.clock.now() < ticket.expiresAt ? ticket : undefined;
+  }
+}
+
+function digestOf(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("base64url");
+}
