@@ -1,17 +1,16 @@
 // From an address to a link: the WebSocket handshake, the version of the wire, and what to say when it fails.
 import { messageOf } from "../lib/errors.ts";
 import type { Clock } from "../lib/time.ts";
-import { DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
+import { CLOSE_POLICY, DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
 import { Link } from "../protocol/link.ts";
 import type { LinkEvents, Socket, Wire } from "../protocol/wire.ts";
 
 /** A broker as an agent dials it. */
-export interface Broker extends Omit<DialOptions, "clock" | "events"> {
-  /** The module whose door it should be. */
-  module: string;
-}
+export type Broker = Omit<DialOptions, "clock" | "events" | "signal">;
 
 export interface DialOptions {
+  /** The module whose agents connect at this address. */
+  module: string;
   url: string;
   clientKey: string | undefined;
   /** PEM of a certificate authority to trust besides the system's. */
@@ -22,6 +21,8 @@ export interface DialOptions {
   wire: (version: 1 | 2) => (link: Link) => Wire;
   clock: Clock;
   events: LinkEvents;
+  /** Gives the attempt up. */
+  signal?: AbortSignal;
 }
 
 /** The words of Bun's client when a server picks none of the offered subprotocols, which is how a v1 broker answers. */
@@ -32,6 +33,7 @@ export async function dial(options: DialOptions): Promise<Link> {
   try {
     return await connect(options, [SUBPROTOCOL]);
   } catch (error) {
+    if (options.signal?.aborted) throw error;
     if (!messageOf(error).includes(NO_SUBPROTOCOL)) throw await diagnose(options, messageOf(error));
   }
   return connect(options, []);
@@ -74,12 +76,21 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
   ws.binaryType = "nodebuffer";
   let link: Link | undefined;
   // Bun itself gives up a stalled handshake only after two minutes.
-  const timer = options.clock.after(DIAL_MS, () => {
+  const giveUp = (reason: string): void => {
+    settle();
     ws.terminate();
-    reject(new Error(`no answer within ${DIAL_MS / 1000} seconds`));
-  });
-  ws.addEventListener("open", () => {
+    reject(new Error(reason));
+  };
+  const onAbort = (): void => giveUp("given up");
+  const timer = options.clock.after(DIAL_MS, () => giveUp(`no answer within ${DIAL_MS / 1000} seconds`));
+  const settle = (): void => {
     timer.cancel();
+    options.signal?.removeEventListener("abort", onAbort);
+  };
+  options.signal?.addEventListener("abort", onAbort);
+  if (options.signal?.aborted) onAbort();
+  ws.addEventListener("open", () => {
+    settle();
     const version = ws.protocol === SUBPROTOCOL ? 2 : 1;
     link = new Link({
       socket: new ClientSocket(ws),
@@ -99,7 +110,7 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
     reject(new Error("message" in event ? String(event.message) : "the connection failed")),
   );
   ws.addEventListener("close", event => {
-    timer.cancel();
+    settle();
     reject(new Error(event.reason || `closed with ${event.code}`));
     link?.lost(event.code, event.reason);
   });
@@ -109,8 +120,9 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
 /** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
 async function diagnose(options: DialOptions, message: string): Promise<Error> {
   try {
+    const late = AbortSignal.timeout(DIAL_MS);
     const response = await fetch(options.url.replace(/^ws/, "http"), {
-      signal: AbortSignal.timeout(DIAL_MS),
+      signal: options.signal === undefined ? late : AbortSignal.any([late, options.signal]),
       redirect: "manual",
       ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
       ...(options.ca !== undefined && { tls: { ca: options.ca } }),
@@ -118,8 +130,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
     await response.body?.cancel();
     // The handshake's own status, where Bun tells it: a plain GET may be refused for another reason.
     const status = Number(/status code: (\d{3})/.exec(message)?.[1] ?? response.status);
-    const why = refusal(status, response.headers.get("location"));
-    return why === undefined ? new Error(`${message} (status ${status})`) : new Refusal(why);
+    return refusal(options, status, response.headers.get("location")) ?? new Error(`${message} (status ${status})`);
   } catch (error) {
     return new Error(messageOf(error));
   }
@@ -128,12 +139,49 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
 /** A broker, or what stands there instead, has said why it does not let the agent in. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
+
+  constructor(
+    message: string,
+    /** Waiting does not mend it: a person has to change something. */
+    readonly permanent: boolean,
+  ) {
+    super(message);
+  }
 }
 
-function refusal(status: number, location: string | null): string | undefined {
-  if (status === 401 || status === 403) return "the broker refused the key (CLIENT_KEY)";
-  if (status === 404) return "there is no broker at this address (404); check SERVER_URL";
-  if (status === 503) return "the broker is draining or full";
-  if (status >= 300 && status < 400) return `the address redirects to ${location}; check SERVER_URL`;
+function refusal(
+  { url, module, clientKey }: DialOptions,
+  status: number,
+  location: string | null,
+): Refusal | undefined {
+  if (status >= 300 && status < 400) return new Refusal(`the address redirects to ${location}; check SERVER_URL`, true);
+  if (status === 503) return new Refusal("the broker is draining or full", false);
+  if (status === 429) return new Refusal("the broker has had too many wrong keys from this address", false);
+  const path = new URL(url).pathname;
+  if (status < 500 && !path.endsWith(`/api/${module}/connect`))
+    return new Refusal(
+      `agents do not connect at ${path} (status ${status}): SERVER_URL must end in /api/${module}/connect`,
+      true,
+    );
+  if (status === 401 || status === 403) return new Refusal(keyRefused(clientKey), true);
+  if (status === 404) return new Refusal("there is no broker at this address (404); check SERVER_URL", true);
   return undefined;
+}
+
+/** What is wrong when a broker closes a connection before it has let the agent in. */
+export function refusalOf({ clientKey }: Pick<DialOptions, "clientKey">, code: number, reason: string): Error {
+  if (code !== CLOSE_POLICY) return new Error(`the connection was closed: ${code} ${reason}`.trim());
+  if (reason === "unauthorized") return new Refusal(keyRefused(clientKey), true);
+  if (reason === "id in use")
+    return new Refusal(
+      `another agent is connected under this id and answers (${code} ${reason}): stop it, or set another CLIENT_ID`,
+      true,
+    );
+  return new Refusal(`the broker refused this agent: ${code} ${reason}`.trim(), true);
+}
+
+function keyRefused(clientKey: string | undefined): string {
+  return clientKey === undefined
+    ? "the broker wants a key, and this agent has none: set CLIENT_KEY"
+    : "the broker refused the key (CLIENT_KEY)";
 }

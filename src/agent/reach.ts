@@ -149,12 +149,12 @@ function clockOf(health: Response): Finding {
 }
 
 /** Opens the WebSocket and closes it again, without a word about who calls. */
-async function examineTunnel({ url, clientKey, ca, proxy, wire }: Broker): Promise<Finding> {
+async function examineTunnel(broker: Broker): Promise<Finding> {
   try {
     const events = { onStream: () => {}, onClosed: () => {} };
-    const link = await dial({ url, clientKey, ca, proxy, wire, clock: systemClock, events });
+    const link = await dial({ ...broker, clock: systemClock, events });
     link.close(CLOSE_NORMAL, "examined");
-    const key = clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
+    const key = broker.clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
     return ok("tunnel", `a WebSocket opens, with version ${link.version} of the wire, ${key}`);
   } catch (error) {
     if (error instanceof Refusal) return fail("door", error.message);

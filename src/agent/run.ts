@@ -14,7 +14,7 @@ import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
 import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { type Broker, type DialOptions, dial } from "./dial.ts";
+import { type Broker, type DialOptions, dial, Refusal, refusalOf } from "./dial.ts";
 import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
@@ -74,6 +74,10 @@ export class Agent {
   #link: Link | undefined;
   #terminating = false;
   #connecting = false;
+  /** The broker has let this agent in. */
+  #accepted = false;
+  /** Why the broker would not let this agent in, once that has been logged. */
+  #refusal = "";
   #lastError = "";
   #lastHeartbeat = 0;
 
@@ -86,7 +90,7 @@ export class Agent {
     this.name = options.clientName || hostname();
     this.#watch = new BackendWatch(options.service, this.#clock, state => this.#onBackend(state));
     this.metrics = new AgentMetrics({
-      server: () => this.#link !== undefined,
+      server: () => this.#accepted,
       backend: () => this.#watch.state.ready,
       current: () => this.#work.inflight,
       max: () => options.maxConcurrency,
@@ -156,7 +160,7 @@ export class Agent {
     if (this.#terminating) return "terminating";
     if (this.#work.draining) return "draining";
     if (this.#connecting) return "connecting";
-    if (this.#link === undefined) return this.#lastError === "" ? "disconnected" : "error";
+    if (!this.#accepted) return this.#lastError === "" ? "disconnected" : "error";
     if (!this.#watch.state.ready) return "not_ready";
     return this.#work.inflight > 0 ? "connected_busy" : "connected_idle";
   }
@@ -189,7 +193,7 @@ export class Agent {
     const backend = this.#watch.state;
     return {
       state: this.state,
-      connected_to_server: this.#link !== undefined,
+      connected_to_server: this.#accepted,
       connected_to_backend: backend.ready,
       current_jobs: this.#work.inflight,
       max_concurrency: this.#options.maxConcurrency,
@@ -207,56 +211,92 @@ export class Agent {
   async #session(): Promise<void> {
     const { reconnect, serverUrl } = this.#options;
     let reason: string;
+    let permanent = false;
     try {
       const began = this.#clock.now();
       reason = await this.#connection();
       this.#backoff.held(this.#clock.now() - began);
     } catch (error) {
       reason = `cannot connect to ${serverUrl}: ${messageOf(error)}`;
+      permanent = error instanceof Refusal && error.permanent;
     }
     if (this.#stop.signal.aborted) return;
     this.#lastError = reason;
     if (!reconnect) throw new Error(reason);
-    const wait = this.#backoff.next();
-    this.#log.warn({ reason, retry_in_ms: Math.round(wait) }, "not connected");
+    const wait = permanent ? this.#backoff.afterRefusal() : this.#backoff.next();
+    const about = { reason, retry_in_ms: Math.round(wait) };
+    if (!permanent) this.#log.warn(about, "not connected");
+    else if (reason !== this.#refusal) this.#log.error(about, "refused by the broker");
+    else this.#log.debug(about, "refused by the broker again");
+    this.#refusal = permanent ? reason : "";
     await pause(this.#clock, wait, this.#stop.signal);
   }
 
   /** Resolves with the reason when the connection is over. */
   async #connection(): Promise<string> {
     const closed = Promise.withResolvers<string>();
+    const { broker } = this;
     this.#connecting = true;
-    let link: Link;
     try {
-      link = await dial({
-        ...this.broker,
+      const link = await dial({
+        ...broker,
         clock: this.#clock,
+        signal: this.#stop.signal,
         events: {
           onStream: (stream, head) => void this.#serve(stream, head),
-          onClosed: (code, reason) => closed.resolve(`the connection was closed: ${code} ${reason}`.trim()),
+          // The broker has no word for it: the first thing that it says after the registration means that it has accepted.
+          onHeard: () => this.#onAccepted(link),
+          onClosed: (code, reason) =>
+            this.#accepted
+              ? closed.resolve(`the connection was closed: ${code} ${reason}`.trim())
+              : closed.reject(refusalOf(broker, code, reason)),
         },
       });
+      return await this.#membership(link, closed.promise);
     } finally {
       this.#connecting = false;
     }
+  }
+
+  /** Registers on a link and waits for its end. */
+  async #membership(link: Link, closed: Promise<string>): Promise<string> {
     this.#link = link;
-    this.metrics.connected();
     this.#register(link);
     const load = new HostLoad();
     const beat = every(this.#clock, HEARTBEAT_MS, () => this.#heartbeat(link, load));
     try {
       if (this.#stop.signal.aborted) link.close(CLOSE_NORMAL, "drained");
-      return await closed.promise;
+      return await closed;
     } finally {
       beat.cancel();
       this.#link = undefined;
-      this.metrics.disconnected(link.stats);
-      this.#log.info({ server_url: this.#options.serverUrl }, "disconnected");
+      if (this.#accepted) {
+        this.#accepted = false;
+        this.metrics.disconnected(link.stats);
+        this.#log.info({ server_url: this.#options.serverUrl }, "disconnected");
+      }
     }
   }
 
+  #onAccepted(link: Link): void {
+    const backend = this.#watch.state;
+    this.#connecting = false;
+    this.#accepted = true;
+    this.#lastError = "";
+    this.#refusal = "";
+    this.metrics.connected();
+    this.#log.info(
+      {
+        server_url: this.#options.serverUrl,
+        wire: link.version,
+        models: backend.ready ? backend.models.length : 0,
+      },
+      "connected",
+    );
+  }
+
   #register(link: Link): void {
-    const { clientKey, serverUrl } = this.#options;
+    const { clientKey } = this.#options;
     const backend = this.#watch.state;
     link.control({
       type: "register",
@@ -272,11 +312,8 @@ export class Agent {
       agent_config: this.#facts(),
     });
     if (this.#work.draining) this.#announce();
-    this.#lastError = "";
-    this.#log.info(
-      { server_url: serverUrl, wire: link.version, models: backend.ready ? backend.models.length : 0 },
-      "connected",
-    );
+    // A v1 broker need not say anything by itself. It answers this once it has read the registration and accepted it.
+    if (link.version === 1) link.ping();
   }
 
   #heartbeat(link: Link, load: HostLoad): void {

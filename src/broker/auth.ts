@@ -43,6 +43,11 @@ export class Door {
     return this.#key === undefined && this.#roles.size === 0;
   }
 
+  /** True when a key can open it. */
+  get takesKey(): boolean {
+    return this.#key !== undefined;
+  }
+
   /** True when the request may pass: one right key among several is enough. `peer` is asked for only when a role is claimed. */
   admits(headers: Headers, peer: () => string): boolean {
     if (this.open) return true;

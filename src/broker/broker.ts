@@ -32,6 +32,7 @@ import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { Operator } from "./operator/operator.ts";
 import { isAdministration } from "./operator/routes.ts";
+import { Admission } from "./pool/admission.ts";
 import { dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
 import { Pool } from "./pool/pool.ts";
 import { Tasks } from "./pool/tasks.ts";
@@ -136,9 +137,9 @@ export class Broker {
     const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
     const listener = this.#makeListener(reach);
     this.#listener = listener;
-    const admit = (): boolean => listener.connections < values.maxWorkers;
+    const admission = new Admission(values.maxWorkers);
     this.mounted = workers.map(({ module, pool: settings }) => {
-      const pool = new Pool(module.id, clock, settings);
+      const pool = new Pool(module.id, clock, settings, values.startGraceMs);
       const door = new WorkerDoor({
         reception: workerReception,
         pool,
@@ -147,7 +148,7 @@ export class Broker {
         clock,
         log,
         metrics,
-        admit,
+        admission,
       });
       const pipeline = new Pipeline({
         module,
@@ -187,7 +188,7 @@ export class Broker {
         log,
         metrics,
         limits: bodies.limits(relays.maxReqBytes),
-        admit,
+        admission,
         expose,
       });
     const callerOf = callerNames(proxies);

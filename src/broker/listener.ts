@@ -2,7 +2,7 @@ import { type Address, type Answer, serveMetrics, serveWebSockets } from "../lib
 import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
-import type { Connection } from "./pool/connect.ts";
+import type { Connection } from "./pool/socket.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
 import { readTls, type TlsFiles, type TlsMaterial, watchTls } from "./tls.ts";
 
@@ -35,7 +35,6 @@ export class Listener {
   #server: Upgrader | undefined;
   #metricsServer: Bun.Server<undefined> | undefined;
   #watcher: { close(): void } | undefined;
-  #connections = 0;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -58,11 +57,6 @@ export class Listener {
   get server(): Upgrader {
     if (this.#server === undefined) throw new Error("the broker does not listen yet");
     return this.#server;
-  }
-
-  /** Agents' sockets that are open. */
-  get connections(): number {
-    return this.#connections;
   }
 
   /** The port of /metrics; undefined when it is among all else. */
@@ -125,16 +119,12 @@ export class Listener {
         perMessageDeflate: false,
         open: socket => {
           socket.binaryType = "nodebuffer";
-          this.#connections++;
           socket.data.onOpen(socket);
         },
         message: (socket, message) => socket.data.onMessage(message),
         drain: socket => socket.data.onDrain(),
         pong: socket => socket.data.onPong(),
-        close: (socket, code, reason) => {
-          this.#connections--;
-          socket.data.onClose(code, reason);
-        },
+        close: (socket, code, reason) => socket.data.onClose(code, reason),
       },
     });
   }

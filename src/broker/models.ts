@@ -16,16 +16,19 @@ export const modelList = z
 
 type ModelObject = z.infer<typeof modelObject>;
 
-/** OpenAI's list of the models a pool serves, or one worker of it. Throws `no_worker` for an unknown worker. */
+/** OpenAI's list of the models a pool serves, or one worker of it. Throws `no_worker` for a worker that is not here. */
 export function listModels(pool: Pool, workerId?: string): z.infer<typeof modelList> {
   return { object: "list", data: models(pool, workerId) };
 }
 
-/** One model. Throws `model_not_found`. */
+/** One model. Throws `model_not_found`, or `no_worker` when it is expected back. */
 export function findModel(pool: Pool, id: string, workerId?: string): ModelObject {
   const model = models(pool, workerId).find(candidate => candidate.id === id);
-  if (model === undefined) throw new NfrxError("model_not_found", `no worker serves model ${id}`, { param: "model" });
-  return model;
+  if (model !== undefined) return model;
+  const absence = pool.absence(id, workerId);
+  throw absence.detail.temporary
+    ? absence
+    : new NfrxError("model_not_found", `no worker serves model ${id}`, { param: "model" });
 }
 
 function models(pool: Pool, workerId: string | undefined): ModelObject[] {
@@ -39,6 +42,6 @@ function models(pool: Pool, workerId: string | undefined): ModelObject[] {
   );
   if (workerId === undefined) return all;
   const worker = pool.registry.get(workerId);
-  if (worker === undefined) throw new NfrxError("no_worker", `no worker ${workerId}`);
+  if (worker === undefined) throw pool.absence(undefined, workerId);
   return all.filter(model => worker.models.has(model.id)).map(model => ({ ...model, owned_by: worker.name }));
 }

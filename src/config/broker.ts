@@ -180,6 +180,12 @@ const limits = {
     max: 1024 * GIB,
     help: "Bytes of request bodies held on disk at once, all requests together.",
   }),
+  startGraceMs: option.duration({
+    env: "START_GRACE",
+    default: "40s",
+    max: HOUR,
+    help: "How long after its start the broker answers 503 with Retry-After, not 404, for models and workers that it does not know: agents may still be on their way back. 0 turns that off.",
+  }),
   maxWorkers: option.int({
     env: "MAX_WORKERS",
     default: 10_000,

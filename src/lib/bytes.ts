@@ -10,6 +10,16 @@ export function asText(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
+/** A text of at most `most` bytes of UTF-8: the whole of it, or its beginning. */
+export function cutText(text: string, most: number): string {
+  if (text.length * 3 <= most) return text;
+  const bytes = Buffer.from(text.slice(0, most));
+  if (bytes.length <= most) return text.length <= most ? text : bytes.toString("utf8");
+  let end = most;
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.toString("utf8", 0, end);
+}
+
 /** All bytes of a stream, or undefined as soon as they are more than `most`; the stream is then cancelled. */
 export async function bytesUpTo(
   most: number,

@@ -10,15 +10,22 @@ export class NfrxError extends Error {
     message: string,
     /**
      * Names the offending request field, and how long a client should wait, where there is such a thing. `foreign`: the
-     * message is a backend's own, or repeats what a client sent, and so nothing for a log.
+     * message is a backend's own, or repeats what a client sent, and so nothing for a log. `temporary`: it is expected to be
+     * otherwise soon, so a client may ask again: the status is 503, whatever the code's own is.
      */
-    readonly detail: { param?: string; retryAfterSeconds?: number; cause?: unknown; foreign?: boolean } = {},
+    readonly detail: {
+      param?: string;
+      retryAfterSeconds?: number;
+      cause?: unknown;
+      foreign?: boolean;
+      temporary?: boolean;
+    } = {},
   ) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
   }
 
   get status(): number {
-    return STATUS[this.code];
+    return this.detail.temporary ? STATUS.overloaded : STATUS[this.code];
   }
 }
 

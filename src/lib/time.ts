@@ -98,6 +98,9 @@ const RECONNECT_MS = [1000, 1000, 1000, 5000, 5000, 5000, 15000, 15000, 15000, 3
 /** A connection that held this long starts the schedule over. */
 const SETTLED_MS = 60_000;
 
+/** How long an agent waits after a refusal that waiting does not mend: a wrong key, a wrong path, an id in use. */
+const REFUSED_MS = 300_000;
+
 /** How long to wait before the next attempt, jittered by ±20 % so that a fleet does not come back in one wave. */
 export class Backoff {
   #attempt = 0;
@@ -105,12 +108,20 @@ export class Backoff {
   constructor(private readonly random: () => number = Math.random) {}
 
   next(): number {
-    const base = RECONNECT_MS[Math.min(this.#attempt++, RECONNECT_MS.length - 1)] ?? 30000;
-    return base * (0.8 + 0.4 * this.random());
+    return this.#jittered(RECONNECT_MS[Math.min(this.#attempt++, RECONNECT_MS.length - 1)] ?? 30000);
+  }
+
+  /** The same after a refusal that a person has to mend. */
+  afterRefusal(): number {
+    return this.#jittered(REFUSED_MS);
   }
 
   /** Tells how long the last connection held. */
   held(ms: number): void {
     if (ms >= SETTLED_MS) this.#attempt = 0;
+  }
+
+  #jittered(ms: number): number {
+    return ms * (0.8 + 0.4 * this.random());
   }
 }

@@ -69,14 +69,32 @@ export const V1_BROKER_DEAD_MS = 135_000;
 export const HEARTBEAT_MS = 5_000;
 /** Milliseconds within which a new connection must register. */
 export const REGISTER_MS = 5_000;
-/** Bytes of a register frame at most. */
-export const REGISTER_BYTES = 64 * 1024;
+/** Bytes of a `register`, or of a `status_update` that lists models, at most: room for MODELS_MAX models. */
+export const REGISTER_BYTES = 256 * 1024;
+/** Bytes of any other control message, and of the `register` of an agent that brings its key in it. */
+export const CONTROL_BYTES = 64 * 1024;
+/** Control messages that an agent may send within CONTROL_WINDOW_MS; the connection ends beyond it. */
+export const CONTROL_MAX = 20;
+/** Milliseconds over which CONTROL_MAX counts. */
+export const CONTROL_WINDOW_MS = 1_000;
+/** Bytes of the text of an error that comes from the other end; the rest is cut off. */
+export const ERROR_TEXT_BYTES = 1024;
+/** Milliseconds that a connected agent has to answer a ping when another one wants its id. */
+export const HOLDER_MS = 2_000;
+/** Messages of an agent that are kept while it waits for its id; the connection ends beyond it. */
+export const HELD_MESSAGES = 32;
 /** Milliseconds an agent waits for the WebSocket handshake. */
 export const DIAL_MS = 10_000;
 /** Models one worker may name; the rest of a longer list is left out, with a warning. */
 export const MODELS_MAX = 1_000;
-/** Characters of a name that comes from outside (model, worker id, worker name, version). */
+/** Characters of a name that comes from outside (model, worker id, worker name, version), and of a value of `agent_config`. */
 export const NAME_MAX = 256;
+/** Entries of an `agent_config`; the rest is left out. */
+export const CONFIG_ENTRIES = 64;
+/** Characters of a key of `agent_config`; an entry with a longer one is left out. */
+export const CONFIG_KEY_MAX = 64;
+/** Characters of an `agent_config` at most, keys and values together; entries that do not fit are left out. */
+export const CONFIG_MAX = 8 * 1024;
 
 /** WebSocket subprotocol by which both ends agree on wire v2. */
 export const SUBPROTOCOL = "nfrx.v2";
@@ -89,3 +107,5 @@ export const CLOSE_PROTOCOL = 1002;
 export const CLOSE_POLICY = 1008;
 /** WebSocket close code: the broker restarts; come back. */
 export const CLOSE_RESTART = 1012;
+/** WebSocket close code: the broker has too many agents; come back later. */
+export const CLOSE_FULL = 1013;

@@ -1,9 +1,11 @@
+import { cutText } from "../lib/bytes.ts";
 import { type ErrorCode, isErrorCode, messageOf, NfrxError } from "../lib/errors.ts";
 import { type Clock, every, type Timer } from "../lib/time.ts";
 import type { RequestHead } from "./frames.ts";
 import {
   CLOSE_PROTOCOL,
   CLOSE_RESTART,
+  ERROR_TEXT_BYTES,
   SOCKET_HIGH_WATER,
   STREAM_ID_MAX,
   STREAM_WINDOW,
@@ -43,6 +45,9 @@ export class Link implements StreamPort {
   #highestPeerId = 0;
   #pumping = false;
   #lastHeard: number;
+  #heard = false;
+  /** Called with the next pong, or when the link is over. */
+  readonly #probes = new Set<(alive: boolean) => void>();
   #growth = 0;
   #pinged = false;
   /** Every stream id has been used: the connection takes no new streams and closes with its last one. */
@@ -127,11 +132,27 @@ export class Link implements StreamPort {
     this.lost(code, reason);
   }
 
+  /** Pings the peer: resolves to true when it answers within `ms`, to false when it does not or the link is over. */
+  answers(ms: number): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const settle = (alive: boolean): void => {
+      timer.cancel();
+      this.#probes.delete(settle);
+      resolve(alive);
+    };
+    const timer = this.clock.after(ms, () => settle(false));
+    this.#probes.add(settle);
+    this.#socket.ping();
+    return promise;
+  }
+
   // ---- the socket owner's side ------------------------------------------------------------------------------------
 
   receive(message: Uint8Array | string): void {
     if (this.#closed) return;
     this.#lastHeard = this.clock.now();
+    if (!this.#heard) this.#hear();
     this.stats.messagesIn++;
     this.stats.bytesIn += message.length;
     try {
@@ -150,7 +171,9 @@ export class Link implements StreamPort {
   /** A WebSocket pong came: the peer has read everything sent before its ping. */
   ponged(): void {
     this.#lastHeard = this.clock.now();
+    if (!this.#heard) this.#hear();
     this.#pinged = false;
+    for (const settle of this.#probes) settle(true);
     this.#schedule();
   }
 
@@ -163,6 +186,7 @@ export class Link implements StreamPort {
     for (const stream of [...this.#streams.values()]) stream.fail(error);
     this.#streams.clear();
     this.#ready.clear();
+    for (const settle of this.#probes) settle(false);
     this.#events.onClosed?.(code, reason);
   }
 
@@ -232,7 +256,8 @@ export class Link implements StreamPort {
   /** The peer gave a stream up. */
   peerReset(stream: Stream, code: string, message: string): void {
     this.#forget(stream);
-    stream.fail(new NfrxError(this.#trusted(code), message || code));
+    const text = cutText(message || code, ERROR_TEXT_BYTES);
+    stream.fail(new NfrxError(this.#trusted(code), text));
   }
 
   /** What a peer's word means here: an agent speaks for itself and its backend, never for the broker or the client. */
@@ -242,8 +267,9 @@ export class Link implements StreamPort {
     return code === "refused" || code === "timeout" || code === "too_large" ? code : "upstream_error";
   }
 
-  dispatchControl(message: { type?: unknown }): void {
-    this.#events.onControl?.(message);
+  /** Hands a control message on; `bytes` is the length of its text. */
+  dispatchControl(message: { type?: unknown }, bytes: number): void {
+    this.#events.onControl?.(message, bytes);
   }
 
   peerLeaves(): void {
@@ -268,6 +294,7 @@ export class Link implements StreamPort {
     }
   }
 
+  /** Sends a WebSocket ping. */
   ping(): void {
     this.#socket.ping();
   }
@@ -301,6 +328,11 @@ export class Link implements StreamPort {
     this.#growth -= stream.window.size - STREAM_WINDOW;
     this.wire.forget(stream);
     if (this.#spent && this.#streams.size === 0) this.#defer(() => this.close(CLOSE_RESTART, "stream ids are used up"));
+  }
+
+  #hear(): void {
+    this.#heard = true;
+    this.#events.onHeard?.();
   }
 
   #schedule(): void {

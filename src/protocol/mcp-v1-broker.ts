@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { cutText } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { headerOf } from "../lib/http.ts";
 import { spanOf } from "../lib/json-span.ts";
 import type { RequestHead } from "./frames.ts";
-import { NAME_MAX, V1_MCP_FRAME, V1_MCP_WAIT_MS } from "./limits.ts";
+import { ERROR_TEXT_BYTES, NAME_MAX, V1_MCP_FRAME, V1_MCP_WAIT_MS } from "./limits.ts";
 import type { Link } from "./link.ts";
 import {
   errorReply,
@@ -135,7 +136,7 @@ export class BrokerHalf implements Half {
     if (found === undefined) return;
     const { stream, asking } = found;
     const word = code?.slice(0, NAME_MAX) || "MCP_PROVIDER_UNAVAILABLE";
-    const message = msg || "the relay did not take the call";
+    const message = cutText(msg || "the relay did not take the call", ERROR_TEXT_BYTES);
     this.#reply(stream, asking, errorReply(statusOf(word), asking.waiting.idText, message, word));
   }
 

@@ -78,7 +78,7 @@ export class WireMcpV1 implements Wire {
     const text = typeof message === "string" ? message : Buffer.from(message).toString("utf8");
     const frame: object = parseControl(text);
     const kind = "t" in frame ? frame.t : undefined;
-    if (kind === undefined) return this.link.dispatchControl(frame);
+    if (kind === undefined) return this.link.dispatchControl(frame, text.length);
     if (kind === "ping") {
       this.link.transmit(PONG);
       this.link.checkUnread();

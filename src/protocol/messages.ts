@@ -1,13 +1,25 @@
 // The control messages of a worker's connection: JSON text, the same in both versions of the wire.
 import { z } from "zod";
-import { MODELS_MAX, NAME_MAX } from "./limits.ts";
+import { CONFIG_ENTRIES, CONFIG_KEY_MAX, CONFIG_MAX, MODELS_MAX, NAME_MAX } from "./limits.ts";
 
 /** A string from the other end, cut at NAME_MAX characters and cleared of control characters. */
 const name = z.string().transform(text => text.replace(/\p{Cc}/gu, "").slice(0, NAME_MAX));
 const count = z.number().int().min(0).max(1_000_000);
 const models = z.array(name).transform(list => [...new Set(list)].filter(model => model !== "").slice(0, MODELS_MAX));
-/** What an agent says of itself; at most 64 entries are kept. */
-const agentConfig = z.record(z.string(), name).transform(map => Object.fromEntries(Object.entries(map).slice(0, 64)));
+/** What an agent says of itself, as much of it as CONFIG_ENTRIES, CONFIG_KEY_MAX and CONFIG_MAX allow. */
+const agentConfig = z.record(z.string(), name).transform(bounded);
+
+function bounded(map: Record<string, string>): Record<string, string> {
+  const kept: [string, string][] = [];
+  let length = 0;
+  for (const [key, value] of Object.entries(map)) {
+    if (kept.length >= CONFIG_ENTRIES) break;
+    if (key.length > CONFIG_KEY_MAX || length + key.length + value.length > CONFIG_MAX) continue;
+    length += key.length + value.length;
+    kept.push([key, value]);
+  }
+  return Object.fromEntries(kept);
+}
 /** Go writes an empty list, map or string as null or leaves it out. */
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined);
 

@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { Head, HeaderList, RequestHead } from "./frames.ts";
-import { V1_BROKER_DEAD_MS, V1_CHUNK, V1_DEAD_MS, V1_PING_MS, V1_REQUEST_BODY, V1_STREAM_BUFFER } from "./limits.ts";
+import {
+  REGISTER_BYTES,
+  V1_BROKER_DEAD_MS,
+  V1_CHUNK,
+  V1_DEAD_MS,
+  V1_PING_MS,
+  V1_REQUEST_BODY,
+  V1_STREAM_BUFFER,
+} from "./limits.ts";
 import type { Link } from "./link.ts";
 import type { Stream } from "./stream.ts";
 import { parseControl, sound, type Wire } from "./wire.ts";
@@ -100,7 +108,9 @@ export class WireV1 implements Wire {
   }
 
   receive(message: Uint8Array | string): void {
-    const frame = parseControl(typeof message === "string" ? message : Buffer.from(message).toString("utf8"));
+    const text = typeof message === "string" ? message : Buffer.from(message).toString("utf8");
+    // Only what belongs to an exchange may be long; the kind comes first in what either series sends.
+    const frame = parseControl(text, EXCHANGE.test(text.slice(0, KIND_WITHIN)) ? undefined : REGISTER_BYTES);
     switch (frame.type) {
       case "http_proxy_request":
         return this.#onRequest(requestFrame.safeParse(frame));
@@ -113,7 +123,7 @@ export class WireV1 implements Wire {
       case "http_proxy_response_end":
         return this.#onEnd(endFrame.safeParse(frame));
       default:
-        return this.link.dispatchControl(frame);
+        return this.link.dispatchControl(frame, text.length);
     }
   }
 
@@ -267,6 +277,10 @@ export class WireV1 implements Wire {
 }
 
 const NOTHING = new Uint8Array(0);
+/** How a frame of an exchange begins. */
+const EXCHANGE = /^\s*\{\s*"type"\s*:\s*"http_proxy_/;
+/** Characters in which a frame must have named its kind. */
+const KIND_WITHIN = 128;
 
 /** v1 knows one value a name: repeated ones are joined. */
 function joinHeaders(headers: HeaderList): Record<string, string> {

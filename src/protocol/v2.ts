@@ -10,6 +10,7 @@ import {
   LINK_WINDOW,
   LINK_WINDOW_STEP,
   PING_MS,
+  REGISTER_BYTES,
   STREAM_WINDOW,
 } from "./limits.ts";
 import type { Link } from "./link.ts";
@@ -105,7 +106,7 @@ export class WireV2 implements Wire, FrameSink {
   }
 
   receive(message: Uint8Array | string): void {
-    if (typeof message === "string") this.link.dispatchControl(parseControl(message));
+    if (typeof message === "string") this.link.dispatchControl(parseControl(message, REGISTER_BYTES), message.length);
     else decodeFrames(message, this);
   }
 

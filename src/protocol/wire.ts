@@ -53,8 +53,10 @@ export interface Liveness {
 export interface LinkEvents {
   /** The peer opened a stream; its head is there. */
   onStream?(stream: Stream, head: RequestHead): void;
-  /** A control message, parsed from JSON and not yet checked. */
-  onControl?(message: { type?: unknown }): void;
+  /** A control message, parsed from JSON and not yet checked, and the length of its text. */
+  onControl?(message: { type?: unknown }, bytes: number): void;
+  /** The peer has said its first word, or answered a ping. Called once, before that word is handled. */
+  onHeard?(): void;
   onGoaway?(): void;
   /** The link is over; every stream on it has failed. Called once. */
   onClosed?(code: number, reason: string): void;
@@ -96,8 +98,10 @@ export class LinkStats {
   }
 }
 
-/** A control message's text as an object. Throws `protocol` when it is not one. */
-export function parseControl(text: string): { type?: unknown } {
+/** A control message's text as an object. Throws `protocol` when it is not one, or is longer than `max` bytes. */
+export function parseControl(text: string, max?: number): { type?: unknown } {
+  if (max !== undefined && text.length > max)
+    throw new NfrxError("protocol", `a control message has more than ${max} bytes`);
   let message: unknown;
   try {
     message = JSON.parse(text);

@@ -1,10 +1,13 @@
 // Which worker gets a request.
 import { expect, test } from "bun:test";
+import { SEEN_MS } from "../../src/broker/pool/seen.ts";
+import { HOLDER_MS } from "../../src/protocol/limits.ts";
 import { chatJson, chatStream, silent, type TestBackend } from "../kit/backend.ts";
 import { TestClock } from "../kit/clock.ts";
 import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
-import { World } from "../kit/world.ts";
+import { pinged, rawUpgrade, textFrame } from "../kit/raw-socket.ts";
+import { CLIENT_KEY, World } from "../kit/world.ts";
 
 const counts = (backends: TestBackend[]): number[] => backends.map(({ requests }) => requests.length);
 
@@ -109,22 +112,54 @@ test("a worker that stays away for the grace is no worker", async () => {
   clock.advance(9_999);
   expect(world.pool.waiting).toBe(2);
   clock.advance(1);
-  for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(404);
+  // It was here within the last hour: a client may ask again.
+  for (const answer of [...(await Promise.all(waiting)), await world.chat({ model: "gone" })]) {
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect(await answer.json()).toMatchObject({ error: { code: "no_worker", type: "server_error" } });
+  }
+  clock.advance(SEEN_MS);
   expect((await world.chat({ model: "gone" })).status).toBe(404);
   expect(await world.leftovers()).toEqual({});
 });
 
-test("a newer connection of the same id takes the worker's place; the old one's end does not evict it", async () => {
-  await using world = new World();
-  const old = await HandWorker.connect(world.connectUrl, { v2: true });
-  old.register({ worker_id: "same" });
+for (const v2 of [true, false])
+  test(`an agent keeps its id while it answers, and a second one is refused (${v2 ? "v2" : "v1"})`, async () => {
+    const clock = new TestClock();
+    await using world = new World({ clock });
+    const first = await HandWorker.connect(world.connectUrl, { v2 });
+    first.register({ worker_id: "same", worker_name: "first" });
+    await world.when(() => world.pool.registry.size === 1, "the first");
+    const second = await HandWorker.connect(world.connectUrl, { v2 });
+    second.register({ worker_id: "same", worker_name: "second" });
+    expect(await second.end()).toEqual({ code: 1008, reason: "id in use" });
+    expect(world.pool.registry.get("same")?.name).toBe("first");
+    expect(world.logs.filter(({ message }) => message === "agent refused")).toMatchObject([
+      { fields: { reason: "id in use", worker_id: "same", held_by: "127.0.0.1" } },
+    ]);
+    expect(first.closed).toBeUndefined();
+    first.close();
+  });
+
+test("an agent whose old connection does not answer takes its place after two seconds; the old one's end does not evict it", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const headers = { authorization: `Bearer ${CLIENT_KEY}`, "sec-websocket-protocol": "nfrx.v2" };
+  const old = await rawUpgrade(world.broker.port, "/api/llm/connect", headers);
+  await old.write(textFrame({ type: "register", worker_id: "same", models: ["test-model"], max_concurrency: 1 }));
   await world.when(() => world.pool.registry.size === 1, "the old one");
+  const before = old.bytesIn;
   const waiting = world.chat();
-  await old.frame("head");
-  const { backend } = await world.worker({ clientId: "same", clientName: "newer" });
+  await old.when(() => old.bytesIn > before, "the request");
+  const coming = world.worker({ clientId: "same", clientName: "newer" });
+  await pinged(old);
+  clock.advance(HOLDER_MS);
+  const { backend } = await coming;
   // What the old one had begun goes to the new one: nothing of an answer was there.
   expect((await waiting).status).toBe(200);
-  expect(await old.end()).toMatchObject({ code: 1008 });
+  await old.when(() => old.closed, "the old one's end");
+  expect(world.logs.filter(({ message }) => message.includes("does not answer"))).toMatchObject([
+    { level: "warn", fields: { worker_id: "same", by: "127.0.0.1" } },
+  ]);
   expect(world.pool.registry.get("same")?.name).toBe("newer");
   expect(world.pool.registry.size).toBe(1);
   expect((await world.chat()).status).toBe(200);

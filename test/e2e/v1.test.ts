@@ -209,7 +209,7 @@ test("a draining agent gets nothing new and leaves in peace", async () => {
   const { request_id } = await agent.message("http_proxy_request");
   agent.send({ type: "status_update", max_concurrency: 0, status: "draining" });
   await world.when(() => [...world.pool.registry.workers][0]?.state === "draining", "the broker knows");
-  expect((await world.chat()).status).toBe(404);
+  expect((await world.chat()).status).toBe(503);
   agent.send({ type: "http_proxy_response_headers", request_id, status: 200, headers: {} });
   agent.send({ type: "http_proxy_response_end", request_id });
   expect((await asked.answer()).status).toBe(200);

@@ -4,6 +4,7 @@ import { STREAM_WINDOW } from "../../src/protocol/limits.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
 import { RawClient } from "../kit/raw-client.ts";
+import { rawUpgrade, wsFrame } from "../kit/raw-socket.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 
 const CHAT = "/api/llm/v1/chat/completions";
@@ -74,21 +75,10 @@ test("rude clients are told so or cut off, and the same process serves on", asyn
 
 /** A WebSocket handshake by hand, for frames that no library sends. */
 async function handshake(broker: BrokerProgram): Promise<RawClient> {
-  const client = await RawClient.connect(broker.port);
-  await client.write(
-    `GET /api/llm/connect HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: nfrx.v2\r\nauthorization: Bearer ${CLIENT_KEY}\r\n\r\n`,
-  );
-  await client.when(() => client.status === 101, "the upgrade");
+  const headers = { "sec-websocket-protocol": "nfrx.v2", authorization: `Bearer ${CLIENT_KEY}` };
+  const client = await rawUpgrade(broker.port, "/api/llm/connect", headers);
+  expect(client.status).toBe(101);
   return client;
-}
-
-/** One masked WebSocket frame; a mask of zeros leaves the payload as it is. */
-function wsFrame(opcode: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(14);
-  head[0] = 0x80 | opcode;
-  head[1] = 0x80 | 127;
-  head.writeBigUInt64BE(BigInt(payload.length), 2);
-  return Buffer.concat([head, payload]);
 }
 
 const REGISTER = JSON.stringify({ type: "register", worker_id: "raw", models: ["raw-model"], max_concurrency: 1 });

@@ -181,7 +181,10 @@ export class McpWorld {
   /** The same, registered by the time this resolves. */
   async relay(provider: { url: string }, options: RelayOptions = {}): Promise<Agent> {
     const agent = this.start(provider, options);
-    await this.when(() => this.relays.pool.registry.get(agent.id) !== undefined, `${agent.name} is registered`);
+    await this.when(
+      () => this.relays.pool.registry.get(agent.id) !== undefined && agent.state !== "connecting",
+      `${agent.name} is registered`,
+    );
     return agent;
   }
 

@@ -439,7 +439,7 @@ function providerOptions(provider: McpProvider): Env {
   return { MCP_TRANSPORT_ORDER: "stdio", MCP_STDIO_COMMAND: command, MCP_STDIO_ARGS: JSON.stringify(args) };
 }
 
-const BROKER: Env = { PORT: "0", HOST: "127.0.0.1", API_KEY, CLIENT_KEY, METRICS_OPEN: "true" };
+const BROKER: Env = { PORT: "0", HOST: "127.0.0.1", API_KEY, CLIENT_KEY, METRICS_OPEN: "true", START_GRACE: "0" };
 
 /** The body of a chat request. */
 export function chatBody(extra: Record<string, unknown> = {}): Record<string, unknown> {

@@ -15,6 +15,8 @@ export class RawClient {
   closed = false;
   /** Bytes that came, head and framing included. */
   bytesIn = 0;
+  /** What came last. */
+  last: Buffer = Buffer.alloc(0);
 
   readonly #socket: Socket;
   readonly #changes = new Changes();
@@ -28,6 +30,7 @@ export class RawClient {
     this.#socket = socket;
     socket.on("data", (bytes: Buffer) => {
       this.bytesIn += bytes.length;
+      this.last = bytes;
       this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
       this.#parse();
       this.#changes.notify();

@@ -77,6 +77,8 @@ export class World {
       metricsOpen: true,
       apiKey: API_KEY,
       clientKey: CLIENT_KEY,
+      // An unknown model is unknown from the first moment on.
+      startGraceMs: 0,
       ...options.broker,
     };
     this.#known = KNOWN[options.module ?? "llm"];
@@ -141,7 +143,10 @@ export class World {
     });
     this.agents.push(agent);
     this.#runs.push(agent.run().catch(() => {}));
-    await this.when(() => this.pool.registry.get(agent.id) !== undefined, `agent ${agent.name} is registered`);
+    await this.when(
+      () => this.pool.registry.get(agent.id) !== undefined && agent.state !== "connecting",
+      `agent ${agent.name} is registered`,
+    );
     return agent;
   }
 

@@ -6,7 +6,8 @@ import { errorBody } from "../proxy/errors.ts";
 
 /** What every code of an error means to a client. */
 export const MEANING: Readonly<Record<ErrorCode, string>> = {
-  no_worker: "no worker serves this model, or there is no worker of this name",
+  no_worker:
+    "no worker serves this model, or there is no worker of this name (503 when it was here within the last hour, or when the broker has just started)",
   worker_busy: "every worker is busy, and the queue is full or was waited in for too long",
   timeout: "no byte came from the worker for too long",
   upstream_error: "the worker or its backend failed",
@@ -82,13 +83,13 @@ const jsonRpc = z
 const SHAPES = { openai, anthropic, ollama, plain, word, "json-rpc": jsonRpc };
 
 /** The body of an error, as an example of it. */
-export function failureContent(shape: Route["errors"], code: ErrorCode): Content {
+export function failureContent(shape: Route["errors"], code: ErrorCode, temporary = false): Content {
   const meaning = MEANING[code];
   if (shape === "text") return { type: "text/plain", schema: z.string(), example: meaning };
   return {
     type: "application/json",
     schema: SHAPES[shape],
-    example: errorBody(new NfrxError(code, meaning), shape),
+    example: errorBody(new NfrxError(code, meaning, { temporary }), shape),
   };
 }
 

@@ -1,5 +1,5 @@
 // The document of the API, out of its routes.
-import { NfrxError } from "../../lib/errors.ts";
+import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
 import type { AuthClass, Content, Operation, Parameter, Reply, Route } from "../../modules/route.ts";
 import { failureContent, failuresOf, MEANING } from "./failures.ts";
@@ -84,11 +84,12 @@ function parametersOf(path: string, named: readonly Parameter[], schemas: Schema
 function responsesOf(route: Route, operation: Operation, schemas: Schemas): Record<string, object> {
   const responses: Record<string, object> = {};
   for (const [status, reply] of Object.entries(operation.responses)) responses[status] = replyOf(reply, schemas);
-  const codes = Map.groupBy(failuresOf(route), code => new NfrxError(code, "").status);
-  for (const [status, alike] of codes) {
+  const failures = failuresOf(route).flatMap(code => statusesOf(code).map(status => ({ code, status })));
+  for (const [status, of] of Map.groupBy(failures, ({ status }) => status)) {
+    const alike = of.map(({ code }) => code);
     // What a route says of a status itself is more than we could.
     if (responses[status] !== undefined) continue;
-    const contents = alike.map(code => [code, failureContent(route.errors, code)] as const);
+    const contents = alike.map(code => [code, failureContent(route.errors, code, status === UNAVAILABLE)] as const);
     const [first] = contents;
     if (first === undefined) continue;
     const [, { type, schema }] = first;
@@ -105,6 +106,14 @@ function responsesOf(route: Route, operation: Operation, schemas: Schemas): Reco
   }
   if (operation.otherwise !== undefined) responses["default"] = replyOf(operation.otherwise, schemas);
   return responses;
+}
+
+const UNAVAILABLE = 503;
+
+/** The statuses that an error of this code may have. */
+function statusesOf(code: ErrorCode): number[] {
+  const { status } = new NfrxError(code, "");
+  return code === "no_worker" ? [status, UNAVAILABLE] : [status];
 }
 
 /** Statuses whose answers may say when to ask again. */

@@ -1,58 +1,30 @@
-// The only door for agents: upgrade, first frame, registration, and what a worker says of itself afterwards.
-
+// The only door for agents: upgrade, credentials, first frame, and whose an id is.
 import type { Drain } from "../../lib/drain.ts";
-import { NfrxError } from "../../lib/errors.ts";
 import { credentialsOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Clock } from "../../lib/time.ts";
-import { CLOSE_POLICY, CLOSE_RESTART, REGISTER_BYTES, REGISTER_MS, SUBPROTOCOL } from "../../protocol/limits.ts";
-import { Link } from "../../protocol/link.ts";
-import { heartbeatMessage, type Register, registerMessage, statusMessage } from "../../protocol/messages.ts";
+import type { Clock, Timer } from "../../lib/time.ts";
+import {
+  CLOSE_FULL,
+  CLOSE_POLICY,
+  CLOSE_RESTART,
+  CONTROL_BYTES,
+  HELD_MESSAGES,
+  HOLDER_MS,
+  REGISTER_BYTES,
+  REGISTER_MS,
+  SUBPROTOCOL,
+} from "../../protocol/limits.ts";
+import type { Link } from "../../protocol/link.ts";
+import { type Register, registerMessage } from "../../protocol/messages.ts";
 import { wireOf } from "../../protocol/pair.ts";
-import type { Liveness, Socket, Wire } from "../../protocol/wire.ts";
+import type { Liveness, Wire } from "../../protocol/wire.ts";
 import type { Door } from "../auth.ts";
 import type { AgentRefusal } from "../observe/metrics.ts";
+import type { Admission, KeylessPlace } from "./admission.ts";
+import { Membership, REPLACED } from "./membership.ts";
 import type { Pool } from "./pool.ts";
-import { Worker } from "./worker.ts";
-
-/** What a WebSocket of the broker's server carries, whoever it belongs to. */
-export interface Connection {
-  onOpen(socket: ServerSocket): void;
-  onMessage(message: Uint8Array | string): void;
-  onDrain(): void;
-  onPong(): void;
-  onClose(code: number, reason: string): void;
-}
-
-export type ServerSocket = Bun.ServerWebSocket<Connection>;
-
-/** Adapts Bun's server socket to the protocol's. */
-class LinkSocket implements Socket {
-  constructor(private readonly ws: ServerSocket) {}
-
-  send(message: Uint8Array | string): boolean {
-    // 0 means dropped, with the socket left open; −1 means queued.
-    const sent =
-      typeof message === "string" ? this.ws.sendText(message) : this.ws.sendBinary(message as Uint8Array<ArrayBuffer>);
-    return sent !== 0 || message.length === 0;
-  }
-
-  buffered(): number {
-    return this.ws.getBufferedAmount();
-  }
-
-  close(code: number, reason: string): void {
-    this.ws.close(code, reason);
-  }
-
-  terminate(): void {
-    this.ws.terminate();
-  }
-
-  ping(): void {
-    this.ws.ping();
-  }
-}
+import { type Connection, LinkSocket, type ServerSocket } from "./socket.ts";
+import type { Worker } from "./worker.ts";
 
 export interface DoorOptions {
   reception: Reception;
@@ -61,8 +33,8 @@ export interface DoorOptions {
   drain: Drain;
   clock: Clock;
   log: Logger;
-  /** Connected agents, of all modules together; one more is turned away. */
-  admit: () => boolean;
+  /** How many may connect, of all modules together. */
+  admission: Admission;
   metrics: { refusedAgent(module: string, reason: AgentRefusal): void };
 }
 
@@ -71,7 +43,9 @@ export interface Reception {
   /** The first message as a registration; undefined when it is none. */
   parse(message: string): Register | undefined;
   /** Why this agent is not taken; undefined when it is. */
-  objection(register: Register, pool: Pool): string | undefined;
+  objection(register: Register): string | undefined;
+  /** The connected workers that have what this agent wants for itself: its id. */
+  holders(register: Register, pool: Pool): Worker[];
   /** What it is answered; undefined for nothing. */
   greeting(register: Register, version: 1 | 2): string | undefined;
   wire(version: 1 | 2): (link: Link) => Wire;
@@ -82,6 +56,11 @@ export interface Reception {
 export const workerReception: Reception = {
   parse: parseRegister,
   objection: () => undefined,
+  holders({ worker_id: id }, pool) {
+    const holder = id ? pool.registry.get(id) : undefined;
+    // One that drains is about to go: its successor may be there already.
+    return holder === undefined || holder.draining ? [] : [holder];
+  },
   greeting: () => undefined,
   wire: wireOf,
 };
@@ -92,179 +71,195 @@ export class WorkerDoor {
 
   /**
    * What to do with an upgrade request: a refusal, or the connection to upgrade to. Credentials on the request are
-   * judged here; an agent without any may still bring its key in the first frame.
+   * judged here. Only an agent of the 0.9 series may come without and bring its key in the first frame.
    */
   receive(request: Request, peer: string): Response | Connection {
-    const { door, drain, admit, metrics, pool } = this.options;
-    const refuse = (reason: AgentRefusal, status: number, text: string, headers = {}): Response => {
+    const { door, drain, admission, metrics, pool } = this.options;
+    const { headers } = request;
+    const refuse = (reason: AgentRefusal, status: number, text: string, more = {}): Response => {
       metrics.refusedAgent(pool.moduleId, reason);
-      return new Response(text, { status, headers });
+      return new Response(text, { status, headers: more });
     };
     if (drain.draining) return refuse("draining", 503, "draining", { "retry-after": "10" });
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket")
       return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
-    const admitted = door.admits(request.headers, () => peer);
-    if (!admitted && credentialsOf(request.headers).length > 0) {
-      const { status, code, detail } = door.refusal(request.headers, () => peer);
+    const version = offers(request) ? 2 : 1;
+    const admitted = door.admits(headers, () => peer);
+    const claims = credentialsOf(headers).length > 0 || CLAIMS.some(name => headers.has(name));
+    if (!admitted && (claims || version === 2 || !door.takesKey)) {
+      const { status, code, detail } = door.refusal(headers, () => peer);
       const wait = detail.retryAfterSeconds;
       return refuse("unauthorized", status, code, wait === undefined ? {} : { "retry-after": `${wait}` });
     }
-    if (!admit()) return refuse("too_many", 503, "too many agents", { "retry-after": "60" });
-    const version = offers(request) ? 2 : 1;
-    return new WorkerConnection(this.options, admitted, version, peer, door.addressOf(request.headers, peer));
+    const full = { "retry-after": "60" };
+    const address = door.addressOf(headers, peer);
+    if (!admission.hasRoom) return refuse("too_many", 503, "too many agents", full);
+    if (!admitted && !admission.takesKeyless(address))
+      return refuse("too_many", 503, "too many agents without a key in their headers", full);
+    return new WorkerConnection(this.options, { admitted, version, peer, address });
   }
 }
+
+/** Headers that claim something and hold no key that could be read, or none at all. */
+const CLAIMS = ["authorization", "x-user-roles"];
 
 /** True when the agent offers wire v2. */
 export function offers(request: Request): boolean {
   return (request.headers.get("sec-websocket-protocol") ?? "").split(",").some(word => word.trim() === SUBPROTOCOL);
 }
 
+interface Origin {
+  /** It has shown its credentials. */
+  admitted: boolean;
+  version: 1 | 2;
+  /** The address at the other end of the connection. */
+  peer: string;
+  /** The address that it comes from, which may be behind a proxy. */
+  address: string;
+}
+
 class WorkerConnection implements Connection {
   #socket: ServerSocket | undefined;
-  #link: Link | undefined;
-  #worker: Worker | undefined;
-  #deadline: { cancel(): void } | undefined;
+  #membership: Membership | undefined;
+  #deadline: Timer | undefined;
+  #keyless: KeylessPlace | undefined;
+  #leave: (() => void) | undefined;
+  /** What it has said while the holder of its id is asked whether it lives. */
+  #held: (Uint8Array | string)[] | undefined;
+  #over = false;
 
   constructor(
     private readonly options: DoorOptions,
-    private readonly admitted: boolean,
-    private readonly version: 1 | 2,
-    private readonly peer: string,
-    /** The address that a wrong key counts for. */
-    private readonly address: string,
+    private readonly origin: Origin,
   ) {}
 
   onOpen(socket: ServerSocket): void {
+    const { admission } = this.options;
     this.#socket = socket;
-    this.#deadline = this.options.clock.after(REGISTER_MS, () => this.#refuse("not_registered", "expected register"));
+    if (this.origin.admitted) {
+      this.#leave = admission.join();
+      return this.#expectRegister();
+    }
+    socket.pause();
+    this.#keyless = admission.keyless(this.origin.address, () => {
+      socket.resume();
+      this.#expectRegister();
+    });
   }
 
   onMessage(message: Uint8Array | string): void {
-    if (this.#link !== undefined) return this.#link.receive(message);
-    if (this.#deadline === undefined) return; // refused; the close is on its way
-    const { reception, pool } = this.options;
-    const register = message.length > REGISTER_BYTES ? undefined : reception.parse(textOf(message));
-    if (register === undefined) return this.#refuse("not_registered", "expected register");
-    if (!this.admitted && !this.#admitsKey(register)) return this.#refuse("unauthorized", "unauthorized");
-    const objection = reception.objection(register, pool);
-    if (objection !== undefined) return this.#refuse("rejected", objection);
-    this.#deadline.cancel();
-    const greeting = reception.greeting(register, this.version);
-    if (greeting !== undefined) this.#socket?.sendText(greeting);
-    this.#register(register);
+    if (this.#membership !== undefined) return this.#membership.link.receive(message);
+    if (this.#held !== undefined) {
+      if (this.#held.push(message) > HELD_MESSAGES || message.length > CONTROL_BYTES)
+        this.#refuse("rejected", "more was said than an agent may before it is let in");
+    } else if (!this.#over) this.#onFirst(message);
   }
 
   onDrain(): void {
-    this.#link?.drained();
+    this.#membership?.link.drained();
   }
 
   onPong(): void {
-    this.#link?.ponged();
+    this.#membership?.link.ponged();
   }
 
   onClose(code: number, reason: string): void {
+    this.#over = true;
     this.#deadline?.cancel();
-    this.#link?.lost(code, reason);
+    this.#held = undefined;
+    this.#keyless?.leave();
+    this.#leave?.();
+    this.#membership?.link.lost(code, reason);
+  }
+
+  #expectRegister(): void {
+    this.#deadline = this.options.clock.after(REGISTER_MS, () => this.#refuse("not_registered", "expected register"));
+  }
+
+  #onFirst(message: Uint8Array | string): void {
+    const { reception, pool, admission } = this.options;
+    const { admitted } = this.origin;
+    const most = admitted ? REGISTER_BYTES : CONTROL_BYTES;
+    const register = message.length > most ? undefined : reception.parse(textOf(message));
+    if (register === undefined) return this.#refuse("not_registered", "expected register");
+    if (!admitted) {
+      if (!this.#admitsKey(register)) return this.#refuse("unauthorized", "unauthorized");
+      if (!admission.hasRoom) return this.#refuse("too_many", "too many agents", {}, CLOSE_FULL);
+      this.#keyless?.leave();
+      this.#leave = admission.join();
+    }
+    this.#deadline?.cancel();
+    const objection = reception.objection(register);
+    if (objection !== undefined) return this.#refuse("rejected", objection);
+    const holders = reception.holders(register, pool);
+    if (holders.length === 0) this.#join(register);
+    else void this.#contest(register, holders);
   }
 
   #admitsKey(register: Register): boolean {
     const { door } = this.options;
     const keys = [register.client_key, register.token].filter(key => key !== undefined && key !== "");
     if (door.open || keys.some(key => key !== undefined && door.admitsKey(key))) return true;
-    if (keys.length > 0) door.wrongKey(this.address);
+    if (keys.length > 0) door.wrongKey(this.origin.address);
     return false;
   }
 
-  #refuse(kind: AgentRefusal, reason: string): void {
-    this.#deadline?.cancel();
-    this.#deadline = undefined;
-    this.options.metrics.refusedAgent(this.options.pool.moduleId, kind);
-    this.options.log.warn({ module: this.options.pool.moduleId, remote: this.peer, reason }, "agent refused");
-    this.#socket?.close(CLOSE_POLICY, reason);
-  }
-
-  #register(register: Register): void {
-    const { pool, clock, log, reception } = this.options;
-    if (this.#socket === undefined) return;
-    const link = new Link({
-      socket: new LinkSocket(this.#socket),
-      clock,
-      side: "broker",
-      wire: reception.wire(this.version),
-      liveness: reception.liveness,
-      events: {
-        onControl: message => this.#onControl(message),
-        onGoaway: () => {
-          const { worker } = this.#about();
-          pool.change(worker, () => {
-            worker.draining = true;
-          });
-        },
-        onClosed: (code, reason) => {
-          const { worker, fields } = this.#about();
-          pool.leave(worker);
-          log.info({ ...fields, code, reason }, "worker disconnected");
-        },
-      },
-    });
-    this.#link = link;
-    const worker = new Worker(link, register, this.peer, clock, pool.settings.maxSeats);
-    this.#worker = worker;
-    const older = pool.join(worker);
-    older?.link.close(CLOSE_POLICY, "replaced by a newer connection");
-    const { fields } = this.#about();
-    log.info(
-      {
-        ...fields,
-        models: worker.models.size,
-        max_concurrency: worker.maxConcurrency,
-        version: worker.version,
-        ...(worker.drainedByOperator && { drained_by_operator: true }),
-      },
-      "worker registered",
-    );
-  }
-
-  #about(): { worker: Worker; fields: object } {
-    const worker = this.#worker;
-    if (worker === undefined) throw new NfrxError("internal", "a link without a worker");
-    const { moduleId } = this.options.pool;
-    return {
-      worker,
-      fields: {
-        module: moduleId,
-        worker_id: worker.id,
-        worker_name: worker.name,
-        wire: this.version,
-        remote: this.peer,
-      },
-    };
-  }
-
-  #onControl(message: { type?: unknown }): void {
-    const { worker, fields } = this.#about();
-    const { pool, log, clock } = this.options;
-    if (message.type === "heartbeat") {
-      const beat = heartbeatMessage.safeParse(message);
-      if (!beat.success) return log.warn({ ...fields, problem: beat.error.issues[0]?.message }, "malformed heartbeat");
-      worker.lastHeartbeat = clock.wall();
-      // One that was silent for too long to get work may have it again.
-      pool.wake();
-      worker.hostCpuPercent = beat.data.host_cpu_percent ?? worker.hostCpuPercent;
-      worker.hostRamUsedPercent = beat.data.host_ram_used_percent ?? worker.hostRamUsedPercent;
-    } else if (message.type === "status_update") {
-      const status = statusMessage.safeParse(message);
-      if (!status.success)
-        return log.warn({ ...fields, problem: status.error.issues[0]?.message }, "malformed status update");
-      pool.change(worker, () => worker.update(status.data));
-      log.info(
-        { ...fields, state: worker.state, models: worker.models.size, max_concurrency: worker.maxConcurrency },
-        "worker changed",
+  /** Asks whoever has the id whether it lives: if so it keeps the id, else this agent takes it over. */
+  async #contest(register: Register, holders: readonly Worker[]): Promise<void> {
+    const { reception, pool, log } = this.options;
+    this.#held = [];
+    const alive = await Promise.all(holders.map(({ link }) => link.answers(HOLDER_MS)));
+    if (this.#over) return;
+    const dead = holders.filter((_, at) => !alive[at]);
+    const left = reception.holders(register, pool);
+    const holder = left.find(one => !dead.includes(one));
+    if (holder !== undefined)
+      return this.#refuse("rejected", ID_IN_USE, { worker_id: holder.id, held_by: holder.remote });
+    for (const { id, name, link } of left) {
+      log.warn(
+        { module: pool.moduleId, worker_id: id, worker_name: name, by: this.origin.peer },
+        "a worker does not answer, and a newer connection takes its id",
       );
+      if (id !== register.worker_id) link.close(CLOSE_POLICY, REPLACED);
     }
+    this.#join(register);
+  }
+
+  #refuse(kind: AgentRefusal, reason: string, about = {}, code = CLOSE_POLICY): void {
+    const { metrics, pool, log } = this.options;
+    this.#over = true;
+    this.#held = undefined;
+    this.#deadline?.cancel();
+    metrics.refusedAgent(pool.moduleId, kind);
+    log.warn({ module: pool.moduleId, remote: this.origin.peer, reason, ...about }, "agent refused");
+    this.#socket?.close(code, reason);
+  }
+
+  #join(register: Register): void {
+    const { pool, clock, log, reception } = this.options;
+    const { version, peer: remote } = this.origin;
+    if (this.#socket === undefined) return;
+    const greeting = reception.greeting(register, version);
+    if (greeting !== undefined) this.#socket.sendText(greeting);
+    const membership = new Membership({
+      socket: new LinkSocket(this.#socket),
+      register,
+      remote,
+      wire: reception.wire(version),
+      liveness: reception.liveness,
+      pool,
+      clock,
+      log,
+    });
+    this.#membership = membership;
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const message of held) membership.link.receive(message);
   }
 }
+
+/** Why an agent is refused whose id belongs to one that is connected and lives. */
+const ID_IN_USE = "id in use";
 
 function textOf(message: Uint8Array | string): string {
   return typeof message === "string" ? message : Buffer.from(message).toString("utf8");

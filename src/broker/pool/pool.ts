@@ -9,7 +9,7 @@ import type { Verdict } from "./health.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
-import { type Choice, choose } from "./schedule.ts";
+import { type Choice, choose, SCORE_ALIAS } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
 
 /** What a request wants of a pool. */
@@ -73,15 +73,19 @@ export class Pool {
   readonly #first = Promise.withResolvers<Worker>();
   readonly #past = new LinkStats();
   readonly #drained = new DrainedIds();
+  readonly #startedAt: number;
 
   constructor(
     readonly moduleId: string,
     private readonly clock: Clock,
     readonly settings: PoolSettings,
+    /** Milliseconds after the start in which agents may still come back. */
+    private readonly startGraceMs = 0,
   ) {
     this.registry = new Registry(clock, settings.graceMs, () => this.wake());
     this.#queue = new FairQueue(settings.queueSize);
-    this.recent = new Recent(clock.now());
+    this.#startedAt = clock.now();
+    this.recent = new Recent(this.#startedAt);
     this.departed = new Departed(clock);
   }
 
@@ -267,6 +271,33 @@ export class Pool {
     });
   }
 
+  /** True while agents may still be on their way back to a broker that has just started. */
+  get filling(): boolean {
+    return this.clock.now() - this.#startedAt < this.startGraceMs;
+  }
+
+  /**
+   * THE word for a model or a worker that is not here: one that was here within the last hour, or may have been before the
+   * broker started, is expected back (503); another one is unknown (404).
+   */
+  absence(label: string | undefined, workerId?: string): NfrxError {
+    const { registry } = this;
+    const pinned = workerId === undefined ? undefined : registry.get(workerId);
+    const expected =
+      workerId === undefined
+        ? label !== undefined && registry.expects(label, this.settings.minScore <= SCORE_ALIAS)
+        : registry.expectsWorker(workerId);
+    const message =
+      workerId === undefined
+        ? `no worker serves model ${label}`
+        : `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`;
+    const param = workerId === undefined ? { param: "model" } : {};
+    if (!expected && (pinned !== undefined || !this.filling)) return new NfrxError("no_worker", message, param);
+    const why = expected ? "now" : "yet: the broker has just started";
+    const retry = { temporary: true, retryAfterSeconds: RETRY_AFTER_S };
+    return new NfrxError("no_worker", `${message} ${why}`, { ...param, ...retry });
+  }
+
   close(): void {
     this.registry.close();
   }
@@ -386,10 +417,8 @@ export class Pool {
     const { label, workerId } = wanted;
     if (wanted.large === "yes" && this.#choose({ ...wanted, large: "maybe" }).kind !== "none")
       return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
-    if (workerId !== undefined)
-      return new NfrxError("no_worker", `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`);
-    if (label !== undefined) return new NfrxError("no_worker", `no worker serves model ${label}`, { param: "model" });
-    return new NfrxError("overloaded", "no worker");
+    if (workerId !== undefined || label !== undefined) return this.absence(label, workerId);
+    return new NfrxError("overloaded", "no worker", { retryAfterSeconds: RETRY_AFTER_S });
   }
 
   #busy(message: string): NfrxError {

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../../lib/time.ts";
 import { aliasOf, type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
+import { SeenRecently } from "./seen.ts";
 import type { Worker } from "./worker.ts";
 
 /** Models whose first sight is remembered; the oldest is forgotten beyond it. */
@@ -14,13 +15,18 @@ export class Registry {
   readonly #firstSeen = new Map<string, number>();
   /** Until when a model without a worker counts as briefly away. */
   readonly #away = new Map<string, Timer>();
+  readonly #modelsSeen: SeenRecently;
+  readonly #workersSeen: SeenRecently;
 
   constructor(
     private readonly clock: Clock,
     private readonly graceMs: number,
     /** Called when a model that was briefly away counts as gone. */
     private readonly onGone: () => void,
-  ) {}
+  ) {
+    this.#modelsSeen = new SeenRecently(clock);
+    this.#workersSeen = new SeenRecently(clock);
+  }
 
   get workers(): IterableIterator<Worker> {
     return this.#workers.values();
@@ -51,6 +57,12 @@ export class Registry {
     if (this.#workers.get(worker.id) !== worker) return;
     this.#workers.delete(worker.id);
     this.#unlist(worker);
+    this.#workersSeen.add(worker.id);
+    for (const model of worker.models) {
+      this.#modelsSeen.add(model);
+      const alias = aliasOf(model);
+      if (alias !== undefined) this.#modelsSeen.add(ALIAS + alias);
+    }
     this.#leave(worker);
   }
 
@@ -89,6 +101,19 @@ export class Registry {
     if (alias === undefined) return false;
     for (const model of this.#away.keys()) if (aliasOf(model) === alias) return true;
     return false;
+  }
+
+  /** True for a model whose workers have left within the last hour, or are about to leave; `aliases` count as well. */
+  expects(model: string, aliases: boolean): boolean {
+    if (this.#byModel.has(model) || this.#modelsSeen.has(model)) return true;
+    const alias = aliases ? aliasOf(model) : undefined;
+    return alias !== undefined && this.#modelsSeen.has(ALIAS + alias);
+  }
+
+  /** True for a worker that has left within the last hour, or is about to leave. */
+  expectsWorker(id: string): boolean {
+    const worker = this.#workers.get(id);
+    return worker === undefined ? this.#workersSeen.has(id) : !worker.present;
   }
 
   /** Every model somebody serves, with its workers' names and ids and the time it was first seen. */
@@ -185,6 +210,8 @@ export class Registry {
 
 /** Stands for "any worker" among the models that are away; no model is called so, since names hold no control characters. */
 const ANY = "\u0000any";
+/** Begins what stands for an alias among the models that were seen. */
+const ALIAS = "\u0000alias ";
 
 function join(index: Map<string, Set<Worker>>, key: string, worker: Worker): void {
   const set = index.get(key);

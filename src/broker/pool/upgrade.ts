@@ -3,7 +3,8 @@ import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
 import { peerOf } from "../proxy/pipeline.ts";
-import { type Connection, offers, type WorkerDoor } from "./connect.ts";
+import { offers, type WorkerDoor } from "./connect.ts";
+import type { Connection } from "./socket.ts";
 
 /** The server whose connections become WebSockets. */
 export type Upgrader = Bun.Server<Connection>;

@@ -54,7 +54,8 @@ export class Worker {
   constructor(
     readonly link: Link,
     register: Register,
-    remote: string,
+    /** The address that it connected from. */
+    readonly remote: string,
     private readonly clock: Pick<Clock, "now" | "wall">,
     private readonly maxSeats = Number.POSITIVE_INFINITY,
   ) {
@@ -156,7 +157,7 @@ export class Worker {
     this.notReady = status.status === "not_ready";
     if (status.models !== undefined) this.models = new Set(status.models);
     if (status.agent_config !== undefined) {
-      this.facts = { ...this.facts, ...status.agent_config };
+      this.facts = status.agent_config;
       this.batchSize = batchSizeOf(this.facts);
     }
   }

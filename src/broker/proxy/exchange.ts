@@ -352,7 +352,7 @@ export class Exchange {
   /**
    * True when the worker does not know the task that is asked for and another one may: the broker has not seen the task
    * begin, as after a restart, or its worker is gone. Who does know it is remembered. Throws `overloaded` when nobody
-   * knows it and its worker may come back.
+   * knows it and its worker may come back, as after a start of the broker.
    */
   #isElsewhere(head: ResponseHead, { worker }: Seat): boolean {
     const { pool, tasks } = this.context;
@@ -365,7 +365,7 @@ export class Exchange {
     if (this.wanted.workerId !== undefined || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
     this.#exclude(worker);
     if (pool.canVisit(this.wanted)) return true;
-    if (this.#ownerAway)
+    if (this.#ownerAway || pool.filling)
       throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
     return false;
   }

@@ -26,15 +26,16 @@ export function relayReception(liveness: Liveness, seats: number): Reception {
     liveness,
     wire: version => wireOf(version, "mcp"),
     parse: text => parseOld(text, seats) ?? parseRegister(text),
-    objection: (register, pool) => {
-      const [id = ""] = register.models ?? [];
-      if (!/^[\w.~-]{1,128}$/.test(id)) return "the id must be 1 to 128 letters, digits, dots, dashes or underscores";
+    objection: ({ models: [id = ""] = [] }) =>
+      /^[\w.~-]{1,128}$/.test(id) ? undefined : "the id must be 1 to 128 letters, digits, dots, dashes or underscores",
+    holders: ({ worker_id, models: [id = ""] = [], agent_config }, pool) => {
       const holders = pool.registry
         .offers(id)
         .map(offer => offer.worker)
-        .filter(worker => worker.present && worker.id !== register.worker_id);
-      const shared = [register.agent_config, ...holders.map(holder => holder.facts)].every(isReplica);
-      return holders.length === 0 || shared ? undefined : "id in use";
+        .filter(worker => worker.present);
+      const own = holders.filter(worker => worker.id === worker_id);
+      const others = holders.filter(worker => worker.id !== worker_id);
+      return [agent_config, ...others.map(holder => holder.facts)].every(isReplica) ? own : holders;
     },
     greeting: (register, version) => (version === 1 ? JSON.stringify({ id: register.models?.[0] }) : undefined),
   };

@@ -7,6 +7,7 @@ import type { RelaySettings } from "../../modules/module.ts";
 import type { RelaysState } from "../../modules/state.ts";
 import type { Door } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
+import type { Admission } from "../pool/admission.ts";
 import { WorkerDoor } from "../pool/connect.ts";
 import { Pool } from "../pool/pool.ts";
 import { Tasks } from "../pool/tasks.ts";
@@ -32,7 +33,7 @@ export interface RelaysOptions {
   log: Logger;
   metrics: BrokerMetrics;
   limits: BodyLimits;
-  admit: () => boolean;
+  admission: Admission;
   expose: boolean;
 }
 
@@ -101,7 +102,7 @@ export class Relays {
       clock,
       log,
       metrics,
-      admit: options.admit,
+      admission: options.admission,
     });
     this.relay = new Relay({
       pool: this.pool,

@@ -1,10 +1,13 @@
 // Under which id a relay is reached: its own, one at a time, and at once when it comes back.
 import { expect, test } from "bun:test";
+import { HOLDER_MS } from "../../../src/protocol/limits.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { Gate } from "../../kit/gate.ts";
 import { HandWorker } from "../../kit/hand.ts";
 import { jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
+import { pinged, rawUpgrade, textFrame } from "../../kit/raw-socket.ts";
 import { until } from "../../kit/until.ts";
+import { CLIENT_KEY, type LogLine } from "../../kit/world.ts";
 
 /** Whom a call reaches, as the providers say it. */
 async function reached(world: McpWorld, id = RELAY): Promise<unknown> {
@@ -47,7 +50,7 @@ test("one that drains leaves its id to the next, and its calls end at it", async
   expect(await ending).toBe(true);
 });
 
-test("with --reconnect it keeps trying, and gets the id once it is free", async () => {
+test("with --reconnect it says so once and tries again every five minutes, and gets the id once it is free", async () => {
   await using world = new McpWorld();
   const { provider, agent: first } = await world.pair();
   provider.respond = result({ from: "first" });
@@ -55,18 +58,20 @@ test("with --reconnect it keeps trying, and gets the id once it is free", async 
   other.respond = result({ from: "second" });
   const clock = new TestClock();
   const second = world.start(other, { reconnect: true, clock, random: () => 0.5 });
-  const retries = (): number =>
-    world.logs.filter(
-      ({ message, fields }) => message === "not connected" && String(fields["reason"]).includes("id in use"),
-    ).length;
+  const refusals = (): LogLine[] => world.logs.filter(({ message }) => message.startsWith("refused by the broker"));
   for (let n = 1; n <= 3; n++) {
-    await world.when(() => retries() === n, `attempt ${n} is refused`);
+    await world.when(() => refusals().length === n, `attempt ${n} is refused`);
     expect(await reached(world)).toEqual({ from: "first" });
-    clock.advance(1_000);
+    expect(second.state).toBe("error");
+    clock.advance(299_999);
+    expect(world.logs.filter(({ message }) => message === "agent refused")).toHaveLength(n);
+    clock.advance(1);
   }
+  expect(refusals().map(({ level }) => level)).toEqual(["error", "debug", "debug"]);
+  expect(refusals()[0]?.fields["reason"]).toContain("id in use");
+  await world.when(() => refusals().length === 4, "the fourth attempt is refused");
   await first.shutdown(0);
-  await world.when(() => retries() === 4 || second.state === "connected_idle", "the next attempt");
-  if (second.state !== "connected_idle") clock.advance(5_000);
+  clock.advance(300_000);
   await world.when(() => world.relays.pool.registry.get(second.id) !== undefined, "the second is registered");
   expect(await reached(world)).toEqual({ from: "second" });
 });
@@ -85,31 +90,35 @@ test("a relay whose connection is lost takes its place back at once", async () =
   expect(await reached(world)).toEqual({ ok: true });
 });
 
-test("one that comes back while its old connection still seems alive pushes that aside", async () => {
-  await using world = new McpWorld();
-  const connect = async (fields: object): Promise<HandWorker> => {
-    const hand = await HandWorker.connect(world.connectUrl, { v2: true });
-    hand.register({ models: [RELAY], max_concurrency: 9, ...fields });
-    return hand;
-  };
-  const old = await connect({ worker_id: "w" });
-  await world.when(() => world.relays.pool.registry.size === 1, "the first connection");
-  const lost = world.call(rpc(1, "x"));
-  await old.frame("head");
-  const back = await connect({ worker_id: "w" });
-  expect(await old.end()).toEqual({ code: 1008, reason: "replaced by a newer connection" });
-  expect((await lost).status).toBe(502);
-  const asked = world.call(rpc(2, "x"));
-  back.answer((await back.frame("head")).id, 200, "back");
-  expect((await asked).body.toString()).toBe("back");
-  // One that names no worker, or another one, is a stranger.
-  for (const fields of [{ worker_id: "other" }, { worker_id: "" }, {}])
-    expect(await (await connect({ worker_id: undefined, ...fields })).end()).toEqual({
-      code: 1008,
-      reason: "id in use",
-    });
-  back.close();
-});
+for (const v2 of [true, false])
+  test(`one that comes back while its old connection does not answer pushes that aside (${v2 ? "v2" : "v1"})`, async () => {
+    const clock = new TestClock();
+    await using world = new McpWorld({ clock });
+    const headers = { authorization: `Bearer ${CLIENT_KEY}`, ...(v2 && { "sec-websocket-protocol": "nfrx.v2" }) };
+    const old = await rawUpgrade(Number(new URL(world.connectUrl).port), "/api/mcp/connect", headers);
+    const register = { type: "register", worker_id: "w", models: [RELAY], max_concurrency: 9 };
+    await old.write(textFrame(v2 ? register : { id: RELAY }));
+    await world.when(() => world.relays.pool.registry.size === 1, "the first connection");
+    const before = old.bytesIn;
+    const lost = world.call(rpc(1, "x"));
+    await old.when(() => old.bytesIn > before, "the call");
+    const back = await HandWorker.connect(world.connectUrl, { v2: true });
+    back.register({ models: [RELAY], max_concurrency: 9, worker_id: "w" });
+    await pinged(old);
+    clock.advance(HOLDER_MS);
+    await old.when(() => old.closed, "the old one's end");
+    expect((await lost).status).toBe(502);
+    const asked = world.call(rpc(2, "x"));
+    back.answer((await back.frame("head")).id, 200, "back");
+    expect((await asked).body.toString()).toBe("back");
+    // The one that is there answers: nobody else gets its id.
+    for (const worker_id of ["w", "other", "", undefined]) {
+      const other = await HandWorker.connect(world.connectUrl, { v2: true });
+      other.register({ models: [RELAY], max_concurrency: 9, worker_id });
+      expect(await other.end()).toEqual({ code: 1008, reason: "id in use" });
+    }
+    back.close();
+  });
 
 test("a relay keeps the id that it was let in with, whatever it says later", async () => {
   await using world = new McpWorld();

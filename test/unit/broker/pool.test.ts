@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Pool, type Seat, type Wanted } from "../../../src/broker/pool/pool.ts";
+import { SEEN_MAX, SEEN_MS, SeenRecently } from "../../../src/broker/pool/seen.ts";
 import { Worker } from "../../../src/broker/pool/worker.ts";
 import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";
@@ -325,6 +326,56 @@ describe("workers that come and go", () => {
     expect(() => pool.acquire({ label: undefined, caller: () => "", signal: new AbortController().signal })).toThrow(
       "no worker",
     );
+  });
+
+  test("nobody serves it now: 503 when it was here within the hour, or is about to leave, else 404", () => {
+    const place = new Place();
+    const worker = place.join("w", ["m", "n"]);
+    const answers = (): unknown[] =>
+      [place.pool.absence("m"), place.pool.absence("n", "w"), place.pool.absence(undefined, "w")].map(
+        ({ status, code, detail }) => [status, code, detail.retryAfterSeconds],
+      );
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, status: "draining" })));
+    const later = [503, "no_worker", 5];
+    expect(answers()).toEqual([later, later, later]);
+    place.pool.leave(worker);
+    expect(answers()).toEqual([later, later, later]);
+    expect(place.ask("x").error).toMatchObject({
+      code: "no_worker",
+      status: 503,
+      message: "no worker serves model m now",
+    });
+    place.clock.advance(SEEN_MS - 1);
+    expect(answers()).toEqual([later, later, later]);
+    place.clock.advance(1);
+    const never = [404, "no_worker", undefined];
+    expect(answers()).toEqual([never, never, never]);
+  });
+
+  test("a model that a worker gave up while it stayed is unknown", () => {
+    const place = new Place();
+    const worker = place.join("w", ["m", "n"]);
+    place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, models: ["n"] })));
+    expect(place.pool.absence("m").status).toBe(404);
+    expect(place.pool.absence("m", "w").status).toBe(404);
+  });
+
+  test("a broker that has just started does not know yet what there is", () => {
+    const clock = new TestClock();
+    const pool = new Pool("llm", clock, SETTINGS, 40_000);
+    const statuses = (): number[] => [pool.absence("m").status, pool.absence("m", "w").status];
+    expect(statuses()).toEqual([503, 503]);
+    clock.advance(39_999);
+    expect(statuses()).toEqual([503, 503]);
+    clock.advance(1);
+    expect(statuses()).toEqual([404, 404]);
+  });
+
+  test("of what has left the broker remembers a bounded number", () => {
+    const clock = new TestClock();
+    const seen = new SeenRecently(clock);
+    for (let n = 0; n <= SEEN_MAX; n++) seen.add(`model-${n}`);
+    expect([seen.has("model-0"), seen.has("model-1"), seen.has(`model-${SEEN_MAX}`)]).toEqual([false, true, true]);
   });
 
   test("any worker will do where there are no models", () => {
