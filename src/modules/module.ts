@@ -154,8 +154,8 @@ export interface Gather {
 
 /** One request as many: the pure half; the broker's fan-out drives it. */
 export interface Fanout {
-  /** The request's parts, or undefined when it is to go through whole. */
-  split(body: unknown): SplitRequest | undefined;
+  /** The request's parts, or undefined when it is to go through whole; `text` is the body as it came. */
+  split(body: unknown, text: () => string): SplitRequest | undefined;
   /** How many items the answer to a body holds that goes through whole; 1 for one that was too large to be parsed. */
   items(body: unknown): number;
 }
@@ -174,7 +174,8 @@ export interface SplitRequest {
 export interface PartAnswer {
   /** How many items the answer holds. */
   items: number;
-  usage: Usage;
+  /** Undefined when the backend says none. */
+  usage: Usage | undefined;
   content: unknown;
 }
 

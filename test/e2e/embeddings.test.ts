@@ -246,7 +246,7 @@ test("when every worker fails the client gets the last one's error, as it was", 
 
 test("nonsense from every worker is a 502", async () => {
   await using world = new World();
-  const [backend] = await workers(world, 0);
+  const [backend] = await workers(world, 2);
   for (const nonsense of ["", "null", "<html>", '{"data":[{"index":0,"embedding":[1]}]}', '{"data":"x"}']) {
     backend!.respond = status(200, nonsense, { "content-type": "application/json" });
     const response = await world.post("/embeddings", { model: "test-model", input: inputs(3) });
@@ -256,20 +256,68 @@ test("nonsense from every worker is a 502", async () => {
   expect(await world.leftovers()).toEqual({});
 });
 
-test("indices that are no order of the inputs are nonsense too", async () => {
+test("items whose indices are no order of the inputs are numbered by their position", async () => {
   await using world = new World();
-  const [backend] = await workers(world, 0);
+  const [backend] = await workers(world, 3);
   for (const indices of [
     [0, 0, 1],
     [1, 2, 3],
-    [0, 1, 7],
+    ["0", "1", "2"],
+    [null, null, null],
     [-1, 0, 1],
   ]) {
-    backend!.respond = () =>
-      json({ object: "list", data: indices.map(index => ({ object: "embedding", index, embedding: [index] })) });
-    const response = await world.post("/embeddings", { model: "test-model", input: inputs(3) });
-    expect([indices, response.status]).toEqual([indices, 502]);
+    backend!.respond = (_, recorded) => {
+      const { input } = recorded.json() as { input: string[] };
+      return json({ data: input.map((text, at) => ({ index: indices[at], embedding: [Number(text.slice(1))] })) });
+    };
+    const answer = await ask(world, { input: inputs(6) });
+    expect(answer.data.map(({ index, embedding }) => [index, embedding])).toEqual(inputs(6).map((_, at) => [at, [at]]));
   }
+});
+
+/** A request's body as the backend got it. */
+const textOf = (recorded: TestBackend["requests"][number] | undefined): string => String(recorded?.body);
+
+test("one worker, one part: request and answer pass byte for byte", async () => {
+  await using world = new World();
+  const [backend] = await workers(world, 0);
+  const sent = `{ "model":"test-model", "seed":1970670598291982290, "input":["t0","t1"] }`;
+  for (const answer of [
+    '{"id":"emb-1","data":[{"index":7,"embedding":[1.50]}],"usage":{"prompt_tokens":2,"details":{"a":1970670598291982290}}}',
+    '{"error":{"message":"not today"}}',
+    "<html>",
+  ]) {
+    backend!.respond = status(200, answer, { "content-type": "application/json", "x-embedder": "own" });
+    const headers = { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" };
+    const response = await fetch(`${world.url}/embeddings`, { method: "POST", headers, body: sent });
+    expect([response.status, await response.text()]).toEqual([200, answer]);
+    expect(response.headers.get("x-embedder")).toBe("own");
+    expect(textOf(backend!.requests.at(-1))).toBe(sent);
+  }
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("what is split and put together again keeps every digit, and says no usage that nobody has said", async () => {
+  await using world = new World();
+  const [backend] = await workers(world, 1);
+  for (const usage of ["", ',"usage":null', ',"usage":{"total_tokens":0}']) {
+    backend!.respond = status(
+      200,
+      `{"data":[{"embedding":[1970670598291982290,1.50],"id":1970670598291982291}],"model":"m"${usage}}`,
+      { "content-type": "application/json" },
+    );
+    const headers = { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" };
+    const body = '{"model":"test-model","seed":1970670598291982290,"input":["t0", "t1"]}';
+    const response = await fetch(`${world.url}/embeddings`, { method: "POST", headers, body });
+    const item = '"embedding":[1970670598291982290,1.50],"id":1970670598291982291';
+    expect(await response.text()).toBe(
+      `{"object":"list","data":[{"index":0,${item}},{"index":1,${item}}],"model":"m"}`,
+    );
+    expect(backend!.requests.slice(-2).map(textOf).sort()).toEqual(
+      ["t0", "t1"].map(text => `{"model":"test-model","seed":1970670598291982290,"input":["${text}"]}`),
+    );
+  }
+  expect(await world.leftovers()).toEqual({});
 });
 
 test("a refusal of the request itself goes to the client as it is, and nobody else is asked", async () => {

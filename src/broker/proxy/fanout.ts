@@ -11,6 +11,8 @@ import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATC
 /** Bytes of all parts' answers together, which are held until the last has come. */
 export const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
 
+const OK = 200;
+
 interface Part {
   start: number;
   end: number;
@@ -56,7 +58,8 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
   if (answer instanceof BackendAnswer) {
     access.bytesOut = answer.body.length;
     access.status = answer.head.status;
-    exchange.close(answer.error);
+    if (answer.head.status === OK) exchange.close();
+    else exchange.close(answer.error);
     const headers = responseHeaders(answer.head.headers, exchange.request.id);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
@@ -78,6 +81,8 @@ class FanoutRun {
   #share = 1;
   #bytes = 0;
   #lastFailure: unknown;
+  /** The answer of a worker that had all items: it passes as it is. */
+  #whole: BackendAnswer | undefined;
 
   constructor(
     private readonly split: SplitRequest,
@@ -87,9 +92,10 @@ class FanoutRun {
 
   /** The tokens of the parts that have been answered. */
   get usage(): Usage | undefined {
-    if (this.#answers.size === 0) return undefined;
-    const sum = { in: 0, out: 0, total: 0 };
+    let sum: Usage | undefined;
     for (const { usage } of this.#answers.values()) {
+      if (usage === undefined) continue;
+      sum ??= { in: 0, out: 0, total: 0 };
       sum.in += usage.in;
       sum.out += usage.out;
       sum.total += usage.total;
@@ -103,6 +109,7 @@ class FanoutRun {
     signal.addEventListener("abort", onAbort);
     try {
       while (this.#left > 0) await this.#round();
+      if (this.#whole !== undefined) return this.#whole;
       const parts = [...this.#answers].sort(([a], [b]) => a - b).map(([, answer]) => answer);
       return this.split.merge(parts);
     } catch (thrown) {
@@ -219,7 +226,9 @@ class FanoutRun {
   async #ask({ worker, report }: Seat, part: Part): Promise<PartAnswer> {
     const { endpoint, target, headers, access } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
-    const bytes = this.split.part(part.start, part.end);
+    const { body } = this.exchange.request;
+    const whole = part.start === 0 && part.end === this.split.items;
+    const bytes = whole ? body.bytes : this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
     const seat: Seat = { worker, report, release: () => {} };
@@ -238,10 +247,13 @@ class FanoutRun {
       },
       this.context,
     );
-    if (answer.head.status !== 200) throw new BackendAnswer(answer.head, answer.body);
+    if (answer.head.status !== OK) throw new BackendAnswer(answer.head, answer.body);
+    if (whole) this.#whole = new BackendAnswer(answer.head, answer.body);
     try {
       return this.split.parse(answer.body, part.end - part.start);
     } catch (error) {
+      // Of an answer that is not put together with others the client is the judge.
+      if (whole) return { items: 0, usage: undefined, content: undefined };
       throw new BadAnswer(error);
     }
   }

@@ -1,3 +1,4 @@
+import { asText } from "../../lib/bytes.ts";
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import {
@@ -151,7 +152,7 @@ export class Pipeline {
     try {
       if (workerId === undefined && endpoint.gather !== undefined)
         return await runGather(endpoint.gather, exchange, this.options);
-      const split = workerId === undefined ? endpoint.fanout?.split(label.json) : undefined;
+      const split = workerId === undefined ? endpoint.fanout?.split(label.json, () => asText(body.bytes)) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
       exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
       const respond = this.#respondAs(endpoint);
