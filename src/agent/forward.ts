@@ -1,4 +1,5 @@
 // From a stream to the private backend and back.
+import { below } from "../lib/below.ts";
 import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
@@ -138,7 +139,7 @@ function ask(
 
 function urlOf({ baseUrl, mounts = [] }: ForwardContext["backend"], path: string): string {
   const mount = mounts.find(({ prefix }) => path.startsWith(`${prefix}/`));
-  return mount === undefined ? baseUrl + path : mount.baseUrl + path.slice(mount.prefix.length);
+  return mount === undefined ? below(baseUrl, path) : below(mount.baseUrl, path.slice(mount.prefix.length));
 }
 
 /** Bytes of an upload after which the garbage of its messages is collected; the runtime alone lets some 60 MiB of it lie. */

@@ -19,6 +19,13 @@ test("a chat completion goes to the backend and comes back unchanged", async () 
   expect(metrics).toContain('nfrx_model_tokens_total{model="test-model",kind="out"} 2');
 });
 
+test("the query of a request reaches the backend, behind that of the backend's own address", async () => {
+  await using world = new World();
+  const { backend } = await world.worker();
+  expect((await world.post("/chat/completions?api-version=2", { model: "test-model", messages: [] })).status).toBe(200);
+  expect(backend.requests.map(({ search }) => search)).toEqual(["?api-version=2"]);
+});
+
 test("a streamed answer arrives chunk by chunk", async () => {
   await using world = new World();
   const { backend } = await world.worker();
