@@ -7,8 +7,6 @@ import type { Row, Value } from "./rows.ts";
 
 /** What SQLite calls a database that is no file. */
 export const MEMORY_PATH = ":memory:";
-/** Milliseconds to wait for a file that a process which is just ending still holds. */
-const BUSY_MS = 2000;
 
 /** A file that is a database, but none that we may write. */
 export class ForeignFileError extends Error {}
@@ -24,7 +22,8 @@ export class JobsDatabase {
     if (isFile) make(path);
     this.#db = new Database(path, { create: true, strict: true });
     try {
-      this.#db.run(`PRAGMA busy_timeout = ${BUSY_MS}`);
+      // A file that another process has stays that process' own: to wait for it would only delay the start.
+      this.#db.run("PRAGMA busy_timeout = 0");
       // Before anything is changed, the file's mode and header included.
       this.#requireOurs();
       if (isFile && process.platform !== "win32") chmodSync(path, 0o600);

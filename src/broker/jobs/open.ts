@@ -27,13 +27,25 @@ export function openStore(named: string, clock: Clock, limits: StoreLimits, log:
       const way = named === "" ? "move it away, or set JOBS_STORE" : "";
       throw new Error(`JOBS_STORE: ${path} cannot be used: ${cause}${way && `; ${way}`}`, { cause: error });
     }
-    log.warn({ path, cause }, "jobs are kept in memory and end with this process: set JOBS_STORE");
+    log.warn(
+      { path, cause },
+      isBusy(error) ? OTHER_HAS_IT : "jobs are kept in memory and end with this process: set JOBS_STORE",
+    );
     return new SqliteStore(MEMORY_PATH, clock, limits);
   }
 }
 
+/** What it means to be the second broker of a file. */
+const OTHER_HAS_IT =
+  "another broker has the jobs file: this one keeps its jobs in memory, where they end with it and the other broker's workers do not get them; set JOBS_STORE to a file of its own";
+
 function reasonOf(error: unknown): string {
-  return codeOf(error).startsWith("SQLITE_BUSY") ? "another process uses it" : messageOf(error);
+  return isBusy(error) ? "another process uses it, and each broker needs a file of its own" : messageOf(error);
+}
+
+/** True for a file that another process has. */
+function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith("SQLITE_BUSY");
 }
 
 /** True for a file that is there, and that a store in memory would only hide. */

@@ -460,3 +460,42 @@ describe("the tables of an earlier version", () => {
     left.close();
   });
 });
+
+test("a second broker on a file that nobody named starts at once, in memory, and says what that means", async () => {
+  const path = folder();
+  const held = Bun.spawn(
+    [
+      process.execPath,
+      "-e",
+      `import { Database } from "bun:sqlite";
+      const db = new Database(process.argv[1], { create: true });
+      db.run("PRAGMA locking_mode = EXCLUSIVE");
+      db.run("PRAGMA journal_mode = WAL");
+      db.run("CREATE TABLE jobs (id TEXT)");
+      console.log("held");
+      await Bun.stdin.text();`,
+      join(path, "jobs.db"),
+    ],
+    { stdin: "pipe", stdout: "pipe" },
+  );
+  const before = process.env["STATE_DIRECTORY"];
+  try {
+    const { value } = await held.stdout.getReader().read();
+    expect(Buffer.from(value ?? []).toString()).toBe("held\n");
+    await using world = new World();
+    process.env["STATE_DIRECTORY"] = path;
+    const log = world.log("test");
+    const store = openStore("", new TestClock(), ROOMY, log);
+    open.push(store);
+    expect(store.durable).toBe(false);
+    const [warning] = world.logs.filter(({ level }) => level === "warn").slice(-1);
+    expect(warning?.message).toStartWith("another broker has the jobs file: this one keeps its jobs in memory");
+    const named = () => openStore(join(path, "jobs.db"), new TestClock(), ROOMY, log);
+    expect(named).toThrow(/another process uses it, and each broker needs a file of its own/);
+  } finally {
+    if (before === undefined) delete process.env["STATE_DIRECTORY"];
+    else process.env["STATE_DIRECTORY"] = before;
+    held.kill();
+    await held.exited;
+  }
+});
