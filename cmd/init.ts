@@ -1,5 +1,5 @@
 // `init`: a new configuration file on disk, and what to do with it.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import type { agentOptions } from "../src/config/agent.ts";
@@ -8,6 +8,7 @@ import type { Values } from "../src/config/group.ts";
 import { defaultConfigFile } from "../src/config/paths.ts";
 import type { Program } from "../src/config/program.ts";
 import { messageOf } from "../src/lib/errors.ts";
+import { hasUnit, serviceGroup } from "./service.ts";
 
 /** A file to write, and the values of whoever reads it. */
 interface NewConfig {
@@ -19,19 +20,32 @@ interface NewConfig {
   };
 }
 
-/** Writes the file, for its owner's eyes only, and says what to do next; the exit code. A file that is there is left alone. */
+/**
+ * Writes the file and says what to do next; the exit code. Only its owner can read it; when root writes it and the services'
+ * group exists, that group can as well. A file that is there is left alone.
+ */
 export function writeConfig(program: Program, { path, text, values }: NewConfig): number {
+  const group = serviceGroup();
   try {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text, { mode: 0o600, flag: "wx" });
+    if (group !== undefined) {
+      chownSync(path, 0, group);
+      chmodSync(path, 0o640);
+    }
   } catch (error) {
     process.stderr.write(`${program.name}: ${reason(error, path, program)}\n`);
     return 1;
   }
-  const named = path === defaultConfigFile(process, program.configFile) ? "" : ` --config ${quoted(path)}`;
+  const usual = path === defaultConfigFile(process, program.configFile);
+  const named = usual ? "" : ` --config ${quoted(path)}`;
+  const start = usual && hasUnit(program.name) ? startUnit(program.name) : `  ${program.name}${named}`;
   const { broker, agent } = values;
-  const steps = broker === undefined ? agentSteps(program.name, named, agent) : brokerSteps(named, broker);
-  process.stdout.write(`Wrote ${path}, readable for its owner alone.\n\n${steps}\n`);
+  const steps =
+    broker === undefined ? agentSteps(program.name, named, start, agent) : brokerSteps(named, start, broker);
+  const readers =
+    group === undefined ? "Only its owner can read it." : "Root and the services (group nfrx) can read it.";
+  process.stdout.write(`Wrote ${path}. ${readers}\n\n${steps}\n`);
   return 0;
 }
 
@@ -39,35 +53,38 @@ function reason(error: unknown, path: string, program: Program): string {
   const code = error instanceof Error && "code" in error ? error.code : "";
   if (code === "EEXIST") return `${path} is there already and was left as it is; name another file with --config`;
   if (code === "EACCES" || code === "EPERM" || code === "EROFS")
-    return `${path} may not be written; name another file, as with --config ./${program.configFile}`;
+    return `${path} cannot be written by this user; run init as root, or name another file: --config ./${program.configFile}`;
   return `${path} could not be written: ${messageOf(error)}`;
 }
 
-function brokerSteps(named: string, values: Values<typeof brokerOptions>): string {
+/** A unit that runs already is started again, so that it reads the new file. */
+const startUnit = (name: string): string => `  systemctl enable ${name} && systemctl restart ${name}`;
+
+function brokerSteps(named: string, start: string, values: Values<typeof brokerOptions>): string {
   const { port, tlsCertFile, publicUrl, apiKey, clientKey } = values;
   const origin = publicUrl ?? `${tlsCertFile === undefined ? "http" : "https"}://${hostname()}:${port}`;
-  return `Start the broker with
+  return `Start the broker:
 
-  nfrx${named}
+${start}
 
-and on each private machine an agent, here beside Ollama (the same with nfrx-asr, nfrx-docling, nfrx-mcp):
+On each private machine, set up an agent (nfrx-llm beside Ollama; likewise nfrx-asr, nfrx-docling, nfrx-mcp) and start it as it says:
 
   nfrx-llm init --server-url ${origin.replace(/^http/, "ws")} --client-key ${clientKey}
-  nfrx-llm
 
-Clients then use ${origin}/api/llm/v1 with the key ${apiKey}${publicUrl === undefined ? " —\nor the name by which they reach this machine" : ""}. Whether all is well says: nfrx doctor${named}
+Clients use ${origin}/api/llm/v1 with the key ${apiKey} as bearer token${publicUrl === undefined ? ", or the name by which they\nreach this machine" : ""}.
+To check the setup, run: nfrx doctor${named}
 `;
 }
 
-function agentSteps(name: string, named: string, agent: NewConfig["values"]["agent"]): string {
+function agentSteps(name: string, named: string, start: string, agent: NewConfig["values"]["agent"]): string {
   const missing = agent?.clientKey === undefined ? "\nIt has no client_key yet: put the broker's CLIENT_KEY in.\n" : "";
-  return `It will connect to ${agent?.serverUrl}.
+  return `It connects to ${agent?.serverUrl}.
 ${missing}
-Start it with
+Start it:
 
-  ${name}${named}
+${start}
 
-Whether all is well says: ${name} doctor${named}
+To check the setup, run: ${name} doctor${named}
 `;
 }
 

@@ -1,12 +1,13 @@
 // What the five binaries have in common: options in, exit code out.
 import { ConfigError } from "../src/config/error.ts";
-import { load } from "../src/config/load.ts";
+import { commandOnLine, load, processHost } from "../src/config/load.ts";
 import type { Misspelt } from "../src/config/nearest.ts";
 import type { Groups, GroupValues, Program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
-import { type Finding, fail, report, warn } from "../src/lib/findings.ts";
+import { type Finding, fail, ok, report, warn } from "../src/lib/findings.ts";
 import { createLogger, type LogFormat, type Logger, type LogLevel, silentLog } from "../src/lib/log.ts";
 import { writeConfig } from "./init.ts";
+import { asService } from "./service.ts";
 
 /** What a program is told. */
 export interface Told<G extends Groups> {
@@ -48,8 +49,11 @@ export async function main<G extends Groups, C extends string>(
   host?: Host,
 ): Promise<never> {
   const print = (text: string): void => void process.stdout.write(text);
+  const own = host ?? processHost();
+  const looks = commandOnLine(program, own);
+  const service = looks === "doctor" || looks === "health" ? asService(own, program) : { host: own, files: [] };
   try {
-    const loaded = load(program, host);
+    const loaded = load(program, service.host);
     if (loaded.kind === "print") {
       print(loaded.text);
       process.exit(loaded.exitCode);
@@ -63,7 +67,7 @@ export async function main<G extends Groups, C extends string>(
     }
     if (command === "doctor") {
       const findings = withMisspelt(misspelt, examine({ values, configFile, log: silentLog }));
-      process.exit(await report(findings, print));
+      process.exit(await report(withFiles(service.files, findings), print));
     }
     const { common, backend } = logging(values);
     const { log, dropped } = createLogger({
@@ -93,4 +97,10 @@ export async function main<G extends Groups, C extends string>(
 async function* withMisspelt(misspelt: readonly Misspelt[], rest: AsyncIterable<Finding>): AsyncGenerator<Finding> {
   for (const { name, meant } of misspelt) yield warn("config", `${name} is not an option: did you mean ${meant}?`);
   yield* rest;
+}
+
+/** The findings, after one that names the files which the service takes further settings from. */
+async function* withFiles(files: readonly string[], findings: AsyncIterable<Finding>): AsyncGenerator<Finding> {
+  if (files.length > 0) yield ok("settings", `${files.join(" and ")} count too, as for the service`);
+  yield* findings;
 }

@@ -51,6 +51,7 @@ export function unit({ name, title, config }: Service, bin: string): string {
           ]),
       ...(name === "nfrx-mcp" ? MCP_HOME : []),
       `# What is set here wins over /etc/nfrx/${config}.yaml.`,
+      // Made by packages before 0.2; the keys of new installations are in server.yaml.
       ...(broker ? ["EnvironmentFile=-/etc/nfrx/keys.env"] : []),
       `EnvironmentFile=-/etc/nfrx/${config}.env`,
     ].join("\n"),

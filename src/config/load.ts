@@ -168,6 +168,11 @@ export function peek<T>(program: Program, option: Option<T>, host = processHost(
   return value;
 }
 
+/** The command that the program is given, before anything else is read. */
+export function commandOnLine(program: Program, host: Host): string | undefined {
+  return readFlags(host.argv, catalogOf(program), program).command;
+}
+
 function print(text: string) {
   return { kind: "print", text, exitCode: 0 } as const;
 }
