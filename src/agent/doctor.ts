@@ -1,6 +1,7 @@
 // `doctor` of an agent: what stands between it and its broker, and between it and its backend.
 import { dirname } from "node:path";
 import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
+import { checkDescriptors } from "../lib/descriptors.ts";
 import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { reach } from "./reach.ts";
@@ -40,6 +41,7 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
   }
   if (metricsAddress !== undefined)
     yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", () => running(metricsAddress, "/metrics"));
+  yield* checkDescriptors();
   if (logDir !== undefined) yield checkFolder("logs", logDir, "LOG_DIR");
 }
 

@@ -1,10 +1,10 @@
 // An agent as a process: its options, its servers, its signals.
-import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { agentOptions, workerOptions } from "../config/agent.ts";
 import type { Values } from "../config/group.ts";
 import { serveMetrics } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
+import { readCertificates } from "../lib/pem.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
 import type { Tracing } from "../lib/tracing.ts";
 import { proxyFor } from "./proxy.ts";
@@ -35,7 +35,7 @@ export function connectionOf(
     clientKey,
     clientName,
     reconnect,
-    ca: tlsCaFile === undefined ? undefined : readFileSync(tlsCaFile, "utf8"),
+    ca: tlsCaFile === undefined ? undefined : readCertificates("TLS_CA_FILE", tlsCaFile),
     proxy: proxyFor(serverUrl, process.env),
   };
 }

@@ -5,12 +5,13 @@ import type { Values } from "../config/group.ts";
 import { defaultJobsFile } from "../config/paths.ts";
 import { day, validity } from "../lib/certificate.ts";
 import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
+import { checkDescriptors } from "../lib/descriptors.ts";
 import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
+import { readTls } from "../lib/pem.ts";
 import { MEMORY } from "./jobs/open.ts";
 import { howToOpen, reachOf } from "./reach.ts";
-import { readTls } from "./tls.ts";
 
 export interface BrokerExamination {
   config: { path: string; found: boolean };
@@ -47,6 +48,7 @@ export async function* examineBroker({ config, values }: BrokerExamination): Asy
     const file = values.jobsStore || defaultJobsFile(process);
     yield checkFolder("jobs", dirname(file), "JOBS_STORE");
   }
+  yield* checkDescriptors();
   yield checkFolder("uploads", values.uploadSpoolDir, "UPLOAD_SPOOL_DIR");
   if (running !== undefined) yield* running.examine();
 }
@@ -94,7 +96,7 @@ function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["valu
     if (now > to - RENEW_MS) return warn("certificate", `${tlsCertFile} ends on ${day(to)}: renew it`);
     return ok("certificate", `${tlsCertFile} is valid until ${day(to)} and fits its key`);
   } catch (error) {
-    return fail("certificate", `TLS_CERT_FILE and TLS_KEY_FILE cannot be used: ${messageOf(error)}`);
+    return fail("certificate", messageOf(error));
   }
 }
 

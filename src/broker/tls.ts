@@ -1,29 +1,12 @@
-import { type FSWatcher, readFileSync, watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
-import { createSecureContext } from "node:tls";
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
 import type { Clock, Timer } from "../lib/time.ts";
-
-export interface TlsFiles {
-  certFile: string;
-  keyFile: string;
-}
-
-export interface TlsMaterial {
-  cert: string;
-  key: string;
-}
 
 /** Milliseconds after a change in which its twin may change too: certificate and key are two files. */
 const SETTLE_MS = 500;
-
-/** Reads certificate and key. Throws with the reason when they cannot be read or do not belong together. */
-export function readTls(files: TlsFiles): TlsMaterial {
-  const material = { cert: readFileSync(files.certFile, "utf8"), key: readFileSync(files.keyFile, "utf8") };
-  createSecureContext(material);
-  return material;
-}
 
 /**
  * Calls `onChange` with the new pair when either file changes. A pair that does not fit is logged and left aside, so that

@@ -31,9 +31,7 @@ export class ConfigError extends Error {
   ) {
     const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
     const lines = mistakes.map(mistake => `  - ${mistake.text}`);
-    super(
-      `${program} cannot start: ${count} in its configuration\n${lines.join("\n")}\nAll options: ${program} --help`,
-    );
+    super(`cannot start: ${count} in the configuration\n${lines.join("\n")}\nAll options: ${program} --help`);
     this.mistakes = mistakes;
   }
 }

@@ -17,6 +17,12 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_ALIAS: "a value that begins with * must be quoted",
   MULTIPLE_DOCS: "only one YAML document is allowed in the file",
   NON_STRING_KEY: "a key must be a plain name",
+  BLOCK_AS_IMPLICIT_KEY: 'a value that contains ": " must be quoted',
+  MULTILINE_IMPLICIT_KEY: "a line without a colon, or a value that must be quoted",
+  KEY_OVER_1024_CHARS: "a key is longer than 1,024 characters",
+  UNEXPECTED_TOKEN: "a character that means nothing here; quote the value if it belongs to one",
+  BAD_DIRECTIVE: "a line that begins with % must be quoted",
+  IMPOSSIBLE: "this is not valid YAML",
 };
 
 type Read =
@@ -38,8 +44,12 @@ class Reader {
     // The failsafe schema leaves every scalar as it is written: a key of digits stays a text, and `0010` stays `0010`.
     this.#document = parseDocument(text, { schema: "failsafe", prettyErrors: false, lineCounter: this.#lines });
     const problems = [...this.#document.errors, ...this.#document.warnings];
+    // The parser may stumble several times over one mistake: each line is named once, with the first reason.
+    const named = new Set<number>();
     for (const { code, pos } of problems) {
       const line = this.#lines.linePos(pos[0]).line;
+      if (named.has(line)) continue;
+      named.add(line);
       this.#note(`line ${line}: ${SYNTAX[code] ?? "this is not valid YAML"}`);
     }
     if (problems.length === 0) this.#readRoot();

@@ -1,5 +1,5 @@
-import { constants, mkdirSync, openSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { constants, openSync, writeSync } from "node:fs";
+import { LogFile, type LogTarget } from "./log-file.ts";
 import { safeJson } from "./printable.ts";
 
 /** What the rest of the code needs of a logger: fields, then a message that is the same for every line of its kind. */
@@ -29,7 +29,7 @@ export interface LogOptions {
   format: LogFormat;
   /** The program, on every line. */
   name: string;
-  /** Writes the lines to `<name>.log` in this folder as well. */
+  /** Writes the lines to `<name>.log` in this folder as well; it is rotated (see log-file.ts). */
   folder?: string | undefined;
 }
 
@@ -39,8 +39,8 @@ export interface LogOptions {
  */
 export function createLogger(options: LogOptions): { log: Logger; dropped: () => number; flush: () => void } {
   const people = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY);
-  const sinks = [new LineSink(standardError())];
-  if (options.folder !== undefined) sinks.push(new LineSink(openLog(options.folder, options.name)));
+  const sinks = [new LineSink(new Descriptor(standardError()))];
+  if (options.folder !== undefined) sinks.push(new LineSink(new LogFile(options.folder, options.name)));
   const flush = (): void => {
     for (const sink of sinks) sink.flush();
   };
@@ -115,13 +115,16 @@ function standardError(): number {
   }
 }
 
-function openLog(folder: string, name: string): number {
-  mkdirSync(folder, { recursive: true });
-  return openSync(join(folder, `${name}.log`), "a");
+class Descriptor implements LogTarget {
+  constructor(private readonly descriptor: number) {}
+
+  write(lines: Uint8Array): number {
+    return writeSync(this.descriptor, lines);
+  }
 }
 
 /**
- * Collects lines and writes them to a file descriptor in batches. When the reader is slow the rest waits, up to
+ * Collects lines and writes them to their target in batches. When the reader is slow the rest waits, up to
  * LOG_BUFFER_BYTES; what comes then is dropped and counted, so that a slow reader never holds up a request.
  */
 class LineSink {
@@ -132,7 +135,7 @@ class LineSink {
   #rest: Buffer = EMPTY;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly descriptor: number) {}
+  constructor(private readonly target: LogTarget) {}
 
   write(line: string): void {
     // UTF-8 needs at most three bytes for a UTF-16 unit.
@@ -160,7 +163,7 @@ class LineSink {
   #send(lines: Buffer): void {
     let left = this.#rest.length === 0 ? lines : Buffer.concat([this.#rest, lines]);
     try {
-      while (left.length > 0) left = left.subarray(writeSync(this.descriptor, left));
+      while (left.length > 0) left = left.subarray(this.target.write(left));
     } catch (error) {
       if (isFull(error)) this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
       else left = EMPTY; // nobody reads any more, and there is no other place to say so

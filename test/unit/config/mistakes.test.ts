@@ -9,7 +9,7 @@ test("every mistake of every source comes in one message", () => {
     argv: ["--llm-queue-size=-1", "--verbose"],
   });
   expect(error.message.split("\n")).toEqual([
-    "nfrx cannot start: 7 mistakes in its configuration",
+    "cannot start: 7 mistakes in the configuration",
     '  - file /etc/nfrx/server.yaml, line 1: unknown key "prot"; did you mean port?',
     "  - unknown flag --verbose",
     '  - PORT: "x" is not a port from 0 to 65535 (file /etc/nfrx/server.yaml, line 2, key port)',

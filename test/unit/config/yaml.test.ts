@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { nfrx, nfrxMcp } from "../../../cmd/programs.ts";
+import { ConfigError } from "../../../src/config/error.ts";
 import { valuesOf } from "./host.ts";
 
 test("a dotted key is a key below a key, and may be written in one", () => {
@@ -54,5 +55,31 @@ test("an alias stands for its anchor", () => {
 test("an empty file, one of comments alone and a byte-order mark are fine", () => {
   for (const file of ["", "# nothing\n", "---\n", "\uFEFFport: 8080\r\nhost: ''\r\n"]) {
     expect(valuesOf(nfrx, { file }).broker.port).toBe(8080);
+  }
+});
+
+test("a mistake of YAML is named once, with its line and a reason", () => {
+  const mistakes = (file: string): string[] => {
+    try {
+      valuesOf(nfrx, { file });
+    } catch (error) {
+      if (error instanceof ConfigError) return error.mistakes.map(({ text }) => text.replace(/^file [^,]*, /, ""));
+    }
+    return [];
+  };
+  expect(mistakes("a: b: c\n")).toEqual(['line 1: a value that contains ": " must be quoted']);
+  expect(mistakes("port: 1\nport: 2\n")).toEqual(["line 2: this key is here twice"]);
+  for (const file of [
+    "port: [1\nhost: x\n",
+    'host: "x\n',
+    "a: b\n  c: d\n e: f\n",
+    "- a\nb: c\n",
+    "x: {a\n",
+    "host: @x",
+  ]) {
+    const lines = mistakes(file).map(text => text.split(":")[0]);
+    expect(lines).not.toBeEmpty();
+    expect(new Set(lines).size).toBe(lines.length);
+    expect(mistakes(file).join()).not.toContain("this is not valid YAML");
   }
 });

@@ -1,0 +1,28 @@
+// The limit of open files: each connection is one, and at the limit nothing can be accepted.
+import { readFileSync } from "node:fs";
+import { type Finding, ok, warn } from "./findings.ts";
+
+/** Open files that a busy program should be allowed: thousands of streams, each with a socket to either side. */
+export const WANTED_DESCRIPTORS = 65_536;
+
+/** The limit of a process, of this one unless told; undefined where it cannot be read, or there is none. */
+export function descriptorLimit(pid: number | "self" = "self"): number | undefined {
+  try {
+    const limits = readFileSync(`/proc/${pid}/limits`, "utf8");
+    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Judges the limit that programs of this user get here. */
+export function* checkDescriptors(limit = descriptorLimit()): Generator<Finding> {
+  if (limit === undefined) return;
+  yield limit < WANTED_DESCRIPTORS
+    ? warn(
+        "files",
+        `only ${limit} files may be open, and each connection is one: set LimitNOFILE=1048576 in the unit, or ulimit -n ${WANTED_DESCRIPTORS}`,
+      )
+    : ok("files", `${limit} files may be open`);
+}
