@@ -2,7 +2,7 @@
 import { agentOptions } from "../src/config/agent.ts";
 import { commonOptions } from "../src/config/common.ts";
 import { readFlags } from "../src/config/flags.ts";
-import { helpText } from "../src/config/help.ts";
+import { helpText, versionLine } from "../src/config/help.ts";
 import { peek, processHost } from "../src/config/load.ts";
 import { catalogOf, program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
@@ -25,7 +25,11 @@ export async function runPluginAgent(argv: readonly string[]): Promise<never> {
     const file = peek(anyPluginAgent, pluginWorkerOptions.shape.plugin, host);
     if (file === undefined) {
       if (!asksForHelp(host)) throw new Error("which plugin? Name its file with --plugin or PLUGIN");
-      process.stdout.write(helpText(anyHelp, host));
+      process.stdout.write(
+        readFlags(host.argv, catalogOf(anyHelp), anyHelp).print === "version"
+          ? versionLine(anyHelp)
+          : helpText(anyHelp, host),
+      );
       process.exit(0);
     }
     const [loaded] = await loadModules([file]);
@@ -37,7 +41,7 @@ export async function runPluginAgent(argv: readonly string[]): Promise<never> {
 }
 
 function asksForHelp(host: Host): boolean {
-  return readFlags(host.argv, catalogOf(anyPluginAgent), anyPluginAgent).print === "help";
+  return readFlags(host.argv, catalogOf(anyPluginAgent), anyPluginAgent).print !== undefined;
 }
 
 /** What is known of every agent of a plugin. */

@@ -38,8 +38,8 @@ export function brokerProgram(modules: readonly Module[]) {
     groups,
     plugins: modules.map(({ id }) => id),
     commands: {
-      demo: "Starts a broker with a demo backend and an agent, all on this machine.",
-      worker: "Runs the agent of a plugin: nfrx worker --plugin FILE; more says nfrx worker --plugin FILE --help.",
+      demo: "Start a broker with a demo backend and an agent, all on this machine.",
+      worker: "Run the agent of a plugin: nfrx worker --plugin FILE (--help lists its options).",
     },
     build,
   });

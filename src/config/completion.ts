@@ -12,8 +12,8 @@ interface Flag {
 
 const BUILT_IN: Record<(typeof BUILT_IN_FLAGS)[number], Flag> = {
   config: { names: ["--config"], help: "Configuration file.", value: { choices: [], path: "file" } },
-  help: { names: ["-h", "--help"], help: "Says what the program can be told.", value: undefined },
-  version: { names: ["--version"], help: "Says the version of this build.", value: undefined },
+  help: { names: ["-h", "--help"], help: "Show help; all: every option.", value: undefined },
+  version: { names: ["-v", "--version"], help: "Show the version of this build.", value: undefined },
   "help-plugins": { names: ["--help-plugins"], help: "Lists the options of the modules.", value: undefined },
 };
 

@@ -31,7 +31,7 @@ export class ConfigError extends Error {
   ) {
     const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
     const lines = mistakes.map(mistake => `  - ${mistake.text}`);
-    super(`cannot start: ${count} in the configuration\n${lines.join("\n")}\nAll options: ${program} --help`);
+    super(`cannot start: ${count} in the configuration\n${lines.join("\n")}\nAll options: ${program} --help all`);
     this.mistakes = mistakes;
   }
 }

@@ -1,7 +1,7 @@
 import type { Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
-import { BUILT_IN_FLAGS, type Catalog, commandsOf, type Program } from "./program.ts";
+import { BUILT_IN_FLAGS, type Catalog, commandsOf, FLAG_WORDS, type Program } from "./program.ts";
 import type { Setting, Told } from "./setting.ts";
 
 type Print = "help" | "version" | "help-plugins";
@@ -9,6 +9,8 @@ type Print = "help" | "version" | "help-plugins";
 /** What the command line says. */
 export interface CommandLine extends Told {
   readonly print: Print | undefined;
+  /** What `--help` is asked about: `all`, or a group of options. */
+  readonly topic: string | undefined;
   readonly config: string | undefined;
   readonly command: string | undefined;
 }
@@ -17,6 +19,7 @@ class Reader {
   readonly settings: Setting[] = [];
   readonly mistakes: Mistake[] = [];
   readonly printed = new Set<Print>();
+  topic: string | undefined;
   config: string | undefined;
   command: string | undefined;
   #next = 0;
@@ -26,6 +29,7 @@ class Reader {
     readonly catalog: Catalog,
     readonly commands: readonly string[],
     readonly builtIn: readonly string[],
+    readonly topics: readonly string[],
   ) {
     while (this.#next < argv.length) this.#readArgument(argv[this.#next++] ?? "");
   }
@@ -40,8 +44,8 @@ class Reader {
     const value = equals < 0 ? undefined : argument.slice(equals + 1).trim();
     const option = this.#find(name);
     if (!argument.startsWith("-") || argument === "-") this.#readPositional(argument);
-    else if (name === "-h" || name === "--help") this.printed.add("help");
-    else if (name === "--version") this.printed.add("version");
+    else if (name === "-h" || name === "--help") this.#readHelp(value);
+    else if (name === "-v" || name === "--version") this.printed.add("version");
     else if (name === "--help-plugins" && this.builtIn.includes("help-plugins")) this.printed.add("help-plugins");
     else if (name === "--config") this.config = this.#valueOf(name, value) ?? this.config;
     else if (option === undefined) this.#readOther(name, value);
@@ -85,7 +89,7 @@ class Reader {
 
   #isFlag(argument: string): boolean {
     const name = argument.split("=", 1)[0] ?? "";
-    if (!name.startsWith("--")) return name === "-h" || this.#find(name) !== undefined;
+    if (!name.startsWith("--")) return name === "-h" || name === "-v" || this.#find(name) !== undefined;
     const bare = name.slice(2);
     return (
       this.builtIn.includes(bare) || this.catalog.flags.has(bare.replace(/^no-/, "")) || this.catalog.flags.has(bare)
@@ -97,11 +101,24 @@ class Reader {
     if (raw !== undefined) this.settings.push({ option, raw, source: { from: "flag", flag } });
   }
 
+  /** A topic may follow. */
+  #readHelp(given: string | undefined): void {
+    this.printed.add("help");
+    const topic = given ?? this.argv[this.#next]?.toLowerCase();
+    if (topic === undefined || !this.topics.includes(topic)) return;
+    this.topic = topic;
+    if (given === undefined) this.#next++;
+  }
+
   #readPositional(argument: string): void {
-    if (this.command === undefined && this.commands.includes(argument)) {
+    if (argument === "help" && this.#next === 1) this.#readHelp(undefined);
+    else if (argument === "version" && this.#next === 1) this.printed.add("version");
+    else if (this.command === undefined && this.commands.includes(argument)) {
       this.command = argument;
     } else if (this.#next === 1) {
-      this.#note(`unknown command ${JSON.stringify(argument)}${suggestion(argument, this.commands)}`);
+      this.#note(
+        `unknown command ${JSON.stringify(argument)}${suggestion(argument, [...this.commands, ...Object.keys(FLAG_WORDS)])}`,
+      );
     } else {
       // Unshown, since it may be the value of the flag before it, and a secret.
       const before = (this.argv[this.#next - 2] ?? "").split("=", 1)[0] ?? "";
@@ -115,12 +132,13 @@ class Reader {
 export function readFlags(argv: readonly string[], catalog: Catalog, program: Program): CommandLine {
   const builtIn = BUILT_IN_FLAGS.filter(flag => flag !== "help-plugins" || program.plugins !== undefined);
   const words = commandsOf(program).map(([word]) => word);
-  const reader = new Reader(argv, catalog, words, builtIn);
+  const reader = new Reader(argv, catalog, words, builtIn, ["all", ...Object.keys(program.groups)]);
   const print = (["help", "help-plugins", "version"] as const).find(what => reader.printed.has(what));
   return {
     settings: reader.settings,
     mistakes: reader.mistakes,
     print,
+    topic: reader.topic,
     config: reader.config,
     command: reader.command,
   };

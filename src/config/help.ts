@@ -1,12 +1,78 @@
 import type { Machine, Option } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
-import { commandsOf, type Groups, type Program } from "./program.ts";
+import { BUILT_IN_COMMANDS, commandsOf, type Groups, type Program } from "./program.ts";
 
 const WIDTH = 100;
 
 /** `<name> version=<v> sha=<sha> date=<date>` */
 export function versionLine({ name, build }: Program): string {
   return `${name} version=${build.version} sha=${build.sha} date=${build.date}\n`;
+}
+
+/** The page that is asked for: the short one, that of a command, of a group of options, or everything. */
+export function helpFor(
+  program: Program,
+  machine: Machine,
+  asked: { topic: string | undefined; command: string | undefined },
+): string {
+  const { topic, command } = asked;
+  const group = topic === undefined ? undefined : program.groups[topic];
+  if (topic === "all") return helpText(program, machine);
+  if (group !== undefined) return [versionLine(program).trimEnd(), ...groupSections({ group }), ""].join("\n");
+  return command === "init" ? initHelp(program, machine) : shortHelp(program, machine);
+}
+
+/** Flags that a line of the short page names. */
+const SHOWN_FLAGS = 3;
+
+/** What fits on a screen: commands, and where the options are. */
+function shortHelp(program: Program, machine: Machine): string {
+  const words = commandsOf(program);
+  const flags: [string, string][] = [
+    ["--config <file>", `Read this file (default ${defaultConfigFile(machine, program.configFile)}; env CONFIG_FILE).`],
+    ["-h, --help", "Show this page. --help all: every option. --help <group>: the options of a group."],
+    ["-v, --version", "Show version, commit and date of this build."],
+  ];
+  const groups = Object.entries(program.groups).map(([name, { shape }]): [string, string] => {
+    const names = Object.values(shape).map(({ flag }) => `--${flag}`);
+    const rest = names.length > SHOWN_FLAGS ? `, ${names.length - SHOWN_FLAGS} more` : "";
+    return [name, `${names.slice(0, SHOWN_FLAGS).join(", ")}${rest}`];
+  });
+  return [
+    versionLine(program).trimEnd(),
+    wrap(program.summary, ""),
+    `\nUsage: ${program.name} [command] [options]`,
+    ...table("Commands", words),
+    ...table("General", flags),
+    ...table("Groups of options", groups),
+    "\nPrecedence: flag > environment > file > default.",
+    "",
+  ].join("\n");
+}
+
+/** What `init` writes, and what it takes. */
+function initHelp(program: Program, machine: Machine): string {
+  const { name, configFile } = program;
+  const secrets = Object.values(program.groups).flatMap(({ shape }) => Object.values(shape));
+  const seeded = secrets.filter(({ seed, secret }) => seed !== undefined && secret).map(({ yaml }) => yaml[0] ?? "");
+  return [
+    versionLine(program).trimEnd(),
+    `${BUILT_IN_COMMANDS.init}`,
+    `\nUsage: ${name} init [--config <file>] [options]`,
+    "",
+    wrap(`The file is ${defaultConfigFile(machine, configFile)} unless --config names another. It must not exist.`, ""),
+    wrap("Options and environment variables that you give are written to the file; the others stay as comments.", ""),
+    ...(seeded.length === 0 ? [] : [`Made at random unless you give them: ${seeded.join(", ")}.`]),
+    "Only its owner can read the file; when root writes it, the group nfrx can as well, if it exists.",
+    `\nEvery option: ${name} --help all`,
+    "",
+  ].join("\n");
+}
+
+/** Lines with two columns. */
+function table(title: string, rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([head]) => head.length));
+  return [`\n${title}:`, ...rows.map(([head, text]) => `  ${head.padEnd(width)}  ${text}`)];
 }
 
 /** Every option of a program, as plain lines that read well aloud. */
@@ -18,18 +84,15 @@ export function helpText(program: Program, machine: Machine): string {
       "--config <file>",
       `Configuration file. Default: ${defaultConfigFile(machine, program.configFile)}. Env: CONFIG_FILE.`,
     ),
-    entry("-h, --help", "Says this."),
-    entry("--version", "Says the version, the commit and the date of this build."),
+    entry("-h, --help [all|<group>]", "Show the short page, every option, or the options of a group, and exit."),
+    entry("-v, --version", "Show version, commit and date of this build, and exit."),
     ...(plugins === undefined ? [] : [entry("--help-plugins", "Lists the options of the modules alone.")]),
   ];
   return [
     versionLine(program).trimEnd(),
     wrap(summary, ""),
     `\nUsage: ${name} [${words.map(([word]) => word).join("|")}] [options]`,
-    wrap(
-      "An option is taken from its default, the configuration file, the environment and the command line; the later one wins.",
-      "",
-    ),
+    wrap("Precedence: flag > environment > file > default.", ""),
     ...section(
       "Commands",
       words.map(([word, what]) => entry(word, what)),

@@ -3,8 +3,12 @@ import { resolve } from "node:path";
 import { badValue, ConfigError, describeSource, type Mistake, type Source } from "./error.ts";
 import { type CommandLine, readFlags } from "./flags.ts";
 import type { OptionGroup } from "./group.ts";
-import { helpText, pluginHelpText, versionLine } from "./help.ts";
+
+
+import { helpFor, pluginHelpText, versionLine } from "./help.ts";
 import { type Misspelt, misspelt } from "./nearest.ts";
+
+
 import type { Option, Raw } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
 import { type Catalog, catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
@@ -63,7 +67,7 @@ export function processHost(): Host {
 export function load<G extends Groups, C extends string>(program: Program<G, C>, host = processHost()): Loaded<G, C> {
   const catalog = catalogOf(program);
   const line = readFlags(host.argv, catalog, program);
-  if (line.print === "help") return print(helpText(program, host));
+  if (line.print === "help") return print(helpFor(program, host, line));
   if (line.print === "help-plugins") return print(pluginHelpText(program));
   if (line.print === "version") return print(versionLine(program));
 

@@ -32,8 +32,11 @@ export function manPage(program: Program, others: readonly Program[]): string {
   const words = commandsOf(program);
   const own = [
     entry(`${bold("--config")} ${italic("file")}`, "Configuration file. Environment: \\fBCONFIG_FILE\\fR."),
-    entry(`${bold("-h")}, ${bold("--help")}`, "Says what the program can be told."),
-    entry(bold("--version"), "Says the version, the commit and the date of this build."),
+    entry(
+      `${bold("-h")}, ${bold("--help")} [${bold("all")}|${italic("group")}]`,
+      "Show the short page, every option, or the options of a group.",
+    ),
+    entry(`${bold("-v")}, ${bold("--version")}`, "Show version, commit and date of this build."),
     ...(plugins === undefined ? [] : [entry(bold("--help-plugins"), "Lists the options of the modules alone.")]),
   ];
   const day = /^\d{4}-\d\d-\d\d/.exec(build.date)?.[0] ?? "";

@@ -22,15 +22,18 @@ export interface Program<G extends Groups = Groups, C extends string = string> {
 
 /** Commands that every program has besides its own, and what they do. */
 export const BUILT_IN_COMMANDS = {
-  init: "Writes a configuration file with every option in it and fresh keys, and says what to do next.",
-  doctor: "Looks at the configuration and at everything around, and says in one line each what is wrong.",
-  health: "Asks the program that runs with this configuration how it is; ends with 0 when it serves. For containers.",
+  init: "Write a configuration file with every option and fresh keys, and say what to do next.",
+  doctor: "Check the configuration and everything around it; one line for each problem.",
+  health: "Ask the running program whether it serves; exit with 0 when it does. For containers.",
 } as const;
 
 /** Every word that the first argument of a program may be, and what it does. */
 export function commandsOf({ commands = {} }: Pick<Program, "commands">): [word: string, what: string][] {
   return Object.entries({ ...commands, ...BUILT_IN_COMMANDS });
 }
+
+/** Words that stand for a flag, as many people type them. */
+export const FLAG_WORDS = { help: "--help", version: "--version" } as const;
 
 /** Flags that every program has besides its options. */
 export const BUILT_IN_FLAGS = ["config", "help", "version", "help-plugins"] as const;

@@ -42,8 +42,8 @@ describe.each(programs)("$name", ({ name, option }) => {
     expect(exitCode).toBe(0);
   });
 
-  test("--help starts with that line and names the options", () => {
-    const { exitCode, stdout } = run(name, "--help");
+  test("--help all starts with that line and names the options", () => {
+    const { exitCode, stdout } = run(name, "--help", "all");
     expect(stdout.split("\n")[0]).toMatch(line);
     expect(stdout).toContain(option);
     expect(exitCode).toBe(0);

@@ -183,8 +183,8 @@ test("--help of broker and agent has a plugin's options", async () => {
     expect((await until(run.ended, "help")).code).toBe(0);
     return run.strays.join("\n");
   };
-  expect(await said(["--help"], { PLUGINS: join(folder, "relay/tool.ts") })).toContain("--tool-greeting <text>");
-  const help = await said(["worker", "--plugin", join(folder, "worker/rerank.ts"), "--help"]);
+  expect(await said(["--help", "all"], { PLUGINS: join(folder, "relay/tool.ts") })).toContain("--tool-greeting <text>");
+  const help = await said(["worker", "--plugin", join(folder, "worker/rerank.ts"), "--help", "all"]);
   expect(help).toStartWith("nfrx worker version=");
   expect(help).toContain("--rerank-base-url <url>");
   const general = await said(["worker", "--help"]);

@@ -18,9 +18,9 @@ test("--version says name, version, commit and date", () => {
   }
 });
 
-test("--help names every option, its variable and its key", () => {
+test("--help all names every option, its variable and its key", () => {
   for (const program of programs) {
-    const help = printed(program, "--help").replace(/\s+/g, " ");
+    const help = printed(program, "--help", "all").replace(/\s+/g, " ");
     for (const { env, flag, yaml } of catalogOf(program).options) {
       expect(help).toContain(`--${flag}`);
       expect(help).toContain(env);
@@ -56,4 +56,34 @@ test("flags are the variables in kebab case, and those of the relays begin with 
         .replaceAll("_", "-")}`,
     );
   }
+});
+
+test("help and version are understood however they are asked for", () => {
+  for (const program of programs) {
+    const [help, version] = [printed(program, "--help"), printed(program, "--version")];
+    for (const asked of [["-h"], ["help"], ["doctor", "--help"]]) expect(printed(program, ...asked)).toBe(help);
+    for (const asked of [["-v"], ["version"], ["doctor", "-v"]]) expect(printed(program, ...asked)).toBe(version);
+    expect(printed(program, "help", "all")).toBe(printed(program, "--help", "all"));
+    expect(printed(program, "--help=all")).toBe(printed(program, "--help", "all"));
+  }
+});
+
+test("--help fits on a screen, and names the groups whose options it shows", () => {
+  for (const program of programs) {
+    const lines = printed(program, "--help").trimEnd().split("\n");
+    expect(lines.length).toBeLessThanOrEqual(32);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(120);
+    for (const [name, { shape }] of Object.entries(program.groups)) {
+      expect(lines.join("\n")).toContain(`\n  ${name} `);
+      const page = printed(program, "--help", name);
+      for (const { flag } of Object.values(shape)) expect(page).toContain(`--${flag}`);
+    }
+  }
+});
+
+test("init --help is a page of its own", () => {
+  const page = printed(nfrx, "init", "--help");
+  expect(page).toContain("Usage: nfrx init");
+  expect(page).toContain("api_key, client_key");
+  expect(page).not.toContain("Commands:");
 });

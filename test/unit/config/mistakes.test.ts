@@ -17,7 +17,7 @@ test("every mistake of every source comes in one message", () => {
     '  - REQUEST_TIMEOUT: "soon" is not a duration from 1s to 24h such as 30s or 1m30s, or a number of seconds (environment variable REQUEST_TIMEOUT)',
     '  - LLM_QUEUE_SIZE: "-1" is not a whole number from 0 to 100000 (flag --llm-queue-size)',
     "  - TLS_CERT_FILE (environment variable TLS_CERT_FILE), TLS_KEY_FILE (not given): TLS needs both of them, or neither",
-    "All options: nfrx --help",
+    "All options: nfrx --help all",
   ]);
 });
 
