@@ -3,12 +3,8 @@ import { resolve } from "node:path";
 import { badValue, ConfigError, describeSource, type Mistake, type Source } from "./error.ts";
 import { type CommandLine, readFlags } from "./flags.ts";
 import type { OptionGroup } from "./group.ts";
-
-
 import { helpFor, pluginHelpText, versionLine } from "./help.ts";
 import { type Misspelt, misspelt } from "./nearest.ts";
-
-
 import type { Option, Raw } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
 import { type Catalog, catalogOf, type Groups, type GroupValues, type Program } from "./program.ts";
