@@ -184,7 +184,7 @@ test("a model counts under the name by which it is served; one that nobody serve
   // It keeps its name while it is away.
   await agent.shutdown(0);
   await world.when(() => world.pool.registry.size === 0, "it has left");
-  expect((await world.chat({ model: "llama3:8b-q4" })).status).toBe(404);
+  expect((await world.chat({ model: "llama3:8b-q4" })).status).toBe(503);
   expect((await labels())[0]).toEqual(["llama3:8b-q4", 2]);
 });
 

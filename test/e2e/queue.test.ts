@@ -249,7 +249,7 @@ test("a queued request whose model nobody serves any more is told so", async () 
   const queued = world.chat();
   await waiting(world, 1);
   await agent.shutdown(0);
-  expect((await queued).status).toBe(404);
+  expect((await queued).status).toBe(503);
   // It was lost before its answer began, and there is nobody else to ask.
   expect((await held).status).toBe(502);
   expect(await world.leftovers()).toEqual({});

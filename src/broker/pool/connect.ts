@@ -181,7 +181,8 @@ class WorkerConnection implements Connection {
     const { admitted } = this.origin;
     const most = admitted ? REGISTER_BYTES : CONTROL_BYTES;
     const register = message.length > most ? undefined : reception.parse(textOf(message));
-    if (register === undefined) return this.#refuse("not_registered", "expected register");
+    const long = message.length > CONTROL_BYTES && !register?.models?.length;
+    if (register === undefined || long) return this.#refuse("not_registered", "expected register");
     if (!admitted) {
       if (!this.#admitsKey(register)) return this.#refuse("unauthorized", "unauthorized");
       if (!admission.hasRoom) return this.#refuse("too_many", "too many agents", {}, CLOSE_FULL);

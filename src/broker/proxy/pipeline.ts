@@ -99,7 +99,7 @@ export class Pipeline {
     const { registry } = this.options.pool;
     if (method === "GET") return;
     if (workerId !== undefined && registry.get(workerId) === undefined)
-      throw new NfrxError("no_worker", `no worker ${workerId}`);
+      throw this.options.pool.absence(undefined, workerId);
     if (label === "none" && task !== "follows" && registry.size === 0 && !registry.brieflyAway(undefined))
       throw new NfrxError("overloaded", "no worker");
   }

@@ -138,5 +138,5 @@ const ONE: Operation = {
       content: [{ type: "application/json", schema: modelObject, example: EXAMPLE }],
     },
   },
-  failures: ["model_not_found"],
+  failures: ["model_not_found", "no_worker"],
 };

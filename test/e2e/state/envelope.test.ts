@@ -168,6 +168,9 @@ test("one that comes back is no longer gone, and one that is replaced never was"
   expect((await moduleOf(world)).workers_summary).toMatchObject({ connected: 0, gone: 1 });
   const second = await joins();
   expect((await moduleOf(world)).workers_summary).toMatchObject({ connected: 1, gone: 0 });
+  // One that drains gives its id up.
+  second.send({ type: "status_update", max_concurrency: 1, status: "draining" });
+  await second.handled();
   await joins();
   await second.end();
   const { workers, workers_summary } = await moduleOf(world);
