@@ -528,3 +528,57 @@ describe("workers that come and go", () => {
     expect(await place.pool.firstWorker()).toBe(worker);
   });
 });
+
+describe("a worker that fails", () => {
+  /** A pool of two, of which one rests and one is busy. */
+  async function place(settings: Partial<PoolSettings> = {}): Promise<{ place: Place; failing: Worker; busy: Asked }> {
+    const made = new Place(settings);
+    const failing = made.join("failing");
+    for (const name of ["a", "b"]) {
+      const asked = made.ask(name);
+      asked.seat?.report("failed");
+      asked.seat?.release();
+    }
+    made.join("other");
+    const busy = made.ask("busy");
+    await turn();
+    return { place: made, failing, busy };
+  }
+
+  test("gets nothing while another one serves, and one probe when its rest is over", async () => {
+    const { place: made, failing, busy } = await place();
+    expect([failing.resting, busy.seat?.worker.id]).toEqual([true, "other"]);
+    const [first, second] = [made.ask("x"), made.ask("y")];
+    expect([first.seat, second.seat]).toEqual([undefined, undefined]);
+    made.clock.advance(1_000);
+    await turn();
+    expect([first.seat?.worker, second.seat]).toEqual([failing, undefined]);
+    first.seat?.report("ok");
+    first.seat?.release();
+    await turn();
+    expect([failing.resting, second.seat?.worker]).toEqual([false, failing]);
+  });
+
+  test("is better than nobody for a request that cannot wait", async () => {
+    const { place: made, failing } = await place({ queueSize: 0 });
+    expect(made.ask("x").seat?.worker).toBe(failing);
+  });
+
+  test("serves who waits once the other one has left", async () => {
+    const { place: made, failing, busy } = await place();
+    const waiting = made.ask("x");
+    const other = busy.seat?.worker;
+    if (other !== undefined) made.pool.leave(other);
+    await turn();
+    expect(waiting.seat?.worker).toBe(failing);
+  });
+
+  test("whose probe tells nothing is probed by the next request", async () => {
+    const { place: made, failing } = await place();
+    made.clock.advance(1_000);
+    const probe = made.ask("x");
+    expect(probe.seat?.worker).toBe(failing);
+    probe.seat?.release();
+    expect(made.ask("y").seat?.worker).toBe(failing);
+  });
+});
