@@ -113,6 +113,7 @@ const served = z.strictObject({
       wsHeartbeatMs: amount,
       wsDeadAfterMs: amount,
       maxConcurrencyPerClient: amount,
+      queueTimeoutMs: amount.optional(),
       requireApiKey: z.boolean(),
     })
     .optional(),

@@ -56,7 +56,15 @@ export const mcpBrokerOptions = options(
       default: 16,
       min: 1,
       max: 100_000,
-      help: "Calls at once to one relay; more are answered with 429.",
+      help: "Calls at once to one relay; more wait for MCP_QUEUE_TIMEOUT.",
+    }),
+    queueTimeoutMs: option.duration({
+      env: "MCP_QUEUE_TIMEOUT",
+      yaml: "plugin_options.mcp.queue_timeout",
+      flag: "mcp-queue-timeout",
+      default: "30s",
+      max: DAY,
+      help: "How long a call waits while its relay has as many as it takes; then it is answered with 429. 0 is at once.",
     }),
     requireApiKey: option.bool({
       env: "MCP_REQUIRE_API_KEY",

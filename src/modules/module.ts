@@ -253,6 +253,8 @@ export interface RelaySettings {
   wsHeartbeatMs: number;
   wsDeadAfterMs: number;
   maxConcurrencyPerClient: number;
+  /** Milliseconds that a call waits for its relay; none when there is no such time. */
+  queueTimeoutMs?: number;
   requireApiKey: boolean;
 }
 

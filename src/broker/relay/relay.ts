@@ -113,27 +113,34 @@ export class Relay {
     access.call = name;
     access.jobType = about.endpoint.jobType;
     const ended = calls.begin(relayId, id, name);
-    const exchange = new Exchange(this.options, {
-      id,
-      access,
-      endpoint: about.endpoint,
-      target,
-      label: { model: relayId, stream: false },
-      body: about.body,
-      headers: [...relayHeaders(headers, id, about.without), this.#largest],
-      series: metrics.callSeries("mcp", name),
-      workerId: about.workerId,
-      task: undefined,
-      visit: call.beside,
-      late: call.beside && request.method !== "GET",
-      once: true,
-      caller: () => "",
-      signal,
-      onClose: () => {
-        ended();
-        leave?.();
+    const exchange = new Exchange(
+      this.options,
+      {
+        id,
+        access,
+        endpoint: about.endpoint,
+        target,
+        label: { model: relayId, stream: false },
+        body: about.body,
+        headers: [...relayHeaders(headers, id, about.without), this.#largest],
+        series: metrics.callSeries("mcp", name),
+        workerId: about.workerId,
+        task: undefined,
+        visit: call.beside,
+        late: call.beside && request.method !== "GET",
+        once: true,
+        caller: () => fingerprint(headers),
+        signal,
+        onClose: () => {
+          ended();
+          leave?.();
+        },
       },
-    });
+      () => {
+        const position = exchange.queuePosition;
+        this.options.log.info({ request_id: id, relay_id: relayId, position }, "a call waits for its relay");
+      },
+    );
     try {
       const answer = await exchange.dispatch();
       this.#noteSession(request, relayId, answer.head, exchange);

@@ -18,6 +18,9 @@ import { isReplica, relayReception } from "./reception.ts";
 import { Relay } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
 
+/** Calls that wait for their relays at once. */
+const WAITING_MAX = 1_000;
+
 /** Listening streams of one relay at once, beside its calls. */
 const LISTENERS_MAX = 4096;
 
@@ -77,11 +80,10 @@ export class Relays {
     const { settings, clock, log, metrics, drain, limits, guard } = options;
     this.#settings = settings;
     this.#clock = clock;
-    const seats = settings.maxConcurrencyPerClient;
+    const { maxConcurrencyPerClient: seats, queueTimeoutMs = 0 } = settings;
     this.pool = new RelayPool("mcp", clock, {
-      // A call that cannot run now is answered so at once: its client has a limit of its own.
-      queueSize: 0,
-      queueTimeoutMs: 0,
+      queueSize: queueTimeoutMs > 0 ? WAITING_MAX : 0,
+      queueTimeoutMs,
       queueUpdateMs: 0,
       graceMs: 0,
       minScore: 1,

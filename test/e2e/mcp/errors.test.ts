@@ -2,9 +2,10 @@
 import { expect, test } from "bun:test";
 import { bytes, silent, status } from "../../kit/backend.ts";
 import { Call, type CallAnswer } from "../../kit/call.ts";
+import { TestClock } from "../../kit/clock.ts";
 import { Gate } from "../../kit/gate.ts";
 import { HandWorker } from "../../kit/hand.ts";
-import { headerOf, jsonOf, McpWorld, RELAY, rpc } from "../../kit/mcp-world.ts";
+import { headerOf, jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
 
 /** What every error of the broker's own must be. */
 function expectError(
@@ -39,8 +40,31 @@ test("no relay of this id", async () => {
   expect(await world.leftovers()).toEqual({});
 });
 
+test("one call too many waits for its turn, and is turned away when that takes too long", async () => {
+  const clock = new TestClock();
+  await using world = new McpWorld({ clock, relays: { maxConcurrencyPerClient: 1 } });
+  const { provider } = await world.pair();
+  provider.respond = silent();
+  const running = world.ask({ body: rpc(1, "tools/call") });
+  await provider.arrived(1);
+  const waiting = [2, 3].map(id => world.ask({ body: rpc(id, "tools/call") }));
+  await world.said("a call waits for its relay", ({ fields }) => fields["position"] === 2);
+  provider.respond = result({ ok: true });
+  running.abort();
+  for (const client of waiting) expect((await client.answer()).status).toBe(200);
+  provider.respond = silent();
+  const second = world.ask({ body: rpc(4, "tools/call") });
+  await provider.arrived(4);
+  const late = world.ask({ body: rpc(5, "tools/call") });
+  await world.when(() => world.underway["waiting"] === 1, "it waits");
+  await world.pass(30_000);
+  expectError(await late.answer(), { status: 429, mcp: "MCP_LIMIT_EXCEEDED", id: 5, retry: true });
+  second.abort();
+  expect(await world.leftovers()).toEqual({});
+});
+
 test("one call too many; listeners, answers and notifications are none", async () => {
-  await using world = new McpWorld();
+  await using world = new McpWorld({ relays: { queueTimeoutMs: 0 } });
   const { provider } = await world.pair();
   provider.respond = silent();
   const running = Array.from({ length: 16 }, (_, id) => world.ask({ body: rpc(id, "tools/call") }));
@@ -69,7 +93,7 @@ test("one call too many; listeners, answers and notifications are none", async (
 });
 
 test("the limit is each relay's own, and may be the relay's word", async () => {
-  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 2 } });
+  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 2, queueTimeoutMs: 0 } });
   const { provider: one } = await world.pair({ id: "one" });
   const { provider: two } = await world.pair({ id: "two", provider: { maxInflight: 1 } });
   one.respond = two.respond = silent();

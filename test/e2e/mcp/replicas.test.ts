@@ -47,7 +47,7 @@ test("new sessions are spread, and each stays with its relay", async () => {
 });
 
 test("what has no session goes to the one with the least to do", async () => {
-  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 3 } });
+  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 3, queueTimeoutMs: 0 } });
   const [a, b] = await replicas(world, ["a", "b"]);
   a!.provider.respond = b!.provider.respond = silent();
   const running = Array.from({ length: 6 }, (_, id) => world.ask({ body: rpc(id, "tools/call") }));
@@ -59,7 +59,7 @@ test("what has no session goes to the one with the least to do", async () => {
 });
 
 test("a session whose relay is busy is not taken elsewhere", async () => {
-  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 1 } });
+  await using world = new McpWorld({ relays: { maxConcurrencyPerClient: 1, queueTimeoutMs: 0 } });
   const pairs = await replicas(world, ["a", "b"]);
   const session = await sessionOf(world);
   const home = pairs.find(({ name }) => session.startsWith(name))!;
