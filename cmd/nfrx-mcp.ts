@@ -16,6 +16,18 @@ const build = (
   tracing?: Tracing,
 ): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, tracing, log, droppedLogs });
 
+/** The options that name the provider, as they are set. */
+const providerOption = ({
+  stdioCommand,
+  httpUrl,
+  providerUrl,
+}: GroupValues<typeof nfrxMcp.groups>["provider"]): string =>
+  [
+    ...(stdioCommand === undefined ? [] : ["MCP_STDIO_COMMAND"]),
+    ...(httpUrl === undefined ? [] : ["MCP_HTTP_URL"]),
+    ...(httpUrl === undefined && (providerUrl !== undefined || stdioCommand === undefined) ? ["PROVIDER_URL"] : []),
+  ].join(" or ");
+
 await main(nfrxMcp, {
   logging: values => values,
   examine: ({ values, configFile, log }) =>
@@ -23,7 +35,7 @@ await main(nfrxMcp, {
       program: nfrxMcp.name,
       config: configFile,
       agent: build(values, log),
-      backendOption: "PROVIDER_URL or MCP_STDIO_COMMAND",
+      backendOption: providerOption(values.provider),
       keyOption: undefined,
       needsModels: false,
       statusAddress: undefined,

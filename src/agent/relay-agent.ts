@@ -22,6 +22,7 @@ export interface ProviderSettings {
   protocolVersion: string | undefined;
   enableLegacySse: boolean;
   sessionlessCompat: boolean;
+  shared: boolean;
   sessionIdleMs: number;
   maxSessions: number;
   maxLineBytes: number;
@@ -88,10 +89,11 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
 /** The ways to the provider that the options describe, in the order to try them. */
 function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
   const { httpTimeoutMs: timeoutMs, httpInsecureSkipVerify: insecureSkipVerify, stdioCommand } = settings;
-  const { sessionlessCompat, sessionIdleMs, maxSessions, initTimeoutMs, protocolVersion } = settings;
+  const { sessionlessCompat, shared: oneForAll, sessionIdleMs, maxSessions, initTimeoutMs, protocolVersion } = settings;
   const lineBytes = settings.maxLineBytes;
   const shared = {
     sessionlessCompat,
+    shared: oneForAll,
     sessionIdleMs,
     maxSessions,
     initTimeoutMs,

@@ -161,6 +161,11 @@ const sessions = {
     default: true,
     help: "Answers calls that bring no session, as some clients send them, by a session of the relay's own. For a provider over stdio or legacy-sse.",
   }),
+  shared: option.bool({
+    env: "MCP_SHARED",
+    default: false,
+    help: "Starts a program over stdio once for all sessions, as a program needs that can run only once. Its clients share what it remembers, and it cannot ask them anything.",
+  }),
   sessionIdleMs: option.duration({
     env: "MCP_SESSION_IDLE",
     default: "30m",

@@ -25,6 +25,7 @@ export function fixtureOptions(fixture: Fixture, args: readonly string[] = []): 
     sessionIdleMs: 0,
     maxSessions: 64,
     sessionlessCompat: true,
+    shared: false,
     protocolVersion: undefined,
     clock: systemClock,
     log: silentLog,

@@ -4,6 +4,7 @@ import { headerOf } from "../../../lib/http.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { Provider, ProviderRequest } from "../provider.ts";
+import type { OpenChannel } from "./channel.ts";
 import {
   acceptsOf,
   FIRST_PRIMED_VERSION,
@@ -24,6 +25,7 @@ import {
 } from "./message.ts";
 import { ParamHeaders } from "./param-headers.ts";
 import { Session } from "./session.ts";
+import { sharedOpener } from "./shared-channel.ts";
 import { SharedServers } from "./shared-servers.ts";
 import type { Starts } from "./starts.ts";
 import { isStatelessPost, statelessRefusal, statusOf } from "./stateless-rules.ts";
@@ -45,6 +47,8 @@ export interface SessionsOptions {
   maxSessions: number;
   /** Serves requests that belong to no session from one server that is kept for them. */
   sessionlessCompat: boolean;
+  /** One server serves all sessions, and what needs none. */
+  shared: boolean;
   /** The version to speak where we are the client, which also tells the era; found out when undefined. */
   protocolVersion: string | undefined;
   clock: Clock;
@@ -60,6 +64,7 @@ export interface ManagerOptions extends SessionsOptions {
 export class SessionManager implements Provider {
   readonly #sessions = new Map<string, Session>();
   readonly #starts: Starts;
+  readonly #open: OpenChannel;
   readonly #shared: SharedServers;
   readonly #paramHeaders: ParamHeaders;
   /** What is being ended; waited for by `close`. */
@@ -68,11 +73,12 @@ export class SessionManager implements Provider {
 
   constructor(private readonly options: ManagerOptions) {
     this.#starts = options.starts;
+    this.#open = options.shared ? sharedOpener(options.starts.open) : options.starts.open;
     this.#paramHeaders = new ParamHeaders(options.clock);
     this.#shared = new SharedServers({
       ...options,
-      open: this.#starts.open,
-      mayStart: () => this.#sessions.size === 0,
+      open: this.#open,
+      mayStart: () => options.shared || this.#sessions.size === 0,
     });
   }
 
@@ -196,7 +202,7 @@ export class SessionManager implements Provider {
     const begun = await this.#begin(request, message);
     if (begun instanceof Response) return begun;
     // A program that can run only once may have failed for the server that is kept for calls without a session.
-    const again = (await this.#shared.retire()) ? await this.#begin(request, message) : begun;
+    const again = !this.options.shared && (await this.#shared.retire()) ? await this.#begin(request, message) : begun;
     if (again instanceof Response) return again;
     throw again;
   }
@@ -204,7 +210,7 @@ export class SessionManager implements Provider {
   /** A session whose server answers the handshake; the reason when the server has ended before. */
   async #begin(request: ProviderRequest, message: Message): Promise<Response | NfrxError> {
     const session = new Session({
-      open: this.#starts.open,
+      open: this.#open,
       idleMs: this.options.sessionIdleMs,
       clock: this.options.clock,
       log: this.options.log,

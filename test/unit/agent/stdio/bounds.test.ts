@@ -18,6 +18,7 @@ function world(more: { maxSessions?: number; sessionlessCompat?: boolean; starts
     sessionIdleMs: 60_000,
     maxSessions: 64,
     sessionlessCompat: true,
+    shared: false,
     protocolVersion: undefined,
     clock,
     log: silentLog,

@@ -25,6 +25,7 @@ function reachSse(url: string, more: Partial<LegacySseOptions> = {}): Reach {
     initTimeoutMs: 5_000,
     sessionIdleMs: 0,
     maxSessions: 8,
+    shared: false,
     sessionlessCompat: true,
     protocolVersion: undefined,
     clock: systemClock,
