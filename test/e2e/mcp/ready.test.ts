@@ -50,7 +50,7 @@ test("while a provider starts its relay is connected, and callers are asked to c
   await provider.backend.when(() => provider.backend.requests.length > 0, "the first look");
   clock.advance(3_000);
   await world.when(() => world.relays.pool.registry.get(agent.id) !== undefined, "it is registered");
-  expect(agent.state).toBe("not_ready");
+  await world.when(() => agent.state === "not_ready", "the relay is connected");
   await expectUnavailable(world);
   gate.open();
   await world.when(() => agent.state === "connected_idle", "the relay is ready");
