@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { bearerToken, type CredentialHeader, credentialsOf, splitList, type TrustedProxies } from "../lib/http.ts";
+import { type CredentialHeader, credentialsOf, splitList, type TrustedProxies } from "../lib/http.ts";
 import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
 
 /** A key as it is kept: only its digest, so that comparing takes the same time for every guess. */
@@ -103,7 +103,7 @@ export interface AdminDoorOptions {
   readonly throttle: KeyThrottle;
 }
 
-/** The door of administration: one key, as a bearer token. Without a key it is shut for good. */
+/** The door of administration: one key. Without a key nobody passes. */
 export class AdminDoor {
   readonly #key: Key | undefined;
   readonly #throttle: KeyThrottle;
@@ -120,8 +120,7 @@ export class AdminDoor {
 
   /** True when the request brings the key. */
   admits(headers: Headers): boolean {
-    const token = bearerToken(headers);
-    return token !== undefined && this.#key?.matches(token) === true;
+    return credentialsOf(headers).some(({ key }) => this.#key?.matches(key) === true);
   }
 
   /** Throws `forbidden` when there is no key to bring, `unauthorized` or `too_many_attempts` when the request does not bring it. */

@@ -81,8 +81,6 @@ export class WorkerDoor {
       return new Response(text, { status, headers: more });
     };
     if (drain.draining) return refuse("draining", 503, "draining", { "retry-after": "10" });
-    if (headers.get("upgrade")?.toLowerCase() !== "websocket")
-      return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
     const version = offers(request) ? 2 : 1;
     const admitted = door.admits(headers, () => peer);
     const claims = credentialsOf(headers).length > 0 || CLAIMS.some(name => headers.has(name));
@@ -91,6 +89,8 @@ export class WorkerDoor {
       const wait = detail.retryAfterSeconds;
       return refuse("unauthorized", status, code, wait === undefined ? {} : { "retry-after": `${wait}` });
     }
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket")
+      return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
     const full = { "retry-after": "60" };
     const address = door.addressOf(headers, peer);
     if (!admission.hasRoom) return refuse("too_many", 503, "too many agents", full);

@@ -37,7 +37,7 @@ describe("who may", () => {
     expect((await moduleOf(world)).workers).toMatchObject([{ status: "idle", drained_by_operator: false }]);
   });
 
-  test("whoever brings the key as a bearer token, and nobody else", async () => {
+  test("requests with the key, however it is brought, and no others", async () => {
     await using world = worldOf();
     const { agent } = await world.worker();
     const wrong: Record<string, string>[] = [
@@ -46,7 +46,7 @@ describe("who may", () => {
       { Authorization: `Bearer ${API_KEY}` },
       { Authorization: `Bearer ${CLIENT_KEY}` },
       { Authorization: `Basic ${Buffer.from(`:${ADMIN_KEY}`).toString("base64")}` },
-      { "X-Api-Key": ADMIN_KEY },
+      { "X-Api-Key": API_KEY },
       { Cookie: `key=${ADMIN_KEY}` },
       { "X-User-Roles": "admin" },
     ];
@@ -57,6 +57,8 @@ describe("who may", () => {
         expect(answer).toMatchObject({ error: { code: "unauthorized" } });
       }
     }
+    for (const headers of [{ "X-Api-Key": ADMIN_KEY }, { "Api-Key": ADMIN_KEY }])
+      expect((await operate(world, "llm", agent.id, "undrain", headers)).status).toBe(200);
     expect((await operate(world, "llm", agent.id, "drain")).status).toBe(200);
   });
 

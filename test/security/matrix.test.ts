@@ -1,0 +1,99 @@
+// Every route of the API's document × every credential × every way to bring it.
+import { expect, test } from "bun:test";
+import { ApiDocument, type ApiOperation } from "../kit/api-document.ts";
+import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { CLIENT_KEY } from "../kit/world.ts";
+import { Conversation } from "./conversation.ts";
+import { type Attempt, attempts, DOORS, SCHEME_KEY } from "./credentials.ts";
+
+/** Requests under way at once. */
+const AT_ONCE = 16;
+/** Scheme of a route that an MCP relay guards; relays have a table of their own. */
+const RELAY = "relay_token";
+
+test("a route opens to the keys that its documentation names, and to nothing else", async () => {
+  await using processes = new Processes();
+  const broker = await processes.broker(DOORS);
+  const { operations } = await ApiDocument.of(broker.origin);
+  const cases = operations
+    .filter(({ security }) => !security.some(one => RELAY in one))
+    .flatMap(operation => attempts().map(attempt => ({ operation, attempt })));
+  expect(cases.length).toBeGreaterThan(3_000);
+  const wrong: string[] = [];
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let at = next++; at < cases.length; at = next++) {
+      const one = cases[at];
+      if (one === undefined) return;
+      const { operation, attempt } = one;
+      const status = await statusOf(broker, operation, attempt, at);
+      const opens = isOpen(operation, attempt);
+      const refused = REFUSALS.has(status);
+      if (status === 0 || status >= 500 === !SERVERS.has(status) || opens === refused)
+        wrong.push(`${operation.place}: ${attempt.name} → ${status}, must ${opens ? "pass" : "be refused"}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  expect(wrong).toEqual([]);
+  await broker.quiet();
+}, 300_000);
+
+/** Responses that say that the caller may not pass. */
+const REFUSALS = new Set([401, 403]);
+/** Statuses above 499 that mean that there is nobody to serve the request. */
+const SERVERS = new Set([503]);
+
+/** True when the document says that this attempt may pass. */
+function isOpen({ security, place }: ApiOperation, { worth, headers }: Attempt): boolean {
+  if (security.length === 0) return true;
+  // An agent of the 0.9 series brings its key in its first message.
+  if (CONNECT.test(place) && !headers.some(([name]) => CREDENTIALS.has(name))) return true;
+  return worth !== undefined && security.some(one => Object.keys(one).some(name => SCHEME_KEY[name] === worth));
+}
+
+const CONNECT = /^GET \/api\/\w+\/connect$/;
+const CREDENTIALS = new Set(["Authorization", "X-Api-Key", "Api-Key", "X-User-Roles"]);
+
+/** The status that a request gets; each comes from an address of its own, so that no failure counts for another. */
+async function statusOf(broker: BrokerProgram, operation: ApiOperation, attempt: Attempt, at: number): Promise<number> {
+  const { method, path } = operation;
+  const from = attempt.from ?? `127.${1 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`;
+  const target = path.replace(/\{[^}]+\}/g, "x") + (attempt.query === undefined ? "" : `?${attempt.query}`);
+  const body = method === "GET" || method === "DELETE" ? "" : "{}";
+  const lines = [
+    `${method} ${target} HTTP/1.1`,
+    `Host: 127.0.0.1:${broker.port}`,
+    "Connection: close",
+    ...attempt.headers.map(([name, value]) => `${name}: ${value}`),
+    ...(body === "" ? [] : ["Content-Type: application/json", `Content-Length: ${body.length}`]),
+  ];
+  const talk = await Conversation.open(broker.port, from);
+  talk.write(`${lines.join("\r\n")}\r\n\r\n${body}`);
+  await talk.when(() => talk.statuses.length > 0 || talk.closed, `${operation.place}: ${attempt.name}`);
+  talk.destroy();
+  return talk.statuses[0] ?? 0;
+}
+
+test("an upgrade needs the agents' key in a header, or none at all", async () => {
+  await using processes = new Processes();
+  const broker = await processes.broker(DOORS);
+  const wrong: string[] = [];
+  const open = new Set<string>();
+  for (const [at, attempt] of attempts().entries()) {
+    const talk = await Conversation.open(broker.port, attempt.from ?? `127.9.0.${at + 1}`);
+    const query = attempt.query === undefined ? "" : `?${attempt.query}`;
+    const headers = attempt.headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    talk.write(
+      `GET /api/llm/connect${query} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${headers}\r\n`,
+    );
+    await talk.when(() => talk.statuses.length > 0 || talk.closed, attempt.name);
+    const keyless = !attempt.headers.some(([name]) => CREDENTIALS.has(name));
+    const expected = attempt.worth === CLIENT_KEY || keyless ? 101 : 401;
+    if (talk.statuses[0] !== expected) wrong.push(`${attempt.name} → ${talk.statuses[0]}, must be ${expected}`);
+    if (talk.statuses[0] === 101) open.add(attempt.name);
+    talk.destroy();
+  }
+  expect(wrong).toEqual([]);
+  expect([...open]).toContain("CLIENT_KEY as bearer");
+});
