@@ -1,18 +1,24 @@
-// The metrics of a process. A series is looked up once and its cell is kept, so that counting costs an addition;
-// Prometheus' library knows the metrics and writes them out (prometheus.ts).
-import { Registry } from "prom-client";
-import { type Declaration, register, type Value } from "./prometheus.ts";
+// The metrics of a process. A series is looked up once and its cell is kept, so that counting costs an addition; its labels
+// are written once, so that a look at thousands of series is short.
+import { CONTENT_TYPE, type Declaration, headOf, labelsOf, sample } from "./prometheus.ts";
+import { type Clock, systemClock } from "./time.ts";
 
 export type { Declaration };
 
-/** Series of one metric at most; what comes beyond is counted in one whose labels are all `other`. */
+/** Series of one counter or gauge at most; what comes beyond is counted in one whose labels are all `other`. */
 const SERIES_MAX = 5_000;
+/** Series of one histogram at most, each of which is as many lines as it has buckets. */
+const HISTOGRAM_SERIES_MAX = 1_000;
+/** Milliseconds between two writings of all metrics at least: those who look sooner wait, and share the next one. */
+export const METRICS_EVERY_MS = 1_000;
+/** Series that are written before others get their turn. */
+const SERIES_AT_ONCE = 200;
 
 type Labels<L extends string> = Readonly<Record<L, string>>;
 
 /** One metric: its series by their labels. */
 abstract class Metric<L extends string, C> implements Declaration {
-  readonly #series = new Map<string, { labels: Labels<string>; cell: C }>();
+  readonly #series = new Map<string, { labels: Labels<string>; text: string; cell: C }>();
 
   constructor(
     readonly type: Declaration["type"],
@@ -20,6 +26,7 @@ abstract class Metric<L extends string, C> implements Declaration {
     readonly help: string,
     readonly labelNames: readonly L[],
     private readonly make: () => C,
+    private readonly max: number,
   ) {
     // One that has no labels is at zero from the start.
     if (labelNames.length === 0) this.#open("", () => "");
@@ -31,7 +38,7 @@ abstract class Metric<L extends string, C> implements Declaration {
     for (const name of this.labelNames) key += `${labels[name]}\n`;
     const known = this.#series.get(key);
     if (known !== undefined) return known.cell;
-    if (this.#series.size < SERIES_MAX) return this.#open(key, name => labels[name]);
+    if (this.#series.size < this.max) return this.#open(key, name => labels[name]);
     const rest = "other\n".repeat(this.labelNames.length);
     return this.#series.get(rest)?.cell ?? this.#open(rest, () => "other");
   }
@@ -44,10 +51,18 @@ abstract class Metric<L extends string, C> implements Declaration {
     }
   }
 
-  /** What it shows now. */
-  async values(): Promise<Value[]> {
+  /** What it shows now, in pieces of a bounded number of series. */
+  async *text(): AsyncGenerator<string> {
     await this.collect();
-    return [...this.#series.values()].flatMap(({ labels, cell }) => this.show(labels, cell));
+    let piece = "";
+    let series = 0;
+    for (const { text, cell } of this.#series.values()) {
+      piece += this.show(text, cell);
+      if (++series % SERIES_AT_ONCE !== 0) continue;
+      yield piece;
+      piece = "";
+    }
+    yield piece;
   }
 
   protected clear(): void {
@@ -57,12 +72,13 @@ abstract class Metric<L extends string, C> implements Declaration {
   /** Brings the series up to date. */
   protected async collect(): Promise<void> {}
 
-  protected abstract show(labels: Labels<string>, cell: C): Value[];
+  /** The lines of one series, whose labels are written already. */
+  protected abstract show(labels: string, cell: C): string;
 
   #open(key: string, label: (name: L) => string): C {
     const labels = Object.fromEntries(this.labelNames.map(name => [name, label(name)]));
     const cell = this.make();
-    this.#series.set(key, { labels, cell });
+    this.#series.set(key, { labels, text: labelsOf(labels), cell });
     return cell;
   }
 }
@@ -72,7 +88,7 @@ export class Numbers<L extends string> extends Metric<L, Cell> {
   #read: Reader<L> | undefined;
 
   constructor(type: "counter" | "gauge", name: string, help: string, labelNames: readonly L[]) {
-    super(type, name, help, labelNames, () => ({ value: 0 }));
+    super(type, name, help, labelNames, () => ({ value: 0 }), SERIES_MAX);
   }
 
   /** Has its series read whenever somebody looks, instead of counted. A gauge has no others than those read. */
@@ -88,8 +104,8 @@ export class Numbers<L extends string> extends Metric<L, Cell> {
     for (const [labels, value] of found) this.cell(labels).value = value;
   }
 
-  protected show(labels: Labels<string>, { value }: Cell): Value[] {
-    return [{ labels, value }];
+  protected show(labels: string, { value }: Cell): string {
+    return sample(this.name, labels, value);
   }
 }
 
@@ -127,27 +143,36 @@ export class Histogram<L extends string> extends Metric<L, Distribution> {
     readonly buckets: readonly number[],
     labelNames: readonly L[],
   ) {
-    super("histogram", name, help, labelNames, () => new Distribution(buckets));
+    super("histogram", name, help, labelNames, () => new Distribution(buckets), HISTOGRAM_SERIES_MAX);
   }
 
-  protected show(labels: Labels<string>, { counts, sum }: Distribution): Value[] {
+  protected show(labels: string, { counts, sum }: Distribution): string {
+    const { name, buckets } = this;
+    const before = labels === "" ? "" : `${labels},`;
+    let lines = "";
     let total = 0;
-    const buckets = [...this.buckets, "+Inf"].map((le, at) => {
-      total += counts[at] ?? 0;
-      return { metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: total };
-    });
-    return [
-      ...buckets,
-      { metricName: `${this.name}_sum`, labels, value: sum },
-      { metricName: `${this.name}_count`, labels, value: total },
-    ];
+    for (const [at, count] of counts.entries()) {
+      total += count;
+      lines += sample(`${name}_bucket`, `${before}le="${buckets[at] ?? "+Inf"}"`, total);
+    }
+    return lines + sample(`${name}_sum`, labels, sum) + sample(`${name}_count`, labels, total);
   }
 }
 
 /** Every metric of a process, each declared once; their pages and their text follow from that. */
 export class Meters {
-  readonly #registry = new Registry();
   readonly #metrics: Known[] = [];
+  readonly #clock: Clock;
+  /** The writing that has not begun, for all who look before it does. */
+  #next: Promise<string> | undefined;
+  /** Resolves once the last writing is over. */
+  #written = Promise.resolve();
+  /** From when on all may be written again. */
+  #restsUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
 
   counter<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Numbers<L> {
     return this.#add(new Numbers("counter", name, help, labelNames));
@@ -176,20 +201,57 @@ export class Meters {
     for (const metric of this.#metrics) metric.forget(label, value);
   }
 
-  /** What GET /metrics answers. A metric that cannot be read now is shown without values, so that the others are seen. */
+  /**
+   * What GET /metrics answers, written at most once in METRICS_EVERY_MS. A metric that cannot be read now is shown without
+   * values, so that the others are seen.
+   */
   async response(): Promise<Response> {
-    const { contentType } = this.#registry;
-    return new Response(await this.#registry.metrics(), { headers: { "content-type": contentType } });
+    this.#next ??= this.#planned();
+    return new Response(await this.#next, { headers: { "content-type": CONTENT_TYPE } });
+  }
+
+  async #planned(): Promise<string> {
+    await this.#written;
+    const rest = this.#restsUntil - this.#clock.now();
+    if (rest > 0) await new Promise<void>(resolve => this.#clock.after(rest, resolve));
+    this.#next = undefined;
+    const text = this.#write();
+    this.#written = text.then(() => {
+      this.#restsUntil = this.#clock.now() + METRICS_EVERY_MS;
+    });
+    return text;
+  }
+
+  async #write(): Promise<string> {
+    let text = "";
+    for (const metric of this.#metrics) {
+      text += `${text === "" ? "" : "\n"}${headOf(metric)}`;
+      const before = text;
+      try {
+        for await (const piece of metric.text()) {
+          text += piece;
+          // What serves requests goes on in between.
+          if (piece.length >= PIECE_LONG) await new Promise(resolve => setImmediate(resolve));
+        }
+      } catch {
+        text = before;
+      }
+    }
+    return text;
   }
 
   #add<M extends Known>(metric: M): M {
-    register(this.#registry, metric, () => metric.values().catch(() => []));
+    if (this.#metrics.some(({ name }) => name === metric.name))
+      throw new Error(`A metric with the name ${metric.name} has already been registered.`);
     this.#metrics.push(metric);
     return metric;
   }
 }
 
-type Known = Declaration & { values(): Promise<Value[]>; forget(label: string, value: string): void };
+/** Characters of a piece after which others get their turn. */
+const PIECE_LONG = 4_096;
+
+type Known = Declaration & { text(): AsyncGenerator<string>; forget(label: string, value: string): void };
 
 /** Buckets for how long requests take, in seconds. */
 export const DURATIONS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600] as const;

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { Meters, Remembered } from "../../../src/lib/series.ts";
+import { METRICS_EVERY_MS, Meters, Remembered } from "../../../src/lib/series.ts";
+import { TestClock } from "../../kit/clock.ts";
 
 /** The lines of the text, those that are empty left out. */
 const text = async (meters: Meters): Promise<string[]> =>
@@ -93,4 +94,39 @@ test("what is remembered is made once, until it is cleared", () => {
   expect([remembered.of("a"), remembered.of("a"), remembered.of("b")]).toEqual(["a1", "a1", "b2"]);
   remembered.clear();
   expect(remembered.of("a")).toBe("a3");
+});
+
+test("however many look at once, all is written once a second, and nobody sees what is older than its look", async () => {
+  const clock = new TestClock();
+  const meters = new Meters(clock);
+  let written = 0;
+  meters.gauge("written", "How often.").read(set => set({}, ++written));
+  const look = async (): Promise<string | undefined> => (await text(meters)).at(-1);
+  expect(await look()).toBe("written 1");
+  const late = Array.from({ length: 50 }, look);
+  // The first of them has armed a timer once what came before is over.
+  while (clock.armed === 0) await Promise.resolve();
+  clock.advance(METRICS_EVERY_MS - 1);
+  expect(written).toBe(1);
+  clock.advance(1);
+  expect(new Set(await Promise.all(late))).toEqual(new Set(["written 2"]));
+});
+
+test("a look at very many series lets others have their turn", async () => {
+  const meters = new Meters(new TestClock());
+  const seconds = meters.histogram("seconds", "Time.", [0.1, 1, 10], ["worker"]);
+  for (let at = 0; at < 5_000; at++) seconds.cell({ worker: `worker-${at}` }).observe(1);
+  let turns = 0;
+  let over = false;
+  const others = (): void => {
+    turns++;
+    if (!over) setImmediate(others);
+  };
+  setImmediate(others);
+  const lines = await text(meters);
+  over = true;
+  expect(turns).toBeGreaterThan(4);
+  // 1,000 workers of their own, and one for all others: four buckets, sum and count, and two lines of head.
+  expect(lines).toHaveLength(1_001 * 6 + 2);
+  expect(lines).toContain('seconds_count{worker="other"} 4000');
 });
