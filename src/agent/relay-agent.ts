@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../lib/time.ts";
 import { wireOf } from "../protocol/pair.ts";
 import { FirstOf, type Way } from "./providers/choose.ts";
 import { HttpProvider } from "./providers/http.ts";
+import { LegacyClients } from "./providers/legacy-clients.ts";
 import { type LegacySseOptions, legacySseProvider, legacySseStarts } from "./providers/legacy-sse.ts";
 import { oauthCredentials } from "./providers/oauth.ts";
 import { stdioProvider, stdioStarts } from "./providers/stdio/provider.ts";
@@ -125,13 +126,19 @@ function stdioWay(settings: ProviderSettings, command: string, shared: Shared): 
   const options = { ...shared, command, args, env, passEnv, workdir };
   // Made once, so that a program that keeps crashing is not started anew with every look at it.
   const starts = stdioStarts(options);
-  return { name: command, open: () => stdioProvider(options, starts) };
+  return {
+    name: command,
+    open: () => new LegacyClients(stdioProvider(options, starts), shared.lineBytes, shared.clock),
+  };
 }
 
 function legacySseWay(url: string, shared: Shared): Way {
   const options = { ...shared, url };
   const starts = legacySseStarts(options);
-  return { name: `${url} in the way of 2024`, open: () => legacySseProvider(options, starts) };
+  return {
+    name: `${url} in the way of 2024`,
+    open: () => new LegacyClients(legacySseProvider(options, starts), shared.lineBytes, shared.clock),
+  };
 }
 
 /** Made once, so that what it knows of tokens and failures outlives a provider that goes away. */

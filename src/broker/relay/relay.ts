@@ -65,7 +65,7 @@ export class Relay {
         throw new NfrxError("method_not_allowed", `a relay is not asked with ${request.method}`);
       const late = drain.draining;
       if (!late) leave = drain.enter();
-      const workerId = this.#workerOf(request.headers, relayId);
+      const workerId = this.#workerOf(request, relayId);
       this.#requireRelay(relayId);
       body = await readBody(request, limits, () => false);
       server.timeout(request, 0);
@@ -167,8 +167,9 @@ export class Relay {
   }
 
   /** The worker that a request must go to: the one that has its session. */
-  #workerOf(headers: Headers, relayId: string): string | undefined {
-    const session = headers.get(SESSION);
+  #workerOf({ headers, url }: Request, relayId: string): string | undefined {
+    // Clients of 2024 have it in the address of their messages.
+    const session = headers.get(SESSION) ?? /[?&]sessionId=([^&#]+)/.exec(url)?.[1] ?? null;
     if (session === null) return undefined;
     const { sessions, pool } = this.options;
     const found = sessions.find(session, relayId, fingerprint(headers));
