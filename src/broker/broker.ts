@@ -34,8 +34,8 @@ import { Operator } from "./operator/operator.ts";
 import { isAdministration } from "./operator/routes.ts";
 import { Admission } from "./pool/admission.ts";
 import { dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
+import { Owners } from "./pool/owners.ts";
 import { Pool } from "./pool/pool.ts";
-import { Tasks } from "./pool/tasks.ts";
 import type { Upgrader } from "./pool/upgrade.ts";
 import { Bodies } from "./proxy/bodies.ts";
 import { Pipeline, peerOf } from "./proxy/pipeline.ts";
@@ -162,7 +162,7 @@ export class Broker {
         drain,
         proxies,
         expose,
-        tasks: new Tasks(),
+        owners: new Owners(clock),
         bodies: bodies.limits(values.maxBodyBytes),
         uploads: bodies.limits(values.maxUploadBytes),
       });

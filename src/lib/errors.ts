@@ -41,6 +41,8 @@ const STATUS = {
   too_many_attempts: 429,
 
   model_not_found: 404,
+  /** OpenAI's word for a `previous_response_id` that is unknown. */
+  previous_response_not_found: 404,
   invalid_request: 400,
   not_found: 404,
   method_not_allowed: 405,

@@ -64,6 +64,13 @@ const route = z.strictObject({
   answer: callable,
 });
 
+const keptName = z.strictObject({
+  name: z.string(),
+  what: z.string(),
+  lookup: path("\\*", "/*").optional(),
+  missing: errorCode.optional(),
+});
+
 const endpoint = z.strictObject({
   method,
   path: path("\\*", "/*"),
@@ -76,6 +83,9 @@ const endpoint = z.strictObject({
   errors: errors.optional(),
   tokens: z.literal("ollama").optional(),
   task: z.enum(["starts", "follows"]).optional(),
+  keeps: z
+    .strictObject({ answer: z.string().optional(), fields: z.array(keptName).optional(), segment: keptName.optional() })
+    .optional(),
   fanout: z.object({ split: callable, items: callable }).optional(),
   gather: z.object({ parse: callable, merge: callable }).optional(),
   operation,

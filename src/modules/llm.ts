@@ -13,6 +13,7 @@ import { besideV1, probeOpenai } from "./openai.ts";
 import { completionOperation, imageOperation, moderationOperation, rerankOperation } from "./operations/further.ts";
 import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
+import { responseEndpoints, responseKeeps } from "./responses.ts";
 
 const HOUR = 3_600_000;
 
@@ -44,6 +45,7 @@ export const llm: WorkerModule = {
       jobType: "llm.response",
       events: true,
       operation: responseOperation,
+      keeps: responseKeeps,
     },
     {
       path: "/v1/embeddings",
@@ -56,7 +58,7 @@ export const llm: WorkerModule = {
     ...others,
   ]
     .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
-    .concat(azureEndpoints, anthropicEndpoints, ollamaEndpoints)
+    .concat(responseEndpoints, azureEndpoints, anthropicEndpoints, ollamaEndpoints)
     // Models compute and keep nothing; an endpoint that does keep something says so itself.
     .map(endpoint => ({ repeatable: true, ...endpoint })),
 };

@@ -1,6 +1,7 @@
 // The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
 // request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
 import type { OptionGroup } from "../config/group.ts";
+import type { ErrorCode } from "../lib/errors.ts";
 import type { Html } from "../lib/html.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
@@ -142,6 +143,33 @@ export interface Endpoint {
    * `follows`: asks for the task that the segment `:task` names, at the worker that has it, without taking a seat.
    */
   task?: "starts" | "follows";
+  /** The same for anything that a worker keeps under an id, wherever that stands. */
+  keeps?: Keeps;
+}
+
+/** Where ids of what a worker keeps stand: a request that names one goes to the worker that has it. */
+export interface Keeps {
+  /** The member of a JSON answer with the id of what its worker keeps now; of an event, the member of its `response`. */
+  answer?: string;
+  /** Fields of a JSON body that name such an id: a text, or an object with the member `id`. */
+  fields?: readonly KeptName[];
+  /** The segment of the path that is such an id. Its request is let in beside the seats. */
+  segment?: KeptName;
+}
+
+/** One place where a request names what a worker keeps. */
+export interface KeptName {
+  /** The name of the field or of the segment. */
+  readonly name: string;
+  /** What is kept, in messages. */
+  readonly what: string;
+  /**
+   * What to GET of a backend that may have it, below its base URL, with `:id` for the id: it answers 200 and an object
+   * with this `id`. Without it each worker gets the request itself in turn, until one answers with another status than 404.
+   */
+  readonly lookup?: string;
+  /** The code of the API's error for an id that nobody has. */
+  readonly missing?: ErrorCode;
 }
 
 /** The pure half of asking everybody. */

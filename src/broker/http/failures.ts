@@ -15,6 +15,8 @@ export const MEANING: Readonly<Record<ErrorCode, string>> = {
   unauthorized: "no key that fits",
   too_many_attempts: "too many wrong keys came from this address; a right one is taken at any time",
   model_not_found: "no worker serves this model",
+  previous_response_not_found:
+    "no worker has the response that `previous_response_id` names, or it is another caller's",
   invalid_request: "the request is not what it should be",
   not_found: "there is no such thing",
   method_not_allowed: "there is no such method here",

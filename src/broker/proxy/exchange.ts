@@ -8,17 +8,18 @@ import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
+import type { Owners } from "../pool/owners.ts";
 import type { Pool, Seat, Wanted } from "../pool/pool.ts";
-import type { Tasks } from "../pool/tasks.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
+import type { Kept } from "./kept.ts";
 import type { Label } from "./label.ts";
 
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
 
-/** Workers that are asked the same: whether a task of unknown owner is theirs, or what they have. */
+/** Workers that are asked the same: whether they have what a request names, or what they have. */
 export const ASKED_MAX = 32;
 
 const OK = 200;
@@ -31,7 +32,7 @@ export interface ExchangeContext extends AttemptContext {
   pool: Pool;
   /** Times a request that only computes is sent to another worker because its machine was lost. */
   retryLost: number;
-  tasks: Tasks;
+  owners: Owners;
   metrics: BrokerMetrics;
   log: Logger;
 }
@@ -49,8 +50,8 @@ export interface ExchangeRequest {
   headers: HeaderList;
   series: RequestSeries;
   workerId: string | undefined;
-  /** The task it asks about. */
-  task: string | undefined;
+  /** What it names of what workers keep. */
+  kept: Kept | undefined;
   caller: () => string;
   /** Aborts when the client goes away. */
   signal: AbortSignal;
@@ -87,8 +88,6 @@ export class Exchange {
   #lost = 0;
   /** It was sent elsewhere because a backend was too busy. */
   #sentElsewhere = false;
-  /** The worker that began the task asked for is not connected. */
-  #ownerAway = false;
   #closed = false;
   #seatedAt = 0;
   /** When it had its first worker. */
@@ -103,10 +102,10 @@ export class Exchange {
     readonly request: ExchangeRequest,
     onWait?: () => void,
   ) {
-    const { label, signal, body, caller, task } = request;
+    const { label, signal, body, caller, kept } = request;
     this.wanted = {
       label: label.model,
-      workerId: request.workerId,
+      workerId: request.workerId ?? kept?.workerId,
       requestId: request.id,
       caller,
       signal,
@@ -116,12 +115,6 @@ export class Exchange {
     else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
     if (request.visit) this.wanted.visit = true;
     if (request.late) this.wanted.late = true;
-    if (task !== undefined) {
-      const owner = context.tasks.owner(task);
-      // An agent that was started anew may have another id, and the same server behind it.
-      this.#ownerAway = owner !== undefined && context.pool.registry.get(owner) === undefined;
-      if (!this.#ownerAway) this.wanted.workerId ??= owner;
-    }
     context.metrics.begin(request.series);
     signal.addEventListener("abort", this.#onAbort);
   }
@@ -188,10 +181,11 @@ export class Exchange {
     return !this.#sent && !this.request.body.arrived;
   }
 
-  /** The worker that is being asked goes on with `task`; who asks for that is sent to it. */
-  began(task: string): void {
+  /** The worker that is being asked keeps `id`: requests that name it are sent there. */
+  keeps(id: string): void {
     const worker = this.#attempt?.seat.worker;
-    if (worker !== undefined) this.context.tasks.remember(task, worker.id);
+    const { kept } = this.request;
+    if (worker !== undefined && kept !== undefined) this.context.owners.remember(id, worker.id, kept.caller);
   }
 
   /** It has a seat: its wait, if it had to, is over. */
@@ -350,22 +344,22 @@ export class Exchange {
   }
 
   /**
-   * True when the worker does not know the task that is asked for and another one may: the broker has not seen the task
-   * begin, as after a restart, or its worker is gone. Who does know it is remembered. Throws `overloaded` when nobody
-   * knows it and its worker may come back, as after a start of the broker.
+   * True when the worker does not have what is asked for and another one may: the broker has not seen it begin, as after
+   * a restart, or its worker is gone. The worker that has it is remembered. Throws `overloaded` when no worker has it and
+   * its own may come back, as after a start of the broker.
    */
   #isElsewhere(head: ResponseHead, { worker }: Seat): boolean {
-    const { pool, tasks } = this.context;
-    const { task } = this.request;
-    if (task === undefined) return false;
+    const { pool } = this.context;
+    const { kept } = this.request;
+    if (kept === undefined) return false;
     if (head.status !== NOT_FOUND) {
-      if (head.status < 400) tasks.remember(task, worker.id);
+      if (head.status < 400) for (const id of kept.ids) this.context.owners.remember(id, worker.id, kept.caller);
       return false;
     }
-    if (this.wanted.workerId !== undefined || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
+    if (!kept.inTurn || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
     this.#exclude(worker);
     if (pool.canVisit(this.wanted)) return true;
-    if (this.#ownerAway || pool.filling)
+    if (kept.away || pool.filling)
       throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
     return false;
   }

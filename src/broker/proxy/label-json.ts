@@ -7,7 +7,7 @@ import { type Label, type LabelReader, requireModel } from "./label.ts";
 /** Bytes of JSON up to which a body is parsed; a larger one is scanned for its label only, and its backend judges it. */
 const PARSED_BYTES = HELD_BODY_BYTES;
 
-const WANTED = new Set(["model", "stream"]);
+const WANTED: readonly string[] = ["model", "stream"];
 
 /** Reads `model` and `stream` at the top level of a JSON body. */
 export class JsonLabel implements LabelReader {
@@ -16,12 +16,16 @@ export class JsonLabel implements LabelReader {
   readonly decode = true;
   #scan: TopLevelScan | undefined;
 
-  constructor(request: Request) {
+  constructor(
+    request: Request,
+    /** Fields that are wanted besides. */
+    private readonly further: readonly { readonly name: string }[] = [],
+  ) {
     requireJson(request);
   }
 
   scan(chunk: Uint8Array): Scanned {
-    this.#scan ??= new TopLevelScan(WANTED);
+    this.#scan ??= new TopLevelScan(new Set([...WANTED, ...this.further.map(({ name }) => name)]));
     this.#scan.feed(chunk);
     return this.#scan.complete || (this.#scan.values.has("model") && "known");
   }
@@ -29,9 +33,15 @@ export class JsonLabel implements LabelReader {
   read(body: RequestBody): Label {
     if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body.bytes);
     const seen = this.#scan?.values;
-    return { model: requireModel(seen?.get("model"), "field"), stream: seen?.get("stream") === true };
+    return {
+      model: requireModel(seen?.get("model"), "field"),
+      stream: seen?.get("stream") === true,
+      fields: seen ?? NO_FIELDS,
+    };
   }
 }
+
+const NO_FIELDS: ReadonlyMap<string, unknown> = new Map();
 
 function requireJson({ headers }: Request): void {
   const type = headers.get("content-type");

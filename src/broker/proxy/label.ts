@@ -11,6 +11,8 @@ export interface Label {
   stream: boolean;
   /** The parsed body, when it was small enough to be held whole. */
   json?: unknown;
+  /** What else was looked for at the top level of a larger one. */
+  fields?: ReadonlyMap<string, unknown>;
 }
 
 /**

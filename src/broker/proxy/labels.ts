@@ -7,7 +7,7 @@ import { JsonLabel } from "./label-json.ts";
 export function labelReader(request: Request, endpoint: Endpoint): LabelReader {
   switch (endpoint.label) {
     case "json-model":
-      return new JsonLabel(request);
+      return new JsonLabel(request, endpoint.keeps?.fields);
     case "form-model":
       return new FormLabel(request);
     case "none":

@@ -9,7 +9,7 @@ import {
   type TrustedProxies,
 } from "../../lib/http.ts";
 import type { Timer } from "../../lib/time.ts";
-import type { Endpoint, WorkerModule } from "../../modules/module.ts";
+import type { Endpoint, Keeps, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
 import type { Door } from "../auth.ts";
 import { countRefusal } from "../observe/refusals.ts";
@@ -18,6 +18,7 @@ import { errorResponse } from "./errors.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout.ts";
 import { runGather } from "./gather.ts";
+import { findKept, type Kept, keepsOf } from "./kept.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
@@ -75,7 +76,9 @@ export class Pipeline {
       access.model = label.model;
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
-      return await this.#run(request, server, { access, endpoint, target, params, body, label, leave });
+      const keeps = keepsOf(endpoint);
+      const kept = keeps && (await this.#findKept(keeps, request, { access, params, label }));
+      return await this.#run(request, server, { access, endpoint, target, params, body, label, kept, leave });
     } catch (thrown) {
       // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
       body?.release();
@@ -94,13 +97,25 @@ export class Pipeline {
     this.options.door.check(request.headers, () => peerOf(request, server));
   }
 
+  #findKept(
+    keeps: Keeps,
+    { headers, signal }: Request,
+    { access, params, label }: { access: Access; params: PathParams; label: Label },
+  ): Promise<Kept> {
+    const { id, span } = access;
+    const caller = this.options.door.callerOf(headers);
+    return findKept(keeps, { id, span, params, label, workerId: workerOf(params), caller, signal }, this.options);
+  }
+
   /** Throws before the body is read when nobody could take it, whatever it says. */
-  #requireWorker({ label, method, task }: Endpoint, workerId: string | undefined): void {
+  #requireWorker(endpoint: Endpoint, workerId: string | undefined): void {
     const { registry } = this.options.pool;
+    const { label, method } = endpoint;
     if (method === "GET") return;
     if (workerId !== undefined && registry.get(workerId) === undefined)
       throw this.options.pool.absence(undefined, workerId);
-    if (label === "none" && task !== "follows" && registry.size === 0 && !registry.brieflyAway(undefined))
+    const follows = keepsOf(endpoint)?.segment !== undefined;
+    if (label === "none" && !follows && registry.size === 0 && !registry.brieflyAway(undefined))
       throw new NfrxError("overloaded", "no worker");
   }
 
@@ -114,10 +129,11 @@ export class Pipeline {
       params: PathParams;
       body: RequestBody;
       label: Label;
+      kept: Kept | undefined;
       leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, label, leave, access, body, target, params } = about;
+    const { endpoint, label, kept, leave, access, body, target, params } = about;
     const { clock, proxies, pool, module, metrics, expose } = this.options;
     const { id } = access;
     const workerId = workerOf(params);
@@ -138,8 +154,8 @@ export class Pipeline {
         label,
         body,
         workerId,
-        task: endpoint.task === "follows" ? (params.task ?? undefined) : undefined,
-        visit: endpoint.task === "follows" || endpoint.gather !== undefined,
+        kept,
+        visit: keepsOf(endpoint)?.segment !== undefined || endpoint.gather !== undefined,
         headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,

@@ -6,6 +6,7 @@ import { findModel, listModels, modelList, modelObject } from "../models.ts";
 import type { WorkerDoor } from "../pool/connect.ts";
 import type { Pool } from "../pool/pool.ts";
 import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
+import { keepsOf } from "./kept.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** A worker module as it runs in a broker. */
@@ -57,12 +58,15 @@ function endpointRoute(
 const BACKEND: Reply = { description: "Any other status is the backend's own, as are its headers and its body." };
 
 /** What can go wrong on the way of a request to its worker. */
-function failuresOf({ label, task, method, gather }: PublicEndpoint, pinned: boolean): ErrorCode[] {
+function failuresOf(endpoint: PublicEndpoint, pinned: boolean): ErrorCode[] {
+  const { label, method, gather } = endpoint;
+  const keeps = keepsOf(endpoint);
   if (gather !== undefined && !pinned) return ["not_found", "draining", "upstream_error", "timeout"];
   return [
     ...(label === "none" ? [] : (["invalid_request", "unsupported_media_type", "no_worker"] as const)),
     ...(pinned && label === "none" ? (["no_worker"] as const) : []),
-    ...(task === "follows" ? (["not_found"] as const) : []),
+    ...(keeps?.segment === undefined ? [] : [keeps.segment.missing ?? ("not_found" as const)]),
+    ...(keeps?.fields ?? []).map(({ missing = "not_found" }) => missing),
     ...(method === "GET" ? [] : (["too_large", "request_timeout"] as const)),
     "worker_busy",
     "overloaded",

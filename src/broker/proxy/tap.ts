@@ -1,8 +1,9 @@
 import { hasContentType, headerOf } from "../../lib/http.ts";
-import { TopLevelScan } from "../../lib/json-scan.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Exchange } from "./exchange.ts";
+import { idTap } from "./id-tap.ts";
+import { keepsOf } from "./kept.ts";
 import { OllamaTap, UsageTap } from "./usage.ts";
 
 /** Looks at an answer that passes by. */
@@ -12,32 +13,30 @@ export interface Tap {
   readonly usage?: Usage | undefined;
 }
 
-/** Reads what an answer can tell: the task that has begun, or the tokens it took. Undefined when it tells nothing. */
+/** Reads what an answer can tell: the id of what its worker keeps, and the tokens it took. Undefined when it tells nothing. */
 export function tapFor(head: ResponseHead, exchange: Exchange): Tap | undefined {
   if (head.status >= 300 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
-  const { task, label, tokens } = exchange.request.endpoint;
-  if (task === "starts") return new TaskTap(id => exchange.began(id));
+  const { label, tokens } = exchange.request.endpoint;
+  const member = keepsOf(exchange.request.endpoint)?.answer;
+  const events = hasContentType(head.headers, "text/event-stream");
+  const ids = member === undefined ? undefined : idTap(member, events, id => exchange.keeps(id));
   if (tokens === "ollama") return new OllamaTap();
-  if (label === "none") return undefined;
-  const text = hasContentType(head.headers, "application/json") || hasContentType(head.headers, "text/event-stream");
-  return text ? new UsageTap() : undefined;
+  if (label === "none") return ids;
+  if (!events && !hasContentType(head.headers, "application/json")) return ids;
+  return ids === undefined ? new UsageTap() : new IdsAndUsage(ids);
 }
 
-/** Finds the id of the task that an answer says has begun. */
-class TaskTap implements Tap {
-  readonly #scan = new TopLevelScan(TASK_ID);
-  #found = false;
+class IdsAndUsage implements Tap {
+  readonly #tokens = new UsageTap();
 
-  constructor(private readonly onFound: (id: string) => void) {}
+  constructor(private readonly ids: Tap) {}
 
-  feed(bytes: Uint8Array): void {
-    if (this.#found) return;
-    this.#scan.feed(bytes);
-    const id = this.#scan.values.get("task_id");
-    if (typeof id !== "string") return;
-    this.#found = true;
-    this.onFound(id);
+  get usage(): Usage | undefined {
+    return this.#tokens.usage;
+  }
+
+  feed(bytes: Uint8Array, last?: boolean): void {
+    this.ids.feed(bytes);
+    this.#tokens.feed(bytes, last);
   }
 }
-
-const TASK_ID = new Set(["task_id"]);

@@ -9,8 +9,8 @@ import type { Door } from "../auth.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
 import { WorkerDoor } from "../pool/connect.ts";
+import { Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
-import { Tasks } from "../pool/tasks.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { Calls } from "./calls.ts";
@@ -108,7 +108,7 @@ export class Relays {
     });
     this.relay = new Relay({
       pool: this.pool,
-      tasks: new Tasks(),
+      owners: new Owners(clock),
       metrics,
       clock,
       log,

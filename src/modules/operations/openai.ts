@@ -22,9 +22,14 @@ const responseRequest = z
     model,
     input: z.union([z.string(), z.array(z.looseObject({}))]).describe("A text, or a list of items."),
     stream: STREAM,
+    previous_response_id: z.string().nullish().describe("Goes to the worker that created this response."),
+    conversation: z
+      .union([z.string(), z.looseObject({ id: z.string() })])
+      .nullish()
+      .describe("Goes to the worker that has this conversation."),
   })
   .meta({ id: "ResponseRequest", description: `OpenAI's request. ${THROUGH}` });
-const responseAnswer = z
+export const responseAnswer = z
   .looseObject({ object: z.string().nullish(), output: z.array(z.looseObject({})) })
   .meta({ id: "Response", description: "OpenAI's answer, as the backend gave it." });
 const embeddingRequest = z

@@ -1,0 +1,95 @@
+import { NfrxError } from "../../lib/errors.ts";
+import type { HeaderPairs } from "../../lib/http.ts";
+import { TopLevelScan } from "../../lib/json-scan.ts";
+import type { Span } from "../../lib/trace.ts";
+import type { Pool } from "../pool/pool.ts";
+import type { Worker } from "../pool/worker.ts";
+import { Attempt, type AttemptContext } from "./attempt.ts";
+import { ASKED_MAX } from "./exchange.ts";
+
+/** Milliseconds that one worker has to say whether it has what a request names. */
+export const LOCATE_MS = 2_000;
+
+const OK = 200;
+
+interface Asking {
+  /** The request for whose sake they are asked. */
+  id: string;
+  caller: string;
+  signal: AbortSignal;
+  span: Span | undefined;
+}
+
+/**
+ * Asks at most ASKED_MAX workers at once, beside their seats, whether they have `id`: the first that answers a GET of
+ * `lookup` with an object of this id within LOCATE_MS. Undefined when none does. Rejects when the client goes away.
+ */
+export async function locate(
+  workers: readonly Worker[],
+  lookup: string,
+  id: string,
+  asking: Asking,
+  context: AttemptContext & { pool: Pool },
+): Promise<Worker | undefined> {
+  if (!/^[\w.~:-]+$/.test(id) || /^\.+$/.test(id)) return undefined;
+  const over = new AbortController();
+  const timer = context.clock.after(LOCATE_MS, () => over.abort());
+  const signal = AbortSignal.any([asking.signal, over.signal]);
+  const path = lookup.replace(":id", id);
+  const asked = workers.slice(0, ASKED_MAX).map(worker => has(worker, path, id, { ...asking, signal }, context));
+  try {
+    return await Promise.any(asked);
+  } catch {
+    if (asking.signal.aborted) throw new NfrxError("canceled", "the client went away");
+    return undefined;
+  } finally {
+    timer.cancel();
+    over.abort();
+  }
+}
+
+/** Resolves to the worker when it has `id`, rejects otherwise. */
+async function has(
+  worker: Worker,
+  path: string,
+  id: string,
+  { id: requestId, caller, signal, span }: Asking,
+  context: AttemptContext & { pool: Pool },
+): Promise<Worker> {
+  const seat = await context.pool.acquire({
+    label: undefined,
+    workerId: worker.id,
+    visit: true,
+    caller: () => caller,
+    signal,
+  });
+  const headers: HeaderPairs = [
+    ["accept", "application/json"],
+    ["cache-control", "no-store"],
+    ["x-request-id", requestId],
+  ];
+  const attempt = new Attempt(seat, { method: "GET", path, headers }, context, { parent: span });
+  const onAbort = (): void =>
+    attempt.giveUp(new NfrxError("canceled", "it is known who has this, or it took too long"));
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    const { stream } = attempt;
+    stream.end();
+    const head = attempt.answered(await stream.head());
+    const scan = new TopLevelScan(ID);
+    while (head.status === OK && !scan.complete) {
+      const bytes = await stream.read();
+      if (bytes === null) break;
+      attempt.touch();
+      scan.feed(bytes);
+    }
+    if (scan.values.get("id") === id) return worker;
+    throw new NfrxError("not_found", "this worker does not have it");
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    attempt.end();
+  }
+}
+
+const ID = new Set(["id"]);
