@@ -1,5 +1,5 @@
 // The five binaries and what each of them can be told. They meet here, because only cmd knows the modules.
-import { agentOptions, workerOptions } from "../src/config/agent.ts";
+import { agentOptions, workerObjections, workerOptions } from "../src/config/agent.ts";
 import { brokerOptions } from "../src/config/broker.ts";
 import { commonOptions } from "../src/config/common.ts";
 import { type OptionGroup, options } from "../src/config/group.ts";
@@ -48,15 +48,19 @@ export function brokerProgram(modules: readonly Module[]) {
 export const nfrx = brokerProgram(builtIn);
 
 /** What the agent of a plugin can be told besides. */
-export const pluginWorkerOptions = options("Worker", {
-  plugin: option.text({
-    env: "PLUGIN",
-    path: "file",
-    default: undefined,
-    help: "Plugin file, or its folder, whose agent is run.",
-  }),
-  ...workerOptions.shape,
-});
+export const pluginWorkerOptions = options(
+  "Worker",
+  {
+    plugin: option.text({
+      env: "PLUGIN",
+      path: "file",
+      default: undefined,
+      help: "Plugin file, or its folder, whose agent is run.",
+    }),
+    ...workerOptions.shape,
+  },
+  workerObjections,
+);
 
 /** The agent of a plugin, which needs no program of its own. */
 export function pluginAgentProgram({ id, summary, agent }: Module & { agent: ModuleAgent }) {

@@ -1,4 +1,5 @@
 // What the agents of the worker modules have in common.
+import { readFileSync } from "node:fs";
 import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import type { Agent } from "../src/agent/run.ts";
@@ -12,7 +13,7 @@ import type { traceOptions } from "../src/config/traces.ts";
 import type { Logger } from "../src/lib/log.ts";
 import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
 import { openTracing, type Tracing } from "../src/lib/tracing.ts";
-import type { Module } from "../src/modules/module.ts";
+import type { Backend, Module } from "../src/modules/module.ts";
 import { logDirOf, main } from "./main.ts";
 
 type WorkerGroups = {
@@ -41,7 +42,8 @@ export function runWorker(
     workerAgent({
       ...connectionOf(agent),
       module,
-      backend: ends.backend(backend),
+      backend: reaching(ends.backend(backend), worker),
+      endpoints: ends.endpoints,
       clientId: agent.clientId,
       maxConcurrency: worker.maxConcurrency,
       requestTimeoutMs: agent.requestTimeoutMs,
@@ -84,4 +86,13 @@ export function runWorker(
     },
     host,
   );
+}
+
+/** The backend with what the options of every worker say of the way to it. Throws when the file of the authority cannot be read. */
+function reaching(backend: Backend, { backendCaFile, backendHeaders }: GroupValues<WorkerGroups>["worker"]): Backend {
+  return {
+    ...backend,
+    ownHeaders: { ...backend.ownHeaders, ...backendHeaders },
+    ca: backendCaFile === undefined ? backend.ca : readFileSync(backendCaFile, "utf8"),
+  };
 }

@@ -106,6 +106,7 @@ export function relayWay(name: string, dir: string): WayKind {
         SERVER_URL: `ws://127.0.0.1:${port}/api/mcp/connect`,
         PROVIDER_URL: `http://127.0.0.1:${backendPort}/mcp`,
         CLIENT_ID: "bench",
+        MCP_OPEN: "true",
         RECONNECT: "true",
       });
       const address = `http://127.0.0.1:${port}/api/mcp/id/bench`;

@@ -1,13 +1,14 @@
 // From a stream to the private backend and back.
-import { below } from "../lib/below.ts";
 import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
-import { type HeaderPairs, HOP_BY_HOP, headerOf, travels } from "../lib/http.ts";
+import { type HeaderPairs, HOP_BY_HOP, headerOf } from "../lib/http.ts";
+import { backendHeaders, mayForward, travels } from "../lib/request-headers.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
 import { Facts, failureOf, type Span } from "../lib/trace.ts";
 import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
+import { joinUrl } from "./join-url.ts";
 
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
@@ -18,7 +19,9 @@ const SMALL_ANSWER_BYTES = 64 * 1024;
 export const STALE_CONNECTION_MS = 20;
 
 export interface ForwardContext {
-  backend: Pick<Backend, "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader">;
+  backend: Pick<Backend, "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader" | "ownHeaders" | "ca">;
+  /** The version of the wire that the request came by. */
+  wire: 1 | 2;
   clock: Clock;
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
@@ -104,7 +107,7 @@ function ask(
   idle: IdleTimer,
   span: Span | undefined,
 ): Promise<Response> {
-  const own = backendHeaders(head.headers, context.backend);
+  const own = requestHeaders(head.headers, context);
   const headers = span === undefined ? own : span.carry(own);
   const init: BunFetchRequestInit = {
     method: head.method,
@@ -113,6 +116,7 @@ function ask(
     redirect: "manual",
     decompress: false,
     timeout: false,
+    ...trusting(context.backend),
   };
   const url = urlOf(context.backend, head.path);
   if (!stream.arrived) {
@@ -139,7 +143,12 @@ function ask(
 
 function urlOf({ baseUrl, mounts = [] }: ForwardContext["backend"], path: string): string {
   const mount = mounts.find(({ prefix }) => path.startsWith(`${prefix}/`));
-  return mount === undefined ? below(baseUrl, path) : below(mount.baseUrl, path.slice(mount.prefix.length));
+  return mount === undefined ? joinUrl(baseUrl, path) : joinUrl(mount.baseUrl, path.slice(mount.prefix.length));
+}
+
+/** How the backend's certificate is judged. */
+export function trusting({ ca }: Pick<Backend, "ca">): Pick<BunFetchRequestInit, "tls"> {
+  return ca === undefined ? {} : { tls: { ca } };
 }
 
 /** Bytes of an upload after which the garbage of its messages is collected; the runtime alone lets some 60 MiB of it lie. */
@@ -202,27 +211,29 @@ async function answer(
   stream.end();
 }
 
-/** The headers of a request that may travel: an older broker sends its callers' credentials along too. */
-function backendHeaders(list: HeaderList, backend: ForwardContext["backend"]): HeaderPairs {
-  const headers: HeaderPairs = [];
-  let encoding = false;
-  for (const pair of list) {
-    const name = pair[0].toLowerCase();
-    encoding ||= name === "accept-encoding";
-    if (backend.headers === "all" ? !HOP_BY_HOP.has(name) && name !== "content-length" : travels(name))
-      headers.push(pair);
-  }
-  // Without this Bun would ask for encodings that the client may not read.
-  if (!encoding) headers.push(["accept-encoding", "identity"]);
-  headers.push(...credentials(backend));
-  return headers;
+/** The headers of a request as the backend gets them. A broker of the 0.9 series passes on all that its callers send. */
+function requestHeaders(list: HeaderList, { backend, wire }: ForwardContext): HeaderPairs {
+  const own = credentials(backend);
+  const replaced = new Set(own.map(([name]) => name.toLowerCase()));
+  const passes = wire === 1 && backend.headers !== "all" ? travels : mayPass;
+  return [...backendHeaders(list, name => replaced.has(name) || !passes(name)), ...own];
 }
 
-/** The headers that carry the backend's key. */
-export function credentials({ apiKey, keyHeader }: Pick<Backend, "apiKey" | "keyHeader">): HeaderPairs {
-  if (apiKey === undefined) return [];
-  const bearer: HeaderPairs = [["authorization", `Bearer ${apiKey}`]];
-  return keyHeader === undefined ? bearer : [...bearer, [keyHeader, apiKey]];
+const mayPass = (name: string): boolean => name === "x-request-id" || mayForward(name);
+
+/** The headers that the agent adds to every request: the backend's key, and those of its options. */
+export function credentials({
+  apiKey,
+  keyHeader,
+  ownHeaders = {},
+}: Pick<Backend, "apiKey" | "keyHeader" | "ownHeaders">): HeaderPairs {
+  const own = new Map<string, string>();
+  if (apiKey !== undefined) {
+    own.set("authorization", `Bearer ${apiKey}`);
+    if (keyHeader !== undefined) own.set(keyHeader.toLowerCase(), apiKey);
+  }
+  for (const [name, value] of Object.entries(ownHeaders)) own.set(name.toLowerCase(), value);
+  return [...own];
 }
 
 function answerHeaders(headers: Headers): HeaderList {

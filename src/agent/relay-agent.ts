@@ -14,6 +14,7 @@ import { Agent, type AgentOptions } from "./run.ts";
 export interface ProviderSettings {
   providerUrl: string | undefined;
   authToken: string | undefined;
+  open: boolean;
   authMode: "shield" | "end-to-end";
   replicas: boolean;
   transportOrder: readonly ("stdio" | "http" | "oauth" | "legacy-sse")[];
@@ -33,6 +34,7 @@ export interface ProviderSettings {
   stdioPassEnv: readonly string[];
   stdioWorkdir: string | undefined;
   httpUrl: string | undefined;
+  providerHeaders: Readonly<Record<string, string>>;
   httpTimeoutMs: number;
   httpInsecureSkipVerify: boolean;
   oauthEnabled: boolean;
@@ -69,6 +71,7 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
     provider,
     address: ways.map(way => way.name).join(", "),
     authToken: settings.authToken,
+    open: settings.open,
     endToEnd: settings.authMode === "end-to-end",
     streaming: settings.httpAllowStreaming,
     maxInflight: settings.maxInflight,
@@ -108,13 +111,14 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
   const credentials = credentialsOf(settings, clock, log);
   const stdio = stdioCommand === undefined ? undefined : stdioWay(settings, stdioCommand, shared);
   if (url === undefined) return stdio !== undefined && settings.transportOrder.includes("stdio") ? [stdio] : [];
-  const http = { url, timeoutMs, insecureSkipVerify };
+  const headers = settings.providerHeaders;
+  const http = { url, timeoutMs, insecureSkipVerify, headers };
   const known: Record<(typeof settings.transportOrder)[number], Way | undefined> = {
     stdio,
     // With credentials it is the next way: asked without them a server would only refuse.
     http: credentials === undefined ? { name: url, open: () => new HttpProvider(http) } : undefined,
     oauth: credentials && { name: `${url} with OAuth`, open: () => new HttpProvider({ ...http, credentials }) },
-    "legacy-sse": settings.enableLegacySse ? legacySseWay(url, shared) : undefined,
+    "legacy-sse": settings.enableLegacySse ? legacySseWay(url, { ...shared, headers: () => headers }) : undefined,
   };
   return settings.transportOrder.map(name => known[name]).filter(way => way !== undefined);
 }

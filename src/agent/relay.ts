@@ -1,9 +1,10 @@
 // The service of a relay: requests for MCP from the tunnel, answers of a provider.
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { bearerToken, type HeaderPairs, HOP_BY_HOP, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
+import { credentialsOf, type HeaderPairs, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
 import { callName } from "../lib/mcp-methods.ts";
+import { backendHeaders } from "../lib/request-headers.ts";
 import type { Clock } from "../lib/time.ts";
 import type { Span } from "../lib/trace.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
@@ -14,7 +15,7 @@ import { limited } from "./providers/answer-limit.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
-import type { Service } from "./service.ts";
+import type { Service, Serving } from "./service.ts";
 
 /** Bytes of a call that a relay holds. */
 const CALL_BYTES = 64 * 1024 * 1024;
@@ -29,8 +30,10 @@ export interface RelayOptions {
   provider: Provider;
   /** Its address, for messages. */
   address: string;
-  /** What callers must bring as bearer. */
+  /** What callers must bring. */
   authToken: string | undefined;
+  /** Asks the broker to let callers in without credentials. */
+  open: boolean;
   /** The caller's own `Authorization` goes through to the provider, and so does what that says of itself. */
   endToEnd: boolean;
   /** Passes event streams on; otherwise each call has one answer in JSON. */
@@ -52,9 +55,10 @@ export function relayService(options: RelayOptions): Service {
 
   /** What a request gets instead of the provider's answer. */
   const refusal = (stream: Stream, head: RequestHead, message: RpcMessage): Response | undefined => {
-    const given = bearerToken(new Headers(head.headers)) ?? "";
-    if (token !== undefined && !options.endToEnd && !timingSafeEqual(token, digest(given)))
-      return failure(401, "MCP_UNAUTHORIZED", "unauthorized", message.id, { "www-authenticate": "Bearer" });
+    if (token !== undefined && carriersOf(head.headers, token).length === 0)
+      return failure(401, "MCP_UNAUTHORIZED", "unauthorized", message.id, {
+        "www-authenticate": "Bearer",
+      });
     if (!options.streaming && head.method === "GET" && head.path !== RESOURCE_METADATA_PATH)
       return failure(405, undefined, "this relay keeps no streams open", message.id, { allow: "POST, DELETE" });
     if (head.method !== "POST" || !asks(message)) return undefined;
@@ -67,7 +71,7 @@ export function relayService(options: RelayOptions): Service {
   const respond = async (
     stream: Stream,
     head: RequestHead,
-    late: boolean,
+    { late }: Serving,
     signal: AbortSignal,
     counted: CountedCall,
     span: Span | undefined,
@@ -85,8 +89,7 @@ export function relayService(options: RelayOptions): Service {
     counted.outcome = "succeeded";
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
-    if (!head.path.startsWith(RELAY_PATH)) return failure(404, undefined, "not found", message.id);
-    const own = toProvider(head.headers, options.endToEnd, options.streaming);
+    const own = toProvider(head.headers, { ...options, token });
     const headers = span === undefined ? own : span.carry(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
@@ -113,14 +116,19 @@ export function relayService(options: RelayOptions): Service {
       return { models: [id], facts: {} };
     },
     servesLate: true,
-    async serve(stream, head, late, span) {
+    registration: {
+      ...(token !== undefined && { auth_token_sha256: Buffer.from(token).toString("hex") }),
+      ...(token === undefined && options.open && { open: true }),
+    },
+    declares: ({ path }) => path === RESOURCE_METADATA_PATH || /^\/mcp(?:[/?]|$)/.test(path),
+    async serve(stream, head, serving) {
       const counted: CountedCall = { method: head.method, outcome: "failed" };
       try {
-        const call = callBelow(span, head.method);
+        const call = callBelow(serving.span, head.method);
         await exchange(
           stream,
           { clock, idleMs: 0 },
-          signal => respond(stream, head, late, signal, counted, call),
+          signal => respond(stream, head, serving, signal, counted, call),
           call,
         );
       } catch (error) {
@@ -158,32 +166,26 @@ function withinLimit(answer: Response, head: RequestHead, message: RpcMessage): 
   return limited(answer, largest, { method: head.method, id });
 }
 
-/** What the broker says to the relay alone. */
-const OURS: ReadonlySet<string> = new Set([MAX_ANSWER_HEADER]);
+/** The names of the headers that carry the relay's token. */
+function carriersOf(list: HeaderPairs, token: Uint8Array): string[] {
+  return credentialsOf(new Headers(list))
+    .filter(({ key }) => timingSafeEqual(token, digest(key)))
+    .map(({ header }) => header);
+}
 
-/** The caller's headers as the provider gets them. */
-function toProvider(list: HeaderPairs, endToEnd: boolean, streaming: boolean): HeaderPairs {
-  const headers: HeaderPairs = [];
-  let encoding = false;
-  for (const [name, value] of list) {
-    const lower = name.toLowerCase();
-    if (
-      HOP_BY_HOP.has(lower) ||
-      OURS.has(lower) ||
-      lower === "host" ||
-      lower === "content-length" ||
-      lower === "origin"
-    )
-      continue;
-    if (lower === "authorization" && !endToEnd) continue;
-    // What is read here is asked for as it is.
-    if (lower === "accept-encoding" && !streaming) continue;
-    encoding ||= lower === "accept-encoding";
-    headers.push([name, value]);
-  }
-  // Without this Bun would ask for encodings that the caller may not read.
-  if (!encoding) headers.push(["accept-encoding", "identity"]);
-  return headers;
+interface Passing {
+  endToEnd: boolean;
+  streaming: boolean;
+  token: Uint8Array | undefined;
+}
+
+/** The caller's headers as the provider gets them: without the relay's token, and without `Authorization` when it shields. */
+function toProvider(list: HeaderPairs, { endToEnd, streaming, token }: Passing): HeaderPairs {
+  const dropped = new Set<string>(token === undefined ? [] : carriersOf(list, token));
+  if (!endToEnd) dropped.add("authorization");
+  // What is read here is asked for as it is.
+  if (!streaming) dropped.add("accept-encoding");
+  return backendHeaders(list, name => dropped.has(name));
 }
 
 function failure(

@@ -310,6 +310,7 @@ export class Agent {
       build_sha: SHA,
       build_date: DATE,
       agent_config: this.#facts(),
+      ...this.#options.service.registration,
     });
     if (this.#work.draining) this.#announce();
     // A v1 broker need not say anything by itself. It answers this once it has read the registration and accepted it.
@@ -367,13 +368,18 @@ export class Agent {
     const { service } = this.#options;
     const late = this.#work.draining;
     if (late && !this.#servesLate) return stream.reset(new NfrxError("refused", "draining"));
+    const wire = this.#link?.version ?? 2;
+    if (wire === 2 && service.declares?.(head) === false) {
+      this.#log.warn({ method: head.method, path: head.path }, "the broker asked for what this module does not serve");
+      return stream.reset(new NfrxError("not_found", "this agent does not serve the path"));
+    }
     const began = this.#clock.now();
     const leave = late || service.lingers?.(head) ? () => {} : this.#work.enter();
     this.metrics.started();
     const span = this.#spanOf(head);
     let outcome: AgentOutcome = "canceled";
     try {
-      await service.serve(stream, head, late, span, this.#onAnswer);
+      await service.serve(stream, head, { late, wire, span, onAnswer: this.#onAnswer });
       outcome = "succeeded";
       span?.end();
     } catch (error) {

@@ -5,7 +5,8 @@ import type { Span } from "../lib/trace.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { addressOf, credentials, forward } from "./forward.ts";
+import { type DeclaredEndpoint, declares } from "./endpoints.ts";
+import { addressOf, credentials, forward, trusting } from "./forward.ts";
 
 /** The private service beside an agent. */
 export interface Service {
@@ -19,12 +20,12 @@ export interface Service {
   readonly models?: readonly string[];
   /** How it is. Rejects with the reason when it is not there or not well. */
   look(): Promise<ProbeResult>;
-  /**
-   * Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told.
-   * `late` is true while the agent drains; below `span` stands what it asks, when there are traces; `onAnswer` hears of
-   * every sign of life of the backend.
-   */
-  serve(stream: Stream, head: RequestHead, late: boolean, span?: Span, onAnswer?: () => void): Promise<void>;
+  /** What it says of itself when it registers, besides `facts`: fields of the register message. */
+  readonly registration?: Readonly<Record<string, unknown>>;
+  /** False for a request that its module does not declare: a broker that sends one is refused. */
+  declares?(head: RequestHead): boolean;
+  /** Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told. */
+  serve(stream: Stream, head: RequestHead, about: Serving): Promise<void>;
   /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
   readonly servesLate?: boolean;
   /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
@@ -35,27 +36,50 @@ export interface Service {
   close?(): Promise<void>;
 }
 
+/** The circumstances in which a stream is served. */
+export interface Serving {
+  /** True while the agent drains. */
+  late: boolean;
+  /** The version of the wire. */
+  wire: 1 | 2;
+  /** The parent of the spans of what it asks, when there are traces. */
+  span: Span | undefined;
+  /** Hears of every sign of life of the backend. */
+  onAnswer?: () => void;
+}
+
 /** Milliseconds after which a question to the backend is given up. */
 const PROBE_MS = 10_000;
 /** Bytes of a backend's answer about itself. */
 const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
-export function backendService(backend: Backend, requestTimeoutMs: number, clock: Clock = systemClock): Service {
-  const ask = asking(credentials(backend));
+export function backendService(backend: Backend, options: BackendServiceOptions): Service {
+  const { requestTimeoutMs, clock = systemClock, endpoints } = options;
+  const ask = asking(credentials(backend), trusting(backend));
   const context = { backend, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
   return {
     address: backend.baseUrl,
     pollMs: backend.pollMs,
     facts: backend.facts,
     look: () => backend.probe(ask),
-    serve: (stream, head, _late, span, onAnswer) => forward(stream, head, { ...context, onAnswer }, span),
+    ...(endpoints && { declares: declares(endpoints) }),
+    serve: (stream, head, { wire, span, onAnswer }) => forward(stream, head, { ...context, wire, onAnswer }, span),
   };
 }
 
+export interface BackendServiceOptions {
+  /** Milliseconds without a byte from the backend. */
+  requestTimeoutMs: number;
+  clock?: Clock | undefined;
+  /** All that is served of the backend; every path below its base URL when left out. */
+  endpoints?: readonly DeclaredEndpoint[] | undefined;
+}
+
 /** Asks with the backend's key, within PROBE_MS and PROBE_BYTES. */
-function asking(headers: HeaderPairs): Ask {
+function asking(headers: HeaderPairs, init: BunFetchRequestInit): Ask {
   return async url => {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_MS), redirect: "manual", headers });
+    const signal = AbortSignal.timeout(PROBE_MS);
+    const response = await fetch(url, { ...init, signal, redirect: "manual", headers });
     if (!response.ok) {
       await response.body?.cancel();
       throw new Error(`GET ${url} answered ${response.status}`);

@@ -1,4 +1,5 @@
 import type { Backend } from "../modules/module.ts";
+import type { DeclaredEndpoint } from "./endpoints.ts";
 import { Agent, type AgentOptions } from "./run.ts";
 import { backendService } from "./service.ts";
 
@@ -6,9 +7,11 @@ export interface WorkerAgentOptions extends Omit<AgentOptions, "service"> {
   backend: Backend;
   /** Milliseconds without a byte from the backend. */
   requestTimeoutMs: number;
+  /** All that is served of the backend; every path below its base URL when left out. */
+  endpoints?: readonly DeclaredEndpoint[] | undefined;
 }
 
 /** An agent of a worker module, in front of its backend. */
-export function workerAgent({ backend, requestTimeoutMs, ...rest }: WorkerAgentOptions): Agent {
-  return new Agent({ service: backendService(backend, requestTimeoutMs, rest.clock), ...rest });
+export function workerAgent({ backend, requestTimeoutMs, endpoints, ...rest }: WorkerAgentOptions): Agent {
+  return new Agent({ service: backendService(backend, { requestTimeoutMs, endpoints, clock: rest.clock }), ...rest });
 }

@@ -131,7 +131,7 @@ export class AdminDoor {
 }
 
 /** The one place where a request is refused for its credentials. A request without any has guessed nothing. */
-function refusalOf(
+export function refusalOf(
   { kind, throttle }: { kind: KeyKind; throttle: KeyThrottle },
   headers: Headers,
   peer: () => string,

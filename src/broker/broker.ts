@@ -12,6 +12,7 @@ import type { Route } from "../modules/route.ts";
 import { routesOf, tagsOf } from "./app.ts";
 import { AdminDoor, Door } from "./auth.ts";
 import { Cors } from "./cors.ts";
+import { OwnKeys } from "./credentials.ts";
 import { anyDoor, checksOf, isOperator } from "./http/checks.ts";
 import { type App, mount, NOWHERE } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
@@ -163,6 +164,7 @@ export class Broker {
         proxies,
         expose,
         owners: new Owners(clock),
+        forwardHeaders: values.forwardHeaders,
         bodies: bodies.limits(values.maxBodyBytes),
         uploads: bodies.limits(values.maxUploadBytes),
       });
@@ -180,6 +182,8 @@ export class Broker {
         settings: relays,
         api,
         client,
+        throttle,
+        ownKeys: new OwnKeys([values.apiKey, values.clientKey, values.adminKey]),
         guard,
         publicUrl: values.publicUrl,
         proxies,

@@ -1,4 +1,5 @@
-import { options } from "./group.ts";
+import { type Objection, options } from "./group.ts";
+import { headerObjections } from "./headers.ts";
 import { option } from "./option.ts";
 
 const DAY = 24 * 3_600_000;
@@ -72,27 +73,53 @@ export function agentOptions(module: string) {
   });
 }
 
-/** What the agent of a worker module (llm, asr, docling) can be told besides. */
-export const workerOptions = options("Worker", {
-  maxConcurrency: option.int({
-    env: "MAX_CONCURRENCY",
-    default: 2,
-    min: 1,
-    max: 10_000,
-    help: "Requests it takes at once.",
-  }),
-  statusAddress: option.address({
-    env: "STATUS_ADDR",
-    bareHost: "127.0.0.1",
+const backendAccess = {
+  backendCaFile: option.text({
+    env: "BACKEND_CA_FILE",
+    path: "file",
     default: undefined,
-    defaultNote: "off",
-    help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1. On any other address every request needs X-Auth-Token.",
+    help: "PEM file with a further authority to trust for the backend's certificate.",
   }),
-  drainTimeoutMs: option.duration({
-    env: "DRAIN_TIMEOUT",
-    default: "1m",
-    max: DAY,
-    allowForever: true,
-    help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+  backendHeaders: option.pairs({
+    env: "BACKEND_HEADERS",
+    default: {},
+    help: "Headers that the agent adds to every request to the backend: NAME=value with commas between, or a YAML map.",
   }),
-});
+};
+
+/** What is wrong with the worker options together. */
+export const workerObjections = ({
+  backendHeaders,
+}: {
+  backendHeaders: Readonly<Record<string, string>>;
+}): Objection[] => headerObjections("backendHeaders", backendHeaders);
+
+/** What the agent of a worker module (llm, asr, docling) can be told besides. */
+export const workerOptions = options(
+  "Worker",
+  {
+    ...backendAccess,
+    maxConcurrency: option.int({
+      env: "MAX_CONCURRENCY",
+      default: 2,
+      min: 1,
+      max: 10_000,
+      help: "Requests it takes at once.",
+    }),
+    statusAddress: option.address({
+      env: "STATUS_ADDR",
+      bareHost: "127.0.0.1",
+      default: undefined,
+      defaultNote: "off",
+      help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1. On any other address every request needs X-Auth-Token.",
+    }),
+    drainTimeoutMs: option.duration({
+      env: "DRAIN_TIMEOUT",
+      default: "1m",
+      max: DAY,
+      allowForever: true,
+      help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+    }),
+  },
+  workerObjections,
+);

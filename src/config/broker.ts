@@ -2,7 +2,7 @@ import { randomKey } from "../lib/keys.ts";
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
 import { defaultSpoolDir } from "./paths.ts";
-import { baseUrl, namesFile, network, origin, text } from "./values.ts";
+import { baseUrl, forwardedHeader, namesFile, network, origin, text } from "./values.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -111,6 +111,17 @@ const doors = {
     default: undefined,
     rewrite: baseUrl,
     help: "URL by which callers reach this broker, such as https://ai.example. Its host name is allowed like those in ALLOWED_HOSTS, its origin like those in ALLOWED_ORIGINS.",
+  }),
+};
+
+const headers = {
+  forwardHeaders: option.list({
+    env: "FORWARD_HEADERS",
+    of: forwardedHeader,
+    expects:
+      "a list of header names such as x-session-id or openai-*, which are neither credentials, cookies nor addresses",
+    default: [],
+    help: "Further headers of callers that backends get; a star at the end of a name stands for any ending. Credentials, cookies and addresses never pass.",
   }),
 };
 
@@ -312,7 +323,7 @@ const telling = {
   }),
 };
 
-const groups = { ...listening, ...doors, ...limits, ...telling, ...jobs, ...transfers, ...system };
+const groups = { ...listening, ...doors, ...headers, ...limits, ...telling, ...jobs, ...transfers, ...system };
 
 /** What the broker as a whole can be told; each module adds its own. */
 export const brokerOptions = options("Broker", groups, values => {

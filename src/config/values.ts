@@ -1,6 +1,7 @@
 // What a value may look like, as zod schemas: each takes the text of an option and yields its value.
 import { z } from "zod";
 import type { Address } from "../lib/listen.ts";
+import { mayForward } from "../lib/request-headers.ts";
 import { parseDuration } from "./duration.ts";
 
 export interface Range {
@@ -107,6 +108,13 @@ export const origin: z.ZodType<string> = z
   .string()
   .regex(/^(?:\*|null|file:\/\/|[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+\/?)$/i)
   .transform(written => written.replace(/(?<=[^/])\/$/, "").toLowerCase());
+
+/** The name of a header that backends may get, in lower case; a star may stand at its end. */
+export const forwardedHeader: z.ZodType<string> = z
+  .string()
+  .transform(written => written.toLowerCase())
+  .pipe(z.string().regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/))
+  .refine(name => mayForward(name.replace(/\*$/, "")));
 
 /** Splits at commas; a text that begins with `[` is read as a JSON list, for items that hold commas. */
 function split(written: string): unknown {

@@ -1,68 +1,14 @@
-// What HTTP asks of a proxy: which headers travel, whose word counts, where a caller comes from.
+// What HTTP asks of a proxy: hop-by-hop headers, credentials, addresses. See also request-headers.ts and response-headers.ts.
 import { BlockList, isIP } from "node:net";
 
 export type HeaderPairs = [name: string, value: string][];
 
-/**
- * The request headers that travel to a worker, for every module. All others stay: the caller's credentials, cookies,
- * addresses and what describes one hop only.
- */
-const REQUEST_HEADERS = [
-  "content-type",
-  "content-encoding",
-  "accept",
-  "accept-encoding",
-  "accept-language",
-  "user-agent",
-  "idempotency-key",
-  "openai-beta",
-  "anthropic-version",
-  "anthropic-beta",
-  "accept-docling-document-version",
-  "traceparent",
-  "tracestate",
-] as const;
-
-const TRAVELS: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control", "x-request-id"]);
-
-/** Header names that a relay does not pass on: of one hop, its own to set, or a proxy's word to the broker. */
-const RELAY_DROPPED: ReadonlySet<string> = new Set([
-  "api-key",
-  "host",
-  "content-length",
-  "origin",
-  "forwarded",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "x-real-ip",
-  "x-request-id",
-  "x-user-roles",
-]);
-
 /** Tells a relay the bytes of the largest message that its broker passes on. */
 export const MAX_ANSWER_HEADER = "x-nfrx-max-answer-bytes";
-
-/** The headers of a client's request as a relay gets them: all that is not of one hop, and not in `without`. */
-export function relayHeaders(headers: Headers, requestId: string, without: readonly string[]): HeaderPairs {
-  const pairs: HeaderPairs = [];
-  // A hop may name further headers that are its own.
-  const dropped = new Set([...without, ...splitList(headers.get("connection")?.toLowerCase() ?? "")]);
-  headers.forEach((value, name) => {
-    if (!HOP_BY_HOP.has(name) && !RELAY_DROPPED.has(name) && !dropped.has(name)) pairs.push([name, value]);
-  });
-  pairs.push(["x-request-id", requestId]);
-  return pairs;
-}
 
 /** True for a request that stays open to hear what comes: nobody can wait for its end. */
 export function listens(method: string, accept: string | null | undefined): boolean {
   return method === "GET" && (accept ?? "").toLowerCase().includes("text/event-stream");
-}
-
-/** True when a request header of this lower-case name may reach a backend. */
-export function travels(name: string): boolean {
-  return TRAVELS.has(name);
 }
 
 /** Header names that describe one hop and never travel on. */
@@ -70,6 +16,7 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-authenticate",
+  "proxy-authorization",
   "proxy-connection",
   "te",
   "trailer",
@@ -77,45 +24,14 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Response header names that a client does not get from a worker: of one hop, or the broker's own to answer for. */
-const RESPONSE_DROPPED = new Set([
-  ...HOP_BY_HOP,
-  "content-length",
-  "x-request-id",
-  "x-nfrx-worker",
-  "access-control-allow-origin",
-  "access-control-allow-credentials",
-  "access-control-allow-headers",
-  "access-control-allow-methods",
-  "access-control-expose-headers",
-  "access-control-max-age",
-]);
-
-/** The headers of a client's request as a worker gets them. */
-export function requestHeaders(headers: Headers, requestId: string): HeaderPairs {
-  const pairs: HeaderPairs = [];
-  for (const name of REQUEST_HEADERS) {
-    const value = headers.get(name);
-    if (value !== null) pairs.push([name, value]);
-  }
-  pairs.push(["cache-control", "no-store"], ["x-request-id", requestId]);
-  return pairs;
-}
-
 /** The headers with the length of the body that they belong to, where that is known and not nothing. */
 export function withLength(headers: HeaderPairs, length = 0): HeaderPairs {
   return length > 0 ? [...headers, ["content-length", String(length)]] : headers;
 }
 
-/** A worker's response headers as a client gets them. Names and values that HTTP does not allow are left out. */
-export function responseHeaders(pairs: HeaderPairs, requestId: string): HeaderPairs {
-  const kept: HeaderPairs = [];
-  for (const pair of pairs) {
-    if (!RESPONSE_DROPPED.has(pair[0].toLowerCase()) && TOKEN.test(pair[0]) && !FORBIDDEN.test(pair[1]))
-      kept.push(pair);
-  }
-  kept.push(["x-request-id", requestId]);
-  return kept;
+/** True when HTTP allows a header of this name and value. */
+export function isHeader(name: string, value: string): boolean {
+  return TOKEN.test(name) && !FORBIDDEN.test(value);
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

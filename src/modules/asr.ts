@@ -75,5 +75,5 @@ export const asrModule = defineModule({
   summary: asr.summary,
   options: asrBrokerOptions,
   serve: ({ values }) => ({ worker: asr, pool: poolSettings(values) }),
-  agent: { options: asrAgentOptions, backend: asrBackend },
+  agent: { options: asrAgentOptions, endpoints: asr.endpoints, backend: asrBackend },
 });

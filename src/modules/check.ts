@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LONGEST_MS } from "../config/duration.ts";
 import { type ErrorCode, isErrorCode } from "../lib/errors.ts";
+import { mayForward } from "../lib/request-headers.ts";
 import type { Backend, ProbeResult, Served } from "./module.ts";
 
 const callable = z.custom<(...given: never[]) => unknown>(value => typeof value === "function", "expected a function");
@@ -71,6 +72,11 @@ const keptName = z.strictObject({
   missing: errorCode.optional(),
 });
 
+const headerPattern = z
+  .string()
+  .regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/, "expected the name of a header in lower case, with a star at its end or none")
+  .refine(name => mayForward(name.replace(/\*$/, "")), "this header never passes");
+
 const endpoint = z.strictObject({
   method,
   path: path("\\*", "/*"),
@@ -79,7 +85,7 @@ const endpoint = z.strictObject({
   label: z.enum(["json-model", "form-model", "none"]),
   events: z.boolean(),
   repeatable: z.boolean().optional(),
-  headers: z.literal("all").optional(),
+  headers: z.union([z.literal("all"), z.array(headerPattern)]).optional(),
   errors: errors.optional(),
   tokens: z.literal("ollama").optional(),
   task: z.enum(["starts", "follows"]).optional(),
@@ -125,6 +131,7 @@ const served = z.strictObject({
       maxConcurrencyPerClient: amount,
       queueTimeoutMs: amount.optional(),
       requireApiKey: z.boolean(),
+      allowOpen: z.boolean().optional(),
     })
     .optional(),
   routes: z.array(route).optional(),
@@ -143,6 +150,8 @@ const backend = z.strictObject({
     .string()
     .regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header")
     .optional(),
+  ownHeaders: z.record(z.string(), z.string()).optional(),
+  ca: z.string().optional(),
   pollMs: z.number().min(1).max(LONGEST_MS),
   facts: texts,
   probe: callable,

@@ -4,6 +4,7 @@ import { checkBackend, checkProbed, checkServed, refusePromise } from "./check.t
 import {
   type Ask,
   type Backend,
+  type Endpoint,
   LOOK_MS,
   MODULE_API,
   type Module,
@@ -22,6 +23,8 @@ export interface ModuleSpec<S extends Shape, A extends Shape> {
   serve?(host: ModuleHost & { readonly values: Values<OptionGroup<S>> }): Served;
   readonly agent?: {
     readonly options: OptionGroup<A>;
+    /** All that the agent serves of its backend, as a rule those of `worker`; every path below its address when left out. */
+    readonly endpoints?: readonly Pick<Endpoint, "method" | "backendPath">[];
     backend(values: Values<OptionGroup<A>>): BackendSpec;
   };
 }
@@ -49,6 +52,7 @@ export function defineModule<S extends Shape, A extends Shape>(spec: ModuleSpec<
     options,
     agent: agent && {
       options: agent.options,
+      endpoints: agent.endpoints,
       backend: found => backendOf(agent.backend(agent.options.finish(found).values)),
     },
     told: found => ({

@@ -8,6 +8,9 @@ import { pollOperation, resultOperation, workOperation } from "./operations/docu
 import { poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import type { Operation } from "./route.ts";
 
+/** What a Docling server reads besides. */
+const DOCLING_HEADERS = ["x-tenant-id", "x-docling-*"];
+
 const endpoint = (
   method: PublicEndpoint["method"],
   path: string,
@@ -23,6 +26,7 @@ const endpoint = (
   events: false,
   // A task goes on after its request: it must not begin twice. To ask about one twice does no harm.
   repeatable: task !== "starts",
+  headers: DOCLING_HEADERS,
   ...(task && { task }),
   operation,
 });
@@ -89,5 +93,5 @@ export const doclingModule = defineModule({
   summary: docling.summary,
   options: doclingBrokerOptions,
   serve: ({ values }) => ({ worker: docling, pool: poolSettings(values) }),
-  agent: { options: doclingAgentOptions, backend: doclingBackend },
+  agent: { options: doclingAgentOptions, endpoints: docling.endpoints, backend: doclingBackend },
 });

@@ -149,5 +149,5 @@ export const llmModule = defineModule({
   summary: llm.summary,
   options: llmBrokerOptions,
   serve: ({ values }) => ({ worker: llm, pool: poolSettings(values) }),
-  agent: { options: llmAgentOptions, backend: llmBackend },
+  agent: { options: llmAgentOptions, endpoints: llm.endpoints, backend: llmBackend },
 });

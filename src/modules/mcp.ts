@@ -1,8 +1,10 @@
 import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { type Objection, options } from "../config/group.ts";
+import { headerObjections } from "../config/headers.ts";
 import { option } from "../config/option.ts";
 import { text } from "../config/values.ts";
+import { randomKey } from "../lib/keys.ts";
 import { defineModule } from "./define.ts";
 
 const MINUTE = 60_000;
@@ -70,7 +72,13 @@ export const mcpBrokerOptions = options(
       env: "MCP_REQUIRE_API_KEY",
       yaml: "plugin_options.mcp.require_api_key",
       default: false,
-      help: "Asks callers of a relay for the API_KEY of the broker too.",
+      help: "Asks callers of every relay for the API_KEY of the broker, besides the AUTH_TOKEN of a relay that has one.",
+    }),
+    allowOpen: option.bool({
+      env: "MCP_ALLOW_OPEN",
+      yaml: "plugin_options.mcp.allow_open",
+      default: false,
+      help: "Lets relays with MCP_OPEN serve callers without credentials.",
     }),
   },
   ({ wsHeartbeatMs, wsDeadAfterMs }) =>
@@ -89,7 +97,13 @@ const general = {
   authToken: option.secret({
     env: "AUTH_TOKEN",
     default: undefined,
-    help: "Token that callers must bring as bearer.",
+    seed: randomKey,
+    help: "Token that callers of this relay bring, as bearer or X-Api-Key. Without a token they bring the API_KEY of the broker.",
+  }),
+  open: option.bool({
+    env: "MCP_OPEN",
+    default: false,
+    help: "Serves callers without credentials, where the broker allows it with MCP_ALLOW_OPEN. Has no effect with AUTH_TOKEN.",
   }),
   authMode: option.choice({
     env: "MCP_AUTH_MODE",
@@ -234,6 +248,12 @@ const stdio = {
 };
 
 const http = {
+  providerHeaders: option.pairs({
+    env: "PROVIDER_HEADERS",
+    yaml: "http.headers",
+    default: {},
+    help: "Headers that the relay adds to every request to an HTTP provider, such as a key: NAME=value with commas between, or a YAML map.",
+  }),
   httpUrl: option.url({
     env: "MCP_HTTP_URL",
     yaml: "http.url",
@@ -306,7 +326,7 @@ const oauth = {
 
 /** What the relay can be told about its provider. */
 export const mcpAgentOptions = options("Provider", { ...general, ...sessions, ...stdio, ...http, ...oauth }, values => {
-  const objections: Objection[] = [];
+  const objections: Objection[] = headerObjections("providerHeaders", values.providerHeaders);
   const { stdioCommand } = values;
   if (stdioCommand !== undefined && !values.stdioAllowRelative && !isAbsolute(stdioCommand)) {
     objections.push({ keys: ["stdioCommand"], problem: "it must be an absolute path unless MCP_STDIO_ALLOW_RELATIVE" });

@@ -33,6 +33,8 @@ export interface Module {
 export interface ModuleAgent {
   /** What the agent can be told about its backend. */
   readonly options: OptionGroup;
+  /** All that the agent serves of its backend; every path below its address when left out. */
+  readonly endpoints?: readonly Pick<Endpoint, "method" | "backendPath">[] | undefined;
   backend(values: OptionValues): Backend;
 }
 
@@ -132,8 +134,11 @@ export interface Endpoint {
   fanout?: Fanout;
   /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
   gather?: Gather;
-  /** Which headers of a request pass: those of the fixed list, or all that are not of one hop, credentials or addresses. */
-  headers?: "all";
+  /**
+   * Which headers of a request pass: those of the fixed list, the same with others that are named here in lower case (a star
+   * at the end stands for any ending), or all that are not of one hop, credentials or addresses.
+   */
+  headers?: "all" | readonly string[];
   /** The shape of its errors' bodies, when it is not its module's. */
   errors?: ErrorShape;
   /** How an answer tells its tokens, when it is not OpenAI's or Anthropic's way. */
@@ -233,6 +238,10 @@ export interface Backend {
   apiKey: string | undefined;
   /** A header that carries the key too, for servers that look there. */
   keyHeader?: string;
+  /** Further headers of every request, the looks included; they replace the caller's own. */
+  ownHeaders?: Readonly<Record<string, string>>;
+  /** Certificates of an authority to trust, in PEM. */
+  ca?: string | undefined;
   /** Milliseconds between looks at the backend. */
   pollMs: number;
   /** Facts the agent states of itself from its options. */
@@ -284,6 +293,8 @@ export interface RelaySettings {
   /** Milliseconds that a call waits for its relay; none when there is no such time. */
   queueTimeoutMs?: number;
   requireApiKey: boolean;
+  /** Relays that ask for it may be called without credentials; not when left out. */
+  allowOpen?: boolean;
 }
 
 /** What the queue and the schedule of a worker module's pool may be told. */

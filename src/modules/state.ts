@@ -113,6 +113,8 @@ export const moduleState = z.strictObject({
   recent: recentState,
 });
 
+const relayGuard = z.enum(["token", "api_key", "open"]);
+
 /** The relays of MCP. */
 export const relaysState = z.strictObject({
   clients: z.array(
@@ -120,6 +122,8 @@ export const relaysState = z.strictObject({
       id: z.string(),
       worker_id: z.string(),
       name: z.string(),
+      /** What callers bring: the relay's token, the API key, or nothing. */
+      guard: relayGuard,
       status: z.enum(["idle", "active"]),
       ready: z.boolean(),
       draining: z.boolean(),
@@ -151,6 +155,7 @@ export const relaysState = z.strictObject({
     max_req_bytes: count,
     max_resp_bytes: count,
     require_api_key: z.boolean(),
+    allow_open: z.boolean(),
   }),
   recent: recentState,
 });
@@ -161,4 +166,5 @@ export type RecentState = z.infer<typeof recentState>;
 export type WorkerView = z.infer<typeof workerState>;
 export type WorkerStatus = z.infer<typeof workerStates>;
 export type ModuleState = z.infer<typeof moduleState>;
+export type RelayGuard = z.infer<typeof relayGuard>;
 export type RelaysState = z.infer<typeof relaysState>;

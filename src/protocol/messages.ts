@@ -35,6 +35,9 @@ export const registerMessage = z.object({
   build_sha: optional(name),
   build_date: optional(name),
   agent_config: optional(agentConfig),
+  /** Relays of MCP: the SHA-256 digest, in hex, of the token that callers bring; `open` when they need bring nothing. */
+  auth_token_sha256: optional(z.string().regex(/^[0-9a-f]{64}$/)),
+  open: optional(z.boolean()),
 });
 
 export const heartbeatMessage = z.object({

@@ -115,6 +115,8 @@ export class McpWorld {
           ...defaultsOf(mcpModule.options),
           // Each step of time is answered by every relay.
           ...(options.clock && { wsHeartbeatMs: STEP_MS }),
+          // Few tests are about credentials.
+          allowOpen: true,
           ...options.relays,
         }),
       ],
@@ -159,6 +161,7 @@ export class McpWorld {
         ...defaultsOf(mcpAgentOptions),
         transportOrder: ["http"],
         providerUrl: provider.url,
+        open: true,
         ...settings,
       },
       serverUrl: this.connectUrl,

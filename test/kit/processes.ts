@@ -361,7 +361,7 @@ export class Processes {
   /** A relay in front of a private MCP server, registered at the broker by the time this resolves; its id is CLIENT_ID. */
   async relay(broker: BrokerProgram, provider: McpProvider, env: Env = {}): Promise<Program> {
     // A relay's connection has an id of its own, but the name that it is given.
-    return this.#registered(broker, "mcp", "worker_name", { ...providerOptions(provider), ...env });
+    return this.#registered(broker, "mcp", "worker_name", { ...providerOptions(provider), MCP_OPEN: "true", ...env });
   }
 
   /** Starts an agent and waits until the broker names it in this field of its log. */
@@ -439,7 +439,15 @@ function providerOptions(provider: McpProvider): Env {
   return { MCP_TRANSPORT_ORDER: "stdio", MCP_STDIO_COMMAND: command, MCP_STDIO_ARGS: JSON.stringify(args) };
 }
 
-const BROKER: Env = { PORT: "0", HOST: "127.0.0.1", API_KEY, CLIENT_KEY, METRICS_OPEN: "true", START_GRACE: "0" };
+const BROKER: Env = {
+  PORT: "0",
+  HOST: "127.0.0.1",
+  API_KEY,
+  CLIENT_KEY,
+  METRICS_OPEN: "true",
+  START_GRACE: "0",
+  MCP_ALLOW_OPEN: "true",
+};
 
 /** The body of a chat request. */
 export function chatBody(extra: Record<string, unknown> = {}): Record<string, unknown> {

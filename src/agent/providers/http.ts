@@ -1,5 +1,5 @@
-import { NfrxError } from "../../lib/errors.ts";
 import type { HeaderPairs } from "../../lib/http.ts";
+import { joinUrl } from "../join-url.ts";
 import { fetchMetadata } from "./metadata.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
 
@@ -9,6 +9,8 @@ export interface HttpProviderOptions {
   /** Milliseconds within which it must show that it is there. */
   timeoutMs: number;
   insecureSkipVerify: boolean;
+  /** Headers of every request; they replace the caller's own. */
+  headers?: Readonly<Record<string, string>>;
   /** Further headers of every request, asked for each; for credentials. */
   credentials?: (refused: boolean) => Promise<HeaderPairs>;
 }
@@ -17,8 +19,12 @@ export interface HttpProviderOptions {
 export class HttpProvider implements Provider {
   readonly sessions = 0;
   readonly #tls: BunFetchRequestInit;
+  readonly #own: HeaderPairs;
+  readonly #replaced: ReadonlySet<string>;
 
   constructor(private readonly options: HttpProviderOptions) {
+    this.#own = Object.entries(options.headers ?? {});
+    this.#replaced = new Set(this.#own.map(([name]) => name.toLowerCase()));
     this.#tls = options.insecureSkipVerify ? { tls: { rejectUnauthorized: false } } : {};
   }
 
@@ -60,7 +66,7 @@ export class HttpProvider implements Provider {
     const { url, timeoutMs, credentials } = this.options;
     const response = await fetch(url, {
       ...init,
-      headers: [...init.headers, ...((await credentials?.(false)) ?? [])],
+      headers: [...init.headers, ...this.#own, ...((await credentials?.(false)) ?? [])],
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       redirect: "manual",
       ...this.#tls,
@@ -72,9 +78,10 @@ export class HttpProvider implements Provider {
   async close(): Promise<void> {}
 
   #send({ method, rest, headers, body, signal }: ProviderRequest, credentials: HeaderPairs = []): Promise<Response> {
-    return fetch(join(this.options.url, rest), {
+    // The relay's own address with a slash behind it is the provider's as it stands.
+    return fetch(joinUrl(this.options.url, rest.replace(/^\/(?=$|\?)/, "")), {
       method,
-      headers: [...headers, ...credentials],
+      headers: [...headers.filter(([name]) => !this.#replaced.has(name.toLowerCase())), ...this.#own, ...credentials],
       body: method === "GET" || method === "HEAD" ? null : (body as Uint8Array<ArrayBuffer> | null),
       signal,
       redirect: "manual",
@@ -99,26 +106,4 @@ const PING_HEADERS: HeaderPairs = [
 /** False when there is nothing at an address, or only the word that it is elsewhere, where callers could not follow. */
 function serves(status: number): boolean {
   return status < 500 && status !== 404 && !(status >= 300 && status < 400);
-}
-
-/** The endpoint with what follows the relay's address. Throws `not_found` when that leads out of the endpoint. */
-function join(url: string, rest: string): string {
-  const [address = "", query] = split(url);
-  const [path = "", more] = split(rest);
-  const base = address.replace(/\/$/, "");
-  const joined = path === "" || path === "/" ? address : base + path;
-  if (!isBelow(new URL(joined), new URL(base))) throw new NfrxError("not_found", "not below the provider's address");
-  const queries = [query, more].filter(one => one !== undefined);
-  return queries.length === 0 ? joined : `${joined}?${queries.join("&")}`;
-}
-
-function isBelow({ origin, pathname }: URL, base: URL): boolean {
-  const root = base.pathname.replace(/\/$/, "");
-  return origin === base.origin && (pathname === root || pathname.startsWith(`${root}/`));
-}
-
-/** What stands before the first question mark and what behind it. */
-function split(url: string): [before: string, behind?: string] {
-  const at = url.indexOf("?");
-  return at === -1 ? [url] : [url.slice(0, at), url.slice(at + 1)];
 }

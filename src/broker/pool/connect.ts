@@ -50,6 +50,8 @@ export interface Reception {
   greeting(register: Register, version: 1 | 2): string | undefined;
   wire(version: 1 | 2): (link: Link) => Wire;
   liveness?: Liveness;
+  /** What the log says of an agent besides, when it registers. */
+  fields?: ((worker: Worker) => object) | undefined;
 }
 
 /** Workers send a register message and are answered nothing. */
@@ -248,6 +250,7 @@ class WorkerConnection implements Connection {
       remote,
       wire: reception.wire(version),
       liveness: reception.liveness,
+      fields: reception.fields,
       pool,
       clock,
       log,

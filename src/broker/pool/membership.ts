@@ -15,6 +15,8 @@ export interface MembershipOptions {
   remote: string;
   wire: (link: Link) => Wire;
   liveness: Liveness | undefined;
+  /** What the log says of the agent besides, when it registers. */
+  fields?: ((worker: Worker) => object) | undefined;
   pool: Pool;
   clock: Clock;
   log: Logger;
@@ -67,6 +69,7 @@ export class Membership {
         max_concurrency,
         version,
         ...(drainedByOperator && { drained_by_operator: true }),
+        ...options.fields?.(worker),
       },
       "worker registered",
     );

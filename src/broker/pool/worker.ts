@@ -19,6 +19,10 @@ export class Worker {
   readonly version: string;
   readonly buildSha: string;
   readonly buildDate: string;
+  /** The SHA-256 digest of the token that callers of this relay bring; undefined when it names none. */
+  readonly tokenDigest: Uint8Array | undefined;
+  /** A relay that wants to be called without credentials. */
+  readonly asksToBeOpen: boolean;
   models: ReadonlySet<string>;
   /** Requests it takes at once, by its own word. */
   #stated: number;
@@ -65,6 +69,9 @@ export class Worker {
     this.version = register.version ?? "";
     this.buildSha = register.build_sha ?? "";
     this.buildDate = register.build_date ?? "";
+    const { auth_token_sha256: token } = register;
+    this.tokenDigest = token === undefined ? undefined : new Uint8Array(Buffer.from(token, "hex"));
+    this.asksToBeOpen = register.open === true;
     this.models = new Set(register.models ?? []);
     this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};

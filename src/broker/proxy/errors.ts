@@ -1,5 +1,6 @@
 // How an error looks to a client.
 import { type ErrorCode, type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { NOSNIFF } from "../../lib/response-headers.ts";
 import type { ErrorShape } from "../../modules/module.ts";
 
 /** The error object of OpenAI's API, by which the official SDKs choose their exception. */
@@ -81,6 +82,7 @@ export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: st
     "content-type": "application/json",
     // So that who tells of the answer need not read it.
     "content-length": String(Buffer.byteLength(text)),
+    [NOSNIFF[0]]: NOSNIFF[1],
   };
   if (requestId !== undefined) headers["x-request-id"] = requestId;
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);

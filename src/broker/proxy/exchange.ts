@@ -39,6 +39,8 @@ export interface ExchangeContext extends AttemptContext {
 
 export interface ExchangeRequest {
   id: string;
+  /** The address that the client asked for. */
+  url: string;
   /** Where its end is told. */
   access: Access;
   endpoint: Endpoint;

@@ -1,6 +1,7 @@
 // One request, many workers, one answer.
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { responseHeaders, withLength } from "../../lib/http.ts";
+import { withLength } from "../../lib/http.ts";
+import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
 import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Seat } from "../pool/pool.ts";
@@ -60,14 +61,14 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
     access.status = answer.head.status;
     if (answer.head.status === OK) exchange.close();
     else exchange.close(answer.error);
-    const headers = responseHeaders(answer.head.headers, exchange.request.id);
+    const headers = responseHeaders(answer.head.headers, exchange.request.id, exchange.request.url);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
   access.bytesOut = answer.length;
   exchange.merged();
   exchange.close();
   return new Response(answer as Uint8Array<ArrayBuffer>, {
-    headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
+    headers: { "content-type": "application/json", "x-request-id": exchange.request.id, [NOSNIFF[0]]: NOSNIFF[1] },
   });
 }
 

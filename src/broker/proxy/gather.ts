@@ -1,5 +1,6 @@
 // One question to every worker, one answer out of theirs.
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { NOSNIFF } from "../../lib/response-headers.ts";
 import type { Gather } from "../../modules/module.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
@@ -36,7 +37,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   exchange.merged();
   exchange.close();
   return new Response(body as Uint8Array<ArrayBuffer>, {
-    headers: { "content-type": "application/json", "x-request-id": exchange.request.id },
+    headers: { "content-type": "application/json", "x-request-id": exchange.request.id, [NOSNIFF[0]]: NOSNIFF[1] },
   });
 }
 

@@ -1,13 +1,9 @@
 import { asText } from "../../lib/bytes.ts";
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import {
-  CREDENTIAL_HEADERS,
-  type HeaderPairs,
-  relayHeaders,
-  requestHeaders,
-  type TrustedProxies,
-} from "../../lib/http.ts";
+import { CREDENTIAL_HEADERS, type HeaderPairs, type TrustedProxies } from "../../lib/http.ts";
+import { isPlainPath } from "../../lib/plain-path.ts";
+import { relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, Keeps, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
@@ -21,6 +17,7 @@ import { runGather } from "./gather.ts";
 import { findKept, type Kept, keepsOf } from "./kept.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
+import { refuseScript } from "./refuse-script.ts";
 import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
 import { routingHeaders } from "./routing.ts";
 
@@ -31,6 +28,8 @@ export interface PipelineOptions extends ExchangeContext {
   proxies: TrustedProxies;
   /** Clients are told who served them, and how long that took. */
   expose: boolean;
+  /** Callers' headers that backends get besides the fixed list, in lower case; a star at the end stands for any ending. */
+  forwardHeaders: readonly string[];
   /** For JSON that is routed by its model. */
   bodies: BodyLimits;
   /** For everything else: recordings, documents. */
@@ -43,9 +42,16 @@ export interface PipelineOptions extends ExchangeContext {
  */
 export class Pipeline {
   readonly #respond: RespondContext;
+  readonly #forwarded: ReadonlyMap<Endpoint, readonly string[]>;
 
   constructor(private readonly options: PipelineOptions) {
-    const { clock, module, pool, expose } = options;
+    const { clock, module, pool, expose, forwardHeaders } = options;
+    this.#forwarded = new Map(
+      module.endpoints.map(endpoint => {
+        const own = endpoint.headers === undefined || endpoint.headers === "all" ? [] : endpoint.headers;
+        return [endpoint, [...forwardHeaders, ...own]];
+      }),
+    );
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs, expose };
   }
 
@@ -63,6 +69,7 @@ export class Pipeline {
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
     try {
+      refuseScript(request.headers);
       this.authorize(request, server);
       leave = this.options.drain.enter();
       const target = targetOf(endpoint, params, request.url);
@@ -140,7 +147,9 @@ export class Pipeline {
     const { headers, signal } = request;
     const events = endpoint.events && label.stream;
     const travelling =
-      endpoint.headers === "all" ? relayHeaders(headers, id, CREDENTIALS) : requestHeaders(headers, id);
+      endpoint.headers === "all"
+        ? relayHeaders(headers, id, CREDENTIAL_HEADERS)
+        : requestHeaders(headers, id, this.#forwarded.get(endpoint));
     // A client that is still sending reads no events yet.
     const waiting =
       events && body.arrived && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
@@ -148,6 +157,7 @@ export class Pipeline {
       this.options,
       {
         id,
+        url: request.url,
         access,
         endpoint,
         target,
@@ -225,13 +235,9 @@ function restOf(url: string, pattern: string): string {
     .replace(/[.+?^${}()|[\]\\]/g, "\\$&")
     .replace(/:\w+/g, "[^/?#]+");
   const rest = new RegExp(`^[^:]+://[^/]*/api/[^/]+(?:/id/[^/?#]*)?${fixed}(/[^#]*)`).exec(url)?.[1];
-  if (rest === undefined || /(?:^|[/\\])(?:\.|%2e){2}(?:[/\\?]|$)/i.test(rest))
-    throw new NfrxError("not_found", "no such path");
+  if (rest === undefined || !isPlainPath(rest.split("?", 1)[0] ?? "")) throw new NfrxError("not_found", "no such path");
   return rest;
 }
-
-/** Headers by which a caller proves itself to the broker; they stay here. */
-const CREDENTIALS = [...CREDENTIAL_HEADERS, "cookie"];
 
 /** The address at the other end of the connection. */
 export function peerOf(request: Request, server: PeerServer): string {

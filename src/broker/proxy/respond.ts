@@ -1,7 +1,8 @@
 // From a worker's stream to a client's response.
 import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { hasContentType, headerOf, responseHeaders } from "../../lib/http.ts";
+import { hasContentType, headerOf } from "../../lib/http.ts";
+import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
 import type { ErrorShape } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
@@ -20,7 +21,12 @@ const LAST_BYTES_MS = 50;
 const ERROR_BYTES = 64 * 1024;
 
 const KEEP_ALIVE = Buffer.from(": keep-alive\n\n");
-const EVENT_HEADERS = { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" };
+const EVENT_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache",
+  "x-accel-buffering": "no",
+  [NOSNIFF[0]]: NOSNIFF[1],
+};
 
 export interface RespondContext {
   clock: Clock;
@@ -42,8 +48,8 @@ type Controller = ReadableStreamDefaultController<Uint8Array>;
 /** The worker's answer as it is: status, headers and bytes. */
 export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
   const { head, stream } = answer;
-  const { id, access } = exchange.request;
-  const headers = responseHeaders(head.headers, id);
+  const { id, access, url } = exchange.request;
+  const headers = responseHeaders(head.headers, id, url);
   if (context.expose) headers.push(...routingHeaders(exchange));
   const tap = tapFor(head, exchange);
   exchange.tap = tap;

@@ -21,9 +21,10 @@ export function isReplica(facts: Readonly<Record<string, string>> | undefined): 
  * How relays introduce themselves. One of ours registers as workers do, its id being the only model; one of the older
  * series says its id alone, and is answered the one it has.
  */
-export function relayReception(liveness: Liveness, seats: number): Reception {
+export function relayReception(liveness: Liveness, seats: number, fields: Reception["fields"]): Reception {
   return {
     liveness,
+    fields,
     wire: version => wireOf(version, "mcp"),
     parse: text => parseOld(text, seats) ?? parseRegister(text),
     objection: ({ models: [id = ""] = [] }) =>

@@ -1,19 +1,25 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { headerOf, listens, MAX_ANSWER_HEADER, relayHeaders, type TrustedProxies } from "../../lib/http.ts";
+import { headerOf, listens, MAX_ANSWER_HEADER, type TrustedProxies } from "../../lib/http.ts";
 import type { OriginGuard } from "../../lib/origin-guard.ts";
+import { isPlainPath } from "../../lib/plain-path.ts";
+import { relayHeaders } from "../../lib/request-headers.ts";
+import { NOSNIFF } from "../../lib/response-headers.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
 import type { Access, PeerServer, Call as RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
-import { type Door, fingerprint } from "../auth.ts";
+import { fingerprint } from "../auth.ts";
+import type { OwnKeys } from "../credentials.ts";
 import type { Worker } from "../pool/worker.ts";
 import { type BodyLimits, noBody, type RequestBody, readBody } from "../proxy/body.ts";
 import { errorResponse, rpcError } from "../proxy/errors.ts";
 import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
 import { peerOf } from "../proxy/pipeline.ts";
+import { refuseScript } from "../proxy/refuse-script.ts";
 import { passThrough, type RespondContext } from "../proxy/respond.ts";
+import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { type Call, readCall } from "./message.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
@@ -27,8 +33,9 @@ export interface RelayOptions extends ExchangeContext {
   /** The broker's public URL, when it is known. */
   publicUrl: string | undefined;
   proxies: TrustedProxies;
-  /** Set when callers must bring the broker's own key. */
-  door: Door | undefined;
+  admission: CallerAdmission;
+  /** What opens a door of the broker, which no relay gets. */
+  ownKeys: OwnKeys;
   drain: Drain;
   sessions: Sessions;
   calls: Calls;
@@ -59,14 +66,14 @@ export class Relay {
     let body: RequestBody | undefined;
     try {
       const relayId = access.relay;
-      const without = this.#admit(request, server);
+      const without = this.#admit(request, server, relayId);
       const endpoint = ENDPOINTS[request.method];
       if (endpoint === undefined)
         throw new NfrxError("method_not_allowed", `a relay is not asked with ${request.method}`);
+      const target = targetOf(request.url, relayId);
       const late = drain.draining;
       if (!late) leave = drain.enter();
       const workerId = this.#workerOf(request, relayId);
-      this.#requireRelay(relayId);
       body = await readBody(request, limits, () => false);
       server.timeout(request, 0);
       const call = readCall(request.method, body);
@@ -75,7 +82,18 @@ export class Relay {
       // Nobody waits for the end of listening.
       if (listens(request.method, request.headers.get("accept"))) leave?.();
       const address = this.#addressOf(request, server, relayId);
-      return await this.#run(request, { access, endpoint, relayId, workerId, without, body, call, leave, address });
+      return await this.#run(request, {
+        access,
+        endpoint,
+        target,
+        relayId,
+        workerId,
+        without,
+        body,
+        call,
+        leave,
+        address,
+      });
     } catch (thrown) {
       body?.release();
       leave?.();
@@ -94,6 +112,7 @@ export class Relay {
     about: {
       access: Access;
       endpoint: Endpoint;
+      target: string;
       relayId: string;
       workerId: string | undefined;
       without: readonly string[];
@@ -108,7 +127,6 @@ export class Relay {
     const { headers, signal } = request;
     const { access, relayId, call, leave } = about;
     const { id } = access;
-    const target = targetOf(request.url, relayId);
     const name = calls.nameOf(call.method);
     access.call = name;
     access.jobType = about.endpoint.jobType;
@@ -117,9 +135,10 @@ export class Relay {
       this.options,
       {
         id,
+        url: request.url,
         access,
         endpoint: about.endpoint,
-        target,
+        target: about.target,
         label: { model: relayId, stream: false },
         body: about.body,
         headers: [...relayHeaders(headers, id, about.without), this.#largest],
@@ -155,15 +174,14 @@ export class Relay {
     }
   }
 
-  /** Throws unless the request may pass; the names of the headers whose key opened the door, which stay here. */
-  #admit(request: Request, server: PeerServer): string[] {
-    const { guard, door } = this.options;
-    guard.check(request.headers);
-    if (door === undefined) return [];
-    // The one may be the relay's own token, the other the broker's key.
-    const carriers = door.carriersOf(request.headers);
-    if (carriers.length === 0) door.check(request.headers, () => peerOf(request, server));
-    return carriers;
+  /** Throws unless the request may pass; the names of the headers with a key of the broker's, which stay here. */
+  #admit(request: Request, server: PeerServer, relayId: string): string[] {
+    const { guard, admission, ownKeys } = this.options;
+    const { headers } = request;
+    guard.check(headers);
+    refuseScript(headers);
+    admission.check(relayId, headers, () => peerOf(request, server));
+    return ownKeys.carriers(headers);
   }
 
   /** The worker that a request must go to: the one that has its session. */
@@ -176,12 +194,6 @@ export class Relay {
     if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
     // When that one has gone, whoever has its id now may have the same server behind it, which knows its sessions.
     return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
-  }
-
-  /** Throws before the body is read when no relay of this id is connected. */
-  #requireRelay(relayId: string): void {
-    if (this.options.pool.registry.serves(relayId)) return;
-    throw this.#told(new NfrxError("no_worker", "no such relay"), relayId, undefined);
   }
 
   /** The public address of a relay, as this caller sees it. */
@@ -206,9 +218,11 @@ export class Relay {
     let exchange: Exchange | undefined;
     try {
       guard.check(request.headers);
+      refuseScript(request.headers);
       const leave = drain.enter();
       exchange = new Exchange(this.options, {
         id,
+        url: request.url,
         access,
         endpoint: GET,
         target: RESOURCE_METADATA_PATH,
@@ -233,7 +247,7 @@ export class Relay {
       if (head.status === 200) {
         const bytes = rewriteMetadata(body, this.#addressOf(request, server, relayId));
         const headers = { "content-length": String(bytes.length), "content-type": "application/json" };
-        response = new Response(bytes, { headers: { ...headers, "x-request-id": id } });
+        response = new Response(bytes, { headers: { ...headers, "x-request-id": id, [NOSNIFF[0]]: NOSNIFF[1] } });
       } else response = errorResponse(new NfrxError("not_found", "this relay has no such metadata"), "json-rpc", id);
       access.answered(response);
       // What the provider says is an answer, whatever it is.
@@ -259,7 +273,7 @@ export class Relay {
       case "overloaded":
         return this.#isWaiting(relayId, workerId)
           ? new NfrxError("provider_unavailable", "the relay cannot reach its provider now", retry)
-          : new NfrxError("provider_unavailable", "no relay of this id is connected", retry);
+          : noRelay();
       case "worker_busy":
         return new NfrxError("limit_exceeded", "too many calls at once to this relay", retry);
       case "refused":
@@ -325,8 +339,6 @@ async function readAnswer(stream: Stream): Promise<Uint8Array> {
 }
 
 const SESSION = "mcp-session-id";
-/** Seconds after which a client that was turned away may ask again. */
-const RETRY_AFTER_S = 5;
 
 const endpointOf = (method: Method): Endpoint => ({
   method,
@@ -344,9 +356,11 @@ const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   OPTIONS: endpointOf("OPTIONS"),
 };
 
-/** What follows the relay's own address, path and query, as it came. */
+/** What follows the relay's own address, path and query, as it came. Throws `not_found` for a path that climbs. */
 function targetOf(url: string, relayId: string): string {
   const own = /^[^:]+:\/\/[^/]*\/api\/mcp\/id\/[^/?#]*/.exec(url)?.[0];
   if (own === undefined) throw new NfrxError("not_found", `no relay ${relayId}`);
-  return RELAY_PATH + url.slice(own.length);
+  const rest = url.slice(own.length);
+  if (!isPlainPath(rest.split("?", 1)[0] ?? "")) throw new NfrxError("not_found", "no such path");
+  return RELAY_PATH + rest;
 }

@@ -6,6 +6,8 @@ import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
 import type { RelaysState } from "../../modules/state.ts";
 import type { Door } from "../auth.ts";
+import type { OwnKeys } from "../credentials.ts";
+import type { KeyThrottle } from "../key-throttle.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
 import { WorkerDoor } from "../pool/connect.ts";
@@ -13,6 +15,7 @@ import { Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { BodyLimits } from "../proxy/body.ts";
+import { CallerAdmission } from "./caller-admission.ts";
 import { Calls } from "./calls.ts";
 import { isReplica, relayReception } from "./reception.ts";
 import { Relay } from "./relay.ts";
@@ -28,6 +31,8 @@ export interface RelaysOptions {
   settings: RelaySettings;
   api: Door;
   client: Door;
+  ownKeys: OwnKeys;
+  throttle: KeyThrottle;
   guard: OriginGuard;
   publicUrl: string | undefined;
   proxies: TrustedProxies;
@@ -72,6 +77,7 @@ export class Relays {
   readonly door: WorkerDoor;
   readonly relay: Relay;
   readonly sessions = new Sessions();
+  readonly #admission: CallerAdmission;
   readonly #calls: Calls;
   readonly #settings: RelaySettings;
   readonly #clock: Clock;
@@ -95,9 +101,16 @@ export class Relays {
     this.pool.onLeave = ({ models }) => {
       for (const id of models) if (!this.pool.registry.serves(id)) this.#calls.forget(id);
     };
+    this.#admission = new CallerAdmission({
+      registry: this.pool.registry,
+      api: options.api,
+      throttle: options.throttle,
+      requireApiKey: settings.requireApiKey,
+      allowOpen: settings.allowOpen ?? false,
+    });
     const liveness = { pingMs: settings.wsHeartbeatMs, deadMs: settings.wsDeadAfterMs };
     this.door = new WorkerDoor({
-      reception: relayReception(liveness, seats),
+      reception: relayReception(liveness, seats, worker => this.#guardFields(worker)),
       pool: this.pool,
       door: options.client,
       drain,
@@ -118,7 +131,8 @@ export class Relays {
       guard,
       publicUrl: options.publicUrl,
       proxies: options.proxies,
-      door: settings.requireApiKey ? options.api : undefined,
+      admission: this.#admission,
+      ownKeys: options.ownKeys,
       drain,
       sessions: this.sessions,
       calls: this.#calls,
@@ -128,15 +142,23 @@ export class Relays {
     });
   }
 
+  /** What the log says of how a relay is guarded. */
+  #guardFields(worker: Worker): object {
+    const guard = this.#admission.guardOf(worker);
+    const refused = worker.asksToBeOpen && guard === "api_key";
+    return { guard, ...(refused && { note: "MCP_OPEN has no effect: MCP_ALLOW_OPEN is not set at the broker" }) };
+  }
+
   /** What the state shows of them. */
   state(): RelaysState {
     const { pool } = this;
-    const { maxConcurrencyPerClient, maxReqBytes, maxRespBytes, requireApiKey } = this.#settings;
+    const { maxConcurrencyPerClient, maxReqBytes, maxRespBytes, requireApiKey, allowOpen } = this.#settings;
     return {
       clients: [...pool.registry.workers].map(worker => ({
         id: idOf(worker),
         worker_id: pool.handleOf(worker),
         name: worker.name,
+        guard: this.#admission.guardOf(worker),
         status: worker.inflight > 0 ? "active" : "idle",
         ready: worker.state !== "not_ready",
         draining: worker.state === "draining",
@@ -159,6 +181,7 @@ export class Relays {
         max_req_bytes: maxReqBytes,
         max_resp_bytes: maxRespBytes,
         require_api_key: requireApiKey,
+        allow_open: allowOpen ?? false,
       },
       recent: pool.recent.view(this.#clock.now(), this.#clock.wall()),
     };

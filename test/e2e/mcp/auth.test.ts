@@ -15,11 +15,15 @@ function expectUnauthorized(answer: CallAnswer, id: number | null): void {
   expect(jsonOf(answer)).toMatchObject({
     jsonrpc: "2.0",
     id,
-    error: { code: -32_000, message: "unauthorized", data: { mcp: "MCP_UNAUTHORIZED" } },
+    error: {
+      code: -32_000,
+      message: "unauthorized",
+      data: { mcp: "MCP_UNAUTHORIZED" },
+    },
   });
 }
 
-test("without a token of the relay's anybody may call, and no Authorization reaches the provider", async () => {
+test("an open relay, where the broker allows it, serves anybody, and no Authorization reaches the provider", async () => {
   await using world = new McpWorld();
   const { provider } = await world.pair();
   expect((await ask(world)).status).toBe(200);
@@ -33,6 +37,7 @@ test("the relay's token opens it and stops there", async () => {
   const { provider } = await world.pair({ provider: { authToken: TOKEN } });
   for (const Authorization of [`Bearer ${TOKEN}`, `bearer ${TOKEN}`])
     expect((await ask(world, { Authorization })).status).toBe(200);
+  for (const name of ["X-Api-Key", "Api-Key"]) expect((await ask(world, { [name]: TOKEN })).status).toBe(200);
   for (const headers of [
     {},
     { Authorization: `Bearer ${TOKEN}x` },
@@ -40,14 +45,93 @@ test("the relay's token opens it and stops there", async () => {
     { Authorization: TOKEN },
     { Authorization: `Basic ${TOKEN}` },
     { Authorization: `Bearer ${API_KEY}` },
-    { "X-Api-Key": TOKEN },
+    { "X-Api-Key": API_KEY },
   ])
-    expectUnauthorized(await ask(world, headers), 3);
+    expectUnauthorized(await ask(world, headers), null);
   for (const method of ["GET", "DELETE", "OPTIONS"]) expectUnauthorized(await world.call(undefined, { method }), null);
-  expectUnauthorized(await world.call(rpc(3, "x"), { rest: "/below" }), 3);
-  expect(provider.requests).toHaveLength(2);
-  expect(provider.requests.every(({ headers }) => headers.get("authorization") === null)).toBeTrue();
+  expectUnauthorized(await world.call(rpc(3, "x"), { rest: "/below" }), null);
+  expect(provider.requests).toHaveLength(4);
+  for (const name of ["authorization", "x-api-key", "api-key"])
+    expect(provider.requests.every(({ headers }) => headers.get(name) === null)).toBeTrue();
   expect(await world.leftovers()).toEqual({});
+});
+
+test("a relay without a token is reached with the API key, which goes no further", async () => {
+  for (const [allowOpen, open] of [
+    [false, true],
+    [true, false],
+  ] as const) {
+    await using world = new McpWorld({ relays: { allowOpen }, broker: { apiHttpRoles: ["tools"] } });
+    const { provider } = await world.pair({ provider: { open } });
+    for (const headers of [{}, { Authorization: "Bearer whatever" }, { "X-Api-Key": "whatever" }])
+      expectUnauthorized(await ask(world, headers), null);
+    for (const method of ["GET", "DELETE", "OPTIONS"])
+      expectUnauthorized(await world.call(undefined, { method }), null);
+    expect(provider.requests).toHaveLength(0);
+    for (const headers of [
+      { Authorization: `Bearer ${API_KEY}` },
+      { "X-Api-Key": API_KEY },
+      { "X-User-Roles": "tools" },
+    ])
+      expect((await ask(world, headers)).status).toBe(200);
+    for (const name of ["authorization", "x-api-key", "x-user-roles"])
+      expect(provider.requests.map(({ headers }) => headers.get(name))).toEqual([null, null, null]);
+    expect((await world.state()).clients).toMatchObject([{ guard: "api_key" }]);
+    expect(await world.leftovers()).toEqual({});
+  }
+});
+
+test("state and log say how each relay is guarded", async () => {
+  await using world = new McpWorld();
+  await world.pair({ id: "open" });
+  await world.pair({ id: "token", provider: { authToken: TOKEN } });
+  await world.pair({ id: "key", provider: { open: false } });
+  const { clients } = await world.state();
+  expect(Object.fromEntries(clients.map(({ id, guard }) => [id, guard]))).toEqual({
+    open: "open",
+    token: "token",
+    key: "api_key",
+  });
+  const registered = world.logs.filter(({ message }) => message === "worker registered");
+  expect(registered.map(({ fields }) => fields["guard"])).toEqual(["open", "token", "api_key"]);
+});
+
+test("replicas with different tokens want both: either may get the call", async () => {
+  await using world = new McpWorld();
+  await world.pair({ provider: { authToken: TOKEN, replicas: true } });
+  await world.pair({ provider: { authToken: "another", replicas: true } });
+  expect((await ask(world, { Authorization: `Bearer ${TOKEN}` })).status).toBe(401);
+  expect((await ask(world, { Authorization: "Bearer another" })).status).toBe(401);
+});
+
+test("end-to-end the relay's token comes beside the caller's own, and does not go through", async () => {
+  await using world = new McpWorld();
+  const { provider } = await world.pair({ provider: { authMode: "end-to-end", authToken: TOKEN } });
+  expectUnauthorized(await ask(world, { Authorization: "Bearer theirs" }), null);
+  expect((await ask(world, { Authorization: "Bearer theirs", "X-Api-Key": TOKEN })).status).toBe(200);
+  const [seen] = provider.requests;
+  expect([seen?.headers.get("authorization"), seen?.headers.get("x-api-key")]).toEqual(["Bearer theirs", null]);
+});
+
+test("no key of the broker's, no cookie and no word to a proxy reaches a relay", async () => {
+  const [adminKey, clientKey] = ["the-admin-key", "the-client-key"];
+  await using world = new McpWorld({ broker: { adminKey, clientKey } });
+  const { provider } = await world.pair({ clientKey, provider: { authMode: "end-to-end" } });
+  for (const key of [API_KEY, adminKey, clientKey]) {
+    for (const headers of [
+      { Authorization: `Bearer ${key}` },
+      { Authorization: `bearer   ${key}` },
+      { "X-Api-Key": key },
+      { "Api-Key": key },
+      { "X-Api-Key": `other, ${key}` },
+    ])
+      expect((await ask(world, headers)).status).toBe(200);
+  }
+  const others = { Cookie: "session=1", "Proxy-Authorization": "Basic eDp5", "Proxy-Anything": "1" };
+  expect((await ask(world, others)).status).toBe(200);
+  expect(provider.requests).toHaveLength(16);
+  for (const name of ["authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "proxy-anything"])
+    expect(provider.requests.filter(({ headers }) => headers.has(name))).toEqual([]);
 });
 
 for (const [name, key] of [
@@ -83,8 +167,8 @@ test("the broker's key beside the relay's token", async () => {
   await using world = new McpWorld({ relays: { requireApiKey: true } });
   const { provider } = await world.pair({ provider: { authToken: TOKEN } });
   expect((await ask(world, { "X-Api-Key": API_KEY, Authorization: `Bearer ${TOKEN}` })).status).toBe(200);
-  expectUnauthorized(await ask(world, { "X-Api-Key": API_KEY }), 3);
-  expectUnauthorized(await ask(world, { "X-Api-Key": API_KEY, Authorization: "Bearer wrong" }), 3);
+  expectUnauthorized(await ask(world, { "X-Api-Key": API_KEY }), null);
+  expectUnauthorized(await ask(world, { "X-Api-Key": API_KEY, Authorization: "Bearer wrong" }), null);
   expectUnauthorized(await ask(world, { Authorization: `Bearer ${TOKEN}` }), null);
   const [seen] = provider.requests;
   expect([seen?.headers.get("authorization"), seen?.headers.get("x-api-key")]).toEqual([null, null]);
@@ -101,7 +185,7 @@ test("a role from a trusted proxy is as good as the key", async () => {
 
 test("end-to-end the caller's token is the provider's to judge", async () => {
   await using world = new McpWorld();
-  const { provider } = await world.pair({ provider: { authMode: "end-to-end", authToken: TOKEN } });
+  const { provider } = await world.pair({ provider: { authMode: "end-to-end" } });
   expect((await ask(world, { Authorization: "Bearer theirs" })).status).toBe(200);
   expect(provider.requests[0]?.headers.get("authorization")).toBe("Bearer theirs");
   provider.respond = status(401, "who?", { "www-authenticate": 'Bearer realm="r", error="invalid_token"' });

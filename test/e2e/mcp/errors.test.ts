@@ -148,7 +148,7 @@ test("an answer that is too large: an error while that can be said, else a cut",
 test("a relay that speaks nonsense", async () => {
   await using world = new McpWorld();
   const hand = await HandWorker.connect(world.connectUrl, { v2: true });
-  hand.register({ models: [RELAY], max_concurrency: 9 });
+  hand.register({ models: [RELAY], max_concurrency: 9, open: true });
   await world.when(() => world.relays.pool.registry.size === 1, "the relay is here");
   const odd: [status: number, headers: [string, string][]][] = [
     [99, []],

@@ -7,7 +7,7 @@ import { HandWorker } from "../../kit/hand.ts";
 import { jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
 import { pinged, rawUpgrade, textFrame } from "../../kit/raw-socket.ts";
 import { until } from "../../kit/until.ts";
-import { CLIENT_KEY, type LogLine } from "../../kit/world.ts";
+import { API_KEY, CLIENT_KEY, type LogLine } from "../../kit/world.ts";
 
 /** Whom a call reaches, as the providers say it. */
 async function reached(world: McpWorld, id = RELAY): Promise<unknown> {
@@ -96,14 +96,14 @@ for (const v2 of [true, false])
     await using world = new McpWorld({ clock });
     const headers = { authorization: `Bearer ${CLIENT_KEY}`, ...(v2 && { "sec-websocket-protocol": "nfrx.v2" }) };
     const old = await rawUpgrade(Number(new URL(world.connectUrl).port), "/api/mcp/connect", headers);
-    const register = { type: "register", worker_id: "w", models: [RELAY], max_concurrency: 9 };
+    const register = { type: "register", worker_id: "w", models: [RELAY], max_concurrency: 9, open: true };
     await old.write(textFrame(v2 ? register : { id: RELAY }));
     await world.when(() => world.relays.pool.registry.size === 1, "the first connection");
     const before = old.bytesIn;
-    const lost = world.call(rpc(1, "x"));
+    const lost = world.call(rpc(1, "x"), { headers: { "X-Api-Key": API_KEY } });
     await old.when(() => old.bytesIn > before, "the call");
     const back = await HandWorker.connect(world.connectUrl, { v2: true });
-    back.register({ models: [RELAY], max_concurrency: 9, worker_id: "w" });
+    back.register({ models: [RELAY], max_concurrency: 9, open: true, worker_id: "w" });
     await pinged(old);
     clock.advance(HOLDER_MS);
     await old.when(() => old.closed, "the old one's end");
@@ -114,7 +114,7 @@ for (const v2 of [true, false])
     // The one that is there answers: nobody else gets its id.
     for (const worker_id of ["w", "other", "", undefined]) {
       const other = await HandWorker.connect(world.connectUrl, { v2: true });
-      other.register({ models: [RELAY], max_concurrency: 9, worker_id });
+      other.register({ models: [RELAY], max_concurrency: 9, open: true, worker_id });
       expect(await other.end()).toEqual({ code: 1008, reason: "id in use" });
     }
     back.close();
@@ -125,7 +125,7 @@ test("a relay keeps the id that it was let in with, whatever it says later", asy
   const { provider } = await world.pair();
   provider.respond = result({ from: "first" });
   const thief = await HandWorker.connect(world.connectUrl, { v2: true });
-  thief.register({ worker_id: "thief", models: ["thief"], max_concurrency: 9 });
+  thief.register({ worker_id: "thief", models: ["thief"], max_concurrency: 9, open: true });
   await world.when(() => world.relays.pool.registry.size === 2, "both are registered");
   thief.send({ type: "status_update", max_concurrency: 9, models: [RELAY, "thief"], status: "idle" });
   await thief.handled();

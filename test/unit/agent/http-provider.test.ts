@@ -23,10 +23,14 @@ test("nothing that a broker may say leads out of the endpoint", async () => {
         "@127.0.0.1:1/",
         ".evil.example/",
         ":1/",
+        "/a/../b",
+        "/a%2fb",
+        "/%252e%252e/a",
+        "/a\tb",
       ])
         await expect(ask(rest)).rejects.toMatchObject({ code: "not_found" });
       expect(backend.requests).toHaveLength(length);
-      for (const rest of ["", "/", "/a", "/a/../b", "/..a", "/%252e%252e/a", "//a", "?x=/../y", "/a?x=#y"])
+      for (const rest of ["", "/", "/a", "/..a", "//a", "?x=/../y", "/a?x=#y"])
         expect(await (await ask(rest)).text()).toBe("served");
     }
   } finally {
@@ -55,9 +59,9 @@ test("an endpoint at the root has everything below it", async () => {
       const provider = new HttpProvider({ url, timeoutMs: 1000, insecureSkipVerify: false });
       const ask = (rest: string): Promise<Response> =>
         provider.fetch({ method: "GET", rest, headers: [], body: null, signal: new AbortController().signal });
-      for (const rest of ["", "/", "/a", "/../a"]) expect(await (await ask(rest)).text()).toBe("served");
-      for (const rest of ["@127.0.0.1:1/", ".evil.example/", ":1/"])
-        await expect(ask(rest)).rejects.toThrow(/not below|Invalid URL/);
+      for (const rest of ["", "/", "/a"]) expect(await (await ask(rest)).text()).toBe("served");
+      for (const rest of ["@127.0.0.1:1/", ".evil.example/", ":1/", "/../a"])
+        await expect(ask(rest)).rejects.toMatchObject({ code: "not_found" });
     }
   } finally {
     await backend.stop();

@@ -18,6 +18,13 @@ test("a broker gets fresh keys, another time others", () => {
   expect(new Set(keys).size).toBe(6);
 });
 
+test("a relay gets a fresh token, unless it is given one", () => {
+  const [one, other] = [init(nfrxMcp).values.provider.authToken, init(nfrxMcp).values.provider.authToken];
+  expect(one).toMatch(/^[\w-]{24}$/);
+  expect(other).not.toBe(one);
+  expect(init(nfrxMcp, "--auth-token", "mine").values.provider.authToken).toBe("mine");
+});
+
 test("what it is told goes into the file, and the file says that to whoever reads it", () => {
   const { path, text } = init(
     nfrx,
@@ -48,7 +55,7 @@ test("all that nobody set stands commented out, with its explanation", () => {
   for (const program of programs) {
     const { text } = init(program);
     const set = text.split("\n").filter(line => line !== "" && !line.startsWith("#"));
-    expect(set.every(line => /^(api_key|client_key|admin_key|reconnect): /.test(line))).toBeTrue();
+    expect(set.every(line => /^(api_key|client_key|admin_key|auth_token|reconnect): /.test(line))).toBeTrue();
     expect(text).toContain("#log_level: info");
   }
 });

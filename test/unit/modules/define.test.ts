@@ -100,7 +100,11 @@ describe("what serve returns", () => {
     ["an unknown label", withEndpoint({ label: "model" }), /`worker\.endpoints\[1\]\.label`/],
     ["a backend path without a slash", withEndpoint({ backendPath: "work" }), /`worker\.endpoints\[1\]\.backendPath`/],
     ["no type of jobs", withEndpoint({ jobType: undefined }), /`worker\.endpoints\[1\]\.jobType`/],
-    ["a list of headers", withEndpoint({ headers: ["x-a"] }), /`worker\.endpoints\[1\]\.headers`/],
+    [
+      "a header that never passes",
+      withEndpoint({ headers: ["cookie"] }),
+      /`worker\.endpoints\[1\]\.headers\[0\]`: this header never passes/,
+    ],
     ["an unknown field", withEndpoint({ auth: "none" }), /`worker\.endpoints\[1\]`: Unrecognized key: "auth"/],
     ["no operation", withEndpoint({ operation: undefined }), /`worker\.endpoints\[1\]\.operation`/],
     ["a state that is no function", { state: {} }, /`state`: expected a function/],

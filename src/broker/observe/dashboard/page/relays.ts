@@ -16,6 +16,9 @@ export function relayStatus({ draining, ready, status }: RelayState): string {
 
 const callsOf = ({ functions }: RelayState): number => Object.values(functions).reduce((sum, calls) => sum + calls, 0);
 
+/** What callers of a relay bring. */
+const GUARDS: Readonly<Record<string, string>> = { token: "its token", api_key: "API key", open: "nothing: open" };
+
 export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
   const columns: Column<RelayRow>[] = [
     {
@@ -35,6 +38,11 @@ export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
         const heard = age(last_heartbeat, now);
         return drained_by_operator ? `by operator · ${heard}` : heard;
       }),
+    },
+    {
+      title: "Guarded by",
+      value: ({ guard }) => guard && GUARDS[guard],
+      cell: text(({ guard }) => GUARDS[guard ?? ""] ?? ""),
     },
     {
       title: "Host",

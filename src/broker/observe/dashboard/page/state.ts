@@ -94,6 +94,7 @@ export interface RelaysState {
 }
 
 export interface RelayState {
+  guard?: string;
   id: string;
   worker_id?: string;
   name: string;

@@ -1,0 +1,35 @@
+import { NfrxError } from "../lib/errors.ts";
+import { isPlainPath } from "../lib/plain-path.ts";
+
+/** Characters of a path that a URL parser reads as something else. */
+const ODD = /[\\#]/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a URL parser strips some of these, and a broker must send none
+const CONTROL = /[\u0000-\u0020\u007f]/;
+
+/**
+ * THE way to an address at a backend: `base` followed by `rest`, which is empty or begins with a slash or a question mark. A
+ * query of `base` stays. An agent does not rely on its broker: throws `not_found` for a `rest` that leads to another server,
+ * or out of the path of `base`.
+ */
+export function joinUrl(base: string, rest: string): string {
+  const [address, own] = split(base);
+  const [path, query] = split(rest);
+  const root = address.replace(/\/+$/, "");
+  const joined = path === "" ? address : root + path;
+  const plain = (path === "" || path.startsWith("/")) && !ODD.test(path) && !CONTROL.test(rest) && isPlainPath(path);
+  if (!plain || !URL.canParse(joined) || !isBelow(new URL(joined), new URL(root)))
+    throw new NfrxError("not_found", "the path does not lead to an address of the backend");
+  const queries = [own, query].filter(one => one !== undefined && one !== "");
+  return queries.length === 0 ? joined : `${joined}?${queries.join("&")}`;
+}
+
+function isBelow({ origin, username, pathname }: URL, base: URL): boolean {
+  const root = base.pathname.replace(/\/$/, "");
+  return origin === base.origin && username === base.username && (pathname === root || pathname.startsWith(`${root}/`));
+}
+
+/** What stands before the first question mark and what behind it. */
+function split(url: string): [before: string, behind: string | undefined] {
+  const at = url.indexOf("?");
+  return at === -1 ? [url, undefined] : [url.slice(0, at), url.slice(at + 1)];
+}

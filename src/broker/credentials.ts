@@ -1,0 +1,44 @@
+// Credentials that callers bring: which of them are the broker's own, and which open a relay.
+import { timingSafeEqual } from "node:crypto";
+import { CREDENTIAL_HEADERS, credentialsOf } from "../lib/http.ts";
+
+/** The keys that open any of the broker's own doors, for the one question whether a header holds one of them. */
+export class OwnKeys {
+  readonly #digests: readonly Uint8Array[];
+
+  constructor(keys: readonly (string | undefined)[]) {
+    this.#digests = keys.filter(key => key !== undefined && key !== "").map(key => sha256(key ?? ""));
+  }
+
+  /** The names of the headers that hold one of the keys. Those headers go no further than the broker. */
+  carriers(headers: Headers): string[] {
+    return CREDENTIAL_HEADERS.filter(name => {
+      const value = headers.get(name);
+      return value !== null && tokensOf(value).some(token => this.#digests.some(own => matches(own, token)));
+    });
+  }
+}
+
+/** True when any credential of a request has this SHA-256 digest. */
+export function bringsToken(headers: Headers, digest: Uint8Array): boolean {
+  return credentialsOf(headers).some(({ key }) => matches(digest, key));
+}
+
+/** All that a header's value could be read as: whole, without its scheme, and its parts where it was sent twice. */
+function tokensOf(value: string): string[] {
+  return [value, ...value.split(",")].flatMap(part => {
+    const trimmed = part.trim();
+    const space = trimmed.indexOf(" ");
+    return space === -1 ? [trimmed] : [trimmed, trimmed.slice(space).trim()];
+  });
+}
+
+function matches(digest: Uint8Array, token: string): boolean {
+  return timingSafeEqual(digest, sha256(token));
+}
+
+function sha256(text: string): Uint8Array {
+  const bytes = new Uint8Array(32);
+  Bun.SHA256.hash(text, bytes);
+  return bytes;
+}

@@ -1,0 +1,56 @@
+// Who may call a relay.
+import { NfrxError } from "../../lib/errors.ts";
+import type { RelayGuard } from "../../modules/state.ts";
+import { type Door, refusalOf } from "../auth.ts";
+import { bringsToken } from "../credentials.ts";
+import type { KeyThrottle } from "../key-throttle.ts";
+import type { Registry } from "../pool/registry.ts";
+import type { Worker } from "../pool/worker.ts";
+
+export interface CallerAdmissionOptions {
+  registry: Registry;
+  api: Door;
+  throttle: KeyThrottle;
+  /** Callers of every relay bring the API key too. */
+  requireApiKey: boolean;
+  /** Relays may ask to be open. */
+  allowOpen: boolean;
+}
+
+/**
+ * Decides who may call a relay. One with a token is reached with it, one without with the API key or a role, and one that
+ * asks to be open is, where the broker allows that. A relay of the 0.9 series does not say whether it has a token, so it is
+ * reached with the API key, and judges a token itself.
+ */
+export class CallerAdmission {
+  constructor(private readonly options: CallerAdmissionOptions) {}
+
+  guardOf({ tokenDigest, asksToBeOpen }: Worker): RelayGuard {
+    if (tokenDigest !== undefined) return "token";
+    return asksToBeOpen && this.options.allowOpen ? "open" : "api_key";
+  }
+
+  /**
+   * Throws `provider_unavailable` when no relay of this id is connected, and `unauthorized` unless the caller satisfies each
+   * one that is: any of those that share an id may get the call.
+   */
+  check(relayId: string, headers: Headers, peer: () => string): void {
+    const { registry, api, throttle, requireApiKey } = this.options;
+    const workers = registry.offers(relayId).map(({ worker }) => worker);
+    if (workers.length === 0) throw noRelay();
+    const byKey = requireApiKey || workers.some(worker => this.guardOf(worker) === "api_key");
+    if (byKey) api.check(headers, peer);
+    if (workers.some(({ tokenDigest }) => tokenDigest !== undefined && !bringsToken(headers, tokenDigest)))
+      throw refusalOf({ kind: "relay", throttle }, headers, peer);
+  }
+}
+
+/** Seconds after which a client that was turned away may ask again. */
+export const RETRY_AFTER_S = 5;
+
+/** The error for an id that no connected relay has. */
+export function noRelay(): NfrxError {
+  return new NfrxError("provider_unavailable", "no relay of this id is connected", {
+    retryAfterSeconds: RETRY_AFTER_S,
+  });
+}

@@ -1,0 +1,9 @@
+import { isHeader } from "../lib/http.ts";
+import { maySet } from "../lib/request-headers.ts";
+import type { Objection } from "./group.ts";
+
+/** Objects to headers, of the option with this name in code, that HTTP does not allow or that the program sets itself. */
+export function headerObjections(key: string, headers: Readonly<Record<string, string>>): Objection[] {
+  const wrong = Object.entries(headers).find(([name, value]) => !isHeader(name, value) || !maySet(name.toLowerCase()));
+  return wrong === undefined ? [] : [{ keys: [key], problem: `${wrong[0]} is not a header that can be set` }];
+}
