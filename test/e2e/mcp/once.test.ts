@@ -116,7 +116,7 @@ test("a relay that falls silent is given up after BROKER_WS_DEAD_AFTER_MS, and i
 test("a relay that refuses a call it has not begun", async () => {
   await using world = new McpWorld();
   const hand = await HandWorker.connect(world.connectUrl, { v2: true });
-  hand.register({ models: [RELAY], max_concurrency: 9, agent_config: { mcp_replicas: "true" } });
+  hand.register({ models: [RELAY], max_concurrency: 9, open: true, agent_config: { mcp_replicas: "true" } });
   await world.when(() => world.relays.pool.registry.size === 1, "the relay is here");
   const other = await world.provider();
   await world.relay(other, { provider: { replicas: true } });
