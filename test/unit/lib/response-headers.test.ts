@@ -185,9 +185,9 @@ describe("Location", () => {
   });
 
   test("a worker module's prefix is the module, or the worker when the request named it", () => {
-    const any = "http://b/api/docling/v1/convert/file";
-    expect(passes("/api/docling/v1/result/1", any)).toBeTrue();
-    expect(passes("/api/llm/v1/models", any)).toBeFalse();
+    const shared = "http://b/api/docling/v1/convert/file";
+    expect(passes("/api/docling/v1/result/1", shared)).toBeTrue();
+    expect(passes("/api/llm/v1/models", shared)).toBeFalse();
     expect(passes("/api/docling/id/other/v1/result/1", "http://b/api/docling/id/w/v1/result/1")).toBeFalse();
   });
 });
