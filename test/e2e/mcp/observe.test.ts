@@ -126,7 +126,8 @@ test("made-up methods do not fill the metrics, nor push the real ones out", asyn
   await using world = new McpWorld();
   const { provider } = await world.pair();
   provider.respond = result();
-  for (let n = 0; n < 700; n++) await world.call(rpc(n, `made/up-${n}-${"x".repeat(100)}`), { id: "tools" });
+  for (let n = 0; n < 700; n++)
+    await world.call(rpc(n, `made/up-${n}-${"x".repeat(100)}`), { id: n % 2 ? "tools" : "no" });
   await world.call(rpc(1, "tools/call"));
   await world.call(rpc(1, "resources/templates/list"));
   const lines = await world.metrics("nfrx_request_total{");
