@@ -2,13 +2,13 @@
 import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { type HeaderPairs, HOP_BY_HOP, headerOf } from "../lib/http.ts";
+import { joinUrl } from "../lib/join-url.ts";
 import { backendHeaders, mayForward, travels } from "../lib/request-headers.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
 import { Facts, failureOf, type Span } from "../lib/trace.ts";
 import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
-import { joinUrl } from "./join-url.ts";
 
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;

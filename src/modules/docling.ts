@@ -1,7 +1,7 @@
 import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
-import { below } from "../lib/below.ts";
+import { joinUrl } from "../lib/join-url.ts";
 import { defineModule } from "./define.ts";
 import { type Backend, LOOK_MS, type PublicEndpoint, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
@@ -65,7 +65,7 @@ export function doclingBackend({ docBaseUrl, docApiKey }: Values<typeof doclingA
     pollMs: LOOK_MS,
     facts: { backend_family: "docling" },
     probe: async ask => {
-      await ask(below(docBaseUrl, "/health"));
+      await ask(joinUrl(docBaseUrl, "/health"));
       return { models: [], facts: {} };
     },
   };

@@ -1,7 +1,7 @@
 // What OpenAI-compatible servers are asked about themselves.
 import { z } from "zod";
-import { below } from "../lib/below.ts";
 import { messageOf } from "../lib/errors.ts";
+import { joinUrl } from "../lib/join-url.ts";
 import type { Ask, ProbeResult } from "./module.ts";
 
 const modelList = z.object({ data: z.array(z.object({ id: z.string() })).nullish() });
@@ -26,13 +26,13 @@ export function besideV1(baseUrl: string): string {
 
 /** The models at `baseUrl` (with its /v1), in OpenAI's way. Rejects when they cannot be had. */
 export async function openaiModels(baseUrl: string, ask: Ask): Promise<string[]> {
-  const list = modelList.safeParse(await askJson(below(baseUrl, "/models"), ask));
+  const list = modelList.safeParse(await askJson(joinUrl(baseUrl, "/models"), ask));
   if (!list.success) throw new Error("the backend's answer to GET /models is not a list of models");
   return distinct((list.data.data ?? []).map(model => model.id));
 }
 
 async function ollamaModels(parent: string, ask: Ask): Promise<string[]> {
-  const list = tagList.safeParse(await askJson(below(parent, "/api/tags"), ask));
+  const list = tagList.safeParse(await askJson(joinUrl(parent, "/api/tags"), ask));
   if (!list.success) throw new Error("the backend's answer to GET /api/tags is not a list of models");
   return distinct((list.data.models ?? []).map(model => model.name));
 }
@@ -43,9 +43,9 @@ function distinct(names: string[]): string[] {
 
 /** llama.cpp tells its build at /props, Ollama its version at /api/version; others say nothing. */
 async function backendVersion(parent: string, ask: Ask): Promise<Record<string, string>> {
-  const llamaCpp = props.safeParse(await tryJson(below(parent, "/props"), ask));
+  const llamaCpp = props.safeParse(await tryJson(joinUrl(parent, "/props"), ask));
   if (llamaCpp.success) return { backend_version: llamaCpp.data.build_info, backend_family: "llama.cpp" };
-  const ollama = ollamaVersion.safeParse(await tryJson(below(parent, "/api/version"), ask));
+  const ollama = ollamaVersion.safeParse(await tryJson(joinUrl(parent, "/api/version"), ask));
   if (ollama.success) return { backend_version: ollama.data.version, backend_family: "ollama" };
   return {};
 }

@@ -1,5 +1,5 @@
 import type { HeaderPairs } from "../../lib/http.ts";
-import { joinUrl } from "../join-url.ts";
+import { joinUrl } from "../../lib/join-url.ts";
 import { fetchMetadata } from "./metadata.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
 

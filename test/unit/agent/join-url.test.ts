@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { declares } from "../../../src/agent/endpoints.ts";
-import { joinUrl } from "../../../src/agent/join-url.ts";
+import { joinUrl } from "../../../src/lib/join-url.ts";
 
 const BASE = "http://h:5001";
 
@@ -12,6 +12,7 @@ test.each([
   [`${BASE}/v1/`, "/x/", "http://h:5001/v1/x/"],
   [`${BASE}/mcp?key=1`, "", "http://h:5001/mcp?key=1"],
   [`${BASE}/mcp?key=1`, "/x?y=2", "http://h:5001/mcp/x?key=1&y=2"],
+  [`${BASE}/v1?a=1`, "/chat?b=2?c", "http://h:5001/v1/chat?a=1&b=2?c"],
   [`${BASE}/mcp`, "?y=%2f..", "http://h:5001/mcp?y=%2f.."],
   ["http://u:p@h/v1", "/x", "http://u:p@h/v1/x"],
   [BASE, "//other/x", "http://h:5001//other/x"],

@@ -1,5 +1,5 @@
-import { NfrxError } from "../lib/errors.ts";
-import { isPlainPath } from "../lib/plain-path.ts";
+import { NfrxError } from "./errors.ts";
+import { isPlainPath } from "./plain-path.ts";
 
 /** Characters of a path that a URL parser reads as something else. */
 const ODD = /[\\#]/;
