@@ -83,6 +83,13 @@ function matches(pattern: string, name: string): boolean {
   return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
+/** Asks for an answer without content encoding. */
+export function askIdentity(headers: HeaderPairs): void {
+  const asked = headers.find(([name]) => name === "accept-encoding");
+  if (asked === undefined) headers.push(["accept-encoding", "identity"]);
+  else asked[1] = "identity";
+}
+
 /** The headers of a client's request with all that may travel, except those in `without`. */
 export function relayHeaders(headers: Headers, requestId: string, without: readonly string[]): HeaderPairs {
   const pairs: HeaderPairs = [];

@@ -1,6 +1,6 @@
 // THE policy for the headers of everything that a worker or a relay answers. Their pages must not be able to act for the
 // broker, on whose origin browsers see them.
-import { type HeaderPairs, HOP_BY_HOP, isHeader } from "./http.ts";
+import { type HeaderPairs, HOP_BY_HOP, headerOf, isHeader } from "./http.ts";
 import { isPlainPath } from "./plain-path.ts";
 
 /** Response headers that never pass: of one hop, the broker's own, or an order to the browser about the whole origin. */
@@ -47,6 +47,25 @@ const DROPPED_PREFIXES = ["access-control-", "attribution-reporting-", "proxy-",
 
 /** Headers of every answer on a proxied route, whoever made it. */
 export const NOSNIFF = ["x-content-type-options", "nosniff"] as const;
+
+/** Caches must not keep an event stream, and nginx must not hold it back. */
+const UNBUFFERED = [
+  ["cache-control", "no-cache"],
+  ["x-accel-buffering", "no"],
+] as const;
+
+/** The headers of an event stream that the broker writes itself. */
+export const EVENT_STREAM: Readonly<Record<string, string>> = Object.fromEntries([
+  ["content-type", "text/event-stream"],
+  ...UNBUFFERED,
+  NOSNIFF,
+]);
+
+/** Adds what makes proxies pass a stream on at once; what its backend says of that stays. */
+export function addUnbuffered(headers: HeaderPairs): void {
+  for (const [name, value] of UNBUFFERED) if (headerOf(headers, name) === undefined) headers.push([name, value]);
+}
+
 /** A page or script gets no origin, no script and no resources. */
 const SANDBOX = ["content-security-policy", "sandbox; default-src 'none'"] as const;
 

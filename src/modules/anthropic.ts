@@ -3,6 +3,7 @@
 import type { PublicEndpoint } from "./module.ts";
 import { countOperation, messageOperation } from "./operations/anthropic.ts";
 import type { Operation } from "./route.ts";
+import { messageStream } from "./streams/message.ts";
 
 const endpoint = (path: string, jobType: string, operation: Operation, events: boolean): PublicEndpoint => ({
   method: "POST",
@@ -11,6 +12,7 @@ const endpoint = (path: string, jobType: string, operation: Operation, events: b
   jobType,
   label: "json-model",
   events,
+  ...(events && { stream: messageStream }),
   errors: "anthropic",
   operation,
 });

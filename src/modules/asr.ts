@@ -6,6 +6,7 @@ import { type Backend, LOOK_MS, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } fro
 import { openaiModels } from "./openai.ts";
 import { speechOperation, transcriptionOperation, translationOperation } from "./operations/audio.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
+import { transcriptStream } from "./streams/transcript.ts";
 
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
@@ -20,6 +21,7 @@ export const asr: WorkerModule = {
       jobType: "asr.transcribe",
       label: "form-model" as const,
       events: true,
+      stream: transcriptStream,
       operation: transcriptionOperation,
     },
     {
@@ -27,6 +29,7 @@ export const asr: WorkerModule = {
       jobType: "asr.translate",
       label: "form-model" as const,
       events: true,
+      stream: transcriptStream,
       operation: translationOperation,
     },
     { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false, operation: speechOperation },

@@ -4,6 +4,7 @@ import { embeddingsFanout } from "./embeddings.ts";
 import type { PublicEndpoint } from "./module.ts";
 import { chatOperation, embeddingOperation } from "./operations/openai.ts";
 import type { Operation } from "./route.ts";
+import { chatStream } from "./streams/chat.ts";
 
 const BASE = "/openai/deployments/:model";
 
@@ -15,6 +16,7 @@ export const azureEndpoints: readonly PublicEndpoint[] = [
     backendPath: "/chat/completions",
     jobType: "llm.completion",
     events: true,
+    stream: chatStream,
     operation: asDeployment(chatOperation),
   },
   {

@@ -84,6 +84,13 @@ const endpoint = z.strictObject({
   jobType: z.string().min(1),
   label: z.enum(["json-model", "form-model", "none"]),
   events: z.boolean(),
+  stream: z
+    .strictObject({
+      closed: z.boolean().optional(),
+      errorEvent: z.literal("response").optional(),
+      toEvents: callable.optional(),
+    })
+    .optional(),
   repeatable: z.boolean().optional(),
   headers: z.union([z.literal("all"), z.array(headerPattern)]).optional(),
   errors: errors.optional(),
@@ -114,6 +121,7 @@ const served = z.strictObject({
       queueSize: amount,
       queueTimeoutMs: amount,
       queueUpdateMs: amount,
+      queueEvents: z.enum(["auto", "event", "comment", "off"]).optional(),
       graceMs: amount,
       minScore: amount,
       maxParallel: amount,

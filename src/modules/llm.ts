@@ -14,12 +14,20 @@ import { completionOperation, imageOperation, moderationOperation, rerankOperati
 import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import { responseEndpoints, responseKeeps } from "./responses.ts";
+import { chatStream, completionStream } from "./streams/chat.ts";
+import { responseStream } from "./streams/response.ts";
 
 const HOUR = 3_600_000;
 
 /** What some OpenAI-compatible servers have besides. */
 const others = [
-  { name: "/completions", jobType: "llm.completion", events: true, operation: completionOperation },
+  {
+    name: "/completions",
+    jobType: "llm.completion",
+    events: true,
+    stream: completionStream,
+    operation: completionOperation,
+  },
   { name: "/images/generations", jobType: "llm.image", events: true, operation: imageOperation },
   { name: "/moderations", jobType: "llm.moderation", events: false, operation: moderationOperation },
   { name: "/rerank", jobType: "llm.rerank", events: false, operation: rerankOperation },
@@ -37,6 +45,7 @@ export const llm: WorkerModule = {
       backendPath: "/chat/completions",
       jobType: "llm.completion",
       events: true,
+      stream: chatStream,
       operation: chatOperation,
     },
     {
@@ -44,6 +53,7 @@ export const llm: WorkerModule = {
       backendPath: "/responses",
       jobType: "llm.response",
       events: true,
+      stream: responseStream,
       operation: responseOperation,
       keeps: responseKeeps,
     },

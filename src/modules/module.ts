@@ -114,6 +114,26 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 /** The shape of error bodies; `word` is the code alone. */
 export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "word" | "json-rpc";
 
+/** A whole answer of a backend that was asked for a stream. */
+export interface WholeAnswer {
+  /** Lower case, without parameters; empty when the backend names none. */
+  readonly contentType: string;
+  readonly text: string;
+}
+
+/** What the broker must know of an API's event streams to write into one. */
+export interface EventStreamApi {
+  /** Clients of this API fail on events that it does not define: the place in the queue goes to them as a comment. */
+  readonly closed?: boolean;
+  /** The form of its error event, when that is not its error body: `response` is that of OpenAI's Responses API. */
+  readonly errorEvent?: "response";
+  /**
+   * The events that the API would have sent instead of a whole answer of status 200, for a stream that is already open.
+   * Undefined when the answer is not one of this API.
+   */
+  toEvents?(answer: WholeAnswer): string | undefined;
+}
+
 export interface Endpoint {
   /** The query of a GET travels with it. */
   method: Method;
@@ -125,6 +145,8 @@ export interface Endpoint {
   label: LabelSource;
   /** The answer may be an event stream, so queue events and keep-alive comments may open it. */
   events: boolean;
+  /** The API that its event streams belong to; left out, the broker knows nothing about them. */
+  stream?: EventStreamApi;
   /**
    * A request only computes: nothing remains of it but its answer. It is sent to another worker when the machine that had it
    * is lost, or when its backend is too busy.
@@ -297,12 +319,20 @@ export interface RelaySettings {
   allowOpen?: boolean;
 }
 
+/**
+ * How a waiting stream learns its position in the queue: as an event, as a comment, not at all, or as its client can read
+ * it.
+ */
+export type QueueEvents = "auto" | "event" | "comment" | "off";
+
 /** What the queue and the schedule of a worker module's pool may be told. */
 export interface PoolSettings {
   queueSize: number;
   queueTimeoutMs: number;
   /** Milliseconds between position events; 0 sends none. */
   queueUpdateMs: number;
+  /** How a stream learns its position; `auto` unless given. */
+  queueEvents?: QueueEvents | undefined;
   /** How long a request waits for a worker that has just gone. */
   graceMs: number;
   /** The least score that may serve: 1 is the exact model, 0.5 its alias. */

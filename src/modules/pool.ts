@@ -56,6 +56,12 @@ export const eventOptions = (module: string) => ({
     max: HOUR,
     help: "How often a waiting stream hears of its place in the queue, in seconds; 0 sends no such events.",
   }),
+  queueEvents: option.choice({
+    ...named(module, "QUEUE_EVENTS"),
+    values: ["auto", "event", "comment", "off"],
+    default: "auto",
+    help: "How a waiting stream learns its position: as an event, as a comment, or not at all. auto sends comments to clients that fail on unknown events; a request may choose with the header x-nfrx-queue.",
+  }),
 });
 
 /** For a module that routes by model. */
@@ -75,6 +81,7 @@ export function poolSettings({
   queueTimeoutMs,
   graceMs,
   queueUpdateMs = 0,
+  queueEvents,
   minScore = 0,
   maxParallel = 1,
   maxVisits = VISITS_MAX,
@@ -86,6 +93,7 @@ export function poolSettings({
     queueTimeoutMs,
     graceMs,
     queueUpdateMs,
+    queueEvents,
     minScore,
     maxParallel,
     maxVisits,

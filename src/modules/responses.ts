@@ -7,6 +7,7 @@ import {
   responseItemsOperation,
 } from "./operations/responses.ts";
 import type { Operation } from "./route.ts";
+import { responseStream } from "./streams/response.ts";
 
 const PATH = "/responses/:response";
 const LOOKUP = "/responses/:id";
@@ -37,6 +38,7 @@ const endpoint = (
   jobType,
   label: "none",
   events: false,
+  stream: responseStream,
   repeatable: method === "GET",
   keeps: { segment: { name: "response", what: "response", lookup: LOOKUP } },
   operation,

@@ -405,12 +405,34 @@ test("while the backend thinks a stream gets comments; what fails then is an err
   const { id } = await worker.frame("head");
   await pass(clock, worker, 15_000);
   await client.shows(": keep-alive\n\n");
-  worker.answer(id, 422, JSON.stringify({ error: { message: "no speech in it" } }));
+  worker.answer(id, 422, JSON.stringify({ detail: "no speech in it" }));
   const answer = await client.answer();
   const [, data] = /event: error\ndata: (.*)\n\n$/.exec(answer.body.toString()) ?? [];
-  expect(JSON.parse(data ?? "")).toMatchObject({ error: { message: "no speech in it", code: "invalid_request" } });
+  expect(JSON.parse(data ?? "")).toEqual({
+    detail: "no speech in it",
+    error: { message: "no speech in it", type: "invalid_request_error", code: "invalid_request", param: null },
+  });
   worker.answer((await worker.frame("head", 2)).id, 200, "{}");
   expect((await plain.answer()).body.toString()).toBe("{}");
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a recording that is asked for as a stream of a server that does not stream: its text is handed over all the same", async () => {
+  const clock = new TestClock();
+  await using world = asr({ clock });
+  const worker = await hand(world);
+  const atOnce = ask(world, [model(), STREAM, FILE]);
+  worker.answer((await worker.frame("head")).id, 200, '{"text":"Hello."}');
+  expect((await atOnce.answer()).body.toString()).toBe('{"text":"Hello."}');
+  const late = ask(world, [model(), STREAM, FILE]);
+  const { id } = await worker.frame("head", 2);
+  await pass(clock, worker, 15_000);
+  await late.shows(": keep-alive\n\n");
+  worker.answer(id, 200, '{"text":"Hello.","usage":{"type":"duration","seconds":2}}');
+  expect((await late.answer()).body.toString()).toBe(
+    `: keep-alive\n\nevent: transcript.text.delta\ndata: {"type":"transcript.text.delta","delta":"Hello."}\n\nevent: transcript.text.done\ndata: {"text":"Hello.","usage":{"type":"duration","seconds":2},"type":"transcript.text.done"}\n\n`,
+  );
   worker.close();
   expect(await world.leftovers()).toEqual({});
 });

@@ -161,7 +161,7 @@ test("a stream whose backend thinks gets a comment every 15 seconds, then the an
   await reading.shows(": keep-alive\n\n: keep-alive\n\n: keep-alive\n\n");
   worker.put(batch => batch.putData(id, Buffer.from("data: half"), false));
   await reading.shows("data: half");
-  // Once the answer has begun it is the backend's alone: a comment could land inside an event.
+  // A comment could land inside the event.
   await pass(clock, worker, 45_000);
   worker.put(batch => batch.putData(id, Buffer.from(" whole\n\n"), true));
   const answer = await reading.answer();
@@ -187,6 +187,32 @@ test("the backend's head does not come in vain: comments fill the time until its
   expect(await world.leftovers()).toEqual({});
 });
 
+test("a stream that falls silent between two events gets comments there", async () => {
+  const clock = new TestClock();
+  await using world = new World({ clock });
+  const worker = await handWorker(world);
+  const reading = client(world, { stream: true });
+  const { id } = await worker.frame("head");
+  worker.put(batch => batch.putHead(id, { status: 200, headers: SSE }, false));
+  worker.put(batch => batch.putData(id, Buffer.from("data: 1\n\n"), false));
+  await reading.shows("data: 1\n\n");
+  await pass(clock, worker, 15_000);
+  await reading.shows("data: 1\n\n: keep-alive\n\n");
+  await pass(clock, worker, 10_000);
+  worker.put(batch => batch.putData(id, Buffer.from("data: 2\n\ndata: "), false));
+  await reading.shows("data: 2\n\ndata: ");
+  await pass(clock, worker, 30_000);
+  worker.put(batch => batch.putData(id, Buffer.from("3\n\n"), false));
+  await reading.shows("data: 3\n\n");
+  await pass(clock, worker, 15_000);
+  await reading.shows("data: 3\n\n: keep-alive\n\n");
+  worker.put(batch => batch.putData(id, Buffer.alloc(0), true));
+  const answer = await reading.answer();
+  expect(answer.body.toString()).toBe("data: 1\n\n: keep-alive\n\ndata: 2\n\ndata: 3\n\n: keep-alive\n\n");
+  worker.close();
+  expect(await world.leftovers()).toEqual({});
+});
+
 test("what fails after a comment has opened the stream is an error event", async () => {
   const clock = new TestClock();
   await using world = new World({ clock });
@@ -195,13 +221,12 @@ test("what fails after a comment has opened the stream is an error event", async
   const { id } = await worker.frame("head");
   await pass(clock, worker, 15_000);
   await reading.shows(": keep-alive\n\n");
-  worker.answer(id, 400, JSON.stringify({ error: { message: "prompt too long", type: "x" } }));
+  const error = { message: "prompt too long", type: "x", code: "context_length_exceeded" };
+  worker.answer(id, 400, JSON.stringify({ error }));
   const answer = await reading.answer();
   expect(answer.complete).toBeTrue();
   const [, data] = /event: error\ndata: (.*)\n\n$/.exec(answer.body.toString()) ?? [];
-  expect(JSON.parse(data ?? "")).toMatchObject({
-    error: { message: "prompt too long", type: "invalid_request_error", code: "invalid_request" },
-  });
+  expect(JSON.parse(data ?? "")).toEqual({ error });
   worker.close();
   expect(await world.leftovers()).toEqual({});
 });

@@ -1,4 +1,5 @@
 import { NfrxError } from "../../lib/errors.ts";
+import { EVENT_STREAM } from "../../lib/response-headers.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
 import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_BYTES } from "./limits.ts";
@@ -39,12 +40,7 @@ export class EventStream {
     if (signal.aborted) this.#leave();
     else signal.addEventListener("abort", () => this.#leave(), { once: true });
     this.response = new Response(body, {
-      headers: {
-        "x-request-id": access.id,
-        "content-type": "text/event-stream",
-        "cache-control": "no-cache",
-        "x-accel-buffering": "no",
-      },
+      headers: { ...EVENT_STREAM, "x-request-id": access.id },
     });
   }
 

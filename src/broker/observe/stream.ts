@@ -1,4 +1,5 @@
 import { NfrxError } from "../../lib/errors.ts";
+import { EVENT_STREAM } from "../../lib/response-headers.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
 import { Shares } from "../shares.ts";
@@ -63,7 +64,7 @@ export class StateStream {
       },
     });
     return new Response(body, {
-      headers: { "content-type": "text/event-stream", "cache-control": "no-cache", "x-request-id": access.id },
+      headers: { ...EVENT_STREAM, "x-request-id": access.id },
     });
   }
 

@@ -10,7 +10,8 @@ export function openaiError(error: NfrxError): object {
   };
 }
 
-function typeOf(status: number): string {
+/** The type that OpenAI's API gives an error of this status. */
+export function typeOf(status: number): string {
   if (status === 401) return "authentication_error";
   if (status === 403) return "permission_error";
   if (status === 429) return "rate_limit_error";
@@ -45,7 +46,7 @@ export function rpcError(error: NfrxError, id: string | number | null = null): o
 }
 
 /** The words of Anthropic's API, by which its SDKs choose their exception together with the status. */
-function anthropicType(status: number): string {
+export function anthropicType(status: number): string {
   if (status === 413) return "request_too_large";
   if (status === 404) return "not_found_error";
   if (status === 503) return "overloaded_error";
@@ -93,9 +94,4 @@ export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: st
   // larger than anybody may send, or never comes, is not worth that, and a guess of a key has to cost a connection.
   if (CLOSING.has(error.code)) headers["connection"] = "close";
   return new Response(text, { status: error.status, headers });
-}
-
-/** The same as the last event of a stream that has already begun. */
-export function errorEvent(thrown: unknown, shape: ErrorShape): Uint8Array {
-  return Buffer.from(`event: error\ndata: ${JSON.stringify(errorBody(toNfrxError(thrown), shape))}\n\n`);
 }

@@ -3,7 +3,7 @@ import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { CREDENTIAL_HEADERS, type HeaderPairs, type TrustedProxies } from "../../lib/http.ts";
 import { isPlainPath } from "../../lib/plain-path.ts";
-import { relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
+import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, Keeps, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
@@ -17,8 +17,11 @@ import { runGather } from "./gather.ts";
 import { findKept, type Kept, keepsOf } from "./kept.ts";
 import type { Label } from "./label.ts";
 import { labelReader } from "./labels.ts";
+import { KEEP_ALIVE_MS } from "./pump.ts";
+import { type QueueNotice, queueNotice } from "./queue-status.ts";
 import { refuseScript } from "./refuse-script.ts";
-import { committed, KEEP_ALIVE_MS, passThrough, type RespondContext } from "./respond.ts";
+import { passThrough, type RespondContext } from "./respond.ts";
+import { respondEarly } from "./respond-early.ts";
 import { routingHeaders } from "./routing.ts";
 
 export interface PipelineOptions extends ExchangeContext {
@@ -55,8 +58,9 @@ export class Pipeline {
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs, expose };
   }
 
-  #respondAs({ errors }: Endpoint): RespondContext {
-    return errors === undefined ? this.#respond : { ...this.#respond, errors };
+  #respondAs({ errors, stream }: Endpoint): RespondContext {
+    if (errors === undefined && stream === undefined) return this.#respond;
+    return { ...this.#respond, errors: errors ?? this.#respond.errors, stream };
   }
 
   /**
@@ -150,9 +154,12 @@ export class Pipeline {
       endpoint.headers === "all"
         ? relayHeaders(headers, id, CREDENTIAL_HEADERS)
         : requestHeaders(headers, id, this.#forwarded.get(endpoint));
+    // An answer on a stream that is already open has no header for its encoding.
+    if (events) askIdentity(travelling);
+    const { queueUpdateMs, queueEvents = "auto" } = pool.settings;
+    const notice = (): QueueNotice => queueNotice(queueEvents, headers, endpoint.stream);
     // A client that is still sending reads no events yet.
-    const waiting =
-      events && body.arrived && pool.settings.queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
+    const waiting = events && body.arrived && queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
     const exchange = new Exchange(
       this.options,
       {
@@ -173,7 +180,10 @@ export class Pipeline {
           `${this.options.door.callerOf(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
         onClose: leave,
       },
-      waiting && (() => waiting.resolve("waiting")),
+      waiting &&
+        (() => {
+          if (notice() !== "off") waiting.resolve("waiting");
+        }),
     );
     try {
       if (workerId === undefined && endpoint.gather !== undefined)
@@ -192,7 +202,9 @@ export class Pipeline {
       listen();
       const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
-      return typeof first === "string" ? committed(pending, exchange, respond) : passThrough(first, exchange, respond);
+      return typeof first === "string"
+        ? respondEarly(pending, exchange, respond, notice)
+        : passThrough(first, exchange, respond);
     } catch (thrown) {
       const response = errorResponse(thrown, endpoint.errors ?? module.errors, id);
       if (expose) for (const [name, value] of routingHeaders(exchange)) response.headers.set(name, value);

@@ -1,0 +1,178 @@
+// Moves a worker's body to a client, chunk by chunk as the client takes them.
+
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { hasContentType, headerOf } from "../../lib/http.ts";
+import { pause, type Timer } from "../../lib/time.ts";
+import type { ResponseHead } from "../../protocol/frames.ts";
+import { EventBorders } from "./borders.ts";
+import type { ByteSource } from "./decode.ts";
+import { type Exchange, outward } from "./exchange.ts";
+import type { RespondContext } from "./respond.ts";
+import { SequenceScan } from "./sequence.ts";
+import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
+import type { Tap } from "./tap.ts";
+
+/** Milliseconds between the comments that keep a quiet event stream open through proxies. */
+export const KEEP_ALIVE_MS = 15_000;
+/** Milliseconds that the last bytes of an answer that is cut have to leave. */
+const LAST_BYTES_MS = 50;
+/** Position events and comments that may wait for a client that does not read. */
+const MOST_UNREAD = 16;
+
+export const KEEP_ALIVE = Buffer.from(": keep-alive\n\n");
+const EVENT_BREAK = Buffer.from("\n\n");
+const LINE_BREAK = Buffer.from("\n");
+const LF = 0x0a;
+
+export type Controller = ReadableStreamDefaultController<Uint8Array>;
+
+/**
+ * What an answer's bytes are: events, events that nobody can read while they pass, lines of JSON that may end with an
+ * error, or anything else.
+ */
+export type Form = "events" | "packed events" | "lines" | "other";
+
+export function formOf({ headers }: ResponseHead, { errors }: ErrorForm): Form {
+  const events = hasContentType(headers, "text/event-stream");
+  if (!events && (errors !== "ollama" || !hasContentType(headers, "application/x-ndjson"))) return "other";
+  const encoding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
+  if (encoding !== "identity" && encoding !== "") return events ? "packed events" : "other";
+  return events ? "events" : "lines";
+}
+
+export class Pump {
+  readonly #borders = new EventBorders();
+  readonly #sequence: SequenceScan | undefined;
+  /** Chunks so far. */
+  #taken = 0;
+  /** When the last chunk came, or the client began to listen. */
+  #lastAt = 0;
+  /** The last byte so far. */
+  #last = LF;
+  #keepAlive: Timer | undefined;
+
+  constructor(
+    private readonly source: ByteSource,
+    private readonly exchange: Exchange,
+    private readonly context: RespondContext,
+    private readonly tap: Tap | undefined,
+    private readonly form: Form,
+  ) {
+    this.#sequence = context.stream?.errorEvent === "response" ? new SequenceScan() : undefined;
+  }
+
+  body(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: controller => this.pull(controller),
+        cancel: () => {
+          this.stop();
+          this.exchange.cancel();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Writes no more comments. */
+  stop(): void {
+    this.#keepAlive?.cancel();
+  }
+
+  async pull(controller: Controller): Promise<void> {
+    const { clock, relayed } = this.context;
+    const events = this.form === "events";
+    const asked = clock.now();
+    if (events && this.#keepAlive === undefined) {
+      this.#lastAt = asked;
+      this.#startKeepAlive(controller);
+      // Bun holds the end of the head back until something follows: who opens a stream to listen must hear that it is open.
+      if (relayed !== undefined && this.source.buffered === 0) return put(controller, KEEP_ALIVE, this.exchange);
+    }
+    try {
+      const bytes = await this.source.read();
+      if (bytes === null) {
+        this.stop();
+        this.exchange.close();
+        controller.close();
+        return;
+      }
+      if (events) {
+        this.#lastAt = clock.now();
+        if (this.#taken > 0) this.exchange.waited(this.#lastAt - asked);
+      }
+      this.exchange.touch();
+      this.#taken++;
+      this.tap?.feed(bytes);
+      this.#sequence?.feed(bytes);
+      this.#last = bytes.at(-1) ?? this.#last;
+      // Whether an event has ended the last bytes tell; its length, which needs all of them, matters to relays alone.
+      if (events) requireSmall(this.#borders.feed(relayed ? bytes : bytes.subarray(-4)), this.context);
+      else if (this.form === "other") requireSmall(this.exchange.request.access.bytesOut + bytes.length, this.context);
+      put(controller, bytes, this.exchange);
+    } catch (thrown) {
+      this.stop();
+      await this.#fail(controller, thrown);
+    }
+  }
+
+  /** Ends a stream with its error where it can tell one, otherwise resets the connection. */
+  async #fail(controller: Controller, thrown: unknown): Promise<void> {
+    const { exchange, context } = this;
+    const error = toNfrxError(thrown);
+    if (this.form === "events" && context.relayed === undefined) {
+      if (!this.#borders.between) put(controller, EVENT_BREAK, exchange);
+      return finish(controller, exchange, error, errorEvent(outward(error), context, this.#sequence?.next));
+    }
+    if (this.form === "lines") {
+      if (this.#last !== LF) put(controller, LINE_BREAK, exchange);
+      return finish(controller, exchange, error, errorLine(outward(error), context));
+    }
+    exchange.close(error);
+    // Bun forgets what it has not written yet when a body fails.
+    await pause(context.clock, LAST_BYTES_MS);
+    // Resets the client's connection; Bun prints a trace for any reason but undefined.
+    controller.error(undefined);
+  }
+
+  /** Comments while the worker is silent, before its first event and between two. */
+  #startKeepAlive(controller: Controller): void {
+    const arm = (ms: number): void => {
+      this.#keepAlive = this.context.clock.after(ms, () => {
+        const silent = this.context.clock.now() - this.#lastAt;
+        if (silent >= KEEP_ALIVE_MS && this.#borders.between && isRead(controller))
+          put(controller, KEEP_ALIVE, this.exchange);
+        arm(silent >= KEEP_ALIVE_MS ? KEEP_ALIVE_MS : KEEP_ALIVE_MS - silent);
+      });
+    };
+    arm(KEEP_ALIVE_MS);
+  }
+}
+
+/** Throws when an answer, or one event of it, is larger than a relay passes on. */
+export function requireSmall(length: number, { relayed }: RespondContext): void {
+  if (relayed !== undefined && length > relayed.maxBytes)
+    throw new NfrxError("upstream_error", `the answer is larger than ${relayed.maxBytes} bytes`);
+}
+
+/** Ends a stream with its error as the last event, and the exchange with it. */
+export function finish(controller: Controller, exchange: Exchange, error: NfrxError, event: Uint8Array): void {
+  const { signal, access } = exchange.request;
+  // Only a client that is gone gets a clean end: a worker may say "canceled" too.
+  const last = signal.aborted ? undefined : event;
+  access.bytesOut += last?.length ?? 0;
+  exchange.close(error);
+  if (last !== undefined) controller.enqueue(last);
+  controller.close();
+}
+
+/** Gives a client bytes of its answer. */
+export function put(controller: Controller, bytes: Uint8Array, exchange: Exchange): void {
+  exchange.request.access.bytesOut += bytes.length;
+  controller.enqueue(bytes);
+}
+
+/** False when a client has left so much unread that comments would only pile up. */
+export function isRead(controller: Controller): boolean {
+  return (controller.desiredSize ?? 0) > -MOST_UNREAD;
+}
