@@ -4,6 +4,7 @@ import type { Clock } from "../lib/time.ts";
 import { CLOSE_POLICY, DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
 import { Link } from "../protocol/link.ts";
 import type { LinkEvents, Socket, Wire } from "../protocol/wire.ts";
+import { type HttpProxy, proxyTrouble } from "./proxy.ts";
 
 /** A broker as an agent dials it. */
 export type Broker = Omit<DialOptions, "clock" | "events" | "signal">;
@@ -15,8 +16,8 @@ export interface DialOptions {
   clientKey: string | undefined;
   /** PEM of a certificate authority to trust besides the system's. */
   ca: string | undefined;
-  /** A proxy's URL. */
-  proxy: string | undefined;
+  /** The proxy on the way, if there is one. */
+  proxy: HttpProxy | undefined;
   /** What is spoken in the version that the broker picks. */
   wire: (version: 1 | 2) => (link: Link) => Wire;
   clock: Clock;
@@ -30,6 +31,7 @@ const NO_SUBPROTOCOL = "Missing client protocol";
 
 /** Connects: with wire v2 when the broker picks it, else with v1. Rejects with the reason, as far as it can be found out. */
 export async function dial(options: DialOptions): Promise<Link> {
+  if (options.proxy?.problem !== undefined) throw new Refusal(options.proxy.problem, true);
   try {
     return await connect(options, [SUBPROTOCOL]);
   } catch (error) {
@@ -71,7 +73,7 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
     ...(protocols.length > 0 && { protocols }),
     ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
     ...(options.ca !== undefined && { tls: { ca: options.ca } }),
-    ...(options.proxy !== undefined && { proxy: options.proxy }),
+    ...(options.proxy?.url !== undefined && { proxy: options.proxy.url }),
   });
   ws.binaryType = "nodebuffer";
   let link: Link | undefined;
@@ -119,6 +121,14 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
 
 /** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
 async function diagnose(options: DialOptions, message: string): Promise<Error> {
+  const { proxy } = options;
+  // A host that cannot be reached directly says nothing about the proxy, and the other way round.
+  const byProxy = (outcome: Response | Error): Error | undefined => {
+    const trouble = proxy && proxyTrouble(proxy, outcome);
+    return trouble && new Refusal(trouble.message, trouble.permanent);
+  };
+  const refused = byProxy(new Error(message));
+  if (refused !== undefined) return refused;
   try {
     const late = AbortSignal.timeout(DIAL_MS);
     const response = await fetch(options.url.replace(/^ws/, "http"), {
@@ -126,13 +136,16 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
       redirect: "manual",
       ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
       ...(options.ca !== undefined && { tls: { ca: options.ca } }),
+      ...(proxy?.url !== undefined && { proxy: proxy.url }),
     });
+    const refusedNow = byProxy(response);
+    if (refusedNow !== undefined) return refusedNow;
     await response.body?.cancel();
     // The handshake's own status, where Bun tells it: a plain GET may be refused for another reason.
     const status = Number(/status code: (\d{3})/.exec(message)?.[1] ?? response.status);
     return refusal(options, status, response.headers.get("location")) ?? new Error(`${message} (status ${status})`);
   } catch (error) {
-    return new Error(messageOf(error));
+    return byProxy(error instanceof Error ? error : new Error(String(error))) ?? new Error(messageOf(error));
   }
 }
 

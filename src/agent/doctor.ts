@@ -4,6 +4,7 @@ import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
 import { checkDescriptors } from "../lib/descriptors.ts";
 import { messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { proxyFor, proxyTrouble } from "./proxy.ts";
 import { reach } from "./reach.ts";
 import type { Agent } from "./run.ts";
 
@@ -48,6 +49,8 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
 async function examineBackend(examination: AgentExamination): Promise<Finding> {
   const { backendOption, keyOption, needsModels } = examination;
   const { service } = examination.agent;
+  const proxy = /^https?:/.test(service.address) ? proxyFor(service.address, process.env) : undefined;
+  if (proxy?.problem !== undefined) return fail("backend", `${service.address} is behind a proxy: ${proxy.problem}`);
   try {
     const { models, facts } = await service.look();
     const version = [facts["backend_family"], facts["backend_version"]].filter(Boolean).join(" ");
@@ -59,6 +62,8 @@ async function examineBackend(examination: AgentExamination): Promise<Finding> {
       : ok("backend", about);
   } catch (error) {
     const message = messageOf(error);
+    const trouble = proxy && proxyTrouble(proxy, error instanceof Error ? error : new Error(message));
+    if (trouble !== undefined) return fail("backend", trouble.message);
     const named =
       keyOption !== undefined && REFUSED.test(message) ? `${keyOption} has the key` : `${backendOption} names it`;
     return fail("backend", `${explain(message, service.address)}; ${named}`);

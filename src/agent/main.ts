@@ -7,7 +7,7 @@ import type { Logger } from "../lib/log.ts";
 import { readCertificates } from "../lib/pem.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
 import type { Tracing } from "../lib/tracing.ts";
-import { proxyFor } from "./proxy.ts";
+import { adoptProxies, proxyFor } from "./proxy.ts";
 import { plainTextHost } from "./reach.ts";
 import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveStatus } from "./status.ts";
@@ -25,18 +25,23 @@ export interface AgentProcess {
   onSignal: (run: () => void) => void;
 }
 
-/** What the options say of the connection to the broker. Throws when the file of the authority cannot be read. */
+/**
+ * What the options and the proxy variables say of the connection to the broker; the variables are put right for every
+ * fetch of the process. Throws when the file of the authority cannot be read.
+ */
 export function connectionOf(
   shared: Values<ReturnType<typeof agentOptions>>,
 ): Pick<AgentOptions, "serverUrl" | "clientKey" | "clientName" | "reconnect" | "ca" | "proxy"> {
   const { serverUrl, clientKey, clientName, reconnect, tlsCaFile } = shared;
+  const proxy = proxyFor(serverUrl, process.env);
+  adoptProxies(process.env);
   return {
     serverUrl,
     clientKey,
     clientName,
     reconnect,
     ca: tlsCaFile === undefined ? undefined : readCertificates("TLS_CA_FILE", tlsCaFile),
-    proxy: proxyFor(serverUrl, process.env),
+    proxy,
   };
 }
 

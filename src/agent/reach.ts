@@ -8,6 +8,7 @@ import { isLoopback } from "../lib/origin-guard.ts";
 import { systemClock } from "../lib/time.ts";
 import { CLOSE_NORMAL } from "../protocol/limits.ts";
 import { type Broker, dial, Refusal } from "./dial.ts";
+import { proxyTrouble } from "./proxy.ts";
 
 /** Milliseconds that one question to the broker may take. */
 const ASK_MS = 10_000;
@@ -28,18 +29,27 @@ export async function* reach(broker: Broker): AsyncGenerator<Finding> {
       `SERVER_URL is not encrypted: CLIENT_KEY and all requests travel to ${unencrypted} in the clear; use wss://`,
     );
   const at = { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (secure ? 443 : 80)), secure };
-  if (proxy !== undefined) yield ok("proxy", `${new URL(proxy).host} is used, as the environment says`);
+  if (proxy?.problem !== undefined) {
+    yield fail("proxy", proxy.problem);
+    return;
+  }
+  if (proxy !== undefined) yield ok("proxy", `${proxy.host} is used, as ${proxy.variable} says`);
   else {
     const wrong = await unreachable(at);
     yield wrong ?? ok("network", `${at.host}, port ${at.port}, can be reached`);
     if (wrong !== undefined) return;
   }
-  const health = await ask(broker, new URL("/healthz", url));
+  const health = await ask(broker, new URL(`${prefixOf(pathname)}/healthz`, url));
+  const trouble = proxy && proxyTrouble(proxy, health);
+  if (trouble !== undefined) {
+    yield fail("proxy", trouble.message);
+    return;
+  }
   if (!(health instanceof Response)) {
     yield await whyNoAnswer(at, broker, health);
     return;
   }
-  const broken = await notABroker(health, at);
+  const broken = await notABroker(health, at, prefixOf(pathname));
   yield broken ??
     ok("broker", `a broker answers at ${new URL(url).host}${secure ? ", and its certificate is good" : ""}`);
   if (broken !== undefined) return;
@@ -49,6 +59,11 @@ export async function* reach(broker: Broker): AsyncGenerator<Finding> {
   if (!pathname.endsWith(`/api/${module}/connect`))
     yield warn("path", `${pathname} is not /api/${module}/connect: SERVER_URL may name the door of another module`);
   yield await examineTunnel(broker);
+}
+
+/** The path below which the broker is, at a proxy that serves others too. */
+function prefixOf(pathname: string): string {
+  return /^(.*?)\/api\/[^/]+\/connect\/?$/.exec(pathname)?.[1] ?? "";
 }
 
 /** The host that a link without encryption leaves this machine for; undefined for TLS and for this machine itself. */
@@ -82,7 +97,7 @@ async function ask({ ca, proxy }: Broker, url: URL): Promise<Response | Error> {
       signal: AbortSignal.timeout(ASK_MS),
       redirect: "manual",
       ...(ca !== undefined && { tls: { ca } }),
-      ...(proxy !== undefined && { proxy }),
+      ...(proxy?.url !== undefined && { proxy: proxy.url }),
     });
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
@@ -96,7 +111,8 @@ interface Place {
 }
 
 async function whyNoAnswer({ host, port, secure }: Place, { ca, proxy }: Broker, error: Error): Promise<Finding> {
-  if (proxy !== undefined) return fail("proxy", `no answer through it: ${messageOf(error)}`);
+  if (proxy !== undefined)
+    return fail("proxy", `no answer through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
   const hands = await shakeHands(host, port, ca);
   if (hands === undefined) {
     return secure
@@ -129,13 +145,20 @@ function distrust(code: string | undefined, validTo: string): string | undefined
 }
 
 /** Says so when what answers is not a broker, which has a status in its health. */
-async function notABroker(health: Response, { host, port, secure }: Place): Promise<Finding | undefined> {
+async function notABroker(
+  health: Response,
+  { host, port, secure }: Place,
+  prefix: string,
+): Promise<Finding | undefined> {
   const text = await health.text();
   if (/"status"\s*:\s*"(ok|unavailable)"/.test(text)) return undefined;
   // Some servers answer plain HTTP at a TLS port with a page that says so.
   if (!secure && (await shakeHands(host, port, undefined)) !== undefined)
     return fail("tls", `${host}, port ${port}, speaks TLS: write wss:// in SERVER_URL`);
-  return fail("broker", `what answers there is no broker (GET /healthz: ${health.status}): correct SERVER_URL`);
+  return fail(
+    "broker",
+    `what answers there is no broker (GET ${prefix}/healthz: ${health.status}): correct SERVER_URL`,
+  );
 }
 
 function clockOf(health: Response): Finding {

@@ -18,6 +18,7 @@ import { type Broker, type DialOptions, dial, Refusal, refusalOf } from "./dial.
 import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
+import type { HttpProxy } from "./proxy.ts";
 import type { Service } from "./service.ts";
 import { type BackendState, BackendWatch } from "./watch.ts";
 
@@ -35,7 +36,7 @@ export interface AgentOptions {
   maxConcurrency: number;
   reconnect: boolean;
   ca?: string | undefined;
-  proxy?: string | undefined;
+  proxy?: HttpProxy | undefined;
   /** What it speaks in either version of the wire; as workers do unless given. */
   wire?: DialOptions["wire"];
   log: Logger;

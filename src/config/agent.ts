@@ -4,12 +4,17 @@ import { option } from "./option.ts";
 
 const DAY = 24 * 3_600_000;
 
-/** The address an agent of a module dials: WebSocket schemes, and the module's path when none is given. */
+/**
+ * The address an agent of a module dials: WebSocket schemes, and the module's path below whatever path is given, unless
+ * that is one of the API's already.
+ */
 export function serverUrl(module: string, written: string): string {
   const url = new URL(written);
   if (url.protocol === "http:") url.protocol = "ws:";
   if (url.protocol === "https:") url.protocol = "wss:";
-  if (url.pathname === "/" || url.pathname === "") url.pathname = `/api/${module}/connect`;
+  const path = url.pathname.replace(/\/+$/, "");
+  if (path.endsWith(`/api/${module}`)) url.pathname = `${path}/connect`;
+  else if (!/\/api(\/|$)|\/connect$/.test(path)) url.pathname = `${path}/api/${module}/connect`;
   url.hash = "";
   return url.href;
 }
@@ -25,7 +30,7 @@ export function agentOptions(module: string) {
       schemes: ["ws", "wss", "http", "https"],
       default: `ws://localhost:8080/api/${module}/connect`,
       rewrite: written => serverUrl(module, written),
-      help: `Address of the broker; http(s):// is turned into ws(s)://, and /api/${module}/connect is added when there is no path.`,
+      help: `Address of the broker; http(s):// is turned into ws(s)://, and /api/${module}/connect is added below its path.`,
     }),
     clientKey: option.secret({ env: "CLIENT_KEY", default: undefined, help: "CLIENT_KEY of the broker." }),
     clientId: option.text({

@@ -5,8 +5,6 @@ import type { Logger } from "./log.ts";
 /** Bun's own limit of fetches under way in one process is 256; only the environment a process starts with can raise it. */
 const FETCH_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 const MANY_FETCHES = "65535";
-/** Hosts that are never asked through a proxy: fetch would obey the proxy variables even for these. */
-const LOCAL_HOSTS = "localhost,127.0.0.1,::1";
 
 /**
  * Starts this program over, in the same process, with what an agent needs in its environment. Returns where that is so
@@ -14,8 +12,7 @@ const LOCAL_HOSTS = "localhost,127.0.0.1,::1";
  */
 export function raiseFetchLimit(name = process.argv0, args: readonly string[] = process.argv.slice(2)): void {
   if (process.env[FETCH_LIMIT] !== undefined || process.platform === "win32" || process.execve === undefined) return;
-  const noProxy = [process.env["NO_PROXY"] ?? process.env["no_proxy"], LOCAL_HOSTS].filter(Boolean).join(",");
-  const env = { ...process.env, [FETCH_LIMIT]: MANY_FETCHES, NO_PROXY: noProxy, no_proxy: noProxy };
+  const env = { ...process.env, [FETCH_LIMIT]: MANY_FETCHES };
   // A compiled program gets its own name as its first argument; `bun file.ts` needs the file there.
   const compiled = process.argv[1]?.startsWith("/$bunfs/") ?? false;
   // The built programs have --smol inside (scripts/build.ts).

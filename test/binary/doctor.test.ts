@@ -105,6 +105,26 @@ describe("an agent", () => {
     ],
     ["no broker", () => ({ SERVER_URL: "http://127.0.0.1:1" }), /network .*nothing listens at 127.0.0.1, port 1:/],
     ["no such host", () => ({ SERVER_URL: "https://broker.invalid" }), /network .*broker\.invalid is not known/],
+    [
+      "a proxy that asks for a password, named without a scheme",
+      () => ({
+        SERVER_URL: "http://broker.invalid",
+        HTTP_PROXY: serve(() => new Response("", { status: 407 })).replace("http://", ""),
+        NO_PROXY: "",
+        no_proxy: "other.invalid",
+      }),
+      /proxy .*HTTP_PROXY.*\(407\)/,
+    ],
+    [
+      "a SOCKS proxy",
+      () => ({ SERVER_URL: "https://broker.invalid", ALL_PROXY: "socks5://127.0.0.1:1", NO_PROXY: "" }),
+      /proxy .*SOCKS proxies are not supported/,
+    ],
+    [
+      "a path prefix that is not the proxy's",
+      () => ({ SERVER_URL: `${broker.origin}/nfrx` }),
+      /broker .*no broker \(GET \/nfrx\/healthz: 404\)/,
+    ],
     ["another server", () => ({ SERVER_URL: serve(() => new Response("hello")) }), /broker .*no broker.*SERVER_URL/],
     ["a proxy without WebSocket", () => ({ SERVER_URL: serve(withoutWebSocket) }), /tunnel .*Upgrade and Connection/],
     ["a clock off by an hour", () => ({ SERVER_URL: serve(anHourBehind) }), /clock .*36\d\d s ahead of.*NTP/],
@@ -124,6 +144,16 @@ describe("an agent", () => {
       /backend .*refuses the key.*; COMPLETION_API_KEY has the key$/,
     ],
   ];
+  test("below a path prefix", async () => {
+    const prefixed = serve(async request => {
+      const { pathname } = new URL(request.url);
+      if (!pathname.startsWith("/nfrx/")) return new Response("not here", { status: 404 });
+      return fetch(broker.origin + pathname.slice("/nfrx".length), { headers: request.headers });
+    });
+    const { all } = await doctor("nfrx-llm", { ...agent(), SERVER_URL: `${prefixed}/nfrx` });
+    expect(all).toContain("a broker answers at");
+  });
+
   test.each(broken)("with %s", async (_, env, line) => {
     const { code, failed } = await doctor("nfrx-llm", { ...agent(), ...env() });
     expect(failed.filter(text => line.test(text))).toHaveLength(1);

@@ -92,7 +92,10 @@ test("SERVER_URL becomes the address to dial", () => {
   expect(valuesOf(nfrxMcp, {}).agent.serverUrl).toBe("ws://localhost:8080/api/mcp/connect");
   expect(dialled("https://broker.example")).toBe("wss://broker.example/api/llm/connect");
   expect(dialled("http://broker.example:8080/")).toBe("ws://broker.example:8080/api/llm/connect");
-  expect(dialled("wss://broker.example/own/path?x=1")).toBe("wss://broker.example/own/path?x=1");
+  expect(dialled("wss://broker.example/nfrx/?x=1")).toBe("wss://broker.example/nfrx/api/llm/connect?x=1");
+  expect(dialled("wss://broker.example/nfrx/api/llm")).toBe("wss://broker.example/nfrx/api/llm/connect");
+  for (const whole of ["/own/connect?x=1", "/nfrx/api/llm/connect", "/api/asr/connect", "/api/lmm"])
+    expect(dialled(`wss://broker.example${whole}`)).toBe(`wss://broker.example${whole}`);
 });
 
 test("a base URL is used without slashes at its end", () => {
