@@ -50,8 +50,8 @@ test("a browser that has a file is told so, and one that has another gets it", a
   }
 });
 
-test("an address with a slash at its end leads to the page", async () => {
+test("a page has one address: with a slash at its end it is not there", async () => {
   await using world = new World();
-  const response = await fetch(`${world.origin}/state/`);
-  expect({ url: response.url, status: response.status }).toEqual({ url: `${world.origin}/state`, status: 200 });
+  expect((await fetch(`${world.origin}/state/`)).status).toBe(404);
+  expect((await fetch(`${world.origin}/state`)).status).toBe(200);
 });

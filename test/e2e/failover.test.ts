@@ -176,16 +176,13 @@ test("a 503 stays when nobody else has a free seat", async () => {
   const { a, b } = await fleet(world, ["a", "b"]);
   const gate = new Gate();
   a!.respond = b!.respond = async (request, recorded) => {
+    if (recorded.body?.includes("one too many")) return json({ error: "busy" }, 503);
     await gate.wait(request.signal);
     return chatJson("done")(request, recorded);
   };
   const running = [1, 2, 3].map(() => world.chat());
-  await world.when(() => world.pool.inflight === 3, "three have a seat");
-  const spare = world.pool.registry.get("a")?.inflight === 1 ? a! : b!;
-  await (spare === a ? b! : a!).arrived(2);
-  await spare.arrived(1);
-  spare.respond = () => json({ error: "busy" }, 503);
-  expect((await world.chat()).status).toBe(503);
+  await world.when(() => world.pool.inflight === 3, "three have a slot");
+  expect((await world.chat({ user: "one too many" })).status).toBe(503);
   gate.open();
   for (const one of running) expect((await one).status).toBe(200);
   expect(await world.leftovers()).toEqual({});

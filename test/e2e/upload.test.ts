@@ -123,7 +123,8 @@ test("a backend that reads slowly holds its client back, and the broker holds li
   const client = post(world, FIRST);
   await backend.arrived(1);
   expect(await gauge(world, "nfrx_buffered_body_bytes")).toBeLessThan(4 * MIB);
-  expect(await gauge(world, "nfrx_spooled_body_bytes")).toBe(0);
+  // What has passed is kept on disk until the answer begins, so that it can be sent again; no more of it is taken.
+  expect(await gauge(world, "nfrx_spooled_body_bytes")).toBeLessThan(FIRST.body.length);
   gate.open();
   expect(JSON.parse((await client.answer()).body.toString())).toEqual({ bytes: FIRST.body.length });
   expect(await world.leftovers()).toEqual({});

@@ -25,7 +25,7 @@ test("the statuses of the errors", () => {
   const codes = rows.flatMap(([, first, second, cell = ""]) =>
     words(cell).map((code, at) => ({ code, statuses: second === undefined || at === 0 ? first : second })),
   );
-  expect(codes).toHaveLength(18);
+  expect(codes).toHaveLength(17);
   for (const { code, statuses } of codes)
     expect([code, isErrorCode(code) && String(new NfrxError(code, "").status)]).toEqual([code, statuses ?? ""]);
 });

@@ -81,11 +81,13 @@ describe("the classes of callers", () => {
     }
   });
 
-  test("the admin key counts as a bearer token only", async () => {
+  test("the admin key counts in each header that carries keys", async () => {
     const { served } = app([{ auth: "admin" }], { admin: "admin-key" });
-    const answer = await served.fetch(new Request("http://broker.example/", { headers: { "x-api-key": "admin-key" } }));
-    expect(answer.status).toBe(401);
-    expect(answer.headers.get("www-authenticate")).toBe("Bearer");
+    const asked = (headers: Record<string, string>) => served.fetch(new Request("http://broker.example/", { headers }));
+    expect((await asked({ "x-api-key": "admin-key" })).status).toBe(200);
+    expect((await asked({ "api-key": "admin-key" })).status).toBe(200);
+    const refused = await asked({ "x-api-key": "api-key" });
+    expect([refused.status, refused.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
   });
 
   test("a route may judge its callers itself", async () => {
