@@ -1,5 +1,4 @@
 // `doctor` of an agent: what stands between it and its broker, and between it and its backend.
-import { dirname } from "node:path";
 import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
 import { checkDescriptors } from "../lib/descriptors.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -7,6 +6,7 @@ import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { proxyFor, proxyTrouble } from "./proxy.ts";
 import { reach } from "./reach.ts";
 import type { Agent } from "./run.ts";
+import { tokenDir } from "./status.ts";
 
 /** Milliseconds that a program on this machine may take to answer. */
 const ASK_MS = 2_000;
@@ -38,7 +38,7 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
     yield warn("reconnect", "it exits when the broker is away: set RECONNECT, or start it with --reconnect");
   if (statusAddress !== undefined) {
     yield await checkAddress("status", statusAddress, "STATUS_ADDR", () => running(statusAddress, "/version"));
-    yield checkFolder("token", dirname(config.path), "--config");
+    yield checkFolder("token", tokenDir(config.path, agent.broker.module), "--config");
   }
   if (metricsAddress !== undefined)
     yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", () => running(metricsAddress, "/metrics"));

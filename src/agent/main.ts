@@ -1,5 +1,4 @@
 // An agent as a process: its options, its servers, its signals.
-import { dirname } from "node:path";
 import type { agentOptions, workerOptions } from "../config/agent.ts";
 import type { Values } from "../config/group.ts";
 import { serveMetrics } from "../lib/listen.ts";
@@ -10,13 +9,13 @@ import type { Tracing } from "../lib/tracing.ts";
 import { adoptProxies, proxyFor } from "./proxy.ts";
 import { plainTextHost } from "./reach.ts";
 import type { Agent, AgentOptions } from "./run.ts";
-import { controlToken, serveStatus } from "./status.ts";
+import { controlToken, serveStatus, tokenDir } from "./status.ts";
 
 export interface AgentProcess {
   agent: Agent;
   metricsAddress: Values<ReturnType<typeof agentOptions>>["metricsAddress"];
   drainTimeoutMs: number;
-  /** The local door, where there is one: its address, and the file beside which its token lies as `<name>.token` unless systemd gives a folder. */
+  /** The local door, where there is one: its address, the configuration file, and the name of its token. */
   status?: { address: Values<typeof workerOptions>["statusAddress"]; configFile: string; name: string };
   /** Closed at the end, when there are traces. */
   tracing?: Tracing | undefined;
@@ -63,8 +62,7 @@ export async function runAgent(options: AgentProcess): Promise<number> {
   };
   const servers: Bun.Server<undefined>[] = [];
   if (status?.address !== undefined) {
-    const [state] = (process.env["STATE_DIRECTORY"] ?? "").split(":");
-    const token = controlToken(state || dirname(status.configFile), status.name, log);
+    const token = controlToken(tokenDir(status.configFile, status.name), status.name, log);
     servers.push(serveStatus({ agent, address: status.address, token, onShutdown: shutdown }));
   }
   if (options.metricsAddress !== undefined) {

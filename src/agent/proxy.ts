@@ -44,7 +44,10 @@ export function adoptProxies(env: Env): void {
     const variable = names.find(name => env[name]);
     if (variable === undefined) continue;
     const { url } = addressOf(variable, env[variable] ?? "");
-    if (url !== undefined) for (const name of names) env[name] = url;
+    for (const name of names) {
+      if (!env[name]) delete env[name];
+      else if (url !== undefined) env[name] = url;
+    }
   }
   const exempt = [...new Set([...exemptHosts(env), ...LOCAL_HOSTS])].join(",");
   for (const name of EXEMPT) env[name] = exempt;

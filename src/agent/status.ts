@@ -1,8 +1,9 @@
 // The agent's own HTTP server: its status, and drain, undrain and shutdown for requests with the control token.
 
 import { timingSafeEqual } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { controlTokenDir } from "../config/paths.ts";
 import { messageOf, NfrxError, toNfrxError } from "../lib/errors.ts";
 import { type Address, serve } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
@@ -74,6 +75,12 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
 function failed({ code, status, message }: NfrxError): Response {
   const headers = code === "method_not_allowed" ? { allow: "POST" } : {};
   return Response.json({ error: code, message }, { status, headers });
+}
+
+/** The folder of this agent's control token, by its configuration file. */
+export function tokenDir(configFile: string, name: string): string {
+  const { platform, env } = process;
+  return controlTokenDir({ platform, env }, configFile, () => existsSync(join(dirname(configFile), `${name}.token`)));
 }
 
 /** The control token in `folder`, made on first use with mode 0600. Undefined, with a word in the log, when it cannot be kept. */

@@ -46,6 +46,32 @@ export function defaultSpoolDir({ platform, env }: Machine): string {
   }
 }
 
+/** The directory that systemd gives for what a service keeps; it names several with colons. */
+function givenStateDir(env: Machine["env"]): string | undefined {
+  const [given] = (env["STATE_DIRECTORY"] ?? "").split(":");
+  return given || undefined;
+}
+
+/** Where a program of an ordinary user keeps its state; undefined for root, and on macOS and Windows, where it is beside the configuration. */
+function userStateDir({ platform, env }: Machine): string | undefined {
+  const home = env["HOME"];
+  if (platform === "win32" || platform === "darwin" || !home || home === "/" || home === "/root") return undefined;
+  return posix.join(env["XDG_STATE_HOME"] || posix.join(home, ".local", "state"), "nfrx");
+}
+
+/**
+ * Where an agent keeps its control token: in the directory that systemd gives, else beside the configuration file. An
+ * ordinary user, who cannot write where the default configuration file is, has it in the state directory unless `isThere`
+ * finds one beside the file.
+ */
+export function controlTokenDir(machine: Machine, configFile: string, isThere: () => boolean): string {
+  const beside = (machine.platform === "win32" ? win32 : posix).dirname(configFile);
+  const given = givenStateDir(machine.env);
+  if (given !== undefined) return given;
+  const own = beside === CONFIG_DIRS.linux ? userStateDir(machine) : undefined;
+  return own === undefined || isThere() ? beside : own;
+}
+
 /** Where the broker keeps its jobs when nobody says: in the directory that systemd gives, the system's for root, else the user's. */
 export function defaultJobsFile(machine: Machine): string {
   const { platform, env } = machine;
@@ -56,11 +82,7 @@ export function defaultJobsFile(machine: Machine): string {
     case "darwin":
       return posix.join(home || "/var/root", "Library", "Application Support", "nfrx", "jobs.db");
     default: {
-      // systemd names several with colons.
-      const [given] = (env["STATE_DIRECTORY"] ?? "").split(":");
-      if (given) return posix.join(given, "jobs.db");
-      if (!home || home === "/" || home === "/root") return "/var/lib/nfrx/jobs.db";
-      return posix.join(env["XDG_STATE_HOME"] || posix.join(home, ".local", "state"), "nfrx", "jobs.db");
+      return posix.join(givenStateDir(env) ?? userStateDir(machine) ?? "/var/lib/nfrx", "jobs.db");
     }
   }
 }

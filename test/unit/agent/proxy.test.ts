@@ -67,6 +67,8 @@ test.each(["socks5://p:1", "SOCKS5H://p:1", "ftp://p", "http://", "::"])("no pro
 test("what fetch reads is put right", () => {
   const env: Record<string, string> = {
     HTTP_PROXY: "p:1",
+    https_proxy: "",
+    HTTPS_PROXY: "s:1",
     NO_PROXY: "",
     no_proxy: "a.example",
     ALL_PROXY: "socks5://s:1",
@@ -74,7 +76,7 @@ test("what fetch reads is put right", () => {
   adoptProxies(env);
   expect(env).toEqual({
     HTTP_PROXY: "http://p:1/",
-    http_proxy: "http://p:1/",
+    HTTPS_PROXY: "http://s:1/",
     ALL_PROXY: "socks5://s:1",
     NO_PROXY: "a.example,localhost,127.0.0.1,::1",
     no_proxy: "a.example,localhost,127.0.0.1,::1",
