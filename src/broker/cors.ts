@@ -79,7 +79,7 @@ export class Cors {
     response.headers.set("access-control-allow-origin", request.headers.get("origin") ?? "");
     response.headers.set(
       "access-control-expose-headers",
-      "x-request-id, retry-after, mcp-session-id, www-authenticate, x-transfer-length, server-timing, x-nfrx-worker",
+      "x-request-id, retry-after, mcp-session-id, www-authenticate, x-transfer-length, server-timing, x-nfrx-model, x-nfrx-worker",
     );
     response.headers.append("vary", "Origin");
     return response;

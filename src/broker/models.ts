@@ -23,8 +23,9 @@ export function listModels(pool: Pool, workerId?: string): z.infer<typeof modelL
 
 /** One model. Throws `model_not_found`, or `no_worker` when it is expected back. */
 export function findModel(pool: Pool, id: string, workerId?: string): ModelObject {
-  const model = models(pool, workerId).find(candidate => candidate.id === id);
-  if (model !== undefined) return model;
+  const served = pool.registry.listedAs(id);
+  const model = models(pool, workerId).find(candidate => candidate.id === served);
+  if (model !== undefined) return { ...model, id };
   const absence = pool.absence(id, workerId);
   throw absence.detail.temporary
     ? absence

@@ -4,6 +4,8 @@
  */
 export class TopLevelScan {
   readonly values = new Map<string, string | number | boolean | null>();
+  /** Where the values that are strings stand among all bytes, their quotes included: from, and up to but not including. */
+  readonly spans = new Map<string, readonly [from: number, to: number]>();
 
   #depth = 0;
   #state: "key" | "colon" | "value" | "skip" = "key";
@@ -15,6 +17,10 @@ export class TopLevelScan {
   /** Where the chunk's next quote is, as far as it has been looked for; found once, however many escapes stand before it. */
   #nextQuote = -1;
   #scalar = "";
+  /** Bytes of the chunks before this one. */
+  #before = 0;
+  /** Where the string begins that is read. */
+  #from = 0;
 
   constructor(private readonly wanted: ReadonlySet<string>) {}
 
@@ -27,8 +33,9 @@ export class TopLevelScan {
     this.#nextQuote = -1;
     for (let at = 0; at < chunk.length; at++) {
       if (this.#inString) at = this.#string(chunk, at);
-      else this.#plain(chunk[at]!);
+      else this.#plain(chunk[at]!, at);
     }
+    this.#before += chunk.length;
   }
 
   /** Consumes string bytes from `at`; the index of the last byte taken. */
@@ -58,7 +65,7 @@ export class TopLevelScan {
       this.#push(byte);
     } else if (byte === QUOTE) {
       this.#inString = false;
-      this.#endString();
+      this.#endString(at);
     } else {
       this.#push(byte);
     }
@@ -71,7 +78,7 @@ export class TopLevelScan {
     else this.#text = undefined;
   }
 
-  #endString(): void {
+  #endString(at: number): void {
     const text = this.#text;
     this.#text = undefined;
     if (text === undefined) return;
@@ -80,14 +87,16 @@ export class TopLevelScan {
       this.#key = value;
       this.#state = "colon";
     } else {
+      if (this.wanted.has(this.#key)) this.spans.set(this.#key, [this.#from, this.#before + at + 1]);
       this.#store(value);
     }
   }
 
-  #plain(byte: number): void {
+  #plain(byte: number, at: number): void {
     switch (byte) {
       case QUOTE:
         this.#inString = true;
+        this.#from = this.#before + at;
         // A key that turns out too long to keep must not leave the one before it in its place.
         if (this.#depth === 1 && this.#state === "key") this.#key = "";
         if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key))))

@@ -13,6 +13,7 @@ const endpoint = (path: string, jobType: string, operation: Operation, events: b
   label: "json-model",
   events,
   ...(events && { stream: messageStream }),
+  needs: { since: { ollama: "0.14.0" } },
   errors: "anthropic",
   operation,
 });

@@ -26,6 +26,7 @@ export const azureEndpoints: readonly PublicEndpoint[] = [
     backendPath: "/embeddings",
     jobType: "llm.embedding",
     events: false,
+    exact: true,
     fanout: embeddingsFanout,
     operation: asDeployment(embeddingOperation),
   },

@@ -93,6 +93,14 @@ const endpoint = z.strictObject({
     .optional(),
   repeatable: z.boolean().optional(),
   headers: z.union([z.literal("all"), z.array(headerPattern)]).optional(),
+  modelOptional: z.boolean().optional(),
+  exact: z.boolean().optional(),
+  needs: z
+    .strictObject({
+      families: z.array(z.string()).optional(),
+      since: z.record(z.string(), z.string()).optional(),
+    })
+    .optional(),
   errors: errors.optional(),
   tokens: z.literal("ollama").optional(),
   task: z.enum(["starts", "follows"]).optional(),
@@ -124,6 +132,7 @@ const served = z.strictObject({
       queueEvents: z.enum(["auto", "event", "comment", "off"]).optional(),
       graceMs: amount,
       minScore: amount,
+      defaultModel: z.string().optional(),
       maxParallel: amount,
       maxVisits: amount,
       maxSeats: amount,

@@ -161,6 +161,12 @@ export interface Endpoint {
    * at the end stands for any ending), or all that are not of one hop, credentials or addresses.
    */
   headers?: "all" | readonly string[];
+  /** A request may leave the model out: it is for the usual one, or for the only one that is connected. */
+  modelOptional?: boolean;
+  /** Another quantization of the model will not do: answers of two models must not be mixed. */
+  exact?: boolean;
+  /** Which backends have it, as far as their family and version tell; a backend that may have it is asked. */
+  needs?: RouteNeeds;
   /** The shape of its errors' bodies, when it is not its module's. */
   errors?: ErrorShape;
   /** How an answer tells its tokens, when it is not OpenAI's or Anthropic's way. */
@@ -197,6 +203,14 @@ export interface KeptName {
   readonly lookup?: string;
   /** The code of the API's error for an id that nobody has. */
   readonly missing?: ErrorCode;
+}
+
+/** What is known of the backends that have a route. */
+export interface RouteNeeds {
+  /** Only backends of these families have it. */
+  readonly families?: readonly string[];
+  /** The version from which on a family has it. */
+  readonly since?: Readonly<Record<string, string>>;
 }
 
 /** The pure half of asking everybody. */
@@ -337,6 +351,8 @@ export interface PoolSettings {
   graceMs: number;
   /** The least score that may serve: 1 is the exact model, 0.5 its alias. */
   minScore: number;
+  /** The model of a request that names none, where it need not. */
+  defaultModel?: string | undefined;
   /** Workers one request may be split over. */
   maxParallel: number;
   /** Requests beside the seats that one worker gets at once. */

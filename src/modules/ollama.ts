@@ -22,6 +22,7 @@ const endpoint = (
   label: "json-model",
   // Lines of JSON leave no room for events of ours.
   events: false,
+  needs: { families: ["ollama"] },
   errors: "ollama",
   tokens: "ollama",
   operation,
@@ -39,7 +40,7 @@ const models: Gather = {
 export const ollamaEndpoints: readonly PublicEndpoint[] = [
   endpoint("POST", "/api/chat", "llm.completion", operations.chatOperation),
   endpoint("POST", "/api/generate", "llm.completion", operations.generateOperation),
-  endpoint("POST", "/api/embed", "llm.embedding", operations.embedOperation),
+  endpoint("POST", "/api/embed", "llm.embedding", operations.embedOperation, { exact: true }),
   endpoint("POST", "/api/show", "llm.show", operations.showOperation),
   endpoint("GET", "/api/tags", "llm.list", operations.tagsOperation, { label: "none", gather: models }),
   endpoint("GET", "/api/ps", "llm.list", operations.psOperation, {

@@ -50,7 +50,10 @@ export interface Access {
   /** The status of its answer, once that is known. */
   status: number | undefined;
   jobType: string | undefined;
+  /** The model that was asked for. */
   model: string | undefined;
+  /** The name by which its backend was asked, where that is another one. */
+  servedModel: string | undefined;
   relay: string | undefined;
   /** The method of MCP. */
   call: string | undefined;

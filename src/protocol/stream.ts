@@ -128,6 +128,13 @@ export class Stream {
     return bytes;
   }
 
+  /** All that has arrived and is unread, which stays so. */
+  peek(): Uint8Array {
+    const bytes = join(this.#chunks, this.#buffered);
+    this.#chunks = bytes.length === 0 ? [] : [bytes];
+    return bytes;
+  }
+
   /** The first chunk, with the next ones as long as they fit into DATA_MAX together. */
   #takeSome(): Uint8Array {
     let count = 0;

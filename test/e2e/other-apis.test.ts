@@ -108,7 +108,7 @@ test("a list of all models does not wait for a worker that hangs, nor ask one th
   const hands = await Promise.all(
     ["hung", "away"].map(async id => {
       const worker = await HandWorker.connect(made.connectUrl, { v2: true });
-      worker.register({ worker_id: id });
+      worker.register({ worker_id: id, agent_config: { backend_family: "ollama" } });
       await made.when(() => made.pool.registry.get(id) !== undefined, `${id} is registered`);
       return worker;
     }),

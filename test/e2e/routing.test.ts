@@ -2,28 +2,109 @@
 import { expect, test } from "bun:test";
 import { SEEN_MS } from "../../src/broker/pool/seen.ts";
 import { HOLDER_MS } from "../../src/protocol/limits.ts";
-import { chatJson, chatStream, silent, type TestBackend } from "../kit/backend.ts";
+import { chatJson, chatStream, serveDefault, silent, type TestBackend } from "../kit/backend.ts";
 import { TestClock } from "../kit/clock.ts";
 import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
+import { otherApis } from "../kit/other-apis.ts";
 import { pinged, rawUpgrade, textFrame } from "../kit/raw-socket.ts";
-import { CLIENT_KEY, World } from "../kit/world.ts";
+import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 const counts = (backends: TestBackend[]): number[] => backends.map(({ requests }) => requests.length);
 
-test("the exact model beats another quantization of it, which beats nothing", async () => {
+test("another quantization serves where nobody has the model, by its own name", async () => {
   await using world = new World();
   const { backend: q4 } = await world.worker({ models: ["llama3:8b-q4_0"] });
   const { backend: q8 } = await world.worker({ models: ["llama3:8b-q8_0"] });
-  for (let i = 0; i < 3; i++) expect((await world.chat({ model: "llama3:8b-q8_0" })).status).toBe(200);
+  for (let i = 0; i < 3; i++) {
+    const answer = await world.chat({ model: "llama3:8b-q8_0" });
+    expect([answer.status, answer.headers.get("x-nfrx-model")]).toEqual([200, null]);
+  }
   expect(counts([q4, q8])).toEqual([0, 3]);
-  // Whoever asks for a third one gets either; the body stays as it was.
-  expect((await world.chat({ model: "llama3:8b-fp16" })).status).toBe(200);
-  expect((await world.chat({ model: "llama3:8b" })).status).toBe(200);
+  // Of a request for a third one only the name changes.
+  const body = (name: string): string =>
+    `{ "odd":1.50e3,"model" : "${name}",  "ü":"\\u00fc", "messages":[{"model":"x"}]}`;
+  for (const model of ["llama3:8b-fp16", "llama3:8b"]) {
+    const answer = await world.post("/chat/completions", body(model));
+    const served = answer.headers.get("x-nfrx-model");
+    const asked = served === "llama3:8b-q4_0" ? q4 : q8;
+    expect(answer.status).toBe(200);
+    expect(asked.requests.at(-1)?.body?.toString()).toBe(body(served ?? ""));
+  }
   expect(counts([q4, q8])).toEqual([1, 4]);
-  expect(q4.requests[0]?.json()).toMatchObject({ model: "llama3:8b-fp16" });
-  for (const model of ["llama3:70b-q4_0", "llama3", "llama3:8", "llama3:"])
+  const lines = world.logs.filter(({ message }) => message === "request ended").map(({ fields }) => fields);
+  expect(lines.at(-1)).toMatchObject({
+    model: "llama3:8b",
+    served_model: expect.stringMatching(/^llama3:8b-q[48]_0$/),
+  });
+  const metrics = await (await fetch(`${world.origin}/metrics`)).text();
+  expect(metrics).toContain('nfrx_model_requests_total{model="llama3:8b"');
+  for (const model of ["llama3:70b-q4_0", "llama3", "llama3:8", "llama3:", "llama3:8b-instruct"])
     expect([model, (await world.chat({ model })).status]).toEqual([model, 404]);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a busy worker with the model is waited for, and a variant of it is another model", async () => {
+  await using world = new World();
+  const gate = new Gate();
+  const { backend } = await world.worker({ models: ["llama3:8b", "qwen3:30b-thinking"], maxConcurrency: 1 });
+  const { backend: sibling } = await world.worker({ models: ["llama3:8b-q4_0"] });
+  backend.respond = chatStream(["x"], { gate });
+  const running = world.chat({ model: "llama3:8b", stream: true });
+  await backend.arrived(1);
+  const waiting = world.chat({ model: "llama3:8b" });
+  await world.when(() => world.pool.waiting === 1, "the second waits");
+  expect((await world.chat({ model: "qwen3:30b-instruct" })).status).toBe(404);
+  gate.open();
+  await (await running).text();
+  expect((await waiting).status).toBe(200);
+  expect(counts([backend, sibling])).toEqual([2, 0]);
+  // Vectors of two models cannot be compared.
+  await world.worker({ models: ["nomic:v1-f16"] });
+  for (const input of ["one", ["one", "two"]])
+    expect((await world.post("/embeddings", { model: "nomic:v1", input })).status).toBe(404);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a body that passes through gets the worker's own name too", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ models: ["llama3:8b-q4_0"] });
+  const body = (name: string): string => `{"a":"é","model":"${name}","content":"${"x".repeat(12 * 1024 * 1024)}"}`;
+  const answer = await world.post("/chat/completions", body("llama3:8b"));
+  expect([answer.status, answer.headers.get("x-nfrx-model")]).toEqual([200, "llama3:8b-q4_0"]);
+  expect(backend.requests[0]?.sha256).toBe(new Bun.CryptoHasher("sha256").update(body("llama3:8b-q4_0")).digest("hex"));
+  expect(backend.requests[0]?.headers.get("content-length")).toBe(String(Buffer.byteLength(body("llama3:8b-q4_0"))));
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a model without a tag is Ollama's latest", async () => {
+  await using world = new World();
+  const { backend } = await world.worker({ models: ["llama3.2:latest"] });
+  backend.respond = (request, recorded) =>
+    (recorded.path.startsWith("/v1") ? serveDefault : otherApis(["a"]))(request, recorded);
+  const ask = (path: string, body?: object): Promise<Response> =>
+    fetch(`${world.origin}/api/llm${path}`, {
+      headers: { authorization: `Bearer ${API_KEY}` },
+      ...(body && { method: "POST", body: JSON.stringify(body) }),
+    });
+  const model = "llama3.2";
+  const paths = [
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/ollama/api/chat",
+    "/ollama/api/generate",
+    "/ollama/api/embed",
+    "/ollama/api/show",
+  ];
+  for (const path of paths)
+    expect([path, (await ask(path, { model, input: ["a", "b"], stream: false })).status]).toEqual([path, 200]);
+  expect(backend.requests.map(request => request.json())).toEqual(
+    paths.map(() => ({ model, input: ["a", "b"], stream: false })),
+  );
+  expect(await (await ask("/v1/models/llama3.2")).json()).toMatchObject({ id: "llama3.2", object: "model" });
+  for (const name of ["llama3.2:3b", "llama3"]) expect((await ask(`/v1/models/${name}`)).status).toBe(404);
+  const metrics = await (await fetch(`${world.origin}/metrics`)).text();
+  expect(metrics).toContain('nfrx_model_requests_total{model="llama3.2:latest"');
   expect(await world.leftovers()).toEqual({});
 });
 

@@ -16,7 +16,8 @@ export const ACCESS_FIELDS = {
   method: "Its HTTP method.",
   route: "The route's pattern, never the path itself; `-` when there is no such route.",
   job_type: "What a worker is asked for, as in the metrics.",
-  model: "The model it names.",
+  model: "The model it asks for.",
+  served_model: "The name by which its worker was asked for the model, where that is another one.",
   relay: "The id of the MCP relay that it is for.",
   call: "The method of MCP.",
   worker_id: "The worker that served it last, or all of them when it was split.",
@@ -86,6 +87,7 @@ export class AccessRecord implements Access {
   status: number | undefined;
   jobType: string | undefined;
   model: string | undefined;
+  servedModel: string | undefined;
   relay: string | undefined;
   call: string | undefined;
   workerId: string | undefined;
@@ -154,6 +156,7 @@ export class AccessRecord implements Access {
       route: this.route.pattern,
       job_type: this.jobType,
       model: this.model,
+      served_model: this.servedModel,
       relay: this.relay,
       call: this.call,
       worker_id: this.workerId,
@@ -182,6 +185,7 @@ export class AccessRecord implements Access {
     span.set({
       "http.response.status_code": status,
       "gen_ai.request.model": this.model,
+      "gen_ai.response.model": this.servedModel,
       "gen_ai.usage.input_tokens": usage?.in,
       "gen_ai.usage.output_tokens": usage?.out,
       "mcp.method.name": this.call,

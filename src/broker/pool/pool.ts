@@ -1,21 +1,24 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { PoolSettings } from "../../modules/module.ts";
+import type { Endpoint, PoolSettings } from "../../modules/module.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
+import { mayHave } from "./backend-routes.ts";
 import { Departed } from "./departed.ts";
 import { DrainedIds } from "./drained.ts";
 import type { Verdict } from "./health.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
-import { type Choice, choose, SCORE_ALIAS } from "./schedule.ts";
+import { type Choice, choose, type Offer, SCORE_ALIAS } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
 
 /** What a request wants of a pool. */
 export interface Wanted {
   /** The model, or undefined when any worker will do. */
   label: string | undefined;
+  /** The route that its backend must have, and whether another quantization will do. */
+  endpoint?: WantedEndpoint;
   /** Pins the request to one worker. */
   workerId?: string | undefined;
   /** The request is let in beside the seats: it asks about work that a worker already has, or only listens. */
@@ -35,6 +38,13 @@ export interface Wanted {
   requestId?: string;
   /** Called once when the request begins to wait. */
   onWait?: (() => void) | undefined;
+}
+
+export type WantedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "exact">;
+
+/** The name of a route among those that a backend may lack. */
+export function routeName({ method, backendPath }: WantedEndpoint): string {
+  return `${method} ${backendPath}`;
 }
 
 /** A place at a worker, held by one request. */
@@ -154,6 +164,25 @@ export class Pool {
     return this.#visitable(wanted).length > 0;
   }
 
+  /** Notes that a worker's backend does not have a route. True when another one may have it, now or when it is free. */
+  lacksRoute(worker: Worker, wanted: Wanted): boolean {
+    const { endpoint, excluded } = wanted;
+    if (endpoint === undefined) return false;
+    const now = this.clock.now();
+    const name = routeName(endpoint);
+    worker.missing.add(name, now);
+    return this.#offers(wanted).some(
+      ({ worker: other }) => other.serving && !excluded?.has(other) && !other.missing.has(name, now),
+    );
+  }
+
+  /** The model of a request that names none: the one that is set, or the only one that is connected. */
+  get usualModel(): string | undefined {
+    if (this.settings.defaultModel !== undefined) return this.settings.defaultModel;
+    const [only, more] = this.registry.models();
+    return more === undefined ? only?.id : undefined;
+  }
+
   /** The 1-based place of a waiting request, 0 when it does not wait. */
   position(wanted: Wanted): number {
     return this.#queue.place(entry => entry.wanted === wanted);
@@ -249,7 +278,9 @@ export class Pool {
     this.#queue.scan(entry => {
       const { wanted } = entry;
       const kind =
-        wanted.excluded === undefined ? `${wanted.large} ${wanted.workerId ?? ""}\n${wanted.label ?? ""}` : undefined;
+        wanted.excluded === undefined
+          ? `${wanted.large} ${wanted.endpoint?.backendPath} ${wanted.workerId ?? ""}\n${wanted.label ?? ""}`
+          : undefined;
       if (kind !== undefined && stuck.has(kind)) return false;
       const choice = this.#choose(wanted);
       if (choice.kind === "busy") {
@@ -303,15 +334,31 @@ export class Pool {
   }
 
   #choose(wanted: Wanted): Choice<Worker> {
-    const { label, workerId } = wanted;
-    let offers = this.registry.offers(label);
-    if (workerId !== undefined) offers = offers.filter(offer => offer.worker.id === workerId);
+    const { label, workerId, endpoint } = wanted;
+    const offers = this.#offers(wanted);
     const { minScore } = this.settings;
     const able = wanted.large ? offers.filter(offer => offer.worker.link.version !== 1) : offers;
     let choice = choose(able, minScore, wanted.excluded);
     if (choice.kind === "none" && wanted.large === "maybe") choice = choose(offers, minScore, wanted.excluded);
     if (choice.kind !== "none" || workerId !== undefined) return choice;
-    return this.registry.brieflyAway(label) ? { kind: "busy" } : choice;
+    return this.registry.brieflyAway(label, endpoint?.exact) ? { kind: "busy" } : choice;
+  }
+
+  /**
+   * The workers that could do it. One whose backend does not have the route, by its own answer, is left out while there is
+   * another; who is asked for by id is asked.
+   */
+  #offers({ label, workerId, endpoint }: Wanted): Offer<Worker>[] {
+    const all = this.registry.offers(label, endpoint?.exact);
+    if (workerId !== undefined) return all.filter(offer => offer.worker.id === workerId);
+    if (endpoint === undefined) return all;
+    const { needs } = endpoint;
+    const able = needs === undefined ? all : all.filter(({ worker }) => mayHave(worker.backend, needs));
+    if (able.every(({ worker }) => worker.missing.none)) return able;
+    const name = routeName(endpoint);
+    const now = this.clock.now();
+    const having = able.filter(({ worker }) => !worker.missing.has(name, now));
+    return having.length > 0 ? having : able;
   }
 
   #seat(worker: Worker, wanted: Wanted): Seat {
@@ -417,8 +464,20 @@ export class Pool {
     const { label, workerId } = wanted;
     if (wanted.large === "yes" && this.#choose({ ...wanted, large: "maybe" }).kind !== "none")
       return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
+    if (this.#lacksBackend(wanted)) {
+      const which = label === undefined ? "" : ` with model ${label}`;
+      return new NfrxError("no_worker", `no worker${which} has a backend with this API`, { param: "model" });
+    }
     if (workerId !== undefined || label !== undefined) return this.absence(label, workerId);
     return new NfrxError("overloaded", "no worker", { retryAfterSeconds: RETRY_AFTER_S });
+  }
+
+  /** True when workers have what is asked for, and the backend of none of them can have the route. */
+  #lacksBackend({ label, workerId, endpoint }: Wanted): boolean {
+    const needs = endpoint?.needs;
+    if (needs === undefined || workerId !== undefined) return false;
+    const offers = this.registry.offers(label, endpoint?.exact);
+    return offers.length > 0 && !offers.some(({ worker }) => mayHave(worker.backend, needs));
   }
 
   #busy(message: string): NfrxError {

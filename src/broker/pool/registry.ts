@@ -1,5 +1,6 @@
 import type { Clock, Timer } from "../../lib/time.ts";
-import { aliasOf, type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
+import { aliasOf, latestOf } from "./names.ts";
+import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
 import { SeenRecently } from "./seen.ts";
 import type { Worker } from "./worker.ts";
 
@@ -77,8 +78,11 @@ export class Registry {
     else this.#leave({ models: new Set([...before].filter(model => !worker.models.has(model))) });
   }
 
-  /** Who serves the label, with scores; every worker when there is none. */
-  offers(label: string | undefined): Offer<Worker>[] {
+  /**
+   * The workers that serve the label, with scores; every worker when there is none. Another quantization counts only where
+   * no connected worker has the model itself, and not at all when the label is meant `exactly`.
+   */
+  offers(label: string | undefined, exactly = false): Offer<Worker>[] {
     const offers: Offer<Worker>[] = [];
     if (label === undefined) {
       for (const worker of this.#workers.values()) offers.push({ worker, score: SCORE_EXACT });
@@ -86,18 +90,23 @@ export class Registry {
     }
     const exact = this.#byModel.get(label);
     if (exact !== undefined) for (const worker of exact) offers.push({ worker, score: SCORE_EXACT });
+    const other = latestOf(label);
+    const same = other === undefined ? undefined : this.#byModel.get(other);
+    if (same !== undefined)
+      for (const worker of same)
+        if (!exact?.has(worker) && worker.knowsAs(label)) offers.push({ worker, score: SCORE_EXACT });
+    if (exactly || offers.length > 0) return offers;
     const alias = aliasOf(label);
     const family = alias === undefined ? undefined : this.#byAlias.get(alias);
-    if (family !== undefined)
-      for (const worker of family) if (!exact?.has(worker)) offers.push({ worker, score: SCORE_ALIAS });
+    if (family !== undefined) for (const worker of family) offers.push({ worker, score: SCORE_ALIAS });
     return offers;
   }
 
   /** True when nobody serves the label but somebody did a moment ago. */
-  brieflyAway(label: string | undefined): boolean {
+  brieflyAway(label: string | undefined, exactly = false): boolean {
     if (label === undefined) return this.#away.size > 0;
-    if (this.#away.has(label)) return true;
-    const alias = aliasOf(label);
+    if (this.#away.has(label) || this.#away.has(latestOf(label) ?? label)) return true;
+    const alias = exactly ? undefined : aliasOf(label);
     if (alias === undefined) return false;
     for (const model of this.#away.keys()) if (aliasOf(model) === alias) return true;
     return false;
@@ -105,7 +114,8 @@ export class Registry {
 
   /** True for a model whose workers have left within the last hour, or are about to leave; `aliases` count as well. */
   expects(model: string, aliases: boolean): boolean {
-    if (this.#byModel.has(model) || this.#modelsSeen.has(model)) return true;
+    for (const name of [model, latestOf(model) ?? model])
+      if (this.#byModel.has(name) || this.#modelsSeen.has(name)) return true;
     const alias = aliases ? aliasOf(model) : undefined;
     return alias !== undefined && this.#modelsSeen.has(ALIAS + alias);
   }
@@ -137,9 +147,18 @@ export class Registry {
     return this.#byModel.has(model);
   }
 
-  /** The name under which somebody serves the model: its own, or the one that it shares with others of its size. */
-  servedAs(model: string): string | undefined {
+  /** The name by which the model is listed: its own, or at Ollama its other one. */
+  listedAs(model: string): string | undefined {
     if (this.#byModel.has(model)) return model;
+    const other = latestOf(model);
+    const same = other === undefined ? undefined : this.#byModel.get(other);
+    return same !== undefined && [...same].some(worker => worker.knowsAs(model)) ? other : undefined;
+  }
+
+  /** The name by which metrics count requests for the model: as it is listed, or the name that its quantizations share. */
+  servedAs(model: string): string | undefined {
+    const listed = this.listedAs(model);
+    if (listed !== undefined) return listed;
     const alias = aliasOf(model);
     return alias !== undefined && this.#byAlias.has(alias) ? alias : undefined;
   }

@@ -64,15 +64,3 @@ function better(a: Offer<Candidate>, b: Offer<Candidate>): boolean {
   const load = a.worker.inflight * b.worker.maxConcurrency - b.worker.inflight * a.worker.maxConcurrency;
   return load !== 0 ? load < 0 : a.worker.lastChosen < b.worker.lastChosen;
 }
-
-/**
- * The model family that quantizations share: `llama3:8b-q4_0` and `llama3:8b` are both `llama3:8b`. A name without a
- * tag has none.
- */
-export function aliasOf(model: string): string | undefined {
-  const colon = model.lastIndexOf(":");
-  if (colon <= 0 || colon === model.length - 1) return undefined;
-  const dash = model.indexOf("-", colon);
-  const alias = dash === -1 ? model : model.slice(0, dash);
-  return alias.length > colon + 1 ? alias : undefined;
-}

@@ -6,11 +6,15 @@ import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
+import { type BackendFacts, MissingRoutes } from "./backend-routes.ts";
 import { Health } from "./health.ts";
+import { aliasOf, latestOf } from "./names.ts";
 import { Rates } from "./recent.ts";
 
 /** Milliseconds after a backend's failure within which the loss of its machine counts as a consequence of it. */
 export const BACKEND_LOSS_MS = 10_000;
+
+const OLLAMA = "ollama";
 
 /** One connected agent of a worker module: what it said of itself and what the broker has counted of it. */
 export class Worker {
@@ -51,6 +55,8 @@ export class Worker {
   lastError = "";
   /** What its answers say about it. */
   readonly health = new Health();
+  /** Routes that its backend does not have, by its own answers. */
+  readonly missing = new MissingRoutes();
   readonly rates: Rates;
   /** What traces say of it. */
   readonly traced: Facts;
@@ -129,6 +135,33 @@ export class Worker {
     return this.inflight > 0 ? "working" : "idle";
   }
 
+  /** What its agent says of its backend; an agent of the 0.9 series may not know what that is. */
+  get backend(): BackendFacts {
+    const { backend_family: family, backend_version: version } = this.facts;
+    return { family, version, complete: this.link.version === 2 };
+  }
+
+  /** True when its backend takes the model by this name: the one that it lists, or at Ollama the same without `:latest`. */
+  knowsAs(model: string): boolean {
+    if (this.models.has(model)) return true;
+    const other = latestOf(model);
+    if (other === undefined || !this.models.has(other)) return false;
+    const { family } = this.backend;
+    // An older agent may not say what its backend is; only Ollama lists a model with this tag.
+    return family === OLLAMA || (family === undefined && other.length > model.length);
+  }
+
+  /** The name by which its backend is asked for a model that it serves. */
+  nameOf(model: string): string {
+    if (this.models.has(model)) return model;
+    const other = latestOf(model);
+    if (other !== undefined && this.models.has(other)) return this.backend.family === OLLAMA ? model : other;
+    const alias = aliasOf(model);
+    if (alias === undefined || this.models.has(alias)) return alias ?? model;
+    for (const own of this.models) if (aliasOf(own) === alias) return own;
+    return model;
+  }
+
   /** What it says of the machine that it runs on; empty where it says nothing. */
   get hostInfo(): WorkerView["host_info"] {
     const { facts } = this;
@@ -161,8 +194,13 @@ export class Worker {
   update(status: StatusUpdate): void {
     this.#stated = status.max_concurrency;
     this.draining = status.status === "draining";
+    const wasAway = this.notReady;
     this.notReady = status.status === "not_ready";
     if (status.models !== undefined) this.models = new Set(status.models);
+    const version = status.agent_config?.["backend_version"];
+    // It may have been replaced meanwhile.
+    if ((wasAway && !this.notReady) || (version !== undefined && version !== this.backend.version))
+      this.missing.clear();
     if (status.agent_config !== undefined) {
       this.facts = status.agent_config;
       this.batchSize = batchSizeOf(this.facts);

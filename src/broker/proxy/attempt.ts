@@ -1,10 +1,13 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { type Clock, IdleTimer } from "../../lib/time.ts";
+import { type Clock, IdleTimer, pause } from "../../lib/time.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { verdictOf } from "../pool/health.ts";
 import type { Seat } from "../pool/pool.ts";
+
+/** Milliseconds that a refusal may take to arrive whole, so that it can be looked at before it is passed on. */
+const PEEK_MS = 1_000;
 
 export interface AttemptContext {
   clock: Clock;
@@ -27,12 +30,13 @@ export class Attempt {
   #answered = false;
   /** True while the next byte is due from the client. */
   #waitsForClient = false;
+  #onClosed: (() => void) | undefined;
 
   /** Opens the stream. Throws `refused`, with the seat given back, when the connection takes no more. */
   constructor(
     readonly seat: Seat,
     head: RequestHead,
-    context: AttemptContext,
+    private readonly context: AttemptContext,
     private readonly options: AttemptOptions,
   ) {
     const { worker } = seat;
@@ -55,6 +59,7 @@ export class Attempt {
       if (code === "upstream_error") worker.backendFailed();
       seat.report(verdictOf(status, code));
       seat.release();
+      this.#onClosed?.();
     });
     const { clock, requestTimeoutMs } = context;
     this.#idle = new IdleTimer(clock, requestTimeoutMs, () => {
@@ -98,6 +103,18 @@ export class Attempt {
     this.#answered = true;
     this.touch();
     return head;
+  }
+
+  /** A short answer, left unread; undefined when it is longer than `max` bytes, or not here within PEEK_MS. */
+  async peek(max: number): Promise<Uint8Array | undefined> {
+    const { stream } = this;
+    const over = new AbortController();
+    const closed = new Promise<void>(resolve => {
+      this.#onClosed = resolve;
+    });
+    if (!stream.arrived && !stream.closed)
+      await Promise.race([closed, pause(this.context.clock, PEEK_MS, over.signal)]).finally(() => over.abort());
+    return stream.arrived && stream.buffered <= max ? stream.peek() : undefined;
   }
 
   /** Bytes went one way or the other: the attempt is alive. */

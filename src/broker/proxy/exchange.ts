@@ -1,3 +1,4 @@
+import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { withLength } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -8,6 +9,7 @@ import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
+import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
 import type { Owners } from "../pool/owners.ts";
 import type { Pool, Seat, Wanted } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
@@ -15,6 +17,7 @@ import { Attempt, type AttemptContext } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
 import type { Kept } from "./kept.ts";
 import type { Label } from "./label.ts";
+import { OutgoingBody } from "./outgoing.ts";
 
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
@@ -107,6 +110,7 @@ export class Exchange {
     const { label, signal, body, caller, kept } = request;
     this.wanted = {
       label: label.model,
+      endpoint: request.endpoint,
       workerId: request.workerId ?? kept?.workerId,
       requestId: request.id,
       caller,
@@ -155,6 +159,11 @@ export class Exchange {
         const head = attempt.answered(await stream.head());
         if (this.#isElsewhere(head, seat)) {
           attempt.end();
+          continue;
+        }
+        if (mayLackRoute(head.status) && (await this.#lacksRoute(head, attempt))) {
+          attempt.end();
+          this.#sentOn(seat, new NfrxError("not_found", "the backend does not have this route"));
           continue;
         }
         spare = this.#spareFor(head, seat);
@@ -312,28 +321,30 @@ export class Exchange {
 
   /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
   #ask(seat: Seat): Attempt {
-    const { endpoint, target, headers, id, body, label } = this.request;
+    const { endpoint, target, headers, id, body, label, access } = this.request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
     this.context.log.info(dispatched, "request dispatched");
     // Of a body that follows its head the backend must be told the length: not every server reads one that comes in chunks.
     const follows = seat.worker.link.version !== 1;
-    const sent = withLength(headers, follows ? body.length : undefined);
+    const outgoing = new OutgoingBody(body, label, seat.worker);
+    access.servedModel = outgoing.model;
+    const sent = withLength(headers, follows ? outgoing.length : undefined);
     const head = { method: endpoint.method, path: target, headers: sent };
     const attempt = new Attempt(seat, head, this.context, {
       onGivenUp: error => this.close(error),
       parent: this.request.access.span,
     });
     this.#attempt = attempt;
-    if (body.whole) attempt.stream.end(body.bytes);
-    else void this.#upload(attempt);
+    if (body.whole) attempt.stream.end(outgoing.bytes);
+    else void this.#upload(attempt, outgoing);
     return attempt;
   }
 
   /** Sends a body that is not held in memory. */
-  async #upload(attempt: Attempt): Promise<void> {
-    const { body, access } = this.request;
+  async #upload(attempt: Attempt, outgoing: OutgoingBody): Promise<void> {
+    const { access } = this.request;
     access.bytesIn = 0;
-    const sent = await attempt.upload(body.chunks(), bytes => {
+    const sent = await attempt.upload(outgoing.chunks(), bytes => {
       access.bytesIn += bytes;
     });
     // Another one may have it by now.
@@ -364,6 +375,19 @@ export class Exchange {
     if (kept.away || pool.filling)
       throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
     return false;
+  }
+
+  /** True when the backend does not have the route, by its own answer, and another worker's may. */
+  async #lacksRoute({ status }: ResponseHead, attempt: Attempt): Promise<boolean> {
+    const { kept, visit, once } = this.request;
+    if ((kept?.ids.length ?? 0) > 0 || visit || once) return false;
+    const answer = await attempt.peek(NO_ROUTE_BYTES);
+    if (answer === undefined || !lacksRoute(status, asText(answer))) return false;
+    const { worker } = attempt.seat;
+    const elsewhere = this.context.pool.lacksRoute(worker, this.wanted);
+    if (!elsewhere || this.wanted.workerId !== undefined || !this.#isRepeatable) return false;
+    this.#exclude(worker);
+    return true;
   }
 
   /**

@@ -1,9 +1,11 @@
 // One request, many workers, one answer.
+import { asText } from "../../lib/bytes.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { withLength } from "../../lib/http.ts";
 import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
 import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
+import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
 import type { Seat } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
@@ -216,6 +218,8 @@ class FanoutRun {
   #mayRetry(thrown: unknown, worker: Worker, part: Part): boolean {
     if (thrown instanceof BackendAnswer) {
       const { status } = thrown.head;
+      if (mayLackRoute(status) && lacksRoute(status, asText(thrown.body.subarray(0, NO_ROUTE_BYTES))))
+        return this.context.pool.lacksRoute(worker, this.exchange.wanted);
       return (status >= 500 || status === 429) && ++part.failures <= REDISPATCHES;
     }
     if (thrown instanceof BadAnswer) return ++part.failures <= REDISPATCHES;

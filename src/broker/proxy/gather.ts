@@ -2,6 +2,7 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { NOSNIFF } from "../../lib/response-headers.ts";
 import type { Gather } from "../../modules/module.ts";
+import { mayHave } from "../pool/backend-routes.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
 import { ASKED_MAX, type Exchange, type ExchangeContext } from "./exchange.ts";
@@ -22,7 +23,10 @@ type Items = ReadonlyMap<string, unknown>;
  */
 export async function runGather(gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Response> {
   const { registry } = context.pool;
-  const ready = [...registry.workers].filter(worker => worker.serving && worker.link.routable);
+  const { needs } = exchange.request.endpoint;
+  const ready = [...registry.workers].filter(
+    worker => worker.serving && worker.link.routable && (needs === undefined || mayHave(worker.backend, needs)),
+  );
   const workers = ready.slice(0, ASKED_MAX);
   const answers = await Promise.allSettled(workers.map(worker => ask(worker, gather, exchange, context)));
   const good = answers.filter(answer => answer.status === "fulfilled").flatMap(({ value }) => [...value]);

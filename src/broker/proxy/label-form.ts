@@ -2,7 +2,8 @@ import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { NfrxError } from "../../lib/errors.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { RequestBody, Scanned } from "./body.ts";
-import { type Label, type LabelReader, requireModel } from "./label.ts";
+import { type Label, type LabelReader, NO_USUAL_MODEL, requireModel } from "./label.ts";
+import { FormModel } from "./model-name.ts";
 
 /** Bytes of a form's `model` or `stream` that are read; UTF-8 takes up to four for a character. */
 const FIELD_BYTES = 4 * (NAME_MAX + 1);
@@ -10,7 +11,7 @@ const FIELD_BYTES = 4 * (NAME_MAX + 1);
 const WANTED = new Set(["model", "stream"]);
 
 /** A form's content type with a boundary that is not empty. The parser would take other forms and other boundaries too. */
-const FORM = /^multipart\/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"[^"]|[^\s";])/i;
+const FORM = /^multipart\/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"([^"]+)"|([^\s";]+))/i;
 
 /** Reads the parts `model` and `stream` of a multipart form, wherever they stand; files pass by unread. */
 export class FormLabel implements LabelReader {
@@ -19,14 +20,20 @@ export class FormLabel implements LabelReader {
   readonly decode = true;
   readonly #parser: BusboyInstance;
   readonly #fields = new Map<string, string>();
+  readonly #boundary: string;
   #broken = false;
   /** Bytes of the form that the parser has had. */
   #fed = 0;
 
-  constructor({ headers }: Request) {
+  constructor(
+    { headers }: Request,
+    private readonly usual = NO_USUAL_MODEL,
+  ) {
     const type = headers.get("content-type") ?? "";
+    const form = FORM.exec(type);
+    this.#boundary = form?.[1] ?? form?.[2] ?? "";
     try {
-      if (!FORM.test(type)) throw new Error("no form");
+      if (form === null) throw new Error("no form");
       // Every other part counts as a file, and a file that nobody listens to is passed over.
       const isPartAFile = (name: string | undefined): boolean => name === undefined || !WANTED.has(name);
       this.#parser = new Busboy({ headers: { "content-type": type }, isPartAFile, limits: { fieldSize: FIELD_BYTES } });
@@ -56,8 +63,16 @@ export class FormLabel implements LabelReader {
     await this.#finish();
     // What a cut form ends with may be half a name.
     if (this.#broken && !known) throw new NfrxError("invalid_request", "the multipart form lacks its closing boundary");
-    const model = requireModel(this.#fields.get("model"), "part");
-    return { model, stream: /^(?:1|t|true)$/i.test(this.#fields.get("stream")?.trim() ?? "") };
+    const named = this.#fields.get("model");
+    const model = requireModel(named, "part", this.usual);
+    const name = new FormModel(this.#boundary, named);
+    const unnamed = named === undefined;
+    return {
+      model,
+      name,
+      ...(unnamed && { unnamed }),
+      stream: /^(?:1|t|true)$/i.test(this.#fields.get("stream")?.trim() ?? ""),
+    };
   }
 
   /** Resolves when the parser has taken the bytes; they are not needed afterwards. */

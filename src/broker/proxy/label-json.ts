@@ -2,7 +2,8 @@ import { asText } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import { HELD_BODY_BYTES, type RequestBody, type Scanned } from "./body.ts";
-import { type Label, type LabelReader, requireModel } from "./label.ts";
+import { type Label, type LabelReader, NO_USUAL_MODEL, requireModel, type UsualModel } from "./label.ts";
+import { JsonModelAt, WholeJsonModel } from "./model-name.ts";
 
 /** Bytes of JSON up to which a body is parsed; a larger one is scanned for its label only, and its backend judges it. */
 const PARSED_BYTES = HELD_BODY_BYTES;
@@ -20,6 +21,7 @@ export class JsonLabel implements LabelReader {
     request: Request,
     /** Fields that are wanted besides. */
     private readonly further: readonly { readonly name: string }[] = [],
+    private readonly usual = NO_USUAL_MODEL,
   ) {
     requireJson(request);
   }
@@ -31,12 +33,16 @@ export class JsonLabel implements LabelReader {
   }
 
   read(body: RequestBody): Label {
-    if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body.bytes);
+    if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body, this.usual);
     const seen = this.#scan?.values;
+    // A body that is too large to be parsed has to name its model.
+    const model = requireModel(seen?.get("model"), "field", NO_USUAL_MODEL);
+    const span = this.#scan?.spans.get("model");
     return {
-      model: requireModel(seen?.get("model"), "field"),
+      model,
       stream: seen?.get("stream") === true,
       fields: seen ?? NO_FIELDS,
+      ...(span && { name: new JsonModelAt(span) }),
     };
   }
 }
@@ -53,7 +59,8 @@ function requireJson({ headers }: Request): void {
   }
 }
 
-function parseWhole(bytes: Uint8Array): Label {
+function parseWhole(body: RequestBody, usual: UsualModel): Label {
+  const { bytes } = body;
   let json: unknown;
   try {
     json = JSON.parse(asText(bytes));
@@ -65,5 +72,12 @@ function parseWhole(bytes: Uint8Array): Label {
   }
   const model: unknown = "model" in json ? json.model : undefined;
   const stream: unknown = "stream" in json ? json.stream : undefined;
-  return { model: requireModel(model, "field"), stream: stream === true, json };
+  const unnamed = model === undefined || model === null;
+  return {
+    model: requireModel(model, "field", usual),
+    name: new WholeJsonModel(bytes),
+    ...(unnamed && { unnamed }),
+    stream: stream === true,
+    json,
+  };
 }

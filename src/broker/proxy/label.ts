@@ -2,11 +2,16 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { RequestBody, Scanned } from "./body.ts";
+import type { ModelName } from "./model-name.ts";
 
 /** What the broker reads of a request; its bytes are left alone. */
 export interface Label {
   /** The model, or undefined when any worker will do. */
   model: string | undefined;
+  /** Where the body names the model; undefined when it does not name one. */
+  name?: ModelName;
+  /** The body does not say `model`: the name is the broker's. */
+  unnamed?: boolean;
   /** The client asks for an event stream. */
   stream: boolean;
   /** The parsed body, when it was small enough to be held whole. */
@@ -29,15 +34,22 @@ export interface LabelReader {
   read(body: RequestBody): Label | Promise<Label>;
 }
 
-/** The model, as a `field` of JSON or a `part` of a form. Throws when it names none. */
-export function requireModel(model: unknown, where: "field" | "part"): string {
-  if (typeof model !== "string" || model === "") {
+/** The model that a request is for which names none; undefined where it has to name one. */
+export type UsualModel = () => string | undefined;
+
+/** Every request has to name its model. */
+export const NO_USUAL_MODEL: UsualModel = () => undefined;
+
+/** The model, as a `field` of JSON or a `part` of a form; the usual one when it is missing. Throws when there is none. */
+export function requireModel(model: unknown, where: "field" | "part", usual: UsualModel): string {
+  const named = model === undefined || model === null ? usual() : model;
+  if (typeof named !== "string" || named === "") {
     throw new NfrxError("invalid_request", `no model: the ${where} \`model\` must name one`, { param: "model" });
   }
-  if (model.length > NAME_MAX) {
+  if (named.length > NAME_MAX) {
     throw new NfrxError("invalid_request", `the ${where} \`model\` is longer than ${NAME_MAX} characters`, {
       param: "model",
     });
   }
-  return model;
+  return named;
 }

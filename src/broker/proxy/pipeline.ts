@@ -77,7 +77,7 @@ export class Pipeline {
       this.authorize(request, server);
       leave = this.options.drain.enter();
       const target = targetOf(endpoint, params, request.url);
-      const labels = labelReader(request, endpoint);
+      const labels = labelReader(request, endpoint, () => this.#usualModel(endpoint));
       const { bodies, uploads } = this.options;
       this.#requireWorker(endpoint, workerOf(params));
       const limits = endpoint.label === "json-model" ? bodies : uploads;
@@ -116,6 +116,11 @@ export class Pipeline {
     const { id, span } = access;
     const caller = this.options.door.callerOf(headers);
     return findKept(keeps, { id, span, params, label, workerId: workerOf(params), caller, signal }, this.options);
+  }
+
+  /** The model of a request that names none, where it need not. */
+  #usualModel({ modelOptional }: Endpoint): string | undefined {
+    return modelOptional ? this.options.pool.usualModel : undefined;
   }
 
   /** Throws before the body is read when nobody could take it, whatever it says. */

@@ -36,7 +36,8 @@ export function respondEarly(
       }
       const tap = tapFor(carried.head, exchange);
       exchange.tap = tap;
-      if (context.expose) put(controller, routingComment(exchange), exchange);
+      const comment = routingComment(exchange, context.expose);
+      if (comment.length > 0) put(controller, comment, exchange);
       return new Pump(carried.source, exchange, context, tap, "events");
     } catch (thrown) {
       status.end();

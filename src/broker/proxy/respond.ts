@@ -8,7 +8,7 @@ import type { Stream } from "../../protocol/stream.ts";
 import { EventBorders } from "./borders.ts";
 import type { Exchange } from "./exchange.ts";
 import { formOf, Pump, requireSmall } from "./pump.ts";
-import { routingHeaders } from "./routing.ts";
+import { modelHeaders, routingHeaders } from "./routing.ts";
 import type { ErrorForm } from "./stream-error.ts";
 import { tapFor } from "./tap.ts";
 
@@ -33,6 +33,7 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
   const { head, stream } = answer;
   const { id, access, url } = exchange.request;
   const headers = responseHeaders(head.headers, id, url);
+  headers.push(...modelHeaders(exchange));
   if (context.expose) headers.push(...routingHeaders(exchange));
   const tap = tapFor(head, exchange);
   exchange.tap = tap;

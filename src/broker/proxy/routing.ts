@@ -1,6 +1,13 @@
-// What EXPOSE_ROUTING tells a client: who served it, and where its time went.
+// What a client learns of how it was served: the model, where that is another name than it asked for; with EXPOSE_ROUTING
+// the worker, and where the time went.
 import type { HeaderPairs } from "../../lib/http.ts";
 import type { Exchange } from "./exchange.ts";
+
+/** The worker's name for the model, where that is not the one that was asked for. */
+export function modelHeaders({ request }: Exchange): HeaderPairs {
+  const { servedModel } = request.access;
+  return servedModel === undefined ? [] : [["x-nfrx-model", encodeURI(servedModel.toWellFormed())]];
+}
 
 /** What is known now: the worker, the wait for it, and the time until its first byte, both in milliseconds. */
 export function routingHeaders(exchange: Exchange): HeaderPairs {
@@ -16,9 +23,11 @@ export function routingHeaders(exchange: Exchange): HeaderPairs {
   return headers;
 }
 
-/** The same as a comment, for an event stream whose headers had to leave before it was known. */
-export function routingComment(exchange: Exchange): Uint8Array {
-  const lines = routingHeaders(exchange).map(([name, value]) => `: ${name} ${value}\n`);
+/** The same as a comment, for an event stream whose headers had to leave before it was known; empty when there is nothing. */
+export function routingComment(exchange: Exchange, expose: boolean): Uint8Array {
+  const headers = [...modelHeaders(exchange), ...(expose ? routingHeaders(exchange) : [])];
+  if (headers.length === 0) return Buffer.alloc(0);
+  const lines = headers.map(([name, value]) => `: ${name} ${value}\n`);
   return Buffer.from(`${lines.join("")}\n`);
 }
 

@@ -64,6 +64,18 @@ const file = recording(2_000);
 const stream: FormPart = { name: "stream", content: "true" };
 const named = (head: string, content: string | Uint8Array = "test-model"): FormPart => ({ name: "", head, content });
 
+/** The model's value, the first time that it stands on a line of its own. */
+const VALUE = /(?<=\r\n\r\n)test-model(?=\r\n--)/;
+
+async function* chunksOf(body: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < body.length; at += size) {
+    const chunk = Buffer.from(body.subarray(at, at + size));
+    yield chunk;
+    // As a body's chunks are: gone when the next one is asked for.
+    chunk.fill(0);
+  }
+}
+
 const FOUND: Record<string, readonly FormPart[]> = {
   "before the file": [model(), file],
   "after the file": [file, model()],
@@ -100,7 +112,26 @@ const FOUND: Record<string, readonly FormPart[]> = {
 
 describe.each(Object.entries(FOUND))("the model is found: %s", (_, parts) => {
   test("whole", async () => {
-    expect(await whole(form(parts))).toEqual({ model: "test-model", stream: false });
+    expect(await whole(form(parts))).toMatchObject({ model: "test-model", stream: false });
+  });
+
+  test("and exchanged, with nothing else", async () => {
+    const sent = form(parts);
+    const { name } = await whole(sent);
+    for (const other of ["ü", "a-longer-name:7b-q4_0"]) {
+      const changed = Buffer.from(
+        sent.body.toString("latin1").replace(VALUE, Buffer.from(other).toString("latin1")),
+        "latin1",
+      );
+      const exchanged = Buffer.from(name!.whole(sent.body, other));
+      expect(exchanged.equals(changed)).toBeTrue();
+      expect(exchanged.length).toBe(sent.body.length + name!.growth(other));
+      for (const size of [1, 7, 1_000]) {
+        const pieces: Uint8Array[] = [];
+        for await (const piece of name!.stream(chunksOf(sent.body, size), other)) pieces.push(Buffer.from(piece));
+        expect(Buffer.concat(pieces).equals(changed)).toBeTrue();
+      }
+    }
   });
 
   test.each([1, 2, 3, 7, 64, 1_000, 100_000])("in chunks of %i", async size => {

@@ -137,12 +137,21 @@ describe("seats", () => {
     expect(order.join("")).toBe("abcabcabc");
   });
 
-  test("exact before alias, alias before waiting", () => {
+  test("another quantization only where no connected worker has the model", () => {
     const place = new Place();
     place.join("quantized", ["llama3:8b-q4_0"]);
-    place.join("exact", ["llama3:8b"]);
-    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("exact");
     expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("quantized");
+    const exact = place.join("exact", ["llama3:8b"]);
+    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("exact");
+    const waiting = place.ask("x", "llama3:8b");
+    expect([waiting.seat, waiting.error]).toEqual([undefined, undefined]);
+    place.pool.leave(exact);
+    expect(
+      place.ask("x", "llama3:8b-fp16", { endpoint: { method: "POST", backendPath: "/x", exact: true } }).error,
+    ).toMatchObject({
+      code: "no_worker",
+    });
+    expect(place.ask("x", "llama3:8b-instruct").error?.code).toBe("no_worker");
     expect(place.ask("x", "llama3:70b").error?.code).toBe("no_worker");
     const strict = new Place({ minScore: 1 });
     strict.join("quantized", ["llama3:8b-q4_0"]);

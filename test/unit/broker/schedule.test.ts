@@ -1,12 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  aliasOf,
-  type Candidate,
-  choose,
-  type Offer,
-  SCORE_ALIAS,
-  SCORE_EXACT,
-} from "../../../src/broker/pool/schedule.ts";
+import { type Candidate, choose, type Offer, SCORE_ALIAS, SCORE_EXACT } from "../../../src/broker/pool/schedule.ts";
 
 function candidate(id: string, fields: Partial<Candidate> = {}): Candidate {
   const { maxConcurrency = 1, inflight = 0 } = fields;
@@ -85,21 +78,4 @@ describe("choose", () => {
     expect(chosen([exact(full)], 0, new Set([full]))).toBe("none");
     expect(chosen([exact(candidate("over", { inflight: 3, free: -2 }))])).toBe("busy");
   });
-});
-
-test.each([
-  ["llama3:8b", "llama3:8b"],
-  ["llama3:8b-q4_0", "llama3:8b"],
-  ["llama3:8b-instruct-q4_K_M", "llama3:8b"],
-  ["qwen2.5-coder:7b-fp16", "qwen2.5-coder:7b"],
-  ["registry.example:5000/team/model:13b-q5", "registry.example:5000/team/model:13b"],
-  ["llama3", undefined],
-  ["gpt-4o-mini", undefined],
-  ["llama3:", undefined],
-  ["llama3:-q4", undefined],
-  [":8b", undefined],
-  ["", undefined],
-  [":", undefined],
-])("the alias of %p is %p", (model, family) => {
-  expect(aliasOf(model)).toBe(family);
 });
