@@ -110,6 +110,7 @@ test("a backend's error comes whole, in the form of the API", async () => {
     code: "rate_limit_exceeded",
     message: "slow",
     param: null,
+    error: { type: "rate_limit_error", code: "rate_limit_exceeded", message: "slow", param: null },
     sequence_number: 0,
   });
   const message = await afterWait(

@@ -23,9 +23,12 @@ export function queueNotice(setting: QueueEvents, headers: Headers, api: EventSt
   return api?.closed || isStrict(headers) ? "comment" : "event";
 }
 
+/** `ai-sdk/openai-compatible/1.0.0` in the older releases of Vercel's SDK, `ai-sdk-openai-compatible/3.0.92` in the newer ones. */
+const AI_SDK = /\bai-sdk[/-]/;
+
 /** True for clients that take every event for a piece of the answer: the official SDKs and Vercel's AI SDK. */
 function isStrict(headers: Headers): boolean {
-  if (headers.get("user-agent")?.includes("ai-sdk/")) return true;
+  if (AI_SDK.test(headers.get("user-agent") ?? "")) return true;
   for (const name of headers.keys()) if (name.startsWith("x-stainless-")) return true;
   return false;
 }

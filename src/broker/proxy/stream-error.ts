@@ -22,9 +22,9 @@ export interface Failure {
 /** An error of ours as the last event. `sequence` is the number of the event where an API counts them. */
 export function errorEvent(thrown: unknown, { errors, stream }: ErrorForm, sequence = 0): Uint8Array {
   const error = toNfrxError(thrown);
-  if (stream?.errorEvent === "response")
-    return event(responseError({ code: error.code, message: error.message, param: error.detail.param }, sequence));
-  return event(errorBody(error, errors));
+  if (stream?.errorEvent !== "response") return event(errorBody(error, errors));
+  const { code, message, detail, status } = error;
+  return event(responseError({ type: typeOf(status), code, message, param: detail.param }, sequence));
 }
 
 /** The same as the last line of a stream of JSON lines. */
@@ -40,8 +40,9 @@ export function backendErrorEvent({ failure, status, text }: Failure, form: Erro
   const { error: _, ...rest } = body;
   const { message, fields } = said;
   if (form.stream?.errorEvent === "response") {
+    const { type = typeOf(status), param } = fields;
     const code = fields["code"] ?? fields["type"] ?? failure.code;
-    return event({ ...rest, ...fields, ...responseError({ code, message, param: fields["param"] }, 0) });
+    return event({ ...rest, ...fields, ...responseError({ ...fields, type, code, message, param }, 0) });
   }
   switch (form.errors) {
     case "openai": {
@@ -85,18 +86,18 @@ function saidIn(body: Fields): { message: string; fields: Fields } | undefined {
   return { message: typeof detail === "string" ? detail : JSON.stringify(detail), fields: {} };
 }
 
-/** OpenAI's error event of the Responses API. */
+/**
+ * OpenAI's error event of the Responses API: flat, as it is documented, and with the object that OpenAI itself sends. Only
+ * with the object do its SDK for Python, when no event came before, and its helpers raise an exception that says what is wrong.
+ */
 function responseError(
-  { code, message, param }: { code: unknown; message: string; param: unknown },
+  error: Fields & { type: unknown; code: unknown; message: string; param: unknown },
   sequence: number,
 ): object {
-  return {
-    type: "error",
-    code: code === undefined || code === null ? null : String(code),
-    message,
-    param: param ?? null,
-    sequence_number: sequence,
-  };
+  const { message } = error;
+  const code = error.code === undefined || error.code === null ? null : String(error.code);
+  const param = error.param ?? null;
+  return { type: "error", code, message, param, error: { ...error, code, param }, sequence_number: sequence };
 }
 
 function event(body: object): Uint8Array {

@@ -7,6 +7,7 @@ test.each([
   ["auto", {}, true, "comment"],
   ["auto", { "X-Stainless-Lang": "js" }, false, "comment"],
   ["auto", { "user-agent": "ai/5.0.1 ai-sdk/openai-compatible/1.0.0" }, false, "comment"],
+  ["auto", { "user-agent": "ai-sdk-openai-compatible/3.0.92 ai-sdk-provider-utils/5.0.81" }, false, "comment"],
   ["auto", { "user-agent": "curl/8" }, false, "event"],
   ["auto", { "x-nfrx-queue": "Event", "x-stainless-lang": "js" }, true, "event"],
   ["auto", { "x-nfrx-queue": "off" }, false, "off"],

@@ -32,9 +32,12 @@ describe("a backend's error", () => {
   test("for clients of the Responses API is that API's event", () => {
     const form: ErrorForm = { errors: "openai", stream: { errorEvent: "response" } };
     const event = { type: "error", message: "a", sequence_number: 0 };
-    expect(dataOf(openai, form)).toEqual({ ...event, code: "c", param: "p", more: { x: 1 } });
-    expect(dataOf(vllm, form)).toEqual({ ...event, object: "error", code: "400", param: null });
-    expect(dataOf({ error: "a" }, form)).toEqual({ ...event, code: "upstream_error", param: null });
+    expect(dataOf(openai, form)).toEqual({ ...event, ...openai, code: "c", param: "p", more: { x: 1 } });
+    const coded = { code: "400", param: null };
+    const error = { message: "a", type: "t", ...coded };
+    expect(dataOf(vllm, form)).toEqual({ ...event, object: "error", ...coded, error });
+    const { type, ...known } = own;
+    expect(dataOf({ error: "a" }, form)).toEqual({ ...event, ...known, error: { message: "a", type, ...known } });
   });
 
   test("for clients of Anthropic has a type of theirs", () => {
@@ -54,10 +57,14 @@ describe("a backend's error", () => {
 });
 
 test("an error of ours counts on from the events before it, where an API counts", () => {
-  const event = Buffer.from(
-    errorEvent(failure, { errors: "openai", stream: { errorEvent: "response" } }, 7),
-  ).toString();
-  expect(event).toBe(
-    `event: error\ndata: {"type":"error","code":"upstream_error","message":"${failure.message}","param":null,"sequence_number":7}\n\n`,
-  );
+  const event = Buffer.from(errorEvent(failure, { errors: "openai", stream: { errorEvent: "response" } }, 7));
+  const said = { code: "upstream_error", message: failure.message, param: null };
+  const [name, data = ""] = event.toString().split("\ndata: ");
+  expect(name).toBe("event: error");
+  expect(JSON.parse(data)).toEqual({
+    type: "error",
+    ...said,
+    error: { type: "server_error", ...said },
+    sequence_number: 7,
+  });
 });
