@@ -1,7 +1,9 @@
 // The official SDK for JavaScript against a broker, its workers and their backends.
 import { expect, test } from "bun:test";
 import OpenAI from "openai";
+import { type DemoBackend, startDemoBackend } from "../../src/demo/backend.ts";
 import { chatJson, chatStream } from "../kit/backend.ts";
+import { bytes, type Respond, status } from "../kit/backend-answers.ts";
 import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, World } from "../kit/world.ts";
@@ -20,6 +22,24 @@ async function failure(run: () => PromiseLike<unknown>): Promise<InstanceType<ty
     throw thrown;
   }
   throw new Error("it did not fail");
+}
+
+const SSE = { "content-type": "text/event-stream" };
+const USAGE = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
+
+/** A response of the demo's backend, as events and whole. */
+async function demoResponse(): Promise<{ demo: DemoBackend; events: string; whole: object }> {
+  const demo = startDemoBackend({ wordMs: 1 });
+  const ask = (stream: boolean): Promise<Response> =>
+    fetch(`${demo.url}/responses`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "demo-echo", input: "one two three", stream }),
+    });
+  const events = await (await ask(true)).text();
+  const whole: unknown = await (await ask(false)).json();
+  if (typeof whole !== "object" || whole === null) throw new Error("no response");
+  return { demo, events, whole };
 }
 
 /** Nothing is left when the SDK is done. */
@@ -173,26 +193,92 @@ test("a stream that breaks is an exception, not an end", async () => {
   await expectQuiet(story);
 });
 
-test("a stream that waits in the queue says so, and then goes on as any other", async () => {
-  await using world = new World();
+/** Takes the world's only seat; `letIn` gives it to the one that waits, whom the backend answers with `next`. */
+async function busy(world: World, next: Respond): Promise<{ letIn: () => Promise<void> }> {
   const { backend } = await world.worker({ maxConcurrency: 1 });
   const gate = new Gate();
-  backend.respond = chatStream(["held"], { gate });
+  backend.respond = chatStream(["first"], { gate });
   const first = world.chat({ stream: true });
   await backend.arrived(1);
-  const stream = await client({ world }).chat.completions.create({ model: "test-model", messages, stream: true });
-  let text = "";
-  const seen: unknown[] = [];
-  for await (const chunk of stream) {
-    // The extension of the 0.9 series: an event that is no chunk, without choices.
-    seen.push(Reflect.get(chunk, "type"));
+  const letIn = async (): Promise<void> => {
+    await world.when(() => world.pool.waiting === 1, "one waits");
+    backend.respond = next;
     gate.open();
-    text += chunk.choices?.[0]?.delta.content ?? "";
-  }
-  expect(seen[0]).toBe("nfrx.queue");
-  expect(text).toBe("held");
-  await (await first).text();
+    await (await first).text();
+  };
+  return { letIn };
+}
+
+test("a stream that waits in the queue is as any other for the plain loop", async () => {
+  await using world = new World();
+  const { letIn } = await busy(world, chatStream(["a", "b"]));
+  const stream = client({ world }).chat.completions.create({ model: "test-model", messages, stream: true });
+  await letIn();
+  let text = "";
+  for await (const chunk of await stream) text += chunk.choices[0]!.delta.content ?? "";
+  expect(text).toBe("ab");
   expect(await world.leftovers()).toEqual({});
+});
+
+test("a client that asks for it hears of its place as an event", async () => {
+  await using world = new World();
+  const { letIn } = await busy(world, chatStream(["a"]));
+  const headers = { "x-nfrx-queue": "event" };
+  const body = { model: "test-model", messages, stream: true } as const;
+  const stream = await client({ world }).chat.completions.create(body, { headers });
+  await letIn();
+  const seen: unknown[] = [];
+  for await (const chunk of stream) seen.push(Reflect.get(chunk, "type") ?? chunk.choices[0]?.delta.content);
+  expect(seen.slice(0, 2)).toEqual(["nfrx.queue", "a"]);
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a response that waits in the queue is as any other for the SDK's own reader, whole answers too", async () => {
+  const { demo, events, whole } = await demoResponse();
+  for (const next of [bytes([events], SSE), status(200, whole)]) {
+    await using world = new World();
+    const { letIn } = await busy(world, next);
+    const stream = client({ world }).responses.stream({ model: "test-model", input: "one two three" });
+    await letIn();
+    let text = "";
+    for await (const event of stream) if (event.type === "response.output_text.delta") text += event.delta;
+    expect(text).toContain("one two three");
+    expect((await stream.finalResponse()).output_text).toBe(text);
+    expect(await world.leftovers()).toEqual({});
+  }
+  await demo.stop();
+});
+
+test("a whole answer to a stream that waited reaches the SDK as a stream, tool calls included", async () => {
+  await using world = new World();
+  const call = { id: "call_1", type: "function", function: { name: "f", arguments: '{"a":1}' } };
+  const choice = {
+    index: 0,
+    message: { role: "assistant", content: null, tool_calls: [call] },
+    finish_reason: "tool_calls",
+  };
+  const answer = { id: "c", object: "chat.completion", created: 1, model: "m", choices: [choice], usage: USAGE };
+  const { letIn } = await busy(world, status(200, answer));
+  const stream = client({ world }).chat.completions.stream({ model: "test-model", messages });
+  await letIn();
+  expect(await stream.finalChatCompletion()).toMatchObject({ id: "c", choices: [choice], usage: USAGE });
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a backend's error after a wait is an exception with the backend's code", async () => {
+  const refused = { error: { message: "too long", type: "invalid_request_error", code: "context_length_exceeded" } };
+  for (const ask of [
+    (sdk: OpenAI) => sdk.chat.completions.stream({ model: "test-model", messages }).finalChatCompletion(),
+    (sdk: OpenAI) => sdk.responses.stream({ model: "test-model", input: "x" }).finalResponse(),
+  ]) {
+    await using world = new World();
+    const { letIn } = await busy(world, status(400, refused));
+    const failed = failure(() => ask(client({ world })));
+    await letIn();
+    expect(await failed).toMatchObject({ code: "context_length_exceeded" });
+    expect((await failed).message).toContain("too long");
+    expect(await world.leftovers()).toEqual({});
+  }
 });
 
 test("the SDK's own retries get through when a worker comes", async () => {

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { Ollama } from "ollama";
 import type { PoolSettings } from "../../src/modules/module.ts";
+import { bytes, cut, type Respond, status } from "../kit/backend-answers.ts";
 import { Gate } from "../kit/gate.ts";
 import { otherApis } from "../kit/other-apis.ts";
 import { API_KEY, World } from "../kit/world.ts";
@@ -95,7 +96,7 @@ test("who waits in the queue hears that the worker is lost in Anthropic's words"
   await world.when(() => world.pool.waiting === 1, "one waits");
   await world.agents[0]?.shutdown(0);
   for (const failed of [...asked, waiting]) expect(await failed).toBeInstanceOf(Anthropic.APIError);
-  expect(await waiting).toMatchObject({ error: { type: "error", error: { type: "not_found_error" } } });
+  expect(await waiting).toMatchObject({ error: { type: "error", error: { type: "overloaded_error" } } });
 });
 
 test("a chat of Ollama's, as a stream and whole", async () => {
@@ -163,5 +164,73 @@ test("a caller of Ollama's that leaves stops the backend", async () => {
   }
   client.abort();
   await world.backends[0]?.aborted(1);
+  expect(await world.leftovers()).toEqual({});
+});
+
+/** A world whose only worker is busy until the gate opens; its backend then answers with `next`. */
+async function busyWorld(next: Respond): Promise<{ world: World; letIn: () => Promise<void> }> {
+  const world = new World();
+  const { backend } = await world.worker({ maxConcurrency: 1 });
+  const gate = new Gate();
+  backend.respond = bytes(["{}"], {}, 200, gate);
+  const first = world.chat();
+  await backend.arrived(1);
+  const letIn = async (): Promise<void> => {
+    await world.when(() => world.pool.waiting === 1, "one waits");
+    backend.respond = next;
+    gate.open();
+    await (await first).text();
+  };
+  return { world, letIn };
+}
+
+test("a message that waits in the queue is as any other, as a stream and whole", async () => {
+  const said = { id: "msg", type: "message", role: "assistant", model, content: [{ type: "text", text: TEXT }] };
+  const end = { stop_reason: "end_turn", stop_sequence: null, usage: { input_tokens: 11, output_tokens: 3 } };
+  for (const next of [otherApis(WORDS), status(200, { ...said, ...end })]) {
+    const { world, letIn } = await busyWorld(next);
+    await using _ = world;
+    const stream = anthropic(world).messages.stream({ model, max_tokens: 50, messages });
+    await letIn();
+    const final = await stream.finalMessage();
+    expect(final.content).toMatchObject([{ type: "text", text: TEXT }]);
+    expect(final).toMatchObject(end);
+    expect(await world.leftovers()).toEqual({});
+    expect(await tokens(world)).toEqual(["11", "3"]);
+  }
+});
+
+test("a backend's error after a wait is an error of Anthropic's SDK, with the backend's type", async () => {
+  const error = { type: "overloaded_error", message: "Overloaded" };
+  const { world, letIn } = await busyWorld(status(529, { type: "error", error }));
+  await using _ = world;
+  const failed = anthropic(world)
+    .messages.stream({ model, max_tokens: 50, messages })
+    .finalMessage()
+    .catch((thrown: unknown) => thrown);
+  await letIn();
+  expect(await failed).toBeInstanceOf(Anthropic.APIError);
+  expect(await failed).toMatchObject({ type: "overloaded_error", error: { type: "error", error } });
+});
+
+test("a chat of Ollama's that waits in the queue is as any other, and a break is an error", async () => {
+  const gate = new Gate();
+  const { world, letIn } = await busyWorld(otherApis(WORDS));
+  await using _ = world;
+  const asked = ollama(world).chat({ model, messages, stream: true });
+  await letIn();
+  let text = "";
+  for await (const part of await asked) text += part.message.content;
+  expect(text).toBe(TEXT);
+  const [backend] = world.backends;
+  const line = `${JSON.stringify({ model, message: { role: "assistant", content: "To" }, done: false })}\n`;
+  if (backend !== undefined) backend.respond = cut(line, { headers: { "content-type": "application/x-ndjson" }, gate });
+  const broken = async (): Promise<void> => {
+    for await (const part of await ollama(world).chat({ model, messages, stream: true })) {
+      expect(part.message.content).toBe("To");
+      gate.open();
+    }
+  };
+  expect(await broken().catch((thrown: unknown) => String(thrown))).toContain("the backend failed");
   expect(await world.leftovers()).toEqual({});
 });
