@@ -1,6 +1,7 @@
 import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import { relayAgent } from "../src/agent/relay-agent.ts";
+import { relayGuardFinding } from "../src/agent/relay-guard.ts";
 import type { Agent } from "../src/agent/run.ts";
 import type { GroupValues } from "../src/config/program.ts";
 import type { Logger } from "../src/lib/log.ts";
@@ -30,8 +31,9 @@ const providerOption = ({
 
 await main(nfrxMcp, {
   logging: values => values,
-  examine: ({ values, configFile, log }) =>
-    examineAgent({
+  examine: async function* ({ values, configFile, log }) {
+    yield relayGuardFinding(values.provider);
+    yield* examineAgent({
       program: nfrxMcp.name,
       config: configFile,
       agent: build(values, log),
@@ -41,7 +43,8 @@ await main(nfrxMcp, {
       statusAddress: undefined,
       metricsAddress: values.agent.metricsAddress,
       logDir: undefined,
-    }),
+    });
+  },
   health: ({ agent }) => agentTrouble(agent.metricsAddress),
   run: async ({ values, log, droppedLogs }) => {
     raiseFetchLimit();

@@ -12,6 +12,7 @@ import { isLoopback } from "../lib/origin-guard.ts";
 import { readTls } from "../lib/pem.ts";
 import { MEMORY } from "./jobs/open.ts";
 import { howToOpen, reachOf } from "./reach.ts";
+import { relayFindings } from "./relay/findings.ts";
 
 export interface BrokerExamination {
   config: { path: string; found: boolean };
@@ -53,19 +54,36 @@ export async function* examineBroker({ config, values }: BrokerExamination): Asy
   if (running !== undefined) yield* running.examine();
 }
 
-function* keys({ apiKey, clientKey, apiHttpRoles, clientHttpRoles }: BrokerExamination["values"]): Generator<Finding> {
-  const doors = [
+function* keys(values: BrokerExamination["values"]): Generator<Finding> {
+  const { apiKey, clientKey, adminKey, apiHttpRoles, clientHttpRoles } = values;
+  const all = [
     { name: "API_KEY", key: apiKey, roles: apiHttpRoles, open: "anybody may use the models" },
     { name: "CLIENT_KEY", key: clientKey, roles: clientHttpRoles, open: "anybody may connect an agent" },
+    { name: "ADMIN_KEY", key: adminKey, roles: [], open: undefined },
   ];
-  for (const { name, key, roles, open } of doors) {
-    if (key === undefined && roles.length === 0) yield warn("keys", `${open}: set ${name}`);
-    else if (key !== undefined && key.length < KEY_LENGTH) yield warn("keys", `${name} is short enough to be guessed`);
+  let well = true;
+  for (const { name, key, roles, open } of all) {
+    const problem =
+      key !== undefined
+        ? key.length < KEY_LENGTH && `${name} is short enough to be guessed`
+        : open !== undefined && roles.length === 0 && `${open}: set ${name}`;
+    if (problem === false) continue;
+    well = false;
+    yield warn("keys", problem);
   }
-  if (apiKey !== undefined && apiKey === clientKey)
-    yield warn("keys", "API_KEY and CLIENT_KEY are the same: who may ask may then serve as well");
-  else if (apiKey !== undefined && clientKey !== undefined)
-    yield ok("keys", "callers and agents have keys of their own");
+  for (const [one, other, risk] of [
+    ["API_KEY", "CLIENT_KEY", "every caller may connect an agent"],
+    ["API_KEY", "ADMIN_KEY", "every caller is an operator"],
+    ["CLIENT_KEY", "ADMIN_KEY", "every agent is an operator"],
+  ] as const) {
+    const [first, second] = [one, other].map(name => all.find(key => key.name === name)?.key);
+    if (first === undefined || first !== second) continue;
+    well = false;
+    yield warn("keys", `${one} and ${other} are the same, so ${risk}: set different keys`);
+  }
+  if (!well) return;
+  yield ok("keys", "each kind of caller has a key of its own");
+  if (adminKey === undefined) yield ok("keys", "ADMIN_KEY is not set: nobody can drain or disconnect workers");
 }
 
 /** Whether callers reach MCP relays by a public name, where a proxy stands in front. */
@@ -140,12 +158,13 @@ class Running {
       return;
     }
     const ready = await this.#get("/readyz");
-    await state?.body?.cancel();
+    const shown: unknown = state?.status === 200 ? await state.json() : await state?.body?.cancel();
     const answer = ready === undefined ? "" : await ready.text();
     const reason = /"reason"\s*:\s*"([^"]*)"/.exec(answer)?.[1] ?? "";
     yield ready?.status === 200
       ? ok("running", `it is ready: ${reason}`)
       : warn("running", `it is not ready: ${reason}`);
+    yield* relayFindings(shown);
   }
 
   /** An answer of the broker on this machine, whatever name its certificate is for; undefined when there is none. */

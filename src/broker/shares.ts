@@ -4,7 +4,7 @@ import type { TrustedProxies } from "../lib/http.ts";
 import { networkOf } from "../lib/network.ts";
 import { fingerprint } from "./auth.ts";
 
-/** The part of the channels, streams, jobs and tickets that one caller may have at once. */
+/** The part of the channels, streams, jobs, tickets and bytes of request bodies that one caller may have at once. */
 export const CALLER_SHARE = 0.5;
 
 /** What one caller may have of `max`. */

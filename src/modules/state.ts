@@ -113,7 +113,8 @@ export const moduleState = z.strictObject({
   recent: recentState,
 });
 
-const relayGuard = z.enum(["token", "api_key", "open"]);
+/** What the callers of a relay bring: its token, the broker's API key, or nothing. */
+export const relayGuard = z.enum(["token", "api_key", "open"]);
 
 /** The relays of MCP. */
 export const relaysState = z.strictObject({

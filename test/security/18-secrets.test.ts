@@ -2,9 +2,10 @@
 import { expect, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { status } from "../kit/backend.ts";
 import { HandWorker } from "../kit/hand.ts";
-import { Processes, type Program } from "../kit/processes.ts";
-import { CLIENT_KEY } from "../kit/world.ts";
+import { type Env, Processes, type Program } from "../kit/processes.ts";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 /** A control sequence introducer, a right-to-left override, an isolate, DEL and NEL. */
 const DECEPTIVE = ["\u009b", "\u202e", "\u2066", "\u007f", "\u0085"];
@@ -73,4 +74,58 @@ test("an agent warns when its key travels in the clear to another machine", asyn
   const broker = await processes.broker();
   const near = await processes.agent(broker, await processes.backend());
   expect(near.lines.filter(line => /not encrypted/.test(line.msg))).toEqual([]);
+});
+
+/** What `doctor` of a program prints with these settings. */
+async function doctor(processes: Processes, program: string, env: Env): Promise<string> {
+  const run = processes.start(program, { NO_PROXY: "*", ...env }, ["doctor"]);
+  await run.ended;
+  return run.strays.join("\n");
+}
+
+test("doctor judges ADMIN_KEY as it does the others", async () => {
+  await using processes = new Processes();
+  const key = "k".repeat(32);
+  const said = (env: Env): Promise<string> => doctor(processes, "nfrx", { PORT: "0", JOBS_STORE: "memory", ...env });
+  const keys = { API_KEY: key, CLIENT_KEY: key.toUpperCase() };
+  expect(await said({ ...keys, ADMIN_KEY: "short" })).toMatch(/warn +keys +ADMIN_KEY is short/);
+  expect(await said({ ...keys, ADMIN_KEY: key })).toMatch(/warn +keys +API_KEY and ADMIN_KEY are the same/);
+  expect(await said({ ...keys, ADMIN_KEY: keys.CLIENT_KEY })).toMatch(
+    /warn +keys +CLIENT_KEY and ADMIN_KEY are the same/,
+  );
+  expect(await said({ ...keys, ADMIN_KEY: "a".repeat(32) })).not.toMatch(/warn +keys/);
+});
+
+test("doctor says how each relay is guarded, at the broker and at the relay", async () => {
+  await using processes = new Processes();
+  const broker = await processes.broker({ MCP_ALLOW_OPEN: "true" });
+  const backend = await processes.backend({ respond: status(200, "{}") });
+  const guards: [id: string, env: Env, there: RegExp, here: RegExp][] = [
+    [
+      "tokened",
+      { AUTH_TOKEN: "for-callers" },
+      /ok +relay +tokened: callers need its AUTH_TOKEN/,
+      /ok +guard +callers need AUTH_TOKEN/,
+    ],
+    [
+      "keyed",
+      { MCP_OPEN: "false" },
+      /ok +relay +keyed: callers need the broker's API key/,
+      /ok +guard +callers need the broker's API key/,
+    ],
+    ["open", { MCP_OPEN: "true" }, /warn +relay +open: anybody may call it/, /warn +guard +MCP_OPEN is set/],
+  ];
+  for (const [CLIENT_ID, env] of guards)
+    await processes.relay(broker, { http: `${backend.origin}/mcp` }, { CLIENT_ID, ...env });
+  const all = await doctor(processes, "nfrx", {
+    PORT: String(broker.port),
+    HOST: "127.0.0.1",
+    API_KEY,
+    CLIENT_KEY,
+    JOBS_STORE: "memory",
+  });
+  for (const [, env, there, here] of guards) {
+    expect(all).toMatch(there);
+    expect(await doctor(processes, "nfrx-mcp", { SERVER_URL: broker.origin, CLIENT_KEY, ...env })).toMatch(here);
+  }
 });

@@ -33,10 +33,10 @@ export interface Attempt {
 const KEYS = { API_KEY, CLIENT_KEY, ADMIN_KEY };
 const WRONG = "wrong-key";
 
-/** Each credential in each way that counts, and in those that must not. */
-export function attempts(): Attempt[] {
+/** Each credential in each way that counts, and in those that must not; `more` are keys besides the broker's own, by their names. */
+export function attempts(more: Readonly<Record<string, string>> = {}): Attempt[] {
   const all: Attempt[] = [{ name: "nothing", worth: undefined, headers: [] }];
-  for (const [name, key] of [...Object.entries(KEYS), ["a wrong key", WRONG] as const]) {
+  for (const [name, key] of Object.entries({ ...KEYS, ...more, "a wrong key": WRONG })) {
     const worth = key === WRONG ? undefined : key;
     all.push(
       { name: `${name} as bearer`, worth, headers: [["Authorization", `Bearer ${key}`]] },

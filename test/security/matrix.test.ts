@@ -1,8 +1,9 @@
 // Every route of the API's document × every credential × every way to bring it.
 import { expect, test } from "bun:test";
 import { ApiDocument, type ApiOperation } from "../kit/api-document.ts";
+import { status } from "../kit/backend.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import { CLIENT_KEY } from "../kit/world.ts";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { Conversation } from "./conversation.ts";
 import { type Attempt, attempts, DOORS, SCHEME_KEY } from "./credentials.ts";
 
@@ -55,7 +56,12 @@ const CONNECT = /^GET \/api\/\w+\/connect$/;
 const CREDENTIALS = new Set(["Authorization", "X-Api-Key", "Api-Key", "X-User-Roles"]);
 
 /** The status that a request gets; each comes from an address of its own, so that no failure counts for another. */
-async function statusOf(broker: BrokerProgram, operation: ApiOperation, attempt: Attempt, at: number): Promise<number> {
+async function statusOf(
+  broker: BrokerProgram,
+  operation: Pick<ApiOperation, "method" | "path">,
+  attempt: Attempt,
+  at: number,
+): Promise<number> {
   const { method, path } = operation;
   const from = attempt.from ?? `127.${1 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`;
   const target = path.replace(/\{[^}]+\}/g, "x") + (attempt.query === undefined ? "" : `?${attempt.query}`);
@@ -69,10 +75,36 @@ async function statusOf(broker: BrokerProgram, operation: ApiOperation, attempt:
   ];
   const talk = await Conversation.open(broker.port, from);
   talk.write(`${lines.join("\r\n")}\r\n\r\n${body}`);
-  await talk.when(() => talk.statuses.length > 0 || talk.closed, `${operation.place}: ${attempt.name}`);
+  await talk.when(() => talk.statuses.length > 0 || talk.closed, `${method} ${path}: ${attempt.name}`);
   talk.destroy();
   return talk.statuses[0] ?? 0;
 }
+
+const TOKEN = "for-callers";
+
+test("a relay without a token opens to the API key, one with a token to its token", async () => {
+  await using processes = new Processes();
+  const broker = await processes.broker(DOORS);
+  const backend = await processes.backend({ respond: status(200, "{}") });
+  const provider = { http: `${backend.origin}/mcp` };
+  await processes.relay(broker, provider, { CLIENT_ID: "keyed", MCP_OPEN: "false" });
+  await processes.relay(broker, provider, { CLIENT_ID: "tokened", AUTH_TOKEN: TOKEN });
+  const opens = { keyed: API_KEY, tokened: TOKEN };
+  const { operations } = await ApiDocument.of(broker.origin);
+  const guarded = operations.filter(({ security }) => security.some(one => RELAY in one));
+  expect(guarded.length).toBeGreaterThanOrEqual(8);
+  const wrong: string[] = [];
+  let at = 0;
+  for (const { method, path } of guarded)
+    for (const [id, key] of Object.entries(opens))
+      for (const attempt of attempts({ AUTH_TOKEN: TOKEN })) {
+        const got = await statusOf(broker, { method, path: path.replace("{id}", id) }, attempt, at++);
+        const passes = attempt.worth === key;
+        if (got === 0 || passes === REFUSALS.has(got))
+          wrong.push(`${method} ${path} of ${id}: ${attempt.name} → ${got}, must ${passes ? "pass" : "be refused"}`);
+      }
+  expect(wrong).toEqual([]);
+}, 120_000);
 
 test("an upgrade needs the agents' key in a header, or none at all", async () => {
   await using processes = new Processes();

@@ -1,9 +1,10 @@
 import type { TrustedProxies } from "../../lib/http.ts";
 import { networkOf } from "../../lib/network.ts";
 import { fingerprint } from "../auth.ts";
+import { CALLER_SHARE } from "../shares.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Pace } from "./body-source.ts";
-import { Budget, HOLDER_SHARE } from "./budget.ts";
+import { Budget } from "./budget.ts";
 import { Spool } from "./spool.ts";
 
 export interface BodiesOptions {
@@ -26,7 +27,7 @@ export class Bodies {
 
   constructor(private readonly options: BodiesOptions) {
     const { maxBufferedBytes: memory, maxSpooledBytes: disk, maxBodyBytes, maxUploadBytes } = options;
-    const share = (all: number, one: number): number => Math.max(all * HOLDER_SHARE, one);
+    const share = (all: number, one: number): number => Math.max(all * CALLER_SHARE, one);
     this.memory = new Budget(memory, "too many request bodies are held in memory", share(memory, maxBodyBytes));
     this.disk = new Budget(disk, "too many uploads are held on disk", share(disk, maxUploadBytes));
     this.spool = new Spool(options.uploadSpoolDir, this.disk);

@@ -1,8 +1,5 @@
 import { NfrxError } from "../../lib/errors.ts";
 
-/** The part of a budget of bodies that one caller, or one address, may use; never less than one body. */
-export const HOLDER_SHARE = 0.5;
-
 /** Bytes that all requests together may use of something, and each holder (a caller, an address) a share of them. */
 export class Budget {
   #used = 0;

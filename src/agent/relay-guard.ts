@@ -1,0 +1,9 @@
+import { type Finding, ok, warn } from "../lib/findings.ts";
+
+/** How callers of a relay are checked, as its own options say. */
+export function relayGuardFinding({ authToken, open }: { authToken: string | undefined; open: boolean }): Finding {
+  if (authToken !== undefined) return ok("guard", "callers need AUTH_TOKEN");
+  return open
+    ? warn("guard", "MCP_OPEN is set: anybody may call this relay if the broker has MCP_ALLOW_OPEN; set AUTH_TOKEN")
+    : ok("guard", "callers need the broker's API key; to give callers a key of their own, set AUTH_TOKEN");
+}
