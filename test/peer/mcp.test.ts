@@ -13,12 +13,14 @@ import { type RecordedRequest, type Respond, startBackend, status } from "../kit
 import { Call } from "../kit/call.ts";
 import { Gate } from "../kit/gate.ts";
 import { headerOf, jsonOf, MCP_HEADERS, McpProvider, McpWorld, RELAY, rpc } from "../kit/mcp-world.ts";
-import { CLIENT_KEY } from "../kit/world.ts";
-import { freePort, OldProgram, withPeer } from "./old.ts";
+import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
+import { freePort, listening, OldProgram, withPeer } from "./old.ts";
 
 /** A call whose numbers no double holds, and the answer to it. */
 const EXACT = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"n":12345678901234567890,"x":1.50,"e":1E5}}';
 const EXACT_ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"n":98765432109876543210,"x":2.50,"s":"grüß dich 😀"}}';
+/** A relay of the 0.9 series does not say how it is guarded, so its callers bring the API key. */
+const KEY = { Authorization: `Bearer ${API_KEY}` };
 const EVENTS = { "content-type": "text/event-stream" };
 
 const mcpError = (mcp: string, id: unknown = 1) => ({
@@ -89,7 +91,7 @@ withPeer("old relay: a call and its answer keep every character", async () => {
   const { world, provider } = old;
   for (const events of [false, true]) {
     provider.respond = status(200, events ? `data: ${EXACT_ANSWER}\n\n` : EXACT_ANSWER, events ? EVENTS : {});
-    const answer = await world.call(EXACT);
+    const answer = await world.call(EXACT, { headers: KEY });
     expect([answer.status, headerOf(answer, "content-type")]).toEqual([200, "application/json"]);
     expect(answer.body.toString()).toBe(EXACT_ANSWER);
     expect(callsAt(provider).at(-1)?.body).toBe(EXACT);
@@ -103,7 +105,7 @@ withPeer("old relay: the official client connects and calls", async () => {
   await using world = new McpWorld();
   await using relay = await startOldRelay(world, fixture.url);
   const client = new Client({ name: "test", version: "1" });
-  await client.connect(new StreamableHTTPClientTransport(new URL(world.url())));
+  await client.connect(new StreamableHTTPClientTransport(new URL(world.url()), { requestInit: { headers: KEY } }));
   expect((await client.listTools()).tools.length).toBeGreaterThan(0);
   const { content } = await client.callTool({ name: "test_simple_text", arguments: {} });
   expect([content, relay.output.includes("panic")]).toEqual([[expect.objectContaining({ type: "text" })], false]);
@@ -126,27 +128,30 @@ withPeer("old relay: what it cannot carry is refused, and it lives on", async ()
     ["POST", "{", 400],
     ["POST", large, 413],
   ] as const) {
-    const answer = await world.call(body, { method });
+    const answer = await world.call(body, { method, headers: KEY });
     expect([method, body, answer.status]).toEqual([method, body, code]);
     if (code !== 202) expect(jsonOf(answer)).toMatchObject({ jsonrpc: "2.0", error: { code: -32000 } });
   }
   // As large as it takes.
   const room = V1_MCP_FRAME - '{"t":"rpc","sid":"s99","payload":}'.length;
   const full = rpc(1, "tools/call", { text: "x".repeat(room - rpc(1, "tools/call", { text: "" }).length) });
-  expect((await world.call(full)).status).toBe(200);
+  expect((await world.call(full, { headers: KEY })).status).toBe(200);
   expect(callsAt(provider).map(({ body }) => body)).toEqual([full]);
   expect(await world.leftovers()).toEqual({});
 });
 
-withPeer("old relay: its own token, and errors of its provider", async () => {
+withPeer("old relay: its own token beside the API key, and errors of its provider", async () => {
   await using old = await oldRelay({ AUTH_TOKEN: "secret" });
   const { world, provider } = old;
   provider.respond = echoing();
-  for (const Authorization of ["Bearer wrong", ""]) {
-    const refused = await world.call(EXACT, { headers: Authorization === "" ? {} : { Authorization } });
+  // The broker does not know its token, and refuses before it reads the call with its id.
+  const refused = await world.call(EXACT, { headers: { Authorization: "Bearer secret" } });
+  expect([refused.status, jsonOf(refused)]).toEqual([401, mcpError("MCP_UNAUTHORIZED", null)]);
+  for (const headers of [{ Authorization: "Bearer wrong", "X-Api-Key": API_KEY }, KEY]) {
+    const refused = await world.call(EXACT, { headers });
     expect([refused.status, jsonOf(refused)]).toEqual([401, mcpError("MCP_UNAUTHORIZED")]);
   }
-  const headers = { Authorization: "Bearer secret" };
+  const headers = { Authorization: "Bearer secret", "X-Api-Key": API_KEY };
   expect((await world.call(EXACT, { headers })).status).toBe(200);
   provider.respond = status(500, "broken");
   expect(jsonOf(await world.call(EXACT, { headers }))).toEqual(mcpError("MCP_UPSTREAM_ERROR"));
@@ -163,10 +168,13 @@ withPeer("old relay: many calls with one id at once", async () => {
   await using old = await oldRelay();
   const gate = new Gate();
   old.provider.respond = echoing(gate);
-  const calls = Array.from({ length: 16 }, (_, n) => old.world.call(rpc(1, "tools/call", { n })));
+  const calls = Array.from({ length: 16 }, (_, n) => old.world.call(rpc(1, "tools/call", { n }), { headers: KEY }));
   await old.provider.backend.when(() => callsAt(old.provider).length >= 16, "all calls at once");
-  expect((await old.world.call(EXACT)).status).toBe(429);
+  const waiting = old.world.call(EXACT, { headers: KEY });
+  await old.world.when(() => old.world.underway["waiting"] === 1, "one more waits");
+  expect(callsAt(old.provider)).toHaveLength(16);
   gate.open();
+  expect((await waiting).status).toBe(200);
   const answers = (await Promise.all(calls)).map(jsonOf);
   expect(answers).toEqual(calls.map((_, n) => ({ jsonrpc: "2.0", id: 1, result: { n } })));
   expect(await old.world.leftovers()).toEqual({});
@@ -175,7 +183,7 @@ withPeer("old relay: many calls with one id at once", async () => {
 withPeer("old relay: a client that goes away ends the call at the provider", async () => {
   await using old = await oldRelay();
   old.provider.respond = echoing(new Gate());
-  const asked = old.world.ask({ body: EXACT });
+  const asked = old.world.ask({ body: EXACT, headers: KEY });
   await old.provider.backend.when(() => callsAt(old.provider).length === 1, "the call");
   asked.abort();
   await old.provider.backend.when(() => callsAt(old.provider)[0]?.aborted ?? false, "the end of the call");
@@ -185,12 +193,12 @@ withPeer("old relay: a client that goes away ends the call at the provider", asy
 withPeer("old relay: killed in the midst of a call", async () => {
   await using old = await oldRelay();
   old.provider.respond = echoing(new Gate());
-  const running = old.world.call(EXACT);
+  const running = old.world.call(EXACT, { headers: KEY });
   await old.provider.backend.when(() => callsAt(old.provider).length === 1, "the call");
   await old.relay[Symbol.asyncDispose]();
   const answer = await running;
   expect([answer.status, jsonOf(answer)]).toEqual([502, mcpError("MCP_UPSTREAM_ERROR")]);
-  expect((await old.world.call(EXACT)).status).toBe(503);
+  expect((await old.world.call(EXACT, { headers: KEY })).status).toBe(503);
   expect(await old.world.leftovers()).toEqual({});
 });
 
@@ -207,7 +215,7 @@ withPeer("old relay: gets an id when it has none, and not one in use", async () 
   );
   const id = (await world.state()).clients.find(({ name }) => name === "nameless")?.["id"];
   provider.respond = echoing();
-  expect((await world.call(EXACT, { id: String(id) })).status).toBe(200);
+  expect((await world.call(EXACT, { id: String(id), headers: KEY })).status).toBe(200);
 });
 
 withPeer("old relay: with a wrong key it does not get in", async () => {
@@ -231,7 +239,7 @@ interface OldBroker extends AsyncDisposable {
 async function oldBroker(settings: Partial<ProviderSettings> = {}): Promise<OldBroker> {
   const port = freePort();
   const broker = new OldProgram("nfrx", { PORT: String(port), METRICS_PORT: String(port), CLIENT_KEY });
-  await broker.logs("server starting");
+  await listening(broker, port);
   const provider = new McpProvider(await startBackend());
   const agent = relayAgent({
     id: RELAY,

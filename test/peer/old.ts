@@ -78,8 +78,25 @@ export async function startOldBroker(port: number): Promise<OldProgram> {
     CLIENT_KEY,
     LOG_LEVEL: "info",
   });
-  await broker.logs("server starting");
+  await listening(broker, port);
   return broker;
+}
+
+/** Resolves when an old broker takes connections, which is a moment after it logs that it starts. */
+export async function listening(broker: OldProgram, port: number): Promise<void> {
+  await broker.logs("server starting");
+  for (let tries = 0; !(await connects(port)); tries++)
+    if (tries > 10_000) throw new Error(`the old broker does not listen:\n${broker.output}`);
+}
+
+async function connects(port: number): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
+    socket.end();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A port that was free a moment ago. */
