@@ -55,3 +55,24 @@ test.each(["light", "dark"] as const)("the page is %s where its reader's system 
   expect(Number(/\d+/.exec(background)?.[0]) > 127).toBe(colorScheme === "light");
   expect([tab.errors, tab.violations]).toEqual([[], []]);
 });
+
+test("below a path prefix the page asks the broker below it", async () => {
+  const proxy = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: request => {
+      const { pathname } = new URL(request.url);
+      if (!pathname.startsWith("/nfrx/")) return new Response("not here", { status: 404 });
+      return fetch(`http://127.0.0.1:${broker.port}${pathname.slice("/nfrx".length)}`, { decompress: false });
+    },
+  });
+  await using tab = await openTab(browser, `http://127.0.0.1:${proxy.port}/nfrx/api/client/`);
+  const { page } = tab;
+  const place = "#operations-health-get_healthz";
+  await page.locator(place).locator(".opblock-summary-control").first().click();
+  await page.locator(place).getByRole("button", { name: "Try it out" }).click();
+  expect(await execute(page, place, 200)).toContain('"status": "ok"');
+  expect(tab.requests.at(-1)).toBe(`http://127.0.0.1:${proxy.port}/nfrx/healthz`);
+  expect(tab.requests.filter(request => !new URL(request).pathname.startsWith("/nfrx/"))).toEqual([]);
+  await proxy.stop(true);
+});

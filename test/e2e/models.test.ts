@@ -1,5 +1,6 @@
 // What is served here, in OpenAI's words, and whether the broker is well.
 import { expect, test } from "bun:test";
+import type { Worker } from "../../src/broker/pool/worker.ts";
 import { chatJson, silent } from "../kit/backend.ts";
 import { Call, call } from "../kit/call.ts";
 import { HandWorker } from "../kit/hand.ts";
@@ -124,14 +125,33 @@ test("health and readiness", async () => {
     return [answer.status, JSON.parse(answer.body.toString())];
   };
   expect(await ask("/healthz")).toEqual([200, { status: "ok" }]);
-  expect(await ask("/readyz")).toEqual([503, { status: "not_ready", reason: expect.any(String) }]);
+  const told = (status: string, reason: string, llm: { ready: boolean; reason: string }) => ({
+    status,
+    reason,
+    modules: { llm },
+  });
+  const nobody = { ready: false, reason: "no worker is connected" };
+  expect(await ask("/readyz")).toEqual([503, told("not_ready", "no worker is connected", nobody)]);
   const worker = await HandWorker.connect(world.connectUrl);
   worker.register();
   await world.when(() => world.pool.registry.size === 1, "a worker");
-  expect(await ask("/readyz")).toEqual([200, { status: "ready", reason: expect.any(String) }]);
+  const one = { ready: true, reason: "1 of 1 connected workers can serve" };
+  expect(await ask("/readyz")).toEqual([200, told("ready", "a worker can serve", one)]);
+  const connected = (): Worker | undefined => world.pool.registry.get("hand");
+  worker.send({ type: "status_update", max_concurrency: 0, status: "not_ready" });
+  await world.when(() => connected()?.ready === false, "its backend is away");
+  const away = { ready: false, reason: "no connected worker reaches its backend" };
+  expect(await ask("/readyz")).toEqual([503, told("not_ready", away.reason, away)]);
+  expect(await ask("/healthz")).toEqual([200, { status: "ok" }]);
+  worker.send({ type: "status_update", max_concurrency: 2, status: "idle" });
+  await world.when(() => connected()?.ready === true, "its backend is back");
+  world.pool.drain("hand", true);
+  const drained = { ready: false, reason: "every connected worker is draining" };
+  expect(await ask("/readyz")).toEqual([503, told("not_ready", drained.reason, drained)]);
+  world.pool.drain("hand", false);
   world.broker.drain.begin();
   expect(await ask("/healthz")).toEqual([503, { status: "unavailable" }]);
-  expect(await ask("/readyz")).toEqual([503, { status: "draining", reason: expect.any(String) }]);
+  expect(await ask("/readyz")).toEqual([503, told("draining", "the broker is draining", one)]);
   worker.close();
 });
 

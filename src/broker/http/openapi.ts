@@ -31,7 +31,8 @@ export function openapiDocument(routes: readonly Route[], tags: readonly Tag[]):
       description: INTRODUCTION,
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: "/" }],
+    // Relative to the document, so that it holds below a path prefix, too.
+    servers: [{ url: "../.." }],
     tags: [...known, ...[...used].map(name => ({ name }))],
     paths,
     components: { securitySchemes: SCHEMES, schemas: schemas.named },

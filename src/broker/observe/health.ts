@@ -1,7 +1,8 @@
 // Whether the broker can serve anybody, for whoever sends it requests.
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
-import { type StateSources, serverStatus } from "./state.ts";
+import type { ServedModule } from "../modules.ts";
+import { readinessOf, type StateSources, serverStatus } from "./state.ts";
 
 export function healthRoutes(sources: StateSources): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
@@ -26,16 +27,30 @@ function health({ drain, pools, relays }: StateSources): Response {
 
 function readiness(sources: StateSources): Response {
   const status = serverStatus(sources);
+  const modules = Object.fromEntries(sources.modules.flatMap(module => readinessIn(module, sources)));
   const reason = {
-    ready: "a worker is connected",
-    not_ready: "no worker is connected",
+    ready: "a worker can serve",
+    not_ready: [...new Set(Object.values(modules).map(module => module.reason))].join("; ") || "there is no module",
     draining: "the broker is draining",
   }[status];
-  return Response.json({ status, reason }, { status: status === "ready" ? 200 : 503 });
+  return Response.json({ status, reason, modules }, { status: status === "ready" ? 200 : 503 });
+}
+
+/** A module that has workers or relays, by its id. */
+function readinessIn(
+  { told: { id }, served }: ServedModule,
+  { pools, relays }: StateSources,
+): [string, ReturnType<typeof readinessOf>][] {
+  const pool = served.relays === undefined ? pools.find(({ moduleId }) => moduleId === id) : relays?.pool;
+  return pool === undefined ? [] : [[id, readinessOf(pool)]];
 }
 
 const status = (words: readonly [string, ...string[]]) => z.object({ status: z.enum(words) });
-const ready = (words: readonly [string, ...string[]]) => status(words).extend({ reason: z.string() });
+const ready = (words: readonly [string, ...string[]]) =>
+  status(words).extend({
+    reason: z.string(),
+    modules: z.record(z.string(), z.object({ ready: z.boolean(), reason: z.string() })),
+  });
 
 const HEALTH: Operation = {
   summary: "Tell whether the broker serves",
@@ -51,25 +66,38 @@ const HEALTH: Operation = {
   },
 };
 const READY: Operation = {
-  summary: "Tell whether any worker is there, and why not",
+  summary: "Tell whether anything can be served, and why not",
+  description:
+    "Ready is a broker with a worker of any module that reaches its backend and does not drain. `modules` says it of each.",
   responses: {
     200: {
-      description: "One is.",
+      description: "A worker can serve.",
       content: [
         {
           type: "application/json",
           schema: ready(["ready"]),
-          example: { status: "ready", reason: "a worker is connected" },
+          example: {
+            status: "ready",
+            reason: "a worker can serve",
+            modules: {
+              llm: { ready: true, reason: "2 of 2 connected workers can serve" },
+              asr: { ready: false, reason: "no worker is connected" },
+            },
+          },
         },
       ],
     },
     503: {
-      description: "None is, or the broker is draining.",
+      description: "None can, or the broker is draining.",
       content: [
         {
           type: "application/json",
           schema: ready(["not_ready", "draining"]),
-          example: { status: "not_ready", reason: "no worker is connected" },
+          example: {
+            status: "not_ready",
+            reason: "no worker is connected",
+            modules: { llm: { ready: false, reason: "no worker is connected" } },
+          },
         },
       ],
     },

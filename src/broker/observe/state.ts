@@ -34,7 +34,18 @@ export interface StateSources {
 export function serverStatus({ pools, relays, drain }: StateSources): ServerStatus {
   if (drain.draining) return "draining";
   const all = relays === undefined ? pools : [...pools, relays.pool];
-  return all.some(pool => pool.registry.size > 0) ? "ready" : "not_ready";
+  return all.some(pool => readinessOf(pool).ready) ? "ready" : "not_ready";
+}
+
+/** Whether a module can serve a request now, and why. */
+export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: boolean; reason: string } {
+  const workers = [...registry.workers];
+  const serving = workers.filter(worker => worker.serving && worker.link.routable).length;
+  if (serving > 0) return { ready: true, reason: `${serving} of ${workers.length} connected workers can serve` };
+  if (workers.length === 0) return { ready: false, reason: "no worker is connected" };
+  return workers.some(worker => worker.present)
+    ? { ready: false, reason: "no connected worker reaches its backend" }
+    : { ready: false, reason: "every connected worker is draining" };
 }
 
 /** The whole envelope as JSON; an operator sees more of the jobs. */

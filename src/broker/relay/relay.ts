@@ -5,7 +5,7 @@ import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { isPlainPath } from "../../lib/plain-path.ts";
 import { relayHeaders } from "../../lib/request-headers.ts";
 import { NOSNIFF } from "../../lib/response-headers.ts";
-import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
+import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
 import type { Access, PeerServer, Call as RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
@@ -201,11 +201,12 @@ export class Relay {
     const { proxies, publicUrl } = this.options;
     const path = `/api/mcp/id/${encodeURIComponent(relayId)}`;
     if (publicUrl !== undefined) return publicUrl + path;
-    const forwarded = request.headers.get("x-forwarded-proto");
-    const scheme =
-      forwarded !== null && proxies.has(peerOf(request, server)) ? forwarded : request.url.split(":", 1)[0];
-    const host = request.headers.get("host") ?? "";
-    return `${scheme === "https" ? "https" : "http"}://${host}${path}`;
+    const { headers, url } = request;
+    const trusted = (name: string): string | null =>
+      headers.has(name) && proxies.has(peerOf(request, server)) ? headers.get(name) : null;
+    const scheme = trusted("x-forwarded-proto") ?? url.split(":", 1)[0];
+    const prefix = /^(?:\/[\w.~-]+)+$/.exec(trusted("x-forwarded-prefix") ?? "")?.[0] ?? "";
+    return `${scheme === "https" ? "https" : "http"}://${headers.get("host") ?? ""}${prefix}${path}`;
   }
 
   /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */
@@ -317,7 +318,9 @@ function passesTokens(worker: Worker | undefined): boolean {
 /** An answer whose challenge, if it has one, names the metadata that the broker serves. */
 function challenged(head: ResponseHead, address: string): ResponseHead {
   if (head.status !== 401 && head.status !== 403) return head;
-  const metadataUrl = resourceMetadataUrl(address);
+  // Below a proxy's path prefix the broker is reached below it alone, not at the root of the host.
+  const at = address.indexOf("/api/mcp/");
+  const metadataUrl = address.slice(0, at) + RESOURCE_METADATA_PATH + address.slice(at);
   const headers: HeaderList = head.headers.map(([name, value]) =>
     name.toLowerCase() === "www-authenticate" ? [name, rewriteChallenge(value, metadataUrl)] : [name, value],
   );

@@ -201,6 +201,21 @@ test("end-to-end the caller's token is the provider's to judge", async () => {
   ]);
 });
 
+test.each([
+  ["a trusted proxy names", { trustedProxies: ["127.0.0.1"] }, "http://HOST/nfrx"],
+  ["PUBLIC_URL has", { publicUrl: "https://ai.example/nfrx", allowedHosts: ["127.0.0.1"] }, "https://ai.example/nfrx"],
+  ["somebody else names", { trustedProxies: [] }, "http://HOST"],
+])("the path prefix that %s is part of the addresses that clients are told", async (_, broker, base) => {
+  await using world = new McpWorld({ broker });
+  const { provider } = await world.pair({ provider: { authMode: "end-to-end" } });
+  provider.respond = status(401, "who?", { "www-authenticate": 'Bearer resource_metadata="http://10.0.0.1/"' });
+  const refused = await ask(world, { "X-Forwarded-Prefix": "/nfrx", "X-Forwarded-For": "10.9.8.7" });
+  const here = base.replace("HOST", `127.0.0.1:${world.broker.port}`);
+  expect(headerOf(refused, "www-authenticate")).toStartWith(
+    `Bearer resource_metadata="${here}/.well-known/oauth-protected-resource/api/mcp/id/`,
+  );
+});
+
 test("shielded, a provider that refuses the relay is the relay's trouble, not the caller's", async () => {
   await using world = new McpWorld();
   const { provider } = await world.pair();

@@ -5,7 +5,7 @@ import { count, duration, rate } from "./format.ts";
 import { together } from "./series.ts";
 import { modulesOf, nowOf, type State } from "./state.ts";
 
-const STATUS = { ready: "Ready", not_ready: "No workers", draining: "Draining" } as const;
+const STATUS = { ready: "Ready", not_ready: "No worker ready", draining: "Draining" } as const;
 
 export class Overview {
   readonly #requests = new Chart({ id: "chart-requests", bars: true, least: 1, says: count });

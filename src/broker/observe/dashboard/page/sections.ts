@@ -89,10 +89,13 @@ export function relaysSection(operator: Operator): Section<RelaysState> {
   };
 }
 
+/** The broker's address as this page has it, with the path prefix of a proxy, without a slash at its end. */
+const BROKER = new URL(".", location.href).href.replace(/\/$/, "");
+
 export function jobsSection(): Section<JobsState> {
   const frame = section("jobs", "Jobs");
   const figures = jobsFigures();
-  const create = `curl ${location.origin}/api/jobs -H "Authorization: Bearer …" -d '{"type":"asr.transcribe"}'`;
+  const create = `curl ${BROKER}/api/jobs -H "Authorization: Bearer …" -d '{"type":"asr.transcribe"}'`;
   const jobs = jobsTable(wrap("div", "", make("p", "", "There are no jobs. A client makes one with"), code(create)));
   const workers = jobWorkersTable(make("p", "", "No worker has asked for a job lately."));
   frame.element.append(figures.element, jobs.element, workers.element);
@@ -135,7 +138,7 @@ function section(id: string, title: string): { element: HTMLElement; title: stri
 
 /** How an agent of the module is started for this very broker. */
 function howTo(id: string, lead: string): HTMLElement {
-  const server = location.origin.replace(/^http/, "ws");
+  const server = BROKER.replace(/^http/, "ws");
   const backend = BACKENDS[id];
   const command = [
     `SERVER_URL=${server}/api/${id}/connect CLIENT_KEY=…`,
