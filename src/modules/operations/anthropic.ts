@@ -1,7 +1,7 @@
 // The public operations of Anthropic's Messages API. Bodies pass through as they are.
 import { z } from "zod";
 import type { Operation, Parameter } from "../route.ts";
-import { model, STREAM, THROUGH } from "./fields.ts";
+import { model, QUEUE, STREAM, THROUGH } from "./fields.ts";
 
 const fields = {
   model,
@@ -25,8 +25,9 @@ const version: Parameter = {
 
 export const messageOperation: Operation = {
   summary: "Create a message",
-  description: "Anthropic's Messages API, for backends that have it. Events of the backend pass as they come.",
-  parameters: [version],
+  description:
+    "Anthropic's Messages API, for backends that have it. Events of the backend pass as they come. A stream that has to wait for a worker learns its position by comments, `: nfrx.queue {…}`. An error after the stream has opened comes as Anthropic's `event: error`.",
+  parameters: [version, QUEUE],
   request: {
     content: [
       { type: "application/json", schema: request, example: { model: "demo-echo", max_tokens: 100, messages } },

@@ -2,6 +2,7 @@
 // reads, and what servers with this API know.
 import { z } from "zod";
 import type { Operation } from "../route.ts";
+import { QUEUE } from "./fields.ts";
 
 const model = z.string().min(1).describe("The model: it chooses the worker.");
 
@@ -33,7 +34,8 @@ const speechRequest = z
 const heard = (summary: string): Operation => ({
   summary,
   description:
-    "The recording streams through, whatever its size. With `stream=true` the backend's events pass as they come, and a request that has to wait for a worker hears of its place in the queue.",
+    "The recording streams through, whatever its size. With `stream=true` the backend's events pass as they come, and a request that has to wait for a worker learns its position in the queue. A backend that answers with the whole text after the stream has opened gets its text through as one delta and `transcript.text.done`.",
+  parameters: [QUEUE],
   request: { content: [{ type: "multipart/form-data", schema: recording }] },
   responses: {
     200: {

@@ -1,6 +1,17 @@
 // What the broker reads of the requests that are routed by their model, as the API's document has it.
 import { z } from "zod";
+import type { Parameter } from "../route.ts";
 
 export const model = z.string().min(1).describe("The model, or an alias of one: it chooses the worker.");
 export const STREAM = z.boolean().nullish().describe("Answer as server-sent events.");
 export const THROUGH = "All other fields go to the backend as they are.";
+
+/** The header by which a request chooses how it learns its place in the queue. */
+export const QUEUE: Parameter = {
+  name: "x-nfrx-queue",
+  in: "header",
+  description:
+    "How a stream that waits for a worker learns its position: `event`, `comment` or `off`. Without it the broker sends an event, or a comment to clients that fail on unknown events.",
+  schema: z.enum(["event", "comment", "off"]),
+  example: "event",
+};

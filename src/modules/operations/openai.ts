@@ -2,7 +2,7 @@
 // reads, and an example.
 import { z } from "zod";
 import type { Operation } from "../route.ts";
-import { model, STREAM, THROUGH } from "./fields.ts";
+import { model, QUEUE, STREAM, THROUGH } from "./fields.ts";
 
 /** The models of `nfrx demo`, so that the examples can be sent there as they are. */
 const [CHAT, EMBED] = ["demo-echo", "demo-embed"];
@@ -48,16 +48,18 @@ const embeddingAnswer = z
   })
   .meta({ id: "EmbeddingList", description: "OpenAI's answer; of several workers' answers, one." });
 
-const EVENTS = `Events of the backend pass as they come. A stream that has to wait for a worker hears of its place:
+const EVENTS = `Events of the backend pass as they come. A stream that has to wait for a worker learns its position:
 
     event: nfrx.queue
     data: {"type":"nfrx.queue","request_id":"…","model":"…","position":3}
 
-What fails after the first event comes as \`event: error\` with the error's body.`;
+Clients that fail on unknown events get the same as a comment, \`: nfrx.queue {…}\`; a request chooses with \`x-nfrx-queue\`. An
+error after the stream has opened comes as \`event: error\` with the error's body.`;
 
 export const chatOperation: Operation = {
   summary: "Create a chat completion",
   description: `Answered by a worker that serves the model; its status, headers and bytes are the backend's. ${EVENTS}`,
+  parameters: [QUEUE],
   request: {
     content: [
       {
@@ -97,6 +99,7 @@ export const chatOperation: Operation = {
 export const responseOperation: Operation = {
   summary: "Create a response",
   description: `OpenAI's Responses API, for backends that have it. ${EVENTS}`,
+  parameters: [QUEUE],
   request: {
     content: [{ type: "application/json", schema: responseRequest, example: { model: CHAT, input: "Say hello." } }],
   },
