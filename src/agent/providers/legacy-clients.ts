@@ -106,7 +106,11 @@ export class LegacyClients implements Provider {
       },
       () => {},
     );
-    for await (const chunk of body) parser.push(chunk);
+    for await (const chunk of body) {
+      parser.push(chunk);
+      // A client that reads slowly holds its server back.
+      await client.body.room();
+    }
   }
 }
 

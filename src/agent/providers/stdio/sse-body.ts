@@ -22,6 +22,8 @@ export class SseBody {
   #full = false;
   #over: { error?: unknown } | undefined;
   #wake: (() => void) | undefined;
+  /** Settled once a full stream has room again. */
+  #room: PromiseWithResolvers<void> | undefined;
   #stall: Timer | undefined;
   readonly #keepAlive: Timer;
 
@@ -45,6 +47,13 @@ export class SseBody {
   /** Bytes that wait for the client. */
   get unread(): number {
     return this.#unread;
+  }
+
+  /** Resolves once no more than SSE_HIGH_WATER waits for the client, or the stream is over: when it makes sense to write on. */
+  async room(): Promise<void> {
+    if (!this.#full) return;
+    this.#room ??= Promise.withResolvers();
+    await this.#room.promise;
   }
 
   write(bytes: Uint8Array): void {
@@ -116,6 +125,8 @@ export class SseBody {
     } else {
       this.#stall?.cancel();
       this.#stall = undefined;
+      this.#room?.resolve();
+      this.#room = undefined;
     }
     this.events.full?.(full);
   }
