@@ -14,6 +14,8 @@ export interface DialOptions {
   module: string;
   url: string;
   clientKey: string | undefined;
+  /** Headers for what stands in front of the broker. */
+  headers: Readonly<Record<string, string>>;
   /** PEM of a certificate authority to trust besides the system's. */
   ca: string | undefined;
   /** The proxy on the way, if there is one. */
@@ -71,7 +73,7 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
   const { promise, resolve, reject } = Promise.withResolvers<Link>();
   const ws = new WebSocket(options.url, {
     ...(protocols.length > 0 && { protocols }),
-    ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
+    headers: headersOf(options),
     ...(options.ca !== undefined && { tls: { ca: options.ca } }),
     ...(options.proxy?.url !== undefined && { proxy: options.proxy.url }),
   });
@@ -119,6 +121,11 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
   return promise;
 }
 
+/** What the handshake brings: the agent's key, and what a gateway wants. */
+function headersOf({ clientKey, headers }: DialOptions): Record<string, string> {
+  return { ...headers, ...(clientKey !== undefined && { authorization: `Bearer ${clientKey}` }) };
+}
+
 /** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
 async function diagnose(options: DialOptions, message: string): Promise<Error> {
   const { proxy } = options;
@@ -134,7 +141,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
     const response = await fetch(options.url.replace(/^ws/, "http"), {
       signal: options.signal === undefined ? late : AbortSignal.any([late, options.signal]),
       redirect: "manual",
-      ...(options.clientKey !== undefined && { headers: { authorization: `Bearer ${options.clientKey}` } }),
+      headers: headersOf(options),
       ...(options.ca !== undefined && { tls: { ca: options.ca } }),
       ...(proxy?.url !== undefined && { proxy: proxy.url }),
     });
@@ -167,7 +174,11 @@ function refusal(
   status: number,
   location: string | null,
 ): Refusal | undefined {
-  if (status >= 300 && status < 400) return new Refusal(`the address redirects to ${location}; check SERVER_URL`, true);
+  if (status >= 300 && status < 400)
+    return new Refusal(
+      `the address redirects to ${location}: correct SERVER_URL, or set AGENT_HEADERS where a gateway asks for a login`,
+      true,
+    );
   if (status === 503) return new Refusal("the broker is draining or full", false);
   if (status === 429) return new Refusal("the broker has had too many wrong keys from this address", false);
   const path = new URL(url).pathname;

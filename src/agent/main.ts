@@ -30,8 +30,8 @@ export interface AgentProcess {
  */
 export function connectionOf(
   shared: Values<ReturnType<typeof agentOptions>>,
-): Pick<AgentOptions, "serverUrl" | "clientKey" | "clientName" | "reconnect" | "ca" | "proxy"> {
-  const { serverUrl, clientKey, clientName, reconnect, tlsCaFile } = shared;
+): Pick<AgentOptions, "serverUrl" | "clientKey" | "clientName" | "reconnect" | "headers" | "ca" | "proxy"> {
+  const { serverUrl, clientKey, clientName, reconnect, tlsCaFile, agentHeaders } = shared;
   const proxy = proxyFor(serverUrl, process.env);
   adoptProxies(process.env);
   return {
@@ -39,6 +39,7 @@ export function connectionOf(
     clientKey,
     clientName,
     reconnect,
+    headers: agentHeaders,
     ca: tlsCaFile === undefined ? undefined : readCertificates("TLS_CA_FILE", tlsCaFile),
     proxy,
   };

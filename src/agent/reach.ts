@@ -91,11 +91,12 @@ async function unreachable({ host, port }: { host: string; port: number }): Prom
 }
 
 /** GETs; the error where there is no answer. */
-async function ask({ ca, proxy }: Broker, url: URL): Promise<Response | Error> {
+async function ask({ headers, ca, proxy }: Broker, url: URL): Promise<Response | Error> {
   try {
     return await fetch(url.href.replace(/^ws/, "http"), {
       signal: AbortSignal.timeout(ASK_MS),
       redirect: "manual",
+      headers,
       ...(ca !== undefined && { tls: { ca } }),
       ...(proxy?.url !== undefined && { proxy: proxy.url }),
     });

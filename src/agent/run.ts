@@ -35,6 +35,8 @@ export interface AgentOptions {
   clientName: string | undefined;
   maxConcurrency: number;
   reconnect: boolean;
+  /** Headers of the connection to the broker, for what stands in front of it. */
+  headers?: Readonly<Record<string, string>>;
   ca?: string | undefined;
   proxy?: HttpProxy | undefined;
   /** What it speaks in either version of the wire; as workers do unless given. */
@@ -173,8 +175,8 @@ export class Agent {
 
   /** What it dials, and how. */
   get broker(): Broker {
-    const { module, serverUrl: url, clientKey, ca, proxy, wire = wireOf } = this.#options;
-    return { module, url, clientKey, ca, proxy, wire };
+    const { module, serverUrl: url, clientKey, headers = {}, ca, proxy, wire = wireOf } = this.#options;
+    return { module, url, clientKey, headers, ca, proxy, wire };
   }
 
   /** Whether it ends when the broker is away. */

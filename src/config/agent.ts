@@ -24,7 +24,38 @@ const SLOW_MODULES: ReadonlySet<string> = new Set(["asr", "docling"]);
 
 /** What the agent of every module can be told. */
 export function agentOptions(module: string) {
-  return options("Agent", {
+  return options("Agent", agentShape(module), agentObjections);
+}
+
+/** What is wrong with the options of an agent together. */
+function agentObjections({
+  clientKey,
+  agentHeaders,
+}: {
+  clientKey: string | undefined;
+  agentHeaders: Readonly<Record<string, string>>;
+}): Objection[] {
+  const names = Object.keys(agentHeaders);
+  const handshake = names.find(name => /^sec-websocket-/i.test(name));
+  const key = names.find(name => name.toLowerCase() === "authorization");
+  return [
+    ...headerObjections("agentHeaders", agentHeaders),
+    ...(handshake === undefined
+      ? []
+      : [{ keys: ["agentHeaders"], problem: `${handshake} is not a header that can be set` }]),
+    ...(key === undefined || clientKey === undefined
+      ? []
+      : [
+          {
+            keys: ["agentHeaders", "clientKey"],
+            problem: `${key} carries CLIENT_KEY: leave CLIENT_KEY out and bring it as X-Api-Key in AGENT_HEADERS`,
+          },
+        ]),
+  ];
+}
+
+function agentShape(module: string) {
+  return {
     serverUrl: option.url({
       env: "SERVER_URL",
       schemes: ["ws", "wss", "http", "https"],
@@ -75,7 +106,12 @@ export function agentOptions(module: string) {
       seed: () => "true",
       help: "Connects again and again while the broker or the backend is away, instead of exiting.",
     }),
-  });
+    agentHeaders: option.pairs({
+      env: "AGENT_HEADERS",
+      default: {},
+      help: "Headers of the connection to the broker, for a gateway in front of it: NAME=value with commas between, or a YAML map.",
+    }),
+  };
 }
 
 const backendAccess = {

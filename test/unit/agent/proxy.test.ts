@@ -87,6 +87,7 @@ const broker = (env: Record<string, string>, url: string = URLS.secure) => ({
   module: "llm",
   url,
   clientKey: undefined,
+  headers: {},
   ca: undefined,
   proxy: proxyFor(url, env),
   wire: wireOf,
@@ -109,4 +110,27 @@ test.each(cases)("the proxy is blamed: %s", async (_, address, message, permanen
   const findings: Finding[] = [];
   for await (const finding of reach(options)) findings.push(finding);
   expect(findings.at(-1)).toMatchObject({ verdict: "fail", subject: "proxy", text: expect.stringMatching(message) });
+});
+
+test("a gateway in front of the broker gets the headers that it wants, and the key stays the agent's", async () => {
+  const seen: (string | null)[][] = [];
+  const gateway = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: ({ headers, url }) => {
+      const { pathname } = new URL(url);
+      seen.push([pathname, headers.get("upgrade"), headers.get("cf-access-client-id"), headers.get("authorization")]);
+      return pathname === "/healthz" ? Response.json({ status: "ok" }) : new Response("", { status: 403 });
+    },
+  });
+  servers.push({ close: () => gateway.stop(true) });
+  const path = "/api/llm/connect";
+  const url = `ws://127.0.0.1:${gateway.port}${path}`;
+  const headers = { "CF-Access-Client-Id": "me" };
+  for await (const _ of reach({ ...broker({}, url), clientKey: "key", headers }));
+  expect(seen).toEqual([
+    ["/healthz", null, "me", null],
+    [path, "websocket", "me", "Bearer key"],
+    [path, null, "me", "Bearer key"],
+  ]);
 });

@@ -98,6 +98,18 @@ test("SERVER_URL becomes the address to dial", () => {
     expect(dialled(`wss://broker.example${whole}`)).toBe(`wss://broker.example${whole}`);
 });
 
+test("AGENT_HEADERS are headers, none of the handshake's own", () => {
+  const env = { AGENT_HEADERS: "CF-Access-Client-Id=a, X-Api-Key=b" };
+  const headers = { "CF-Access-Client-Id": "a", "X-Api-Key": "b" };
+  expect(valuesOf(nfrxLlm, { env }).agent.agentHeaders).toEqual(headers);
+  expect(valuesOf(nfrxMcp, { env }).agent.agentHeaders).toEqual(headers);
+  for (const name of ["Upgrade", "Host", "Sec-WebSocket-Protocol", "a b"])
+    expect(() => valuesOf(nfrxLlm, { env: { AGENT_HEADERS: `${name}=x` } })).toThrow("AGENT_HEADERS");
+  const basic = { AGENT_HEADERS: "Authorization=Basic x" };
+  expect(valuesOf(nfrxLlm, { env: basic }).agent.agentHeaders).toEqual({ Authorization: "Basic x" });
+  expect(() => valuesOf(nfrxLlm, { env: { ...basic, CLIENT_KEY: "k" } })).toThrow("CLIENT_KEY");
+});
+
 test("a base URL is used without slashes at its end", () => {
   const env = { COMPLETION_BASE_URL: "http://gpu:1/v1/" };
   expect(valuesOf(nfrxLlm, { env }).backend.completionBaseUrl).toBe("http://gpu:1/v1");
