@@ -177,7 +177,7 @@ async function examineTunnel(broker: Broker): Promise<Finding> {
   try {
     const events = { onStream: () => {}, onClosed: () => {} };
     const link = await dial({ ...broker, clock: systemClock, events });
-    link.close(CLOSE_NORMAL, "examined");
+    link.drop(CLOSE_NORMAL, "examined");
     const key = broker.clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
     return ok("tunnel", `a WebSocket opens, with version ${link.version} of the wire, ${key}`);
   } catch (error) {

@@ -128,6 +128,12 @@ export class Link implements StreamPort {
   close(code: number, reason: string): void {
     if (this.#closed) return;
     this.#pump();
+    this.drop(code, reason);
+  }
+
+  /** Ends the connection without sending what is queued: the peer hears nothing of an end that never introduced itself. */
+  drop(code: number, reason: string): void {
+    if (this.#closed) return;
     this.#socket.close(code, reason);
     this.lost(code, reason);
   }

@@ -86,6 +86,24 @@ describe("an agent", () => {
     expect(code).toBe(0);
   });
 
+  const backends: [program: string, option: string][] = [
+    ["nfrx-llm", "COMPLETION_BASE_URL"],
+    ["nfrx-asr", "ASR_BASE_URL"],
+    ["nfrx-docling", "DOC_BASE_URL"],
+    ["nfrx-mcp", "PROVIDER_URL"],
+  ];
+  test.each(backends)("%s leaves no warning in the log of the broker", async (program, option) => {
+    const { mark } = broker;
+    const { failed } = await doctor(program, { ...agent(), [option]: backend.url });
+    expect(failed.filter(line => !/^FAIL +backend /.test(line))).toEqual([]);
+    // The broker logs a later request after all that the examination made it log.
+    await fetch(`${broker.origin}/api/doctor-was-here`);
+    const last = await broker.line(line => line["status"] === 404, "logs the later request", 30_000, mark);
+    const heard = broker.lines.slice(0, broker.lines.indexOf(last)).slice(mark);
+    expect(heard.map(line => line["route"])).toContain(`/api/${program.slice(5)}/connect`);
+    expect(heard.filter(({ level }) => level !== "info")).toEqual([]);
+  });
+
   const broken: [name: string, env: () => Env, line: RegExp][] = [
     ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /door +the broker refused the key \(CLIENT_KEY\)/],
     ["a wrong path", () => ({ SERVER_URL: `${broker.origin}/api/lmm/connect` }), /door .*404.*SERVER_URL/],
@@ -202,7 +220,7 @@ describe("a broker", () => {
     [
       "a key of another certificate",
       () => ({ ...pair("good"), TLS_KEY_FILE: join(processes.folder, "late.key") }),
-      /certificate .*TLS_CERT_FILE and TLS_KEY_FILE cannot be used/,
+      /certificate .*TLS_KEY_FILE: the key in .*late.key does not belong to the certificate in .*good.pem/,
     ],
     ["a folder that is none", () => ({ UPLOAD_SPOOL_DIR: authority.file }), /uploads .*set UPLOAD_SPOOL_DIR/],
     ["a value that is none", () => ({ PORT: "eighty" }), /config .*PORT: "eighty" is not a port/],
