@@ -31,8 +31,9 @@ function metricTable(metrics: readonly Declaration[]): string {
 }
 
 const INTRODUCTION = `In Prometheus' text format at \`/metrics\`: of the broker on its public port, or on the address that \`METRICS_PORT\`
-names and then there alone; of an agent where its \`METRICS_PORT\` says, else nowhere. No key is asked for. How to scrape and
-watch them is in [monitoring.md](monitoring.md).
+names and then there alone; of an agent where its \`METRICS_PORT\` says, else nowhere. On the public port, bring \`API_KEY\` or
+\`ADMIN_KEY\`, or set \`METRICS_OPEN=true\`; the other addresses ask for no key. How to scrape and watch them is in
+[monitoring.md](monitoring.md).
 
 - \`ext\` is the module (\`llm\`, \`asr\`, \`docling\`, \`mcp\`), \`job_type\` what was asked of it (\`llm.completion\`, \`llm.embedding\`,
   \`mcp.call\`, …), \`label\` the model, the method of MCP, or the module where there is neither. \`plugin_type\` is \`tunnel\` for MCP,

@@ -109,7 +109,9 @@ function row(
 
 /** The metrics of a way's broker. */
 async function metricsOf(way: Way): Promise<string> {
-  return (await fetch(`http://127.0.0.1:${way.target("").port}/metrics`)).text();
+  const { port, token = "" } = way.target("");
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  return response.text();
 }
 
 function spansIn(metrics: string): { exported: number; lost: number } {

@@ -5,6 +5,7 @@ import type { Child, Children } from "./children.ts";
 import { freePort, until, type Way, type WayKind } from "./way.ts";
 
 const API_KEY = "bench-api-key";
+const WITH_KEY = { headers: { authorization: `Bearer ${API_KEY}` } };
 /** What agents bring. */
 export const CLIENT_KEY = "bench-client-key";
 
@@ -16,7 +17,6 @@ export function pairWay(name: string, dir: string, env: Readonly<Record<string, 
     name,
     async start(children, backendPort, setup): Promise<Way> {
       const { port, child: brokerChild, readyMs } = await startBroker(name, broker, children, env);
-      const models = `http://127.0.0.1:${port}/api/llm/v1/models`;
       const agents = Array.from({ length: setup.agents }, (_, index) =>
         children.start(`${name} agent ${index + 1}`, [agent], {
           LOG_LEVEL: "info",
@@ -35,10 +35,8 @@ export function pairWay(name: string, dir: string, env: Readonly<Record<string, 
         }),
       );
       const connectedMs = await until(`${name} has ${setup.agents} workers`, [brokerChild, ...agents], async () => {
-        const list = await fetch(models, { headers: { authorization: `Bearer ${API_KEY}` } });
-        // The model's owner names every worker that serves it.
-        const owners = /"owned_by":\s*"([^"]*)"/.exec(await list.text())?.[1] ?? "";
-        return owners.split(",").filter(owner => owner !== "").length >= setup.agents;
+        const state = await (await fetch(`http://127.0.0.1:${port}/api/state`, WITH_KEY)).text();
+        return state.split('"connected_at"').length > setup.agents;
       });
       return {
         name,
@@ -106,18 +104,21 @@ export function relayWay(name: string, dir: string): WayKind {
         SERVER_URL: `ws://127.0.0.1:${port}/api/mcp/connect`,
         PROVIDER_URL: `http://127.0.0.1:${backendPort}/mcp`,
         CLIENT_ID: "bench",
-        MCP_OPEN: "true",
         RECONNECT: "true",
       });
       const address = `http://127.0.0.1:${port}/api/mcp/id/bench`;
-      await until(`${name} has its relay`, [brokerChild, agent], async () => (await fetch(address)).status === 405);
+      await until(
+        `${name} has its relay`,
+        [brokerChild, agent],
+        async () => (await fetch(address, WITH_KEY)).status === 405,
+      );
       return {
         name,
         parts: [
           { name: "broker", children: [brokerChild] },
           { name: "agent", children: [agent] },
         ],
-        target: () => ({ port, path: "/api/mcp/id/bench" }),
+        target: () => ({ port, path: "/api/mcp/id/bench", token: API_KEY }),
       };
     },
   };
