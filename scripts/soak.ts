@@ -5,13 +5,30 @@ import type { TestBackend } from "../test/kit/backend.ts";
 import { type BrokerProgram, Processes, type Program } from "../test/kit/processes.ts";
 import { randomness, Storm, stormBackend } from "../test/kit/storm.ts";
 
+const HELP = `bun run soak [options]
+
+Runs a broker and its agents under random load and random kills, and looks for what is left behind.
+$NFRX_DIST runs the built programs.
+
+  --minutes N    how long (default 10)
+  --seed N       the seed of the random choices (default from the clock)
+  --lanes N      requests at once (default 48)
+
+Exit code 0 when nothing leaks or breaks, 1 otherwise.
+`;
+
 const { values: args } = parseArgs({
   options: {
+    help: { type: "boolean", short: "h" },
     minutes: { type: "string", default: "10" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     lanes: { type: "string", default: "48" },
   },
 });
+if (args.help === true) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
 const minutes = Number(args.minutes);
 const seed = Number(args.seed);
 if (!(minutes > 0) || !Number.isInteger(seed)) throw new Error("--minutes and --seed must be numbers");

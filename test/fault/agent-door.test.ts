@@ -16,7 +16,7 @@ test("an agent with no key, a wrong key, a wrong path or a used id says so once,
     [{ CLIENT_KEY: "" }, "this agent has none: set CLIENT_KEY"],
     [{ CLIENT_KEY: "wrong" }, "the broker refused the key (CLIENT_KEY)"],
     [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/api/llm/v1/models` }, "must end in /api/llm/connect"],
-    [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/elsewhere` }, "must end in /api/llm/connect"],
+    [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/elsewhere` }, "there is no broker at this address (404)"],
     [{ CLIENT_ID: "taken" }, "another agent is connected under this id"],
   ];
   for (const [env, says] of cases) {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Batch, Kind } from "../../src/protocol/frames.ts";
-import { STREAM_WINDOW } from "../../src/protocol/limits.ts";
+import { CONTROL_MAX, STREAM_WINDOW } from "../../src/protocol/limits.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
 import { RawClient } from "../kit/raw-client.ts";
@@ -266,22 +266,29 @@ const attacks: Attack[] = [
     client: answered,
   },
   {
-    name: "credit without end, pings and words about itself",
+    name: "credit without end and pings",
     act: (worker, id) => {
       worker.put(batch => {
         for (let i = 0; i < 100_000; i++) batch.putWindow(i % 2 === 0 ? id : 0, 0xffff_ffff);
         for (let i = 0; i < 20_000; i++) batch.putSignal(Kind.PING, Buffer.alloc(8, i));
       });
-      for (let i = 0; i < 2_000; i++)
+      worker.answer(id, 200, "{}");
+    },
+    client: answered,
+  },
+  {
+    name: "more words about itself than it may say in a second",
+    act: worker => {
+      for (let i = 0; i < 100 * CONTROL_MAX; i++)
         worker.send({
           type: "status_update",
           max_concurrency: 1,
           models: ["hand-model", `model-${i}`],
           status: "working",
         });
-      worker.answer(id, 200, "{}");
     },
-    client: answered,
+    client: refused,
+    closes: 1008,
   },
   {
     name: "unknown kinds of frames and of messages",

@@ -69,6 +69,8 @@ export class SessionManager implements Provider {
   readonly #paramHeaders: ParamHeaders;
   /** What is being ended; waited for by `close`. */
   readonly #ending = new Set<Promise<void>>();
+  /** A server has answered a session's handshake beside another one: the program can run more than once. */
+  #runsTwice = false;
   #closed = false;
 
   constructor(private readonly options: ManagerOptions) {
@@ -78,7 +80,7 @@ export class SessionManager implements Provider {
     this.#shared = new SharedServers({
       ...options,
       open: this.#open,
-      mayStart: () => options.shared || this.#sessions.size === 0,
+      mayStart: () => options.shared || this.#runsTwice || this.#sessions.size === 0,
     });
   }
 
@@ -228,7 +230,10 @@ export class SessionManager implements Provider {
     this.#giveUp(session);
     const answer = await this.#firstAnswer(session);
     if (answer === "late") return response;
-    if (answer !== undefined && hasResult(answer)) return response;
+    if (answer !== undefined && hasResult(answer)) {
+      this.#runsTwice ||= this.#shared.alive;
+      return response;
+    }
     const reason = session.reason ?? "the MCP server ended";
     this.#endSession(session, "the server did not take the handshake");
     if (answer === undefined) return this.#starts.trouble ?? new NfrxError("upstream_error", reason);

@@ -50,6 +50,11 @@ export class SharedServers {
     return this.#versions !== undefined && this.#versions.length > 0;
   }
 
+  /** True while one of them runs. */
+  get alive(): boolean {
+    return [...this.#servers.values()].some(server => server.alive);
+  }
+
   /** The versions of the stateless era that the server speaks; found out once. Rejects when the signal aborts first. */
   async statelessVersions(signal: AbortSignal): Promise<readonly string[]> {
     if (this.#versions !== undefined) return this.#versions;

@@ -66,6 +66,15 @@ describe("a server of the stateless era", () => {
     await Promise.all([modern.close(), legacy.close()]);
   });
 
+  test("serves a call without a session beside one, since it has been seen to run twice at once", async () => {
+    await using server = reach("mcp-stateless");
+    const [modern, legacy] = [await connectModern(server), await connect(server)];
+    const response = await post(server, rpc(1, "tools/call", { name: "echo", arguments: { text: "none" } }));
+    expect([response.status, await said(response)]).toEqual([200, "none"]);
+    expect(server.provider.sessions).toBe(1);
+    await Promise.all([modern.close(), legacy.close()]);
+  });
+
   test("that knows no sessions refuses a handshake, and is found at work by a probe", async () => {
     await using server = reach("mcp-stateless", {}, ["modern-only"]);
     await server.provider.probe(new AbortController().signal);
