@@ -74,10 +74,10 @@ test("a program's 8 MiB and its numbers arrive as they are, and its callers' at 
   expect(troubles(processes)).toEqual([]);
 }, 60_000);
 
-test("a body of 11 MB is refused with 413, and a 17th call at once with 429; what runs beside it may be told and asked", async () => {
+test("a body of 11 MB is refused with 413, and a 17th call with 429 when it has waited; what runs beside it may be told and asked", async () => {
   await using tools = await HttpTools.start();
   await using processes = new Processes();
-  const broker = await processes.broker();
+  const broker = await processes.broker({ MCP_QUEUE_TIMEOUT: "200ms" });
   await processes.relay(broker, { http: tools.url }, { CLIENT_ID: ID });
   const session = await McpSession.open(broker.relayUrl(ID));
   const huge = await session.post(rpc(7, "tools/call", { name: "echo", text: "x".repeat(11_000_000) })).answer();

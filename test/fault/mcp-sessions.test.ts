@@ -73,8 +73,9 @@ test("servers that do not end when they are told to: there are no more of them t
   await processes.relay(broker, toolsCommand(roll, "lingers"), { CLIENT_ID: ID, MCP_MAX_SESSIONS: `${most}` });
   await abandon(broker, count, 1);
   expect(roll.total).toBeGreaterThanOrEqual(count);
-  // It was tried.
-  expect(roll.peak).toBe(most + ENDING_MAX);
+  // It was tried: on a slow machine some have ended by the time that others start.
+  expect(roll.peak).toBeGreaterThan(most + 1);
+  expect(roll.peak).toBeLessThanOrEqual(most + ENDING_MAX);
   await roll.alive(most + 1);
   await broker.quiet();
   expect(troubles(processes)).toEqual([]);
