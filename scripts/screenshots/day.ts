@@ -3,6 +3,7 @@ import { chatJson, cut, embeddings, json, type Respond, silent } from "../../tes
 import { Gate } from "../../test/kit/gate.ts";
 import { McpSession } from "../../test/kit/mcp-session.ts";
 import { eventually } from "../../test/kit/until.ts";
+import { API_KEY } from "../../test/kit/world.ts";
 import type { Fleet, Machine } from "./fleet.ts";
 
 const STEP_MS = 5000;
@@ -71,7 +72,7 @@ export async function liveThrough(fleet: Fleet): Promise<void> {
   await fleet.worker("asr", SPEECH);
   await fleet.relay("calendar");
   const weather = await fleet.relay("weather");
-  const session = await McpSession.open(`${fleet.origin}/api/mcp/id/weather`);
+  const session = await McpSession.open(`${fleet.origin}/api/mcp/id/weather`, { authorization: `Bearer ${API_KEY}` });
   for (let call = 0; call < 14; call++) await session.call("echo", { text: "hello" }).answer();
   await traffic(fleet, 58);
   await jobs(fleet);

@@ -26,21 +26,22 @@ export class McpSession {
   private constructor(
     readonly url: string,
     readonly id: string,
+    private readonly credentials: Readonly<Record<string, string>>,
   ) {}
 
-  /** Shakes hands. */
-  static async open(url: string): Promise<McpSession> {
-    const answer = await call(url, { headers: MCP_HEADERS, body: HELLO });
+  /** Shakes hands; every request brings the credentials. */
+  static async open(url: string, credentials: Readonly<Record<string, string>> = {}): Promise<McpSession> {
+    const answer = await call(url, { headers: { ...MCP_HEADERS, ...credentials }, body: HELLO });
     const id = headerOf(answer, "mcp-session-id");
     if (id === undefined || messagesOf(answer).at(-1)?.result === undefined)
       throw new Error(`no session: ${answer.status} ${answer.body}`);
-    const session = new McpSession(url, id);
+    const session = new McpSession(url, id, credentials);
     await session.send({ method: "notifications/initialized" });
     return session;
   }
 
   get headers(): Record<string, string> {
-    return { ...MCP_HEADERS, "Mcp-Session-Id": this.id, "Mcp-Protocol-Version": PROTOCOL };
+    return { ...MCP_HEADERS, ...this.credentials, "Mcp-Session-Id": this.id, "Mcp-Protocol-Version": PROTOCOL };
   }
 
   /** Calls a tool; its progress is told. */
