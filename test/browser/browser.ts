@@ -2,7 +2,7 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 /** Milliseconds that the browser gets for anything. */
-const WAIT_MS = 15_000;
+const WAIT_MS = 40_000;
 /** Where the machine has its Chromium. */
 const EXECUTABLE = process.env["CHROMIUM"] ?? Bun.which("chromium") ?? "/usr/bin/chromium";
 

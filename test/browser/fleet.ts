@@ -71,10 +71,12 @@ export class BrowserFleet implements AsyncDisposable {
     const claim = { types: ["ocr"], worker_id: "scanner" };
     await jobs.created({ type: "ocr" });
     const failed = await jobs.claimed(claim);
-    await jobs.status(failed.job_id, "failed", { error: { code: "bad_file", message: "not a document" } });
+    const error = { code: "bad_file", message: "not a document" };
+    await jobs.status(failed.job_id, "failed", { claim_id: failed.claim_id, error });
     await jobs.created({ type: "ocr" });
     this.running = await jobs.claimed(claim);
-    await jobs.status(this.running.job_id, "running", { progress: { percent: 40 } });
+    const { job_id, claim_id } = this.running;
+    await jobs.status(job_id, "running", { claim_id, progress: { percent: 40 } });
     await jobs.created({ type: "speech" });
   }
 

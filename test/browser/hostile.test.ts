@@ -47,9 +47,13 @@ beforeAll(async () => {
   void broker.chat({ model: MODEL }, { headers: {} }).catch(() => {});
   const jobs = new JobsApi(broker.origin);
   await jobs.created({ type: evil("type") });
-  const claim = await jobs.claimed({ types: [evil("type")], worker_id: evil("job-worker"), worker_group: LONG });
-  await jobs.status(claim.job_id, "running", { progress: { [evil("progress")]: evil("value") } });
-  await jobs.status(claim.job_id, "failed", { error: { code: evil("code"), message: evil("reason") } });
+  const { job_id, claim_id } = await jobs.claimed({
+    types: [evil("type")],
+    worker_id: evil("job-worker"),
+    worker_group: LONG,
+  });
+  await jobs.status(job_id, "running", { claim_id, progress: { [evil("progress")]: evil("value") } });
+  await jobs.status(job_id, "failed", { claim_id, error: { code: evil("code"), message: evil("reason") } });
 }, 60_000);
 
 afterAll(async () => {
