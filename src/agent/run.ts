@@ -10,7 +10,7 @@ import { failureOf, type Span } from "../lib/trace.ts";
 import type { Tracing } from "../lib/tracing.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import type { RequestHead } from "../protocol/frames.ts";
-import { CLOSE_NORMAL, HEARTBEAT_MS } from "../protocol/limits.ts";
+import { CLOSE_NORMAL, HEARTBEAT_MS, MODEL_DETAILS_BYTES } from "../protocol/limits.ts";
 import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
@@ -81,6 +81,8 @@ export class Agent {
   #accepted = false;
   /** Why the broker would not let this agent in, once that has been logged. */
   #refusal = "";
+  /** What was last wrong with the backend's list of models. */
+  #warning = "";
   #lastError = "";
   #lastHeartbeat = 0;
 
@@ -308,6 +310,7 @@ export class Agent {
       // A v1 broker may look for the key here only.
       ...(link.version === 1 && clientKey !== undefined && { client_key: clientKey }),
       models: backend.ready ? backend.models : (this.#options.service.models ?? []),
+      ...this.#details(link),
       max_concurrency: this.#capacity(),
       version: VERSION,
       build_sha: SHA,
@@ -331,6 +334,10 @@ export class Agent {
   }
 
   #onBackend(state: BackendState): void {
+    const warning = state.ready ? state.warning : undefined;
+    if (warning !== undefined && warning !== this.#warning)
+      this.#log.warn({ problem: warning }, "some models are left out");
+    this.#warning = warning ?? this.#warning;
     if (state.ready) this.#log.info({ models: state.models.length }, "the backend is ready");
     else this.#log.warn({ backend: this.#options.service.address, reason: state.reason }, "the backend is not ready");
     this.#announce();
@@ -338,10 +345,11 @@ export class Agent {
 
   #announce(): void {
     const backend = this.#watch.state;
-    this.#link?.control({
+    const link = this.#link;
+    link?.control({
       type: "status_update",
       max_concurrency: this.#capacity(),
-      ...(backend.ready && { models: backend.models }),
+      ...(backend.ready && { models: backend.models, ...this.#details(link) }),
       status: this.#work.draining
         ? "draining"
         : backend.ready
@@ -351,6 +359,15 @@ export class Agent {
           : "not_ready",
       agent_config: this.#facts(),
     });
+  }
+
+  /** What the backend says of its models, for a broker that knows the field, unless it is too much. */
+  #details(link: Link): { model_details?: object } {
+    const backend = this.#watch.state;
+    if (link.version === 1 || !backend.ready || backend.details === undefined) return {};
+    const length =
+      Buffer.byteLength(JSON.stringify(backend.details)) + Buffer.byteLength(JSON.stringify(backend.models));
+    return length > MODEL_DETAILS_BYTES ? {} : { model_details: backend.details };
   }
 
   #capacity(): number {

@@ -1,5 +1,6 @@
 import type { HeaderPairs } from "../lib/http.ts";
 import type { Meters } from "../lib/series.ts";
+import { StatusError } from "../lib/status-error.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import type { Span } from "../lib/trace.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
@@ -79,10 +80,10 @@ export interface BackendServiceOptions {
 function asking(headers: HeaderPairs, init: BunFetchRequestInit): Ask {
   return async url => {
     const signal = AbortSignal.timeout(PROBE_MS);
-    const response = await fetch(url, { ...init, signal, redirect: "manual", headers });
+    const response = await followed(url, { ...init, signal, redirect: "manual", headers });
     if (!response.ok) {
       await response.body?.cancel();
-      throw new Error(`GET ${url} answered ${response.status}`);
+      throw new StatusError(url, response.status);
     }
     const chunks: Uint8Array[] = [];
     let length = 0;
@@ -93,4 +94,22 @@ function asking(headers: HeaderPairs, init: BunFetchRequestInit): Ask {
     }
     return Buffer.concat(chunks, length).toString("utf8");
   };
+}
+
+/** Redirections of one question that are followed. */
+const REDIRECTIONS_MAX = 3;
+
+/** GETs, and follows redirections on the same host: another one must not see the backend's key. */
+async function followed(url: string, init: BunFetchRequestInit): Promise<Response> {
+  let at = url;
+  for (let left = REDIRECTIONS_MAX; ; left--) {
+    const response = await fetch(at, init);
+    const location = response.headers.get("location");
+    if (response.status < 300 || response.status >= 400 || location === null || left === 0) return response;
+    const next = new URL(location, at);
+    if (next.hostname !== new URL(at).hostname || (at.startsWith("https:") && next.protocol !== "https:"))
+      throw new Error(`GET ${at} answered ${response.status}: it leads to ${next.origin}, which is another host`);
+    await response.body?.cancel();
+    at = next.href;
+  }
 }

@@ -1,5 +1,6 @@
 import { messageOf } from "../lib/errors.ts";
 import type { Clock, Timer } from "../lib/time.ts";
+import type { ProbeResult } from "../modules/module.ts";
 import { MODELS_MAX } from "../protocol/limits.ts";
 import { isUnreachable } from "./forward.ts";
 import type { Service } from "./service.ts";
@@ -11,9 +12,7 @@ const LOOK_GAP_MS = 250;
 /** Milliseconds since the last byte of an answer within which a backend counts as alive, though it says nothing about itself. */
 export const ANSWERING_MS = 30_000;
 
-export type BackendState =
-  | { ready: true; models: string[]; facts: Record<string, string> }
-  | { ready: false; reason: string };
+export type BackendState = ({ ready: true } & ProbeResult) | { ready: false; reason: string };
 
 /** Looks at the backend now and then, and tells of every change. */
 export class BackendWatch {
@@ -78,8 +77,8 @@ export class BackendWatch {
   async #probe(): Promise<BackendState> {
     this.#doubtful = false;
     try {
-      const { models, facts } = await this.service.look();
-      return { ready: true, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.service.facts } };
+      const { models, facts, ...rest } = await this.service.look();
+      return { ready: true, ...rest, models: models.slice(0, MODELS_MAX), facts: { ...facts, ...this.service.facts } };
     } catch (error) {
       const answering = this.clock.now() - this.#answeredAt < ANSWERING_MS;
       if (this.#state.ready && answering && !isUnreachable(error)) {

@@ -168,7 +168,7 @@ export class Broker {
         bodies: bodies.limits(values.maxBodyBytes),
         uploads: bodies.limits(values.maxUploadBytes),
       });
-      return { module, pool, pipeline, door };
+      return { module, pool, pipeline, door, expose };
     });
     const guard = new OriginGuard({
       allowsOrigin: origin => this.#cors.allows(origin),

@@ -3,46 +3,87 @@ import { NfrxError } from "../lib/errors.ts";
 import type { Pool } from "./pool/pool.ts";
 
 export const modelObject = z
-  .object({
+  .looseObject({
     id: z.string(),
     object: z.literal("model"),
-    created: z.int().describe("When it was first seen, in seconds since 1970."),
-    owned_by: z.string().describe("The names of the workers that serve it, with commas."),
+    created: z.int().describe("As the backend says, else when it was first seen, in seconds since 1970."),
+    owned_by: z.string().describe("`nfrx`; with EXPOSE_ROUTING the names of the workers that serve it, with commas."),
   })
-  .meta({ id: "Model", description: "A model." });
+  .meta({
+    id: "Model",
+    description: "A model, with what its backend says of it, such as `max_model_len` or `context_length`.",
+  });
 export const modelList = z
   .object({ object: z.literal("list"), data: z.array(modelObject) })
   .meta({ id: "ModelList", description: "OpenAI's list of models." });
 
 type ModelObject = z.infer<typeof modelObject>;
 
+/** Which models are listed, and how. */
+export interface Listing {
+  readonly pool: Pool;
+  /** Clients are told the names of workers. */
+  readonly expose: boolean;
+  /** The one worker whose models are meant. */
+  readonly workerId?: string | undefined;
+}
+
 /** OpenAI's list of the models a pool serves, or one worker of it. Throws `no_worker` for a worker that is not here. */
-export function listModels(pool: Pool, workerId?: string): z.infer<typeof modelList> {
-  return { object: "list", data: models(pool, workerId) };
+export function listModels(listing: Listing): z.infer<typeof modelList> {
+  return { object: "list", data: models(listing) };
 }
 
 /** One model. Throws `model_not_found`, or `no_worker` when it is expected back. */
-export function findModel(pool: Pool, id: string, workerId?: string): ModelObject {
+export function findModel(listing: Listing, id: string): ModelObject {
+  const { pool, workerId } = listing;
   const served = pool.registry.listedAs(id);
-  const model = models(pool, workerId).find(candidate => candidate.id === served);
+  const model = models(listing).find(candidate => candidate.id === served);
   if (model !== undefined) return { ...model, id };
   const absence = pool.absence(id, workerId);
   throw absence.detail.temporary
     ? absence
-    : new NfrxError("model_not_found", `no worker serves model ${id}`, { param: "model" });
+    : new NfrxError("model_not_found", `no worker serves model ${id}${pool.whatIsThere}`, { param: "model" });
 }
 
-function models(pool: Pool, workerId: string | undefined): ModelObject[] {
-  const all = pool.registry.models().map(
-    ({ id, owners, created }): ModelObject => ({
-      id,
-      object: "model",
-      created: Math.floor(created / 1000),
-      owned_by: owners.join(","),
-    }),
-  );
-  if (workerId === undefined) return all;
-  const worker = pool.registry.get(workerId);
-  if (worker === undefined) throw pool.absence(undefined, workerId);
-  return all.filter(model => worker.models.has(model.id)).map(model => ({ ...model, owned_by: worker.name }));
+function models({ pool, expose, workerId }: Listing): ModelObject[] {
+  const worker = workerId === undefined ? undefined : pool.registry.get(workerId);
+  if (workerId !== undefined && worker === undefined) throw pool.absence(undefined, workerId);
+  return pool.registry
+    .models()
+    .filter(({ id }) => worker === undefined || worker.models.has(id))
+    .map(
+      ({ id, owners, firstSeen, details }): ModelObject => ({
+        ...(worker?.details.get(id) ?? details),
+        id,
+        object: "model",
+        created: details.created ?? Math.floor(firstSeen / 1000),
+        owned_by: expose ? (worker?.name ?? owners.join(",")) : "nfrx",
+      }),
+    );
+}
+
+const anthropicModel = z
+  .object({ type: z.literal("model"), id: z.string(), display_name: z.string(), created_at: z.string() })
+  .meta({ id: "AnthropicModel", description: "A model, for clients that send `anthropic-version`." });
+const anthropicList = z
+  .object({
+    data: z.array(anthropicModel),
+    has_more: z.literal(false),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+  })
+  .meta({ id: "AnthropicModelList", description: "The list, for clients that send `anthropic-version`." });
+
+/** The shapes of Anthropic's answers. */
+export const anthropicShapes = { list: anthropicList, one: anthropicModel };
+
+/** A model as Anthropic's API has it. */
+export function anthropicModelOf({ id, created }: ModelObject): z.infer<typeof anthropicModel> {
+  return { type: "model", id, display_name: id, created_at: new Date(created * 1000).toISOString() };
+}
+
+/** A list as Anthropic's API has it, in one page. */
+export function anthropicListOf({ data }: z.infer<typeof modelList>): z.infer<typeof anthropicList> {
+  const models = data.map(anthropicModelOf);
+  return { data: models, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null };
 }

@@ -37,7 +37,7 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
       apiKey: undefined,
       pollMs: 10_000,
       facts: {},
-      probe: ask => probeOpenai(baseUrl, "openai", ask),
+      probe: ask => probeOpenai(baseUrl, { models: [] }, ask),
     },
     serverUrl: `ws://127.0.0.1:${broker.port}/api/llm/connect`,
     clientKey,

@@ -2,6 +2,7 @@ import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
 import { defineModule } from "./define.ts";
+import { modelsOption } from "./models-option.ts";
 import { type Backend, LOOK_MS, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { openaiModels } from "./openai.ts";
 import { speechOperation, transcriptionOperation, translationOperation } from "./operations/audio.ts";
@@ -44,13 +45,14 @@ export const asr: WorkerModule = {
 
 /** The backend out of the agent's options. */
 export function asrBackend(values: Values<typeof asrAgentOptions>): Backend {
-  const { asrBaseUrl, asrApiKey } = values;
+  const { asrBaseUrl, asrApiKey, models } = values;
   return {
     baseUrl: asrBaseUrl,
     apiKey: asrApiKey,
     pollMs: LOOK_MS,
     facts: {},
-    probe: async ask => ({ models: await openaiModels(asrBaseUrl, ask), facts: {} }),
+    probe: async ask =>
+      models.length > 0 ? { models: [...models], facts: {} } : { ...(await openaiModels(asrBaseUrl, ask)), facts: {} },
   };
 }
 
@@ -70,6 +72,7 @@ export const asrAgentOptions = options("Backend", {
     rewrite: baseUrl,
     help: "Transcription backend, with its /v1.",
   }),
+  ...modelsOption(),
   asrApiKey: option.secret({ env: "ASR_API_KEY", default: undefined, help: "Key of the backend." }),
 });
 

@@ -118,6 +118,7 @@ const served = z.strictObject({
       id: z.string(),
       summary: z.string(),
       listsModels: z.boolean(),
+      modelsBelow: z.array(path("\\*", "/*")).optional(),
       errors,
       requestTimeoutMs: z.number().min(0).max(LONGEST_MS).optional(),
       reach: z.enum(["any", "id"]).optional(),
@@ -174,7 +175,12 @@ const backend = z.strictObject({
   probe: callable,
 });
 
-const probed = z.object({ models: z.array(z.string()), facts: texts });
+const probed = z.object({
+  models: z.array(z.string()),
+  details: z.record(z.string(), z.record(z.string(), z.number())).optional(),
+  facts: texts,
+  warning: z.string().optional(),
+});
 
 /** Throws, naming the field, unless `serve` may have returned this. */
 export function checkServed(value: Served): Served {

@@ -36,7 +36,7 @@ export interface BackendSpec extends Omit<Backend, "apiKey" | "pollMs" | "facts"
   readonly pollMs?: number;
   readonly facts?: Record<string, string>;
   /** Asks the backend for its models, and what else is to be said of it. */
-  probe(ask: Ask): Promise<{ models: string[]; facts?: Record<string, string> }>;
+  probe(ask: Ask): Promise<Omit<ProbeResult, "facts"> & Partial<Pick<ProbeResult, "facts">>>;
 }
 
 const ID = /^[a-z][a-z0-9-]{0,31}$/;

@@ -7,6 +7,7 @@ import { anthropicEndpoints } from "./anthropic.ts";
 import { azureEndpoints } from "./azure.ts";
 import { defineModule } from "./define.ts";
 import { embeddingsFanout } from "./embeddings.ts";
+import { modelsOption } from "./models-option.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
 import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
 import { besideV1, probeOpenai } from "./openai.ts";
@@ -86,7 +87,7 @@ export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
       ...(values.embeddingBatchSize > 0 && { embedding_batch_size: String(values.embeddingBatchSize) }),
       ...(values.completionAgentVersion !== undefined && { backend_version: values.completionAgentVersion }),
     },
-    probe: ask => probeOpenai(values.completionBaseUrl, values.apiStyle, ask),
+    probe: ask => probeOpenai(values.completionBaseUrl, { models: values.models, style: values.apiStyle }, ask),
   };
 }
 
@@ -132,6 +133,7 @@ export const llmAgentOptions = options("Backend", {
     default: "openai",
     help: "How the backend is asked for its models: openai is GET /models, ollama is GET /api/tags beside the /v1.",
   }),
+  ...modelsOption(),
   embeddingBatchSize: option.int({
     env: "EMBEDDING_BATCH_SIZE",
     default: 0,

@@ -4,6 +4,7 @@ import type { OptionGroup } from "../config/group.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import type { Html } from "../lib/html.ts";
 import type { Logger } from "../lib/log.ts";
+import type { ModelDetails } from "../lib/model-details.ts";
 import type { Clock } from "../lib/time.ts";
 import type { Operation, Route } from "./route.ts";
 import type { ModuleState } from "./state.ts";
@@ -258,8 +259,12 @@ export interface Usage {
 /** What a backend says when it is asked how it is. */
 export interface ProbeResult {
   models: string[];
+  /** Numbers that the backend's list gives for its models, for the broker's list. */
+  details?: Readonly<Record<string, ModelDetails>> | undefined;
   /** Facts for the broker: `backend_version`, `backend_family`. */
   facts: Record<string, string>;
+  /** What was wrong and did no harm: it is logged once. */
+  warning?: string | undefined;
 }
 
 /** The private service behind an agent. */
@@ -286,7 +291,10 @@ export interface Backend {
   probe(ask: Ask): Promise<ProbeResult>;
 }
 
-/** GETs `url` with the backend's key; the body's text. Rejects on a status other than 2xx and after a bounded time. */
+/**
+ * GETs `url` with the backend's key; the body's text. Redirections on the same host are followed. Rejects with a StatusError
+ * on a status other than 2xx, and after a bounded time.
+ */
 export type Ask = (url: string) => Promise<string>;
 
 /** Milliseconds that a request may be silent, of a module that says nothing about it. */
@@ -309,6 +317,8 @@ export interface WorkerModule {
   endpoints: PublicEndpoint[];
   /** Lists its models at GET /v1/models. */
   listsModels: boolean;
+  /** Further paths below which the same list is: `/ollama` has it at /ollama/v1/models, too. */
+  modelsBelow?: readonly string[];
   errors: ErrorShape;
   /** Milliseconds that its requests may be silent unless an option says otherwise; REQUEST_TIMEOUT_MS when left out. */
   requestTimeoutMs?: number;

@@ -2,21 +2,35 @@
 import { z } from "zod";
 import { messageOf } from "../lib/errors.ts";
 import { joinUrl } from "../lib/join-url.ts";
+import { StatusError } from "../lib/status-error.ts";
+import { readModelList } from "./model-list.ts";
 import type { Ask, ProbeResult } from "./module.ts";
 
-const modelList = z.object({ data: z.array(z.object({ id: z.string() })).nullish() });
-const tagList = z.object({ models: z.array(z.object({ name: z.string() })).nullish() });
+const BYTE_ORDER_MARK = "\uFEFF";
+
 const props = z.object({ build_info: z.string() });
 const ollamaVersion = z.object({ version: z.string() });
+
+/** What an agent's options say of the models of its backend. */
+export interface ModelOptions {
+  /** Names given by hand: the backend is not asked then. */
+  readonly models: readonly string[];
+  readonly style?: "openai" | "ollama";
+}
 
 /**
  * The models of the server at `baseUrl` (with its /v1), in OpenAI's or Ollama's way, and its version. Rejects when the
  * models cannot be had; a version that cannot be had is left out.
  */
-export async function probeOpenai(baseUrl: string, style: "openai" | "ollama", ask: Ask): Promise<ProbeResult> {
+export async function probeOpenai(
+  baseUrl: string,
+  { models, style = "openai" }: ModelOptions,
+  ask: Ask,
+): Promise<ProbeResult> {
+  if (models.length > 0) return { models: [...models], facts: style === "ollama" ? { backend_family: "ollama" } : {} };
   const parent = besideV1(baseUrl);
-  const models = style === "ollama" ? await ollamaModels(parent, ask) : await openaiModels(baseUrl, ask);
-  return { models, facts: await backendVersion(parent, ask) };
+  const found = style === "ollama" ? await ollamaModels(parent, ask) : await openaiModels(baseUrl, ask);
+  return { ...found, facts: await backendVersion(parent, ask) };
 }
 
 /** The address that the /v1 of `baseUrl` is below: where servers have what is not OpenAI's. */
@@ -24,21 +38,36 @@ export function besideV1(baseUrl: string): string {
   return baseUrl.replace(/\/v1\/?(?=$|\?)/, "");
 }
 
-/** The models at `baseUrl` (with its /v1), in OpenAI's way. Rejects when they cannot be had. */
-export async function openaiModels(baseUrl: string, ask: Ask): Promise<string[]> {
-  const list = modelList.safeParse(await askJson(joinUrl(baseUrl, "/models"), ask));
-  if (!list.success) throw new Error("the backend's answer to GET /models is not a list of models");
-  return distinct((list.data.data ?? []).map(model => model.id));
+type Models = Pick<ProbeResult, "models" | "details" | "warning">;
+
+/** The models at `baseUrl` (with its /v1), in OpenAI's way, or in Ollama's where there is no such list. Rejects when they cannot be had. */
+export async function openaiModels(baseUrl: string, ask: Ask): Promise<Models> {
+  const url = joinUrl(baseUrl, "/models");
+  try {
+    return await modelsAt(url, ask);
+  } catch (error) {
+    if (!(error instanceof StatusError) || !NO_LIST.has(error.status)) throw error;
+    try {
+      return await ollamaModels(besideV1(baseUrl), ask);
+    } catch {
+      throw new Error(`${error.message}: the backend does not list its models; name them with MODELS`);
+    }
+  }
 }
 
-async function ollamaModels(parent: string, ask: Ask): Promise<string[]> {
-  const list = tagList.safeParse(await askJson(joinUrl(parent, "/api/tags"), ask));
-  if (!list.success) throw new Error("the backend's answer to GET /api/tags is not a list of models");
-  return distinct((list.data.models ?? []).map(model => model.name));
+/** Statuses of a server without such a list. */
+const NO_LIST: ReadonlySet<number> = new Set([404, 405, 501]);
+
+function ollamaModels(parent: string, ask: Ask): Promise<Models> {
+  return modelsAt(joinUrl(parent, "/api/tags"), ask);
 }
 
-function distinct(names: string[]): string[] {
-  return [...new Set(names)].sort();
+async function modelsAt(url: string, ask: Ask): Promise<Models> {
+  const list = readModelList(await askJson(url, ask));
+  if (list === undefined) throw new Error(`the answer to GET ${url} is not a list of models`);
+  const { models, details, skipped } = list;
+  const warning = skipped === 0 ? undefined : `GET ${url}: ${skipped} entries have no usable id and are left out`;
+  return { models, details, ...(warning !== undefined && { warning }) };
 }
 
 /** llama.cpp tells its build at /props, Ollama its version at /api/version; others say nothing. */
@@ -51,7 +80,8 @@ async function backendVersion(parent: string, ask: Ask): Promise<Record<string, 
 }
 
 async function askJson(url: string, ask: Ask): Promise<unknown> {
-  return JSON.parse(await ask(url));
+  const text = await ask(url);
+  return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
 }
 
 async function tryJson(url: string, ask: Ask): Promise<unknown> {

@@ -89,6 +89,8 @@ export const DIAL_MS = 10_000;
 export const MODELS_MAX = 1_000;
 /** Characters of a name that comes from outside (model, worker id, worker name, version), and of a value of `agent_config`. */
 export const NAME_MAX = 256;
+/** Bytes of the names of an agent's models and of what it says of them, beyond which it gives the names alone. */
+export const MODEL_DETAILS_BYTES = 64 * 1024;
 /** Entries of an `agent_config`; the rest is left out. */
 export const CONFIG_ENTRIES = 64;
 /** Characters of a key of `agent_config`; an entry with a longer one is left out. */

@@ -1,5 +1,6 @@
 // The control messages of a worker's connection: JSON text, the same in both versions of the wire.
 import { z } from "zod";
+import { MODEL_FIELDS, type ModelDetails } from "../lib/model-details.ts";
 import { CONFIG_ENTRIES, CONFIG_KEY_MAX, CONFIG_MAX, MODELS_MAX, NAME_MAX } from "./limits.ts";
 
 /** A string from the other end, cut at NAME_MAX characters and cleared of control characters. */
@@ -20,6 +21,31 @@ function bounded(map: Record<string, string>): Record<string, string> {
   }
   return Object.fromEntries(kept);
 }
+const fieldNames = z.enum(MODEL_FIELDS);
+/** Of the numbers of models those that are known; what is anything else is left out. */
+const modelDetails = z
+  .record(z.string(), z.unknown())
+  .catch({})
+  .transform(
+    map =>
+      new Map(
+        Object.entries(map)
+          .slice(0, MODELS_MAX)
+          .map(([model, given]) => [model, numbersOf(given)]),
+      ),
+  );
+
+function numbersOf(given: unknown): ModelDetails {
+  if (typeof given !== "object" || given === null) return {};
+  const kept = Object.entries(given).flatMap(([key, value]: [string, unknown]) => {
+    const field = fieldNames.safeParse(key);
+    return field.success && typeof value === "number" && Number.isSafeInteger(value) && value > 0
+      ? [[field.data, value] as const]
+      : [];
+  });
+  return Object.fromEntries(kept);
+}
+
 /** Go writes an empty list, map or string as null or leaves it out. */
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform(value => value ?? undefined);
 
@@ -30,6 +56,7 @@ export const registerMessage = z.object({
   client_key: optional(z.string()),
   token: optional(z.string()),
   models: optional(models),
+  model_details: optional(modelDetails),
   max_concurrency: count.default(0),
   version: optional(name),
   build_sha: optional(name),
@@ -53,6 +80,7 @@ export const statusMessage = z.object({
   type: z.literal("status_update"),
   max_concurrency: count,
   models: optional(models),
+  model_details: optional(modelDetails),
   status: optional(workerStatus.catch("idle")),
   agent_config: optional(agentConfig),
 });

@@ -9,7 +9,7 @@ import { workerAgent } from "../../src/agent/worker.ts";
 import { serveMetrics } from "../../src/lib/listen.ts";
 import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
-import { chatStream, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
+import { chatStream, json, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
 import { TestClock } from "../kit/clock.ts";
 import { Gate } from "../kit/gate.ts";
 import { World } from "../kit/world.ts";
@@ -21,7 +21,7 @@ const probing = (backend: TestBackend, pollMs: number) => ({
     apiKey: undefined,
     pollMs,
     facts: {},
-    probe: (ask: Ask) => probeOpenai(backend.url, "openai", ask),
+    probe: (ask: Ask) => probeOpenai(backend.url, { models: [] }, ask),
   },
 });
 
@@ -289,4 +289,34 @@ test("an agent comes back by the schedule, however often the broker is away", as
   expect((await world.chat()).status).toBe(200);
   await first.stop();
   await backend.stop();
+});
+
+test("a list of models may be elsewhere on its host, and is warned of once", async () => {
+  await using world = new World();
+  const backend = await world.backend();
+  const clock = new TestClock();
+  const { probe } = backend;
+  backend.probe = (request, recorded) => {
+    const { pathname, search } = new URL(request.url);
+    if (pathname !== "/v1/models") return probe(request, recorded);
+    if (search !== "") return json({ data: [{ id: backend.models[0] }, { id: 7 }, {}] });
+    return new Response(null, { status: 307, headers: { location: "/v1/models?all=1" } });
+  };
+  await world.agent(backend, { ...probing(backend, 10_000), clock });
+  expect(models(world)).toEqual(["test-model"]);
+  backend.models = ["other"];
+  clock.advance(10_000);
+  await world.when(() => models(world)[0] === "other", "the new list is known");
+  expect(world.logs.filter(({ message }) => message === "some models are left out")).toHaveLength(1);
+});
+
+test("a list of models on another host is not asked for there", async () => {
+  await using world = new World();
+  const other = await world.backend();
+  const backend = await world.backend();
+  const location = other.url.replace("127.0.0.1", "localhost");
+  backend.probe = () => new Response(null, { status: 307, headers: { location } });
+  await world.agent(backend, { reconnect: true });
+  expect(world.logs.some(({ fields }) => String(fields["reason"]).includes("another host"))).toBeTrue();
+  expect(other.requests.length + other.probes.length).toBe(0);
 });

@@ -207,7 +207,10 @@ test("with a least score of 1 only the model itself will do", async () => {
   backend.respond = status(200, {});
   expect((await ask(world, [FILE, model("whisper:large-q5")]).answer()).status).toBe(200);
   const refused = await ask(world, [FILE, model("whisper:large")]).answer();
-  expect([refused.status, errorOf(refused).message]).toEqual([404, "no worker serves model whisper:large"]);
+  expect([refused.status, errorOf(refused).message]).toEqual([
+    404,
+    "no worker serves model whisper:large; the models here are: whisper:large-q5",
+  ]);
   expect(await world.leftovers()).toEqual({});
 });
 
@@ -222,11 +225,11 @@ test("models are listed as OpenAI lists them", async () => {
   expect(await get("/models")).toEqual({
     object: "list",
     data: [
-      { id: "org/kokoro:v1", owned_by: "zoe", ...entry },
-      { id: "whisper-1", owned_by: "abe,zoe", ...entry },
+      { id: "org/kokoro:v1", owned_by: "nfrx", ...entry },
+      { id: "whisper-1", owned_by: "nfrx", ...entry },
     ],
   });
-  expect(await get("/models/org%2Fkokoro:v1")).toEqual({ id: "org/kokoro:v1", owned_by: "zoe", ...entry });
+  expect(await get("/models/org%2Fkokoro:v1")).toEqual({ id: "org/kokoro:v1", owned_by: "nfrx", ...entry });
   expect(await get("/models/nobody")).toMatchObject({ error: { code: "model_not_found" } });
   expect((await call(`${world.url}/models`)).status).toBe(401);
 });

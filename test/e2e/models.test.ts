@@ -1,7 +1,7 @@
 // What is served here, in OpenAI's words, and whether the broker is well.
 import { expect, test } from "bun:test";
 import type { Worker } from "../../src/broker/pool/worker.ts";
-import { chatJson, silent } from "../kit/backend.ts";
+import { chatJson, json, silent } from "../kit/backend.ts";
 import { Call, call } from "../kit/call.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, World } from "../kit/world.ts";
@@ -19,8 +19,8 @@ test("with no worker the list is empty, not null", async () => {
   expect((await get(world, "/v1/models")).text).toBe('{"object":"list","data":[]}');
 });
 
-test("models are listed once, with their workers' names sorted", async () => {
-  await using world = new World();
+test("models are listed once; their workers are named where EXPOSE_ROUTING says so", async () => {
+  await using world = new World({ broker: { exposeRouting: true } });
   await world.worker({ clientName: "zoe", models: ["b-model", "org/model:8b-q4"] });
   await world.worker({ clientName: "abe", models: ["b-model", "a-model"] });
   const { body } = await get(world, "/v1/models");
@@ -44,7 +44,7 @@ test("one model is found by its id, whatever it holds", async () => {
     expect([id, status, body]).toEqual([
       id,
       200,
-      { id, object: "model", created: expect.any(Number), owned_by: "abe" },
+      { id, object: "model", created: expect.any(Number), owned_by: "nfrx" },
     ]);
   }
   // Clients that do not escape send the slash and the colon as they are.
@@ -60,6 +60,71 @@ test("an unknown model is a 404 that the SDKs understand", async () => {
   expect(body).toMatchObject({ error: { code: "model_not_found", type: "invalid_request_error", param: "model" } });
 });
 
+test("an unknown model's error names what there is, and not too much of it", async () => {
+  await using world = new World();
+  expect(await (await world.chat({ model: "nobody" })).json()).toMatchObject({
+    error: { message: "no worker serves model nobody" },
+  });
+  await world.worker({ models: Array.from({ length: 12 }, (_, i) => `m${String(i).padStart(2, "0")}`) });
+  const message =
+    "no worker serves model nobody; the models here are: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more";
+  expect(await (await world.chat({ model: "nobody" })).json()).toMatchObject({ error: { message } });
+  expect((await get(world, "/v1/models/nobody")).body).toMatchObject({ error: { message } });
+  const stranger = await fetch(`${world.url}/models/nobody`);
+  expect([stranger.status, (await stranger.text()).includes("m00")]).toEqual([401, false]);
+});
+
+test("what backends say of a model is passed on, the least of it where they differ", async () => {
+  await using world = new World();
+  const listing = (data: object[]): void => {
+    const probe = world.backends.at(-1)!.probe;
+    world.backends.at(-1)!.probe = (request, recorded) =>
+      request.url.endsWith("/models") ? json({ object: "list", data }) : probe(request, recorded);
+  };
+  const first = await world.backend();
+  listing([
+    {
+      id: "a",
+      created: 1_600_000_000,
+      max_model_len: 32_768,
+      owned_by: "vllm",
+      root: "/data/models/secret",
+      permission: [{}],
+    },
+    { id: "b", context_length: "many", max_model_len: -1, created: 0 },
+  ]);
+  await world.agent(first);
+  const second = await world.backend();
+  listing([{ id: "a", created: 1_700_000_000, max_model_len: 8_192, context_length: 131_072 }]);
+  await world.agent(second);
+  const { body } = await get(world, "/v1/models");
+  const own = { object: "model", owned_by: "nfrx" };
+  expect(body).toEqual({
+    object: "list",
+    data: [
+      { id: "a", created: 1_600_000_000, max_model_len: 8_192, context_length: 131_072, ...own },
+      { id: "b", created: expect.any(Number), ...own },
+    ],
+  });
+  expect((body as { data: { created: number }[] }).data[1]!.created).toBeGreaterThan(1_700_000_000);
+});
+
+test("clients of Anthropic's API get its list, and its errors", async () => {
+  await using world = new World();
+  await world.worker({ models: ["a", "b"] });
+  const ask = async (path: string): Promise<unknown> =>
+    (await fetch(world.url + path, { headers: { "x-api-key": API_KEY, "anthropic-version": "2023-06-01" } })).json();
+  const model = (id: string) => ({ type: "model", id, display_name: id, created_at: "2023-11-14T22:13:20.000Z" });
+  expect(await ask("/models")).toEqual({
+    data: [model("a"), model("b")],
+    has_more: false,
+    first_id: "a",
+    last_id: "b",
+  });
+  expect(await ask("/models/b")).toEqual(model("b"));
+  expect(await ask("/models/c")).toMatchObject({ type: "error", error: { type: "not_found_error" } });
+});
+
 test("a model keeps the time at which it was first seen", async () => {
   await using world = new World();
   const { agent } = await world.worker({ clientId: "one" });
@@ -73,7 +138,7 @@ test("a model keeps the time at which it was first seen", async () => {
 });
 
 test("pinned routes know one worker only", async () => {
-  await using world = new World();
+  await using world = new World({ broker: { exposeRouting: true } });
   const { backend: one } = await world.worker({
     clientId: "worker one/ü",
     clientName: "one",

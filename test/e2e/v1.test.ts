@@ -248,7 +248,7 @@ async function agentAt(
       apiKey: "backend-key",
       pollMs: 60_000,
       facts: { embedding_batch_size: "8" },
-      probe: ask => probeOpenai(backend.url, "openai", ask),
+      probe: ask => probeOpenai(backend.url, { models: [] }, ask),
     },
     serverUrl: broker.connectUrl,
     clientKey: CLIENT_KEY,

@@ -50,7 +50,7 @@ withPeer("old agent: chat, models and errors of the backend", async () => {
   await using old = await oldAgent();
   const { world, backend } = old;
   const models = await fetch(`${world.url}/models`, { headers: { authorization: `Bearer ${API_KEY}` } });
-  expect(await models.json()).toMatchObject({ data: [{ id: "test-model", owned_by: "old" }] });
+  expect(await models.json()).toMatchObject({ data: [{ id: "test-model", owned_by: "nfrx" }] });
   backend.respond = chatJson("grüß dich 😀");
   const answer = await world.chat();
   expect(answer.status).toBe(200);
@@ -209,7 +209,7 @@ async function oldBroker(): Promise<OldServer> {
       apiKey: undefined,
       pollMs: 200,
       facts: {},
-      probe: ask => probeOpenai(backend.url, "openai", ask),
+      probe: ask => probeOpenai(backend.url, { models: [] }, ask),
     },
     serverUrl: `ws://127.0.0.1:${port}/api/llm/connect`,
     clientKey: CLIENT_KEY,

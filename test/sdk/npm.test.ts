@@ -54,7 +54,7 @@ test("models", async () => {
   for await (const model of sdk.models.list()) ids.push(model.id);
   // That of a worker without a seat is not among them.
   expect(ids).toEqual(["broken", "demo-echo", "demo-embed", "embed", "endless", "invalid", "limited", "silent"]);
-  expect(await sdk.models.retrieve("demo-echo")).toMatchObject({ id: "demo-echo", object: "model", owned_by: "demo" });
+  expect(await sdk.models.retrieve("demo-echo")).toMatchObject({ id: "demo-echo", object: "model", owned_by: "nfrx" });
   await expectQuiet(story);
 });
 

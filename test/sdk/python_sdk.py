@@ -35,7 +35,7 @@ def models():
     ids = [model.id for model in client.models.list()]
     assert {"demo-echo", "demo-embed", "embed"} <= set(ids), ids
     same(ids, sorted(ids))
-    same(client.models.retrieve("demo-echo").owned_by, "demo")
+    same(client.models.retrieve("demo-echo").owned_by, "nfrx")
 
 
 def chat():

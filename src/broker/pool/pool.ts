@@ -323,10 +323,21 @@ export class Pool {
         ? `no worker serves model ${label}`
         : `no worker ${workerId}${label === undefined ? "" : ` with model ${label}`}`;
     const param = workerId === undefined ? { param: "model" } : {};
-    if (!expected && (pinned !== undefined || !this.filling)) return new NfrxError("no_worker", message, param);
+    if (!expected && (pinned !== undefined || !this.filling)) {
+      const others = label !== undefined && workerId === undefined ? this.whatIsThere : "";
+      return new NfrxError("no_worker", message + others, param);
+    }
     const why = expected ? "now" : "yet: the broker has just started";
     const retry = { temporary: true, retryAfterSeconds: RETRY_AFTER_S };
     return new NfrxError("no_worker", `${message} ${why}`, { ...param, ...retry });
+  }
+
+  /** The models that there are, for an error about an unknown one: NAMED_MODELS_MAX of them at most. */
+  get whatIsThere(): string {
+    const models = this.registry.models().map(({ id }) => id);
+    if (models.length === 0) return "";
+    const more = models.length - NAMED_MODELS_MAX;
+    return `; the models here are: ${models.slice(0, NAMED_MODELS_MAX).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
   }
 
   close(): void {
@@ -488,6 +499,9 @@ export class Pool {
 function draining(): NfrxError {
   return new NfrxError("draining", "the broker is shutting down", { retryAfterSeconds: DRAIN_RETRY_AFTER_S });
 }
+
+/** Models that an error for an unknown one names. */
+const NAMED_MODELS_MAX = 10;
 
 /** Seconds after which another broker may have taken this one's place. */
 const DRAIN_RETRY_AFTER_S = 10;

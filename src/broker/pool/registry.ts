@@ -1,3 +1,4 @@
+import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
@@ -126,9 +127,9 @@ export class Registry {
     return worker === undefined ? this.#workersSeen.has(id) : !worker.present;
   }
 
-  /** Every model somebody serves, with its workers' names and ids and the time it was first seen. */
-  models(): { id: string; owners: string[]; workerIds: string[]; created: number }[] {
-    const models: { id: string; owners: string[]; workerIds: string[]; created: number }[] = [];
+  /** Every model somebody serves, by its name. */
+  models(): ListedModel[] {
+    const models: ListedModel[] = [];
     for (const [id, workers] of this.#byModel) {
       const serving = [...workers].filter(worker => worker.serving);
       if (serving.length === 0) continue;
@@ -136,7 +137,8 @@ export class Registry {
         id,
         owners: serving.map(worker => worker.name).sort(),
         workerIds: serving.map(worker => worker.id),
-        created: this.#firstSeen.get(id) ?? 0,
+        firstSeen: this.#firstSeen.get(id) ?? 0,
+        details: merged(serving.map(worker => worker.details.get(id))),
       });
     }
     return models.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -225,6 +227,27 @@ export class Registry {
     }
     this.#firstSeen.set(model, this.clock.wall());
   }
+}
+
+/** A model that workers serve. */
+export interface ListedModel {
+  readonly id: string;
+  /** The names of its workers, sorted. */
+  readonly owners: readonly string[];
+  readonly workerIds: string[];
+  /** Milliseconds since 1970. */
+  readonly firstSeen: number;
+  /** What its backends say of it; where they differ, the least holds for all. */
+  readonly details: ModelDetails;
+}
+
+function merged(all: readonly (ModelDetails | undefined)[]): ModelDetails {
+  const [first, ...more] = all.filter(details => details !== undefined);
+  if (first === undefined || more.length === 0) return first ?? {};
+  const least: Record<string, number> = {};
+  for (const details of [first, ...more])
+    for (const [field, value] of Object.entries(details)) least[field] = Math.min(value, least[field] ?? value);
+  return least;
 }
 
 /** Stands for "any worker" among the models that are away; no model is called so, since names hold no control characters. */

@@ -1,4 +1,5 @@
 import type { NfrxError } from "../../lib/errors.ts";
+import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock } from "../../lib/time.ts";
 import { Facts } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
@@ -28,6 +29,8 @@ export class Worker {
   /** A relay that wants to be called without credentials. */
   readonly asksToBeOpen: boolean;
   models: ReadonlySet<string>;
+  /** What its backend says of some of them. */
+  details: ReadonlyMap<string, ModelDetails>;
   /** Requests it takes at once, by its own word. */
   #stated: number;
   #backendFailedAt = Number.NEGATIVE_INFINITY;
@@ -79,6 +82,7 @@ export class Worker {
     this.tokenDigest = token === undefined ? undefined : new Uint8Array(Buffer.from(token, "hex"));
     this.asksToBeOpen = register.open === true;
     this.models = new Set(register.models ?? []);
+    this.details = register.model_details ?? new Map();
     this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};
     this.batchSize = batchSizeOf(this.facts);
@@ -196,7 +200,10 @@ export class Worker {
     this.draining = status.status === "draining";
     const wasAway = this.notReady;
     this.notReady = status.status === "not_ready";
-    if (status.models !== undefined) this.models = new Set(status.models);
+    if (status.models !== undefined) {
+      this.models = new Set(status.models);
+      this.details = status.model_details ?? new Map();
+    }
     const version = status.agent_config?.["backend_version"];
     // It may have been replaced meanwhile.
     if ((wasAway && !this.notReady) || (version !== undefined && version !== this.backend.version))

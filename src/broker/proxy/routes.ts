@@ -1,11 +1,22 @@
 // The routes of a worker module, out of its descriptor.
+import { z } from "zod";
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { PublicEndpoint, WorkerModule } from "../../modules/module.ts";
 import type { Operation, Reply, Route } from "../../modules/route.ts";
-import { findModel, listModels, modelList, modelObject } from "../models.ts";
+import {
+  anthropicListOf,
+  anthropicModelOf,
+  anthropicShapes,
+  findModel,
+  type Listing,
+  listModels,
+  modelList,
+  modelObject,
+} from "../models.ts";
 import type { WorkerDoor } from "../pool/connect.ts";
 import type { Pool } from "../pool/pool.ts";
 import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
+import { errorResponse } from "./errors.ts";
 import { keepsOf } from "./kept.ts";
 import type { Pipeline } from "./pipeline.ts";
 
@@ -15,6 +26,8 @@ export interface Mounted {
   pool: Pool;
   pipeline: Pipeline;
   door: WorkerDoor;
+  /** Clients are told the names of workers. */
+  expose: boolean;
 }
 
 /** Its endpoints for any worker and for a named one, its models where it lists them, and its agents' door. */
@@ -90,39 +103,75 @@ function pinned(operation: Operation): Operation {
   };
 }
 
-function modelRoutes({ module, pool }: Mounted): Route[] {
-  const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
+function modelRoutes({ module, pool, expose }: Mounted): Route[] {
+  const route = (prefix: string, path: string, operation: Operation, one: boolean): Route => ({
     method: "GET",
-    path: `/api/${module.id}${path}`,
-    ...(path.endsWith("/models") && { orSlash: true }),
+    path: `/api/${module.id}${prefix}${path}`,
+    ...(!one && { orSlash: true }),
     tag: module.id,
     auth: "api",
     errors: "openai",
     operation,
-    answer,
+    answer: ({ request, params, access }) => {
+      const workerId = prefix === PINNED ? (params.worker ?? "") : undefined;
+      const asked = { pool, expose, workerId };
+      return modelsResponse(request, asked, { model: one ? (params["model"] ?? "") : undefined, requestId: access.id });
+    },
   });
   const ofWorker = (operation: Operation): Operation => ({
     ...pinned(operation),
     failures: [...(operation.failures ?? []), "no_worker"],
   });
   return [
-    route("/v1/models", LIST, () => Response.json(listModels(pool))),
-    route("/v1/models/*model", ONE, ({ params }) => Response.json(findModel(pool, params["model"] ?? ""))),
-    route(`${PINNED}/v1/models`, ofWorker(LIST), ({ params }) => Response.json(listModels(pool, params.worker ?? ""))),
-    route(`${PINNED}/v1/models/*model`, ofWorker(ONE), ({ params }) =>
-      Response.json(findModel(pool, params["model"] ?? "", params.worker ?? "")),
-    ),
+    ...["", ...(module.modelsBelow ?? [])].flatMap(prefix => [
+      route(prefix, "/v1/models", LIST, false),
+      route(prefix, "/v1/models/*model", ONE, true),
+    ]),
+    route(PINNED, "/v1/models", ofWorker(LIST), false),
+    route(PINNED, "/v1/models/*model", ofWorker(ONE), true),
   ];
 }
 
-const EXAMPLE = { id: "demo-echo", object: "model", created: 1735689600, owned_by: "workstation" } as const;
+/** The list, or one model, in the shape of OpenAI's API or, for clients that say so, of Anthropic's. */
+function modelsResponse(
+  { headers }: Request,
+  listing: Listing,
+  { model, requestId }: { model: string | undefined; requestId: string },
+): Response {
+  const anthropic = headers.has("anthropic-version");
+  try {
+    if (model === undefined) {
+      const list = listModels(listing);
+      return Response.json(anthropic ? anthropicListOf(list) : list);
+    }
+    const found = findModel(listing, model);
+    return Response.json(anthropic ? anthropicModelOf(found) : found);
+  } catch (error) {
+    if (!anthropic) throw error;
+    return errorResponse(error, "anthropic", requestId);
+  }
+}
+
+const EXAMPLE = {
+  id: "demo-echo",
+  object: "model",
+  created: 1735689600,
+  owned_by: "nfrx",
+  context_length: 8192,
+} as const;
 
 const LIST: Operation = {
   summary: "List the models",
   responses: {
     200: {
       description: "The models that connected workers serve.",
-      content: [{ type: "application/json", schema: modelList, example: { object: "list", data: [EXAMPLE] } }],
+      content: [
+        {
+          type: "application/json",
+          schema: z.union([modelList, anthropicShapes.list]),
+          example: { object: "list", data: [EXAMPLE] },
+        },
+      ],
     },
   },
 };
@@ -139,7 +188,7 @@ const ONE: Operation = {
   responses: {
     200: {
       description: "The model.",
-      content: [{ type: "application/json", schema: modelObject, example: EXAMPLE }],
+      content: [{ type: "application/json", schema: z.union([modelObject, anthropicShapes.one]), example: EXAMPLE }],
     },
   },
   failures: ["model_not_found", "no_worker"],

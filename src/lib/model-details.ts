@@ -1,0 +1,20 @@
+// What is said of a model besides its name.
+
+/** Characters of a model's name; the wire carries no more. */
+export const MODEL_NAME_MAX = 256;
+
+/** What a backend's list may say of a model and the broker's list passes on: whole numbers, all of them. */
+export const MODEL_FIELDS = [
+  "created",
+  "max_model_len",
+  "context_length",
+  "max_context_length",
+  "loaded_context_length",
+  "context_window",
+  "max_input_tokens",
+  "max_output_tokens",
+  "max_completion_tokens",
+] as const;
+
+/** Numbers that a backend gives for a model, by their names. */
+export type ModelDetails = Partial<Readonly<Record<(typeof MODEL_FIELDS)[number], number>>>;
