@@ -1,13 +1,42 @@
+import { z } from "zod";
 import { options, type Values } from "../config/group.ts";
 import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
+import { asText } from "../lib/bytes.ts";
 import { defineModule } from "./define.ts";
 import { modelsOption } from "./models-option.ts";
-import { type Backend, LOOK_MS, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
+import { type Backend, type Gather, LOOK_MS, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { openaiModels } from "./openai.ts";
-import { speechOperation, transcriptionOperation, translationOperation } from "./operations/audio.ts";
+import {
+  audioModelsOperation,
+  speechOperation,
+  transcriptionOperation,
+  translationOperation,
+  voicesOperation,
+} from "./operations/audio.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import { transcriptStream } from "./streams/transcript.ts";
+
+const named = z.union([z.string(), z.looseObject({}).refine(item => nameOf(item) !== undefined)]);
+
+/** What an entry of a list is called. */
+function nameOf(item: string | Record<string, unknown>): string | undefined {
+  if (typeof item === "string") return item;
+  return [item["id"], item["voice_id"], item["name"]].find(name => typeof name === "string");
+}
+
+/** A list that servers with voices have, of all backends that have it, each entry once. */
+function listed(name: "voices" | "models") {
+  const list = z.union([z.array(named), z.looseObject({ [name]: z.array(named) }).transform(found => found[name])]);
+  const gather: Gather = {
+    parse: answer => {
+      const entries = z.array(named).parse(list.parse(JSON.parse(asText(answer))));
+      return new Map(entries.map(entry => [nameOf(entry) ?? "", entry]));
+    },
+    merge: items => Buffer.from(JSON.stringify({ [name]: [...items.values()] })),
+  };
+  return { name, method: "GET" as const, jobType: "asr.list", label: "none" as const, events: false, gather };
+}
 
 /** Speech to text, and text to speech, of servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
@@ -21,6 +50,7 @@ export const asr: WorkerModule = {
       name: "transcriptions",
       jobType: "asr.transcribe",
       label: "form-model" as const,
+      modelOptional: true,
       events: true,
       stream: transcriptStream,
       operation: transcriptionOperation,
@@ -29,13 +59,16 @@ export const asr: WorkerModule = {
       name: "translations",
       jobType: "asr.translate",
       label: "form-model" as const,
+      modelOptional: true,
       events: true,
       stream: transcriptStream,
       operation: translationOperation,
     },
     { name: "speech", jobType: "asr.speak", label: "json-model" as const, events: false, operation: speechOperation },
+    { ...listed("voices"), operation: voicesOperation },
+    { ...listed("models"), operation: audioModelsOperation },
   ].map(({ name, ...rest }) => ({
-    method: "POST",
+    method: "POST" as const,
     repeatable: true,
     path: `/v1/audio/${name}`,
     backendPath: `/audio/${name}`,
@@ -62,6 +95,14 @@ export const asrBrokerOptions = options("Module asr", {
   ...timeoutOption("asr", "1h"),
   ...eventOptions("asr"),
   ...matchOptions("asr"),
+  defaultModel: option.text({
+    env: "ASR_DEFAULT_MODEL",
+    aliases: ["DEFAULT_MODEL"],
+    yaml: "plugin_options.asr.default_model",
+    default: undefined,
+    defaultNote: "the only model that is connected",
+    help: "Model of a transcription or translation that names none.",
+  }),
 });
 
 /** What the agent can be told about its backend. */

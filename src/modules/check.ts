@@ -60,6 +60,7 @@ const route = z.strictObject({
   path: path("\\*\\w+", "/*name"),
   tag: z.string().min(1),
   auth: z.enum(["none", "api", "client", "api-or-client", "admin"]),
+  orSlash: z.literal(true).optional(),
   errors: z.enum([...shapes, "text"]),
   operation: operation.optional(),
   answer: callable,
@@ -93,6 +94,7 @@ const endpoint = z.strictObject({
     .optional(),
   repeatable: z.boolean().optional(),
   headers: z.union([z.literal("all"), z.array(headerPattern)]).optional(),
+  exemptFromSlots: z.boolean().optional(),
   modelOptional: z.boolean().optional(),
   exact: z.boolean().optional(),
   needs: z

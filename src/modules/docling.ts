@@ -4,7 +4,7 @@ import { baseUrl } from "../config/values.ts";
 import { joinUrl } from "../lib/join-url.ts";
 import { defineModule } from "./define.ts";
 import { type Backend, LOOK_MS, type PublicEndpoint, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
-import { pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
+import { healthOperation, pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
 import { poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import type { Operation } from "./route.ts";
 
@@ -53,6 +53,10 @@ export const docling: WorkerModule = {
     endpoint("POST", `${convert}/source/batch`, "docling.convert", workOperation("Convert", "batch", true), "starts"),
     endpoint("GET", "/v1/status/poll/:task", "docling.status", pollOperation, "follows"),
     endpoint("GET", "/v1/result/:task", "docling.result", resultOperation, "follows"),
+    ...["/health", "/ready", "/version"].map(path => ({
+      ...endpoint("GET", path, "docling.health", healthOperation(path)),
+      exemptFromSlots: true,
+    })),
   ],
 };
 

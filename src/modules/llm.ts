@@ -9,9 +9,19 @@ import { defineModule } from "./define.ts";
 import { embeddingsFanout } from "./embeddings.ts";
 import { modelsOption } from "./models-option.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
-import { OLLAMA_PREFIX, ollamaEndpoints } from "./ollama.ts";
+import { belowOllama, OLLAMA_PREFIX, ollamaEndpoints, ollamaRoutes } from "./ollama.ts";
 import { besideV1, probeOpenai } from "./openai.ts";
-import { completionOperation, imageOperation, moderationOperation, rerankOperation } from "./operations/further.ts";
+import {
+  completionOperation,
+  detokenizeOperation,
+  imageEditOperation,
+  imageOperation,
+  imageVariationOperation,
+  moderationOperation,
+  rerankOperation,
+  scoreOperation,
+  tokenizeOperation,
+} from "./operations/further.ts";
 import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
 import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
 import { responseEndpoints, responseKeeps } from "./responses.ts";
@@ -30,15 +40,38 @@ const others = [
     operation: completionOperation,
   },
   { name: "/images/generations", jobType: "llm.image", events: true, operation: imageOperation },
+  {
+    name: "/images/edits",
+    label: "form-model" as const,
+    jobType: "llm.image",
+    events: true,
+    operation: imageEditOperation,
+  },
+  {
+    name: "/images/variations",
+    label: "form-model" as const,
+    jobType: "llm.image",
+    events: false,
+    operation: imageVariationOperation,
+  },
   { name: "/moderations", jobType: "llm.moderation", events: false, operation: moderationOperation },
   { name: "/rerank", jobType: "llm.rerank", events: false, operation: rerankOperation },
 ].map(({ name, ...rest }) => ({ path: `/v1${name}`, backendPath: name, ...rest }));
+
+/** What some servers have beside their /v1. */
+const besides = [
+  { path: "/tokenize", jobType: "llm.tokenize", operation: tokenizeOperation },
+  { path: "/detokenize", jobType: "llm.tokenize", operation: detokenizeOperation },
+  { path: "/score", jobType: "llm.score", operation: scoreOperation },
+  { path: "/rerank", jobType: "llm.rerank", operation: rerankOperation },
+].map(endpoint => ({ backendPath: OLLAMA_PREFIX + endpoint.path, modelOptional: true, events: false, ...endpoint }));
 
 /** Chat, responses and embeddings of OpenAI-compatible servers, and their further routes where a backend has them. */
 export const llm: WorkerModule = {
   id: "llm",
   summary: "Chat, responses and embeddings of OpenAI-compatible servers.",
   listsModels: true,
+  modelsBelow: [OLLAMA_PREFIX],
   errors: "openai",
   endpoints: [
     {
@@ -69,8 +102,10 @@ export const llm: WorkerModule = {
       operation: embeddingOperation,
     },
     ...others,
+    ...besides,
   ]
     .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
+    .flatMap(belowOllama)
     .concat(responseEndpoints, azureEndpoints, anthropicEndpoints, ollamaEndpoints)
     // Models compute and keep nothing; an endpoint that does keep something says so itself.
     .map(endpoint => ({ repeatable: true, ...endpoint })),
@@ -162,6 +197,6 @@ export const llmModule = defineModule({
   id: llm.id,
   summary: llm.summary,
   options: llmBrokerOptions,
-  serve: ({ values }) => ({ worker: llm, pool: poolSettings(values) }),
+  serve: ({ values }) => ({ worker: llm, pool: poolSettings(values), routes: ollamaRoutes }),
   agent: { options: llmAgentOptions, endpoints: llm.endpoints, backend: llmBackend },
 });

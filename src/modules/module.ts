@@ -157,6 +157,8 @@ export interface Endpoint {
   fanout?: Fanout;
   /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
   gather?: Gather;
+  /** It takes no slot: it only asks how a backend is. */
+  exemptFromSlots?: boolean;
   /**
    * Which headers of a request pass: those of the fixed list, the same with others that are named here in lower case (a star
    * at the end stands for any ending), or all that are not of one hop, credentials or addresses.

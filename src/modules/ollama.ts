@@ -1,9 +1,10 @@
 // Ollama's own API, for its own clients: beside the backend's /v1, and answered in lines of JSON.
 import { z } from "zod";
 import { asText } from "../lib/bytes.ts";
+import { NfrxError } from "../lib/errors.ts";
 import type { Gather, PublicEndpoint } from "./module.ts";
 import * as operations from "./operations/ollama.ts";
-import type { Operation } from "./route.ts";
+import type { Operation, Route } from "./route.ts";
 
 /** What the paths of this API begin with, below the module's and on the wire. */
 export const OLLAMA_PREFIX = "/ollama";
@@ -37,12 +38,62 @@ const models: Gather = {
   merge: items => Buffer.from(JSON.stringify({ models: [...items.values()] })),
 };
 
+const version = z.object({ version: z.string() });
+
+/** The lowest of the backends' versions: what its clients do with it all of them can. */
+const versions: Gather = {
+  parse: answer => {
+    const found = version.parse(JSON.parse(asText(answer)));
+    return new Map([[found.version, found]]);
+  },
+  merge: items => {
+    const [lowest] = [...items.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    if (lowest === undefined)
+      throw new NfrxError("no_worker", "no worker has an Ollama behind it", { temporary: true });
+    return Buffer.from(JSON.stringify({ version: lowest }));
+  },
+};
+
+/** Ollama's routes in OpenAI's way are below its base, too. */
+const OPENAI_BELOW: ReadonlySet<string> = new Set([
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/embeddings",
+  "/v1/responses",
+  "/v1/images/generations",
+]);
+
+/** An endpoint, and the same below Ollama's base where its clients look for it. */
+export function belowOllama(endpoint: PublicEndpoint): PublicEndpoint[] {
+  return OPENAI_BELOW.has(endpoint.path)
+    ? [endpoint, { ...endpoint, path: OLLAMA_PREFIX + endpoint.path }]
+    : [endpoint];
+}
+
+const RUNNING = "Ollama is running";
+
+/** What Ollama's clients ask first: whether somebody is there. A HEAD is answered as any GET is, without its body. */
+export const ollamaRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: `/api/llm${OLLAMA_PREFIX}`,
+    orSlash: true,
+    tag: "llm",
+    auth: "api",
+    errors: "ollama",
+    operation: operations.runningOperation,
+    answer: () => new Response(RUNNING, { headers: { "content-type": "text/plain; charset=utf-8" } }),
+  },
+];
+
 export const ollamaEndpoints: readonly PublicEndpoint[] = [
   endpoint("POST", "/api/chat", "llm.completion", operations.chatOperation),
   endpoint("POST", "/api/generate", "llm.completion", operations.generateOperation),
   endpoint("POST", "/api/embed", "llm.embedding", operations.embedOperation, { exact: true }),
+  endpoint("POST", "/api/embeddings", "llm.embedding", operations.embeddingsOperation, { exact: true }),
   endpoint("POST", "/api/show", "llm.show", operations.showOperation),
   endpoint("GET", "/api/tags", "llm.list", operations.tagsOperation, { label: "none", gather: models }),
+  endpoint("GET", "/api/version", "llm.list", operations.versionOperation, { label: "none", gather: versions }),
   endpoint("GET", "/api/ps", "llm.list", operations.psOperation, {
     label: "none",
     gather: models,

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { Ollama } from "ollama";
 import type { PoolSettings } from "../../src/modules/module.ts";
+import { json, serveDefault } from "../kit/backend.ts";
 import { bytes, cut, type Respond, status } from "../kit/backend-answers.ts";
 import { Gate } from "../kit/gate.ts";
 import { otherApis } from "../kit/other-apis.ts";
@@ -232,5 +233,31 @@ test("a chat of Ollama's that waits in the queue is as any other, and a break is
     }
   };
   expect(await broken().catch((thrown: unknown) => String(thrown))).toContain("the backend failed");
+  expect(await world.leftovers()).toEqual({});
+});
+
+test("a fleet of Ollama and another server, by each client, and a model without its tag", async () => {
+  await using world = new World();
+  const plain = await world.backend({ models: ["llama3.2:latest"] });
+  const { probe } = plain;
+  plain.probe = (request, recorded) =>
+    request.url.endsWith("/models") ? probe(request, recorded) : json({ detail: "Not Found" }, 404);
+  plain.respond = (request, recorded) =>
+    recorded.path.endsWith("/chat/completions") ? serveDefault(request, recorded) : json({ detail: "Not Found" }, 404);
+  await world.agent(plain);
+  const { backend } = await world.worker({ models: ["llama3.2:latest"] });
+  backend.respond = otherApis(WORDS);
+  for (let round = 0; round < 4; round++) {
+    const chat = await ollama(world).chat({ model: "llama3.2", messages });
+    expect(chat.message.content).toBe(TEXT);
+    const message = await anthropic(world).messages.create({ model: "llama3.2:latest", max_tokens: 50, messages });
+    expect(message.content).toMatchObject([{ type: "text", text: TEXT }]);
+  }
+  expect((await ollama(world).list()).models.map(({ name }) => name)).toEqual(["llama3.2:latest"]);
+  expect(await ollama(world).version()).toEqual({ version: "0.0-test" });
+  const ids: string[] = [];
+  for await (const { id } of anthropic(world).models.list()) ids.push(id);
+  expect(ids).toEqual(["llama3.2:latest"]);
+  expect((await anthropic(world).models.retrieve("llama3.2")).id).toBe("llama3.2");
   expect(await world.leftovers()).toEqual({});
 });

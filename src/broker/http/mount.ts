@@ -5,6 +5,7 @@ import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../..
 import { type AccessLog, AccessRoute } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Check } from "./checks.ts";
+import { NearestRoute } from "./nearest-route.ts";
 import { failed, told } from "./told.ts";
 
 export interface MountOptions {
@@ -27,12 +28,11 @@ export interface App {
 /** Serves the routes. Throws when two of them have the same method and path. */
 export function mount(routes: readonly Route[], options: MountOptions): App {
   const { access, metrics } = options;
+  const nearest = new NearestRoute(routes);
   // What handlers throw does not come here.
   const app = new Elysia({ aot: true, normalize: false, strictPath: true }).onError(({ error, code, request }) => {
     const thrown =
-      code === "NOT_FOUND"
-        ? new NfrxError("not_found", `no route ${new URL(request.url).pathname}`, { foreign: true })
-        : error;
+      code === "NOT_FOUND" ? new NfrxError("not_found", noRoute(request, nearest), { foreign: true }) : error;
     return failed(access.begin(request, NOWHERE), thrown, { metrics, errors: "openai" });
   });
   const taken = new Set<string>();
@@ -47,6 +47,12 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
     fetch: request => app.fetch(withLongHost(request)),
     table: app.routes.map(({ method, path }) => ({ method, path })),
   };
+}
+
+function noRoute({ method, url }: Request, nearest: NearestRoute): string {
+  const { pathname } = new URL(url);
+  const meant = nearest.of(method, pathname);
+  return meant === undefined ? `no route ${pathname}` : `no route ${pathname}: the address is ${meant}`;
 }
 
 /** Where requests are that no route is for. */

@@ -424,7 +424,8 @@ export class Pool {
   /** A place beside the seats: who asks about a task must not wait behind the tasks themselves. */
   #visit(wanted: Wanted): Seat {
     const workers = this.#visitable(wanted);
-    const worker = workers.find(({ visits }) => visits < this.settings.maxVisits);
+    const open = workers.filter(({ visits }) => visits < this.settings.maxVisits);
+    const worker = open.find(({ serving }) => serving) ?? open[0];
     if (worker === undefined)
       throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(wanted);
     worker.visits++;

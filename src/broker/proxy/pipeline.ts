@@ -177,7 +177,10 @@ export class Pipeline {
         body,
         workerId,
         kept,
-        visit: keepsOf(endpoint)?.segment !== undefined || endpoint.gather !== undefined,
+        visit:
+          keepsOf(endpoint)?.segment !== undefined ||
+          endpoint.gather !== undefined ||
+          endpoint.exemptFromSlots === true,
         headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,

@@ -10,7 +10,7 @@ const model = z.string().min(1).describe("The model: it chooses the worker.");
 const recording = z
   .looseObject({
     file: z.string().meta({ format: "binary", description: "The recording." }),
-    model,
+    model: model.optional().describe("The model; without it ASR_DEFAULT_MODEL, or the only one that is connected."),
     language: z.string().optional().describe("The language that is spoken, such as `en`."),
     prompt: z.string().optional().describe("Words that are likely to be heard."),
     response_format: z.string().optional().describe("`json`, `text`, `srt`, `verbose_json` or `vtt`."),
@@ -77,3 +77,23 @@ export const speechOperation: Operation = {
     },
   },
 };
+
+const list = (summary: string, name: string, entry: unknown): Operation => ({
+  summary,
+  description: "Every worker is asked.",
+  responses: {
+    200: {
+      description: "What all backends that have such a list say, each entry once.",
+      content: [
+        {
+          type: "application/json",
+          schema: z.looseObject({ [name]: z.array(z.unknown()) }),
+          example: { [name]: [entry] },
+        },
+      ],
+    },
+  },
+});
+
+export const voicesOperation = list("List the voices", "voices", "af_heart");
+export const audioModelsOperation = list("List the models for speech, as some servers do", "models", { id: "kokoro" });

@@ -105,3 +105,21 @@ export const resultOperation: Operation = {
   parameters: [taskId],
   responses: { 200: { description: "The result.", content: [converted, zip] } },
 };
+
+/** What a server says of itself. */
+export const healthOperation = (path: string): Operation => ({
+  summary: path === "/version" ? "Get a Docling server's versions" : `Ask a Docling server for its ${path}`,
+  description: "One connected server is asked, beside its slots; a pinned request asks that one.",
+  responses: {
+    200: {
+      description: "Its answer.",
+      content: [
+        {
+          type: "application/json",
+          schema: answer,
+          example: path === "/version" ? { docling: "2.60.0" } : { status: "ok" },
+        },
+      ],
+    },
+  },
+});

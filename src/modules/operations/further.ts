@@ -57,6 +57,74 @@ export const imageOperation = asked(
   ],
 );
 
+/** A picture as a form. */
+const pictured = (summary: string, id: string, fields: z.ZodRawShape): Operation => ({
+  summary,
+  description: WHERE,
+  request: {
+    content: [
+      {
+        type: "multipart/form-data",
+        schema: z
+          .looseObject({ image: z.string().meta({ format: "binary", description: "The picture." }), model, ...fields })
+          .meta({ id, description: "OpenAI's form. All other parts go to the backend as they are." }),
+      },
+    ],
+  },
+  responses: {
+    200: {
+      description: "The backend's answer.",
+      content: [
+        {
+          type: "application/json",
+          schema: z.looseObject({ data: z.array(z.looseObject({})) }),
+          example: { created: 1735689600, data: [{ b64_json: "aGVsbG8=" }] },
+        },
+      ],
+    },
+  },
+});
+
+export const imageEditOperation = pictured("Edit an image", "ImageEditForm", {
+  prompt: z.string().describe("What is to change."),
+});
+export const imageVariationOperation = pictured("Vary an image", "ImageVariationForm", {});
+
+const optionalModel = model.optional().describe("The model; it may be left out where only one is connected.");
+
+export const tokenizeOperation = asked(
+  "Turn a text into tokens",
+  [
+    z
+      .looseObject({ model: optionalModel, prompt: z.string().optional() })
+      .meta({ id: "TokenizeRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+    { model: "demo-echo", prompt: "Hello" },
+  ],
+  [z.looseObject({ tokens: z.array(z.unknown()) }), { count: 1, max_model_len: 8192, tokens: [9707] }],
+);
+
+export const detokenizeOperation = asked(
+  "Turn tokens into a text",
+  [
+    z
+      .looseObject({ model: optionalModel, tokens: z.array(z.int()) })
+      .meta({ id: "DetokenizeRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+    { model: "demo-echo", tokens: [9707] },
+  ],
+  [z.looseObject({}), { prompt: "Hello" }],
+);
+
+export const scoreOperation = asked(
+  "Score how well texts fit",
+  [
+    z
+      .looseObject({ model: optionalModel, text_1: z.unknown(), text_2: z.unknown() })
+      .meta({ id: "ScoreRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+    { model: "bge-reranker", text_1: "Where is the lighthouse?", text_2: ["It is at the cape."] },
+  ],
+  [z.looseObject({ data: z.array(z.looseObject({})) }), { data: [{ index: 0, score: 0.97 }] }],
+);
+
 export const moderationOperation = asked(
   "Judge a text",
   [

@@ -66,6 +66,29 @@ export const embedOperation = asked(
   { embeddings: [[0.1], [0.2]] },
   false,
 );
+export const embeddingsOperation = asked(
+  "Create one embedding in Ollama's older way",
+  { prompt: z.string() },
+  { prompt: "one text" },
+  { embedding: [0.1, 0.2] },
+  false,
+);
+export const versionOperation: Operation = {
+  summary: "Get Ollama's version",
+  description: "Of several backends the lowest.",
+  responses: {
+    200: { description: "The version.", content: [json(z.object({ version: z.string() }), { version: "0.20.0" })] },
+  },
+};
+export const runningOperation: Operation = {
+  summary: "Ask whether Ollama's API is there",
+  responses: {
+    200: {
+      description: "It is.",
+      content: [{ type: "text/plain", schema: z.string(), example: "Ollama is running" }],
+    },
+  },
+};
 export const showOperation = asked("Describe a model in Ollama's way", {}, {}, { details: { family: "llama" } }, false);
 export const tagsOperation = listed("List the models of all Ollama backends", "Every worker is asked.");
 export const psOperation = listed("List the models that Ollama backends have loaded", "Every worker is asked.");
