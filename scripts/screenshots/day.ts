@@ -142,18 +142,19 @@ async function jobs(fleet: Fleet): Promise<void> {
   for (let at = 0; at < 3; at++) {
     await api.created({ type: "asr.transcribe", metadata: { filename: `meeting-${at + 1}.wav` } });
     await fleet.pass(400);
-    const { job_id: id } = await api.claimed(claim);
-    await api.status(id, "running", { progress: { percent: 40 } });
+    const { job_id: id, claim_id } = await api.claimed(claim);
+    await api.status(id, "running", { claim_id, progress: { percent: 40 } });
     await fleet.pass(1000 + 200 * at);
     if (at === 1)
       await api.status(id, "failed", {
+        claim_id,
         error: { code: "bad_audio", message: "the file ends in the middle of a frame" },
       });
-    else await api.status(id, "completed");
+    else await api.status(id, "completed", { claim_id });
   }
   await api.created({ type: "document.ocr" });
-  const { job_id: running } = await api.claimed(claim);
-  await api.status(running, "running", { progress: { percent: 62, page: 31 } });
+  const { job_id: running, claim_id } = await api.claimed(claim);
+  await api.status(running, "running", { claim_id, progress: { percent: 62, page: 31 } });
   await api.created({ type: "asr.transcribe" });
   await api.created({ type: "asr.transcribe" });
   await fleet.pass(200);

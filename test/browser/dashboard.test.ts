@@ -188,7 +188,7 @@ test("an operator drains a worker, undrains it and disconnects it, each time aft
   await page.getByRole("status").filter({ hasText: "emma is draining" }).waitFor({ state: "attached" });
   await row.getByText("draining", { exact: true }).waitFor();
   await row.getByText(/^by operator/).waitFor();
-  expect(await fleet.chat("emma-1:1b")).toBe(404);
+  expect(await fleet.chat("emma-1:1b")).toBe(503);
 
   await row.getByRole("button", { name: "Undrain emma" }).click();
   const back = page.getByRole("dialog", { name: "Undrain emma?" });
