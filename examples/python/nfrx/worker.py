@@ -129,8 +129,10 @@ async def work(nfrx: Nfrx, options: WorkerOptions, handle: Handler) -> None:
             params["types"] = ",".join(options.types)
         async for event in nfrx.events("/api/jobs/stream", params):
             if event.event == "job":
-                start(event.data)
+                job = start(event.data)
                 if options.once:
+                    # A stream that ends before its worker has called about a job gives the job back.
+                    await asyncio.shield(job)
                     return
 
     try:

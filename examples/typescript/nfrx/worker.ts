@@ -134,7 +134,10 @@ export async function work(
         if (event !== "job") continue;
         const task: Promise<void> = run(data as Claim).finally(() => running.delete(task));
         running.add(task);
-        if (options.once) return;
+        if (!options.once) continue;
+        // A stream that ends before its worker has called about a job gives the job back.
+        await task;
+        return;
       }
     } finally {
       await Promise.all(running);
