@@ -145,8 +145,12 @@ public sealed class JobsWorker(NfrxApi api, WorkerOptions options, Func<JobTask,
             {
                 if (happened.Event != "job") continue;
                 running.RemoveAll(task => task.IsCompleted);
-                running.Add(RunJobAsync(happened.As<Claim>()));
-                if (options.Once) return;
+                var job = RunJobAsync(happened.As<Claim>());
+                running.Add(job);
+                if (!options.Once) continue;
+                // A stream that ends before its worker has called about a job gives the job back.
+                await job;
+                return;
             }
         }
         finally
