@@ -95,6 +95,6 @@ test("the demo's backend answers the examples", async () => {
       expect(await api.complaint(operation, response)).toBeUndefined();
     }
   }
-  expect(operations).toHaveLength(10);
+  expect(operations).toHaveLength(18);
   await demo.stop();
 });

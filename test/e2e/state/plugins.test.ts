@@ -127,7 +127,8 @@ test("a plugin says what it is, where it is and what can be set", async () => {
     path: "/api/llm/v1/chat/completions",
     job_type: "llm.completion",
   });
-  expect(llmPlugin.endpoints).toHaveLength(llm.endpoints.length);
+  // Those of its workers, and Ollama's base.
+  expect(llmPlugin.endpoints).toHaveLength(llm.endpoints.length + 1);
   expect(llmPlugin.options.map(({ env }: { env: string }) => env)).toContain("LLM_QUEUE_SIZE");
   const mcp = JSON.parse((await ask(broker, "/api/mcp/")).text);
   expect(mcp).toMatchObject({ id: "mcp", type: "tunnel", connect: "/api/mcp/connect" });
