@@ -162,17 +162,27 @@ export class RequestBody {
     }
     this.#length += chunk.length;
     if (this.#length > this.maxBytes) throw tooLarge(this.maxBytes);
-    if (this.#keeping) this.#keeping = await this.#keep(chunk);
+    if (this.#keeping) {
+      const kept = await this.#keep(chunk);
+      // It may have been settled meanwhile.
+      this.#keeping &&= kept;
+    }
     if (!this.#keeping) this.#ahead = chunk;
     return { chunk, kept: this.#keeping && !this.#store.onDisk };
   }
 
   async #keep(chunk: Uint8Array): Promise<boolean> {
-    return (
-      this.#length <= RESENT_BODY_BYTES &&
-      this.#store.spares(chunk.length, RESENT_MEMORY_BYTES) &&
-      (await this.#store.tryAppend(chunk, RESENT_MEMORY_BYTES))
-    );
+    try {
+      return (
+        this.#length <= RESENT_BODY_BYTES &&
+        this.#store.spares(chunk.length, RESENT_MEMORY_BYTES) &&
+        (await this.#store.tryAppend(chunk, RESENT_MEMORY_BYTES))
+      );
+    } catch (error) {
+      // A body that was settled meanwhile has closed its store.
+      if (!this.#keeping) return false;
+      throw error;
+    }
   }
 }
 

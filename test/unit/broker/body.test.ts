@@ -426,6 +426,25 @@ test("what passes through can be sent again from its beginning until it is settl
   body.release();
 });
 
+test("all of a body arrives that is settled while a chunk of it goes to disk, wherever that is", async () => {
+  for (let taken = 1; taken <= 12; taken++) {
+    const here = place();
+    const body = await readBody(new Client(20, { announced: 20 * MIB }).request, here, piece(2));
+    const chunks = body.chunks();
+    let seen = 0;
+    while (seen < taken) seen += ((await chunks.next()).value ?? new Uint8Array()).length / MIB;
+    const next = chunks.next();
+    // Some turns later its chunk has come, and is on its way to memory or disk.
+    for (let turns = 0; turns < taken; turns++) await Promise.resolve();
+    body.settle();
+    seen += ((await next).value ?? new Uint8Array()).length / MIB;
+    for await (const chunk of chunks) seen += chunk.length / MIB;
+    expect([taken, seen]).toEqual([taken, 20]);
+    body.release();
+    expect([here.memory.used, here.disk.used]).toEqual([0, 0]);
+  }
+});
+
 test("two that are sent the same at once lose nothing: the later one has all of it", async () => {
   const here = place();
   const body = await readBody(new Client(20, { announced: 20 * MIB }).request, here, piece(2));
