@@ -41,6 +41,7 @@ import type { Upgrader } from "./pool/upgrade.ts";
 import { Bodies } from "./proxy/bodies.ts";
 import { Pipeline, peerOf } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
+import { Watches } from "./proxy/watches.ts";
 import { howToOpen, type Reach, reachOf } from "./reach.ts";
 import { Relays } from "./relay/relays.ts";
 import { callerNames } from "./shares.ts";
@@ -68,6 +69,8 @@ export class Broker {
   readonly jobs: Jobs;
   readonly transfers: Transfers;
   readonly metrics: BrokerMetrics;
+  /** The WebSockets that follow tasks. */
+  readonly watches: Watches;
   /** Every public route, as it is declared. */
   readonly routes: readonly Route[];
   /** The parts of the API that they belong to. */
@@ -139,6 +142,9 @@ export class Broker {
     const listener = this.#makeListener(reach);
     this.#listener = listener;
     const admission = new Admission(values.maxWorkers);
+    const callerOf = callerNames(proxies);
+    const watches = new Watches({ clock, drain, callerOf });
+    this.watches = watches;
     this.mounted = workers.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings, values.startGraceMs);
       const door = new WorkerDoor({
@@ -168,7 +174,7 @@ export class Broker {
         bodies: bodies.limits(values.maxBodyBytes),
         uploads: bodies.limits(values.maxUploadBytes),
       });
-      return { module, pool, pipeline, door, expose };
+      return { module, pool, pipeline, door, watches, expose };
     });
     const guard = new OriginGuard({
       allowsOrigin: origin => this.#cors.allows(origin),
@@ -195,7 +201,6 @@ export class Broker {
         admission,
         expose,
       });
-    const callerOf = callerNames(proxies);
     const tickets = new Tickets(clock);
     this.transfers = new Transfers({
       clock,
@@ -299,6 +304,7 @@ export class Broker {
     this.#loop?.cancel();
     this.#listener.settle();
     for (const stream of Object.values(this.#stateStreams)) stream.close();
+    this.watches.close();
     // Before the agents are sent away: a request that waits for one must hear why it is refused.
     for (const pool of this.#pools) pool.stop();
     for (const pool of this.#pools) {

@@ -73,6 +73,8 @@ const keptName = z.strictObject({
   missing: errorCode.optional(),
 });
 
+const headerName = z.string().regex(/^[a-z\d!#$%&'+.^_`|~-]+$/, "expected the name of a header in lower case");
+
 const headerPattern = z
   .string()
   .regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/, "expected the name of a header in lower case, with a star at its end or none")
@@ -111,6 +113,17 @@ const endpoint = z.strictObject({
     .optional(),
   fanout: z.object({ split: callable, items: callable }).optional(),
   gather: z.object({ parse: callable, merge: callable }).optional(),
+  watch: z
+    .object({
+      path: path("\\*", "/*"),
+      queryHeaders: z.record(z.string(), headerName),
+      opening: callable,
+      update: callable,
+      failure: callable,
+      isOver: callable,
+      operation,
+    })
+    .optional(),
   operation,
 });
 

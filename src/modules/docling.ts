@@ -3,6 +3,7 @@ import { option } from "../config/option.ts";
 import { baseUrl } from "../config/values.ts";
 import { joinUrl } from "../lib/join-url.ts";
 import { defineModule } from "./define.ts";
+import { doclingWatch } from "./docling-watch.ts";
 import { type Backend, LOOK_MS, type PublicEndpoint, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { healthOperation, pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
 import { poolSettings, queueOptions, timeoutOption } from "./pool.ts";
@@ -51,7 +52,10 @@ export const docling: WorkerModule = {
     ...work("Convert", convert, "docling.convert"),
     ...work("Chunk", "/v1/chunk/:chunker", "docling.chunk"),
     endpoint("POST", `${convert}/source/batch`, "docling.convert", workOperation("Convert", "batch", true), "starts"),
-    endpoint("GET", "/v1/status/poll/:task", "docling.status", pollOperation, "follows"),
+    {
+      ...endpoint("GET", "/v1/status/poll/:task", "docling.status", pollOperation, "follows"),
+      watch: doclingWatch,
+    },
     endpoint("GET", "/v1/result/:task", "docling.result", resultOperation, "follows"),
     ...["/health", "/ready", "/version"].map(path => ({
       ...endpoint("GET", path, "docling.health", healthOperation(path)),

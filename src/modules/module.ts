@@ -8,12 +8,15 @@ import type { ModelDetails } from "../lib/model-details.ts";
 import type { Clock } from "../lib/time.ts";
 import type { Operation, Route } from "./route.ts";
 import type { ModuleState } from "./state.ts";
+import type { Watch } from "./watch.ts";
 
 /**
  * Version of this interface. A module says which it was written for; the broker refuses another. It goes up when a module
  * that was right becomes wrong.
  */
 export const MODULE_API = 1;
+
+export type { Watch } from "./watch.ts";
 
 /** A capability, as a plugin file exports it and as the built-in ones are: made by `defineModule`. */
 export interface Module {
@@ -310,6 +313,8 @@ export const LOOK_MS = 30_000;
 /** An endpoint as clients see it. */
 export interface PublicEndpoint extends Endpoint {
   operation: Operation;
+  /** The same as a WebSocket, for a GET whose answer changes with time. */
+  watch?: Watch;
 }
 
 export interface WorkerModule {

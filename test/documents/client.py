@@ -6,8 +6,8 @@ import sys
 from docling.service_client import ChunkerKind, DoclingServiceClient
 
 url, key, *files = sys.argv[1:]
-# Between questions about a task it would otherwise let five seconds pass.
-with DoclingServiceClient(url, api_key=key, poll_client_interval=0.05) as client:
+# Tasks are followed over the WebSocket alone.
+with DoclingServiceClient(url, api_key=key, ws_fallback_to_poll=False) as client:
     made = []
     for file in files:
         result = client.convert(file)

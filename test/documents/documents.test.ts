@@ -380,7 +380,24 @@ describe.skipIf(!required && !hasDocling())("documents", () => {
   );
 
   test(
-    "Docling's own client converts and chunks",
+    "a WebSocket follows a task to its end",
+    async () => {
+      const id = await begin(world.broker, "/convert/file/async", convertForm(html("page.html", report("followed"))));
+      const url = `${world.broker.origin}/api/docling/v1/status/ws/${id}?api_key=${API_KEY}`;
+      const socket = new WebSocket(url.replace(/^http/, "ws"));
+      const said: { message: string; task: TaskStatus; error: string | null }[] = [];
+      const { promise, resolve } = Promise.withResolvers<number>();
+      socket.onmessage = ({ data }) => said.push(JSON.parse(String(data)));
+      socket.onclose = ({ code }) => resolve(code);
+      expect(await promise).toBe(1000);
+      expect(said.map(({ message }) => message).slice(0, 2)).toEqual(["connection", "update"]);
+      expect(said.at(-1)).toMatchObject({ message: "update", task: { task_id: id, task_status: "success" } });
+    },
+    TEST_MS,
+  );
+
+  test(
+    "Docling's own client converts and chunks, and follows its tasks over the WebSocket",
     async () => {
       const said = report("client");
       const [paper] = await docx([said]);

@@ -5,7 +5,7 @@ import { CREDENTIAL_HEADERS, type HeaderPairs, type TrustedProxies } from "../..
 import { isPlainPath } from "../../lib/plain-path.ts";
 import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
 import type { Timer } from "../../lib/time.ts";
-import type { Endpoint, Keeps, WorkerModule } from "../../modules/module.ts";
+import type { Endpoint, ErrorShape, Keeps, WorkerModule } from "../../modules/module.ts";
 import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
 import type { Door } from "../auth.ts";
 import { countRefusal } from "../observe/refusals.ts";
@@ -56,6 +56,11 @@ export class Pipeline {
       }),
     );
     this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs, expose };
+  }
+
+  /** The shape of the module's errors. */
+  get errors(): ErrorShape {
+    return this.options.module.errors;
   }
 
   #respondAs({ errors, stream }: Endpoint): RespondContext {

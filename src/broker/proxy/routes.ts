@@ -19,6 +19,7 @@ import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
 import { errorResponse } from "./errors.ts";
 import { keepsOf } from "./kept.ts";
 import type { Pipeline } from "./pipeline.ts";
+import { NO_WEBSOCKET, type Watches } from "./watches.ts";
 
 /** A worker module as it runs in a broker. */
 export interface Mounted {
@@ -26,6 +27,8 @@ export interface Mounted {
   pool: Pool;
   pipeline: Pipeline;
   door: WorkerDoor;
+  /** The WebSockets that follow what workers keep, of all modules together. */
+  watches: Watches;
   /** Clients are told the names of workers. */
   expose: boolean;
 }
@@ -37,6 +40,7 @@ export function workerRoutes(mounted: Mounted, server: () => Upgrader): Route[] 
     ...module.endpoints.flatMap(endpoint => [
       ...(module.reach === "id" ? [] : [endpointRoute(mounted, endpoint, "", endpoint.operation)]),
       endpointRoute(mounted, endpoint, PINNED, pinned(endpoint.operation)),
+      ...watchRoutes(mounted, endpoint, server),
     ]),
     ...(module.listsModels ? modelRoutes(mounted) : []),
     connectRoute(module.id, door, server),
@@ -65,6 +69,31 @@ function endpointRoute(
     },
     answer: call => pipeline.handle(call, endpoint),
   };
+}
+
+/** Its WebSocket, where it has one. */
+function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => Upgrader): Route[] {
+  const { module, pipeline, watches } = mounted;
+  const { watch } = endpoint;
+  if (watch === undefined) return [];
+  const route = (prefix: string, operation: Operation): Route => {
+    const { responses, ...rest } = endpointRoute(mounted, endpoint, prefix, operation).operation ?? operation;
+    return {
+      method: "GET",
+      path: `/api/${module.id}${prefix}${watch.path}`,
+      tag: module.id,
+      auth: "api",
+      ownCheck: true,
+      errors: endpoint.errors ?? module.errors,
+      operation: {
+        ...rest,
+        responses: { ...responses, ...NO_WEBSOCKET },
+        failures: [...(rest.failures ?? []), "limit_exceeded"],
+      },
+      answer: call => watches.open(call, { pipeline, endpoint, watch, server: server() }),
+    };
+  };
+  return [...(module.reach === "id" ? [] : [route("", watch.operation)]), route(PINNED, pinned(watch.operation))];
 }
 
 /** What the broker does not answer itself. */

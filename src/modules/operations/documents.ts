@@ -99,6 +99,22 @@ export const pollOperation: Operation = {
   responses: { 200: { description: "The task.", content: [started] } },
 };
 
+export const watchOperation: Operation = {
+  summary: "Follow a task over a WebSocket",
+  description:
+    'The request becomes a WebSocket, as at Docling\'s servers. Each text message is `{"message": "connection" | "update" | "error", "task": …, "error": …}`, with the task as `/v1/status/poll` returns it. The broker sends the status at the start and after each change, and closes the socket with 1000 when the task has ended, with 1011 after an error, and with 1012 when the broker restarts. Messages from the client are ignored.',
+  parameters: [
+    taskId,
+    {
+      name: "api_key",
+      in: "query",
+      description: "The API key, for clients that cannot send headers. Proxies may log it.",
+    },
+    { name: "tenant_id", in: "query", description: "The same as the header `X-Tenant-Id`." },
+  ],
+  responses: { 101: { description: "The connection is a WebSocket now." } },
+};
+
 export const resultOperation: Operation = {
   summary: "Get what a task has come to",
   description: AT_A_TASK,

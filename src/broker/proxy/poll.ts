@@ -1,0 +1,160 @@
+// The same question to a worker again and again, each time by the way of every request.
+import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Endpoint, Usage } from "../../modules/module.ts";
+import type { Access, Call, PeerServer } from "../../modules/route.ts";
+import { errorResponse } from "./errors.ts";
+import type { Pipeline } from "./pipeline.ts";
+
+/** Bytes of an answer that is followed by a WebSocket. */
+export const WATCHED_BYTES = 65_536;
+
+const OK = 200;
+
+/** An answer of status 200 with what is to be sent for it, or a response that says why there is none. */
+export type Polled =
+  | { answer: unknown; text: string; messages: readonly string[]; workerId: string | undefined }
+  | { response: Response; access: PollAccess };
+
+export interface PollOptions {
+  readonly call: Call;
+  readonly endpoint: Endpoint;
+  readonly pipeline: Pipeline;
+  readonly clock: Clock;
+  /** Names of queries that stand for headers. */
+  readonly queryHeaders: Readonly<Record<string, string>>;
+}
+
+/** A question that can be asked again after the connection of its request has become a WebSocket. */
+export class Poll {
+  /** The headers of each question. */
+  readonly headers: Headers;
+  readonly server: PeerServer;
+  readonly #url: string;
+  readonly #stop = new AbortController();
+
+  constructor(private readonly options: PollOptions) {
+    const { call, queryHeaders } = options;
+    const { request, server } = call;
+    const url = new URL(request.url);
+    this.headers = new Headers(request.headers);
+    for (const [query, header] of Object.entries(queryHeaders)) {
+      const value = url.searchParams.get(query);
+      if (value && !this.headers.has(header)) setHeader(this.headers, header, value);
+    }
+    this.headers.set("accept-encoding", "identity");
+    url.search = "";
+    this.#url = url.href;
+    // Nothing can be asked about a request once it is over.
+    const peer = server.requestIP(request);
+    this.server = { requestIP: () => peer, timeout: () => {} };
+  }
+
+  /** The question as a request. */
+  request(): Request {
+    return new Request(this.#url, { headers: this.headers, signal: this.#stop.signal });
+  }
+
+  /** Asks; `read` makes messages of the answer. Never rejects. */
+  async ask(read: (answer: unknown) => readonly string[]): Promise<Polled> {
+    const { call, endpoint, pipeline, clock } = this.options;
+    const access = new PollAccess(call.access.id, clock.now());
+    const { params } = call;
+    const asked = { request: this.request(), params, server: this.server, access };
+    const given = await pipeline.handle(asked, endpoint);
+    if (given.status !== OK) return { response: given, access };
+    try {
+      const text = await textOf(given);
+      const answer: unknown = JSON.parse(text);
+      return { answer, text, messages: read(answer), workerId: access.workerId };
+    } catch (thrown) {
+      access.error ??= thrown instanceof NfrxError ? thrown : new NfrxError("upstream_error", UNREADABLE);
+      const response = errorResponse(access.error, endpoint.errors ?? pipeline.errors, access.id);
+      access.answered(response);
+      return { response, access };
+    }
+  }
+
+  /** Gives up the question that is under way. */
+  stop(): void {
+    this.#stop.abort();
+  }
+}
+
+const UNREADABLE = "the backend's answer is not one of its API";
+
+function setHeader(headers: Headers, name: string, value: string): void {
+  try {
+    headers.set(name, value);
+  } catch {
+    throw new NfrxError("invalid_request", `${name}: the query holds a character that no header can hold`);
+  }
+}
+
+/** The text of a small body. Throws `upstream_error` for another one. */
+async function textOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body ?? []) {
+      length += chunk.length;
+      if (length > WATCHED_BYTES) throw new NfrxError("upstream_error", "the backend's answer is too large");
+      chunks.push(chunk);
+    }
+  } catch (thrown) {
+    throw toNfrxError(thrown);
+  }
+  return Buffer.concat(chunks, length).toString();
+}
+
+/** One question of a WebSocket. It is counted as every request; the log has one line for the WebSocket. */
+export class PollAccess implements Access {
+  readonly span = undefined;
+  status: number | undefined;
+  jobType: string | undefined;
+  model: string | undefined;
+  servedModel: string | undefined;
+  relay: string | undefined;
+  call: string | undefined;
+  workerId: string | undefined;
+  queueMs: number | undefined;
+  firstByteMs: number | undefined;
+  bytesIn = 0;
+  bytesOut = 0;
+  usage: Usage | undefined;
+  retries: number | undefined;
+  /** Why it failed. */
+  error: NfrxError | undefined;
+  #ended = false;
+  #onEnd: (() => void) | undefined;
+
+  constructor(
+    readonly id: string,
+    readonly arrivedAt: number,
+  ) {}
+
+  keep(): void {}
+
+  answered(response: Response): void {
+    this.status = response.status;
+    this.bytesOut = Number(response.headers.get("content-length") ?? 0);
+  }
+
+  end(error?: NfrxError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.error ??= error;
+    this.#onEnd?.();
+  }
+
+  /** Tells of its end as that of `access`, whose answer it is. */
+  becomes(access: Access): void {
+    const run = (): void => {
+      const { status, jobType, workerId, queueMs, firstByteMs, bytesOut, retries } = this;
+      Object.assign(access, { status, jobType, workerId, queueMs, firstByteMs, bytesOut, retries });
+      access.end(this.error);
+    };
+    if (this.#ended) run();
+    else this.#onEnd = run;
+  }
+}

@@ -1,0 +1,113 @@
+// The WebSockets that follow what workers keep: how a request becomes one, and how many there may be.
+import { z } from "zod";
+import type { Drain } from "../../lib/drain.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { PublicEndpoint, Watch } from "../../modules/module.ts";
+import type { Access, Call, Reply } from "../../modules/route.ts";
+import type { Upgrader } from "../pool/upgrade.ts";
+import { type CallerOf, Shares } from "../shares.ts";
+import { type Pipeline, peerOf } from "./pipeline.ts";
+import { Poll } from "./poll.ts";
+import { WatchSocket } from "./watch.ts";
+
+/** WebSockets that follow tasks at once; a caller may have half of them. */
+export const WATCHES_MAX = 256;
+
+export interface WatchesOptions {
+  readonly clock: Clock;
+  readonly drain: Drain;
+  readonly callerOf: CallerOf;
+}
+
+/** What a WebSocket follows, and where it is. */
+export interface Watched {
+  readonly pipeline: Pipeline;
+  readonly endpoint: PublicEndpoint;
+  readonly watch: Watch;
+  readonly server: Upgrader;
+}
+
+export class Watches {
+  readonly #shares = new Shares(WATCHES_MAX, "WebSockets that follow a task");
+  readonly #open = new Set<WatchSocket>();
+
+  constructor(private readonly options: WatchesOptions) {
+    options.drain.onBegin(() => this.close());
+  }
+
+  /** How many are open, or about to be. */
+  get size(): number {
+    return this.#shares.size;
+  }
+
+  /** Asks once, so that every refusal is a plain response, and makes the connection a WebSocket when the answer is one to follow. */
+  open(call: Call, watched: Watched): Response | Promise<Response | undefined> {
+    const { request, server, access } = call;
+    const { clock, callerOf } = this.options;
+    const { pipeline, endpoint, watch } = watched;
+    const poll = new Poll({ call, endpoint, pipeline, clock, queryHeaders: watch.queryHeaders });
+    const asked = poll.request();
+    pipeline.authorize(asked, poll.server);
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return notWebSocket();
+    const release = this.#shares.take(callerOf(poll.headers, peerOf(asked, poll.server)));
+    access.keep();
+    server.timeout(request, 0);
+    return this.#begin(request, access, poll, watched, release);
+  }
+
+  /** Asks every client to come back later. */
+  close(): void {
+    for (const socket of [...this.#open]) socket.restart();
+  }
+
+  async #begin(
+    request: Request,
+    access: Access,
+    poll: Poll,
+    { watch, server }: Watched,
+    release: () => void,
+  ): Promise<Response | undefined> {
+    const onAbort = (): void => poll.stop();
+    request.signal.addEventListener("abort", onAbort);
+    const first = await poll.ask(answer => watch.opening(answer));
+    request.signal.removeEventListener("abort", onAbort);
+    if ("response" in first) {
+      release();
+      first.access.becomes(access);
+      return first.response;
+    }
+    access.workerId = first.workerId;
+    const socket = new WatchSocket({
+      watch,
+      poll,
+      first,
+      clock: this.options.clock,
+      access,
+      onEnd: () => {
+        this.#open.delete(socket);
+        release();
+      },
+    });
+    this.#open.add(socket);
+    if (server.upgrade(request, { data: socket })) return undefined;
+    this.#open.delete(socket);
+    release();
+    const refused = new Response("the WebSocket handshake is not sound", {
+      status: 400,
+      headers: { "content-type": "text/plain" },
+    });
+    access.answered(refused);
+    access.end();
+    return refused;
+  }
+}
+
+function notWebSocket(): Response {
+  return new Response("a WebSocket upgrade is expected here", { status: 426, headers: { upgrade: "websocket" } });
+}
+
+/** What a request is answered that cannot become a WebSocket. */
+export const NO_WEBSOCKET: Readonly<Record<number, Reply>> = {
+  400: { description: "The handshake is not sound.", content: [{ type: "text/plain", schema: z.string() }] },
+  426: { description: "The request asks for no WebSocket.", content: [{ type: "text/plain", schema: z.string() }] },
+};
