@@ -7,14 +7,21 @@ export type DeclaredEndpoint = Pick<Endpoint, "method" | "backendPath">;
 export function declares(
   endpoints: readonly DeclaredEndpoint[],
 ): (head: Pick<RequestHead, "method" | "path">) => boolean {
+  const exact = new Set<string>();
   const byMethod = new Map<string, RegExp[]>();
   for (const { method, backendPath } of endpoints) {
+    if (!/[:*]/.test(backendPath)) {
+      exact.add(`${method} ${backendPath}`);
+      continue;
+    }
     const patterns = byMethod.get(method) ?? [];
     patterns.push(patternOf(backendPath));
     byMethod.set(method, patterns);
   }
   return ({ method, path }) => {
-    const plain = path.split("?", 1)[0] ?? "";
+    const query = path.indexOf("?");
+    const plain = query === -1 ? path : path.slice(0, query);
+    if (exact.has(`${method} ${plain}`)) return true;
     return byMethod.get(method)?.some(pattern => pattern.test(plain)) ?? false;
   };
 }

@@ -1,14 +1,12 @@
 // From a stream to the private backend and back.
 import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
-import { type HeaderPairs, HOP_BY_HOP, headerOf } from "../lib/http.ts";
-import { joinUrl } from "../lib/join-url.ts";
-import { backendHeaders, mayForward, travels } from "../lib/request-headers.ts";
+import { HOP_BY_HOP, headerOf } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
 import { Facts, failureOf, type Span } from "../lib/trace.ts";
-import type { Backend } from "../modules/module.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
+import type { BackendAccess } from "./backend-access.ts";
 
 /** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
@@ -19,7 +17,7 @@ const SMALL_ANSWER_BYTES = 64 * 1024;
 export const STALE_CONNECTION_MS = 20;
 
 export interface ForwardContext {
-  backend: Pick<Backend, "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader" | "ownHeaders" | "ca">;
+  backend: BackendAccess;
   /** The version of the wire that the request came by. */
   wire: 1 | 2;
   clock: Clock;
@@ -107,7 +105,8 @@ function ask(
   idle: IdleTimer,
   span: Span | undefined,
 ): Promise<Response> {
-  const own = requestHeaders(head.headers, context);
+  const { backend, wire } = context;
+  const own = backend.headersOf(head.headers, wire);
   const headers = span === undefined ? own : span.carry(own);
   const init: BunFetchRequestInit = {
     method: head.method,
@@ -116,9 +115,9 @@ function ask(
     redirect: "manual",
     decompress: false,
     timeout: false,
-    ...trusting(context.backend),
   };
-  const url = urlOf(context.backend, head.path);
+  if (backend.tls !== undefined) init.tls = backend.tls;
+  const url = backend.urlOf(head.path);
   if (!stream.arrived) {
     // Where the length is known the backend is told: not every server reads a body that comes in chunks.
     const length = headerOf(head.headers, "content-length");
@@ -139,16 +138,6 @@ function ask(
       throw isUnreachable(again) ? error : again;
     });
   });
-}
-
-function urlOf({ baseUrl, mounts = [] }: ForwardContext["backend"], path: string): string {
-  const mount = mounts.find(({ prefix }) => path.startsWith(`${prefix}/`));
-  return mount === undefined ? joinUrl(baseUrl, path) : joinUrl(mount.baseUrl, path.slice(mount.prefix.length));
-}
-
-/** How the backend's certificate is judged. */
-export function trusting({ ca }: Pick<Backend, "ca">): Pick<BunFetchRequestInit, "tls"> {
-  return ca === undefined ? {} : { tls: { ca } };
 }
 
 /** Bytes of an upload after which the garbage of its messages is collected; the runtime alone lets some 60 MiB of it lie. */
@@ -209,31 +198,6 @@ async function answer(
     throw error;
   }
   stream.end();
-}
-
-/** The headers of a request as the backend gets them. A broker of the 0.9 series passes on all that its callers send. */
-function requestHeaders(list: HeaderList, { backend, wire }: ForwardContext): HeaderPairs {
-  const own = credentials(backend);
-  const replaced = new Set(own.map(([name]) => name.toLowerCase()));
-  const passes = wire === 1 && backend.headers !== "all" ? travels : mayPass;
-  return [...backendHeaders(list, name => replaced.has(name) || !passes(name)), ...own];
-}
-
-const mayPass = (name: string): boolean => name === "x-request-id" || mayForward(name);
-
-/** The headers that the agent adds to every request: the backend's key, and those of its options. */
-export function credentials({
-  apiKey,
-  keyHeader,
-  ownHeaders = {},
-}: Pick<Backend, "apiKey" | "keyHeader" | "ownHeaders">): HeaderPairs {
-  const own = new Map<string, string>();
-  if (apiKey !== undefined) {
-    own.set("authorization", `Bearer ${apiKey}`);
-    if (keyHeader !== undefined) own.set(keyHeader.toLowerCase(), apiKey);
-  }
-  for (const [name, value] of Object.entries(ownHeaders)) own.set(name.toLowerCase(), value);
-  return [...own];
 }
 
 function answerHeaders(headers: Headers): HeaderList {

@@ -1,4 +1,3 @@
-import type { HeaderPairs } from "../lib/http.ts";
 import type { Meters } from "../lib/series.ts";
 import { StatusError } from "../lib/status-error.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
@@ -6,8 +5,9 @@ import type { Span } from "../lib/trace.ts";
 import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
+import { BackendAccess } from "./backend-access.ts";
 import { type DeclaredEndpoint, declares } from "./endpoints.ts";
-import { addressOf, credentials, forward, trusting } from "./forward.ts";
+import { addressOf, forward } from "./forward.ts";
 
 /** The private service beside an agent. */
 export interface Service {
@@ -56,8 +56,9 @@ const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
 export function backendService(backend: Backend, options: BackendServiceOptions): Service {
   const { requestTimeoutMs, clock = systemClock, endpoints } = options;
-  const ask = asking(credentials(backend), trusting(backend));
-  const context = { backend, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
+  const access = new BackendAccess(backend);
+  const ask = asking(access);
+  const context = { backend: access, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
   return {
     address: backend.baseUrl,
     pollMs: backend.pollMs,
@@ -77,10 +78,10 @@ export interface BackendServiceOptions {
 }
 
 /** Asks with the backend's key, within PROBE_MS and PROBE_BYTES. */
-function asking(headers: HeaderPairs, init: BunFetchRequestInit): Ask {
+function asking({ own: headers, tls }: BackendAccess): Ask {
   return async url => {
     const signal = AbortSignal.timeout(PROBE_MS);
-    const response = await followed(url, { ...init, signal, redirect: "manual", headers });
+    const response = await followed(url, { signal, redirect: "manual", headers, ...(tls && { tls }) });
     if (!response.ok) {
       await response.body?.cancel();
       throw new StatusError(url, response.status);

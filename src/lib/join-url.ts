@@ -1,6 +1,8 @@
 import { NfrxError } from "./errors.ts";
 import { isPlainPath } from "./plain-path.ts";
 
+/** A path that can lead nowhere else: no dot begins a segment, and nothing is encoded. */
+const SIMPLE = /^(?:\/[\w~-][\w.~:-]*)+$/;
 /** Characters of a path that a URL parser reads as something else. */
 const ODD = /[\\#]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a URL parser strips some of these, and a broker must send none
@@ -12,6 +14,8 @@ const CONTROL = /[\u0000-\u0020\u007f]/;
  * or out of the path of `base`.
  */
 export function joinUrl(base: string, rest: string): string {
+  if (SIMPLE.test(rest) && !base.includes("?"))
+    return base.endsWith("/") ? base.replace(/\/+$/, "") + rest : base + rest;
   const [address, own] = split(base);
   const [path, query] = split(rest);
   const root = address.replace(/\/+$/, "");

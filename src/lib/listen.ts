@@ -1,6 +1,6 @@
 // The one way to start a server: no development pages, no error that shows its inside, no request that cannot be read.
 import { messageOf } from "./errors.ts";
-import { readableRequest } from "./request-line.ts";
+import { requestReader } from "./request-line.ts";
 
 /** An address to listen on. An empty host means every interface. */
 export interface Address {
@@ -44,6 +44,7 @@ export function serveWebSockets<C>(
 
 function common<C>({ address, answer, onError, tls, idleSeconds, maxBodyBytes }: ServerOptions<C>) {
   const { host, port } = address;
+  const read = requestReader();
   return {
     port,
     ...(host !== "" && { hostname: host }),
@@ -55,7 +56,7 @@ function common<C>({ address, answer, onError, tls, idleSeconds, maxBodyBytes }:
     maxRequestBodySize: maxBodyBytes ?? BODY_BYTES,
     // Bun takes undefined for a request that has been upgraded; its types do not know that.
     fetch(request: Request, server: Bun.Server<C>): Response | Promise<Response> {
-      const readable = readableRequest(request);
+      const readable = read(request);
       if (readable instanceof Response) return readable;
       return answer(readable, server) as Response | Promise<Response>;
     },

@@ -71,8 +71,8 @@ function jsonLine(name: string): LineFormat {
   const app = JSON.stringify(name);
   const time = isoTime();
   return (level, fields, message) => {
-    const body = safeJson(JSON.stringify(fields)).slice(1, -1);
-    return `{"level":"${level}","time":"${time()}","app":${app},${body === "" ? "" : `${body},`}"msg":${safeJson(JSON.stringify(message))}}\n`;
+    const body = JSON.stringify(fields).slice(1, -1);
+    return `{"level":"${level}","time":"${time()}","app":${app},${body === "" ? "" : `${body},`}"msg":${JSON.stringify(message)}}\n`;
   };
 }
 
@@ -83,7 +83,7 @@ function prettyLine(): LineFormat {
   return (level, fields, message) => {
     const rest = Object.entries(fields)
       .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => `\x1b[90m${key}=\x1b[0m${safeJson(JSON.stringify(value))}`);
+      .map(([key, value]) => `\x1b[90m${key}=\x1b[0m${JSON.stringify(value)}`);
     const word = `\x1b[${COLOURS[level]}m${level.toUpperCase().padEnd(5)}\x1b[0m`;
     return `${time().slice(11, 23)} ${word} ${[message, ...rest].join(" ")}\n`;
   };
@@ -145,9 +145,13 @@ class LineSink {
         return;
       }
       this.flush();
-      if (line.length * 3 > BATCH_BYTES) return this.#send(Buffer.from(line));
+      if (line.length * 3 > BATCH_BYTES) return this.#send(Buffer.from(safeJson(line)));
     }
-    this.#filled += this.#batch.write(line, this.#filled);
+    const bytes = this.#batch.write(line, this.#filled);
+    // Only text beyond ASCII holds characters that a terminal could obey, and such lines are rare.
+    const safe = bytes === line.length ? line : safeJson(line);
+    if (safe !== line) return this.write(safe);
+    this.#filled += bytes;
     this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 

@@ -18,7 +18,8 @@ const REQUEST_HEADERS = [
   "tracestate",
 ] as const;
 
-const TRAVELS: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control", "x-request-id"]);
+const COMMON: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control"]);
+const TRAVELS: ReadonlySet<string> = new Set([...COMMON, "x-request-id"]);
 
 /** Headers that no caller can send to a backend: cookies, addresses, and what the broker or an agent sets itself. */
 const NEVER_TRAVELS: ReadonlySet<string> = new Set([
@@ -39,6 +40,7 @@ const NEVER_PREFIXES = ["proxy-", "x-forwarded-", "x-nfrx-"] as const;
 
 /** False for a header, by its lower-case name, that no request carries past the broker, nor past an agent. */
 export function mayTravel(name: string): boolean {
+  if (COMMON.has(name)) return true;
   return !HOP_BY_HOP.has(name) && !NEVER_TRAVELS.has(name) && !NEVER_PREFIXES.some(prefix => name.startsWith(prefix));
 }
 

@@ -1,17 +1,24 @@
 // Whether a request's Host and URL can be read in one way only.
 
 /**
- * The request, with an absolute URL; a 400 when its Host or its URL cannot be parsed. Bun leaves the bare path in `url`
- * when the Host is unusable, and then nothing behind here finds the path where it looks for it.
+ * Makes the check of a server's requests. It returns the request, with an absolute URL, or a 400 when its Host or its URL
+ * cannot be parsed. Bun leaves the bare path in `url` when the Host is unusable, and then nothing behind here finds the
+ * path where it looks for it.
  */
-export function readableRequest(request: Request): Request | Response {
-  const { url } = request;
-  const host = request.headers.get("host");
-  if (host === null) return withoutHost(request, url);
-  // Bun joins several Host headers with commas.
-  if (host.includes(",")) return unreadable("the request has more than one Host");
-  if (url.startsWith("/") || !URL.canParse(url)) return unreadable("the Host header is not valid");
-  return request;
+export function requestReader(): (request: Request) => Request | Response {
+  // Nearly all requests name the same host, and a URL below a good host can be parsed.
+  let good: string | undefined;
+  return request => {
+    const host = request.headers.get("host");
+    if (host !== null && host === good) return request;
+    const { url } = request;
+    if (host === null) return withoutHost(request, url);
+    // Bun joins several Host headers with commas.
+    if (host.includes(",")) return unreadable("the request has more than one Host");
+    if (url.startsWith("/") || !URL.canParse(url)) return unreadable("the Host header is not valid");
+    good = host;
+    return request;
+  };
 }
 
 /** HTTP/1.0 does not ask for a Host. */

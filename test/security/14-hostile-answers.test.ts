@@ -44,7 +44,7 @@ async function world(): Promise<World> {
     HandWorker.connect(broker.connectUrl("llm"), { v2: true }),
   ]);
   relay.register({ models: ["evil"], max_concurrency: 9 });
-  worker.register({ models: ["m"] });
+  worker.register({ agent_config: { backend_family: "ollama" }, models: ["m"] });
   await Promise.all([relay.handled(), worker.handled()]);
   const dispose = async (): Promise<void> => {
     relay.close();

@@ -31,7 +31,7 @@ test("a worker's agent", async () => {
     `\\\\${place}\\x`,
     "v1/convert/source",
     "/admin",
-    "/health",
+    "/healthz",
     `${CONVERT}/../../../admin`,
     `${CONVERT}/..%2f..%2fadmin`,
     "/v1/chunk/..%2f..%2fadmin/source",
