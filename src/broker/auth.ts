@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { NfrxError } from "../lib/errors.ts";
-import { type CredentialHeader, credentialsOf, splitList, type TrustedProxies } from "../lib/http.ts";
+import { type CredentialHeader, credentialsOf, firstKeyOf, splitList, type TrustedProxies } from "../lib/http.ts";
 import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
 
 /** A key as it is kept: only its digest, so that comparing takes the same time for every guess. */
@@ -51,7 +51,9 @@ export class Door {
   /** True when the request may pass: one right key among several is enough. `peer` is asked for only when a role is claimed. */
   admits(headers: Headers, peer: () => string): boolean {
     if (this.open) return true;
-    if (credentialsOf(headers).some(({ key }) => this.admitsKey(key))) return true;
+    const first = firstKeyOf(headers);
+    if (first !== undefined && this.admitsKey(first)) return true;
+    if (credentialsOf(headers).some(({ key }) => key !== first && this.admitsKey(key))) return true;
     if (this.#roles.size === 0) return false;
     const claimed = headers.get("x-user-roles");
     if (claimed === null || !this.#options.proxies.has(peer())) return false;
@@ -142,8 +144,8 @@ export function refusalOf(
 
 /** A short name for whoever sent a key, for logs and fair queueing; the key cannot be read back from it. */
 export function fingerprint(headers: Headers): string {
-  const [first] = credentialsOf(headers);
-  return first === undefined ? "-" : fingerprintOf(first.key);
+  const first = firstKeyOf(headers);
+  return first === undefined ? "-" : fingerprintOf(first);
 }
 
 function fingerprintOf(key: string): string {

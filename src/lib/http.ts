@@ -78,6 +78,11 @@ export function credentialsOf(headers: Headers): Credential[] {
   return found;
 }
 
+/** The first key that a caller brings, in the order of CREDENTIAL_HEADERS. */
+export function firstKeyOf(headers: Headers): string | undefined {
+  return bearerToken(headers) ?? headers.get("x-api-key") ?? headers.get("api-key") ?? undefined;
+}
+
 /** The client's own request id when it is a sane one, else a fresh one. */
 export function requestIdOf(headers: Headers): string {
   const given = headers.get("x-request-id");
