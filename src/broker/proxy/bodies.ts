@@ -3,7 +3,7 @@ import { networkOf } from "../../lib/network.ts";
 import { fingerprint } from "../auth.ts";
 import { CALLER_SHARE } from "../shares.ts";
 import type { BodyLimits } from "./body.ts";
-import type { Pace } from "./body-source.ts";
+import { type Pace, SmallBodies } from "./body-source.ts";
 import { Budget } from "./budget.ts";
 import { Spool } from "./spool.ts";
 
@@ -24,6 +24,7 @@ export class Bodies {
   readonly memory: Budget;
   readonly disk: Budget;
   readonly spool: Spool;
+  readonly #small: SmallBodies;
 
   constructor(private readonly options: BodiesOptions) {
     const { maxBufferedBytes: memory, maxSpooledBytes: disk, maxBodyBytes, maxUploadBytes } = options;
@@ -31,12 +32,20 @@ export class Bodies {
     this.memory = new Budget(memory, "too many request bodies are held in memory", share(memory, maxBodyBytes));
     this.disk = new Budget(disk, "too many uploads are held on disk", share(disk, maxUploadBytes));
     this.spool = new Spool(options.uploadSpoolDir, this.disk);
+    this.#small = new SmallBodies(options.pace);
   }
 
   /** What bodies of at most `maxBytes` may use. */
   limits(maxBytes: number): BodyLimits {
     const { pace } = this.options;
-    return { maxBytes, memory: this.memory, spool: this.spool, pace, holders: request => this.#holders(request) };
+    return {
+      maxBytes,
+      memory: this.memory,
+      spool: this.spool,
+      pace,
+      small: this.#small,
+      holders: request => this.#holders(request),
+    };
   }
 
   /** A caller, by its key, and the address, or /64 network, it calls from. */

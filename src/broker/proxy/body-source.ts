@@ -33,23 +33,58 @@ function tooSlow({ bytesPerSecond }: Pace): NfrxError {
   return new NfrxError("request_timeout", message);
 }
 
-/** All of a small body of known length. Rejects with `request_timeout` when it is slower than the pace, `canceled` when the client goes away. */
-export function readSmall(request: Request, announced: number, pace: Pace): Promise<Uint8Array> {
-  const { clock, bytesPerSecond } = pace;
-  return new Promise((resolve, reject) => {
-    const ms = bytesPerSecond > 0 ? Math.max(BODY_PACE_MS, (announced / bytesPerSecond) * 1000) : 0;
-    const timer = ms > 0 ? clock.after(ms, () => reject(tooSlow(pace)), true) : undefined;
-    request.bytes().then(
-      bytes => {
-        timer?.cancel();
-        resolve(bytes);
-      },
-      (error: unknown) => {
-        timer?.cancel();
-        reject(canceled(error));
-      },
-    );
-  });
+/** Milliseconds between looks at the small bodies that are still to come: how late one may be refused. */
+const LOOK_MS = 1_000;
+
+interface Awaited {
+  readonly due: number;
+  readonly refuse: (error: NfrxError) => void;
+}
+
+/** Reads small bodies of known length. Nearly all are here at once, so one timer watches over all of them. */
+export class SmallBodies {
+  readonly #awaited = new Set<Awaited>();
+  #watching = false;
+
+  constructor(private readonly pace: Pace) {}
+
+  /** All of a body. Rejects with `request_timeout` when it is slower than the pace, `canceled` when the client goes away. */
+  read(request: Request, announced: number): Promise<Uint8Array> {
+    const { clock, bytesPerSecond } = this.pace;
+    if (bytesPerSecond <= 0) return request.bytes().catch(error => Promise.reject(canceled(error)));
+    return new Promise((resolve, reject) => {
+      const ms = Math.max(BODY_PACE_MS, (announced / bytesPerSecond) * 1000);
+      const awaited: Awaited = { due: clock.now() + ms, refuse: reject };
+      this.#awaited.add(awaited);
+      if (!this.#watching) this.#watch();
+      request.bytes().then(
+        bytes => {
+          this.#awaited.delete(awaited);
+          resolve(bytes);
+        },
+        (error: unknown) => {
+          this.#awaited.delete(awaited);
+          reject(canceled(error));
+        },
+      );
+    });
+  }
+
+  #watch(): void {
+    const { clock } = this.pace;
+    this.#watching = true;
+    clock.after(LOOK_MS, () => this.#look(clock.now()), true);
+  }
+
+  #look(now: number): void {
+    this.#watching = false;
+    for (const awaited of this.#awaited) {
+      if (awaited.due > now) continue;
+      this.#awaited.delete(awaited);
+      awaited.refuse(tooSlow(this.pace));
+    }
+    if (this.#awaited.size > 0) this.#watch();
+  }
 }
 
 /**

@@ -1,6 +1,14 @@
 import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
-import { type ChunkReader, canceled, decoded, encodingOf, type Pace, PacedReader, readSmall } from "./body-source.ts";
+import {
+  type ChunkReader,
+  canceled,
+  decoded,
+  encodingOf,
+  type Pace,
+  PacedReader,
+  type SmallBodies,
+} from "./body-source.ts";
 import { BodyStore, type StoreLimits } from "./body-store.ts";
 
 export type { ChunkReader } from "./body-source.ts";
@@ -18,7 +26,9 @@ export const RESENT_MEMORY_BYTES = 1024 * 1024;
 export interface BodyLimits extends StoreLimits {
   /** Bytes of one body. */
   maxBytes: number;
+  /** For bodies that are read piece by piece, and for small ones. */
   pace: Pace;
+  small: SmallBodies;
   /** Who uses the memory and disk that a request's body takes. */
   holders: (request: Request) => readonly string[];
 }
@@ -212,7 +222,7 @@ export async function readBody(
   const announced = Number(request.headers.get("content-length") ?? Number.NaN);
   if (announced > maxBytes) throw tooLarge(maxBytes);
   if (announced <= SMALL_BODY_BYTES && encoding === undefined)
-    return bodyOf(await readSmall(request, announced, pace), limits);
+    return bodyOf(await limits.small.read(request, announced), limits);
   if (request.body === null) return noBody(limits);
   const paced = new PacedReader(request.body.getReader(), pace);
   const rest = encoding === undefined ? paced : decoded(paced, encoding);

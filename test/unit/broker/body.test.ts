@@ -1,10 +1,12 @@
 // Where a request's body is kept, and what it takes of memory and disk until it is released.
+
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { type BodyLimits, HELD_BODY_BYTES, type RequestBody, readBody } from "../../../src/broker/proxy/body.ts";
+import { SmallBodies } from "../../../src/broker/proxy/body-source.ts";
 import { Budget } from "../../../src/broker/proxy/budget.ts";
 import { Spool } from "../../../src/broker/proxy/spool.ts";
 import { type Clock, systemClock } from "../../../src/lib/time.ts";
@@ -34,7 +36,15 @@ function place(
   const disk = new Budget(options.disk ?? 100 * MIB, "no disk");
   const spool = new Spool(options.folder ?? folder, disk);
   const pace = { clock: options.clock ?? systemClock, bytesPerSecond: 1024 };
-  return { maxBytes: options.maxBytes ?? 100 * MIB, memory, disk, spool, pace, holders: () => [] };
+  return {
+    maxBytes: options.maxBytes ?? 100 * MIB,
+    memory,
+    disk,
+    spool,
+    pace,
+    small: new SmallBodies(pace),
+    holders: () => [],
+  };
 }
 
 /** A client that sends `mebibytes` of pieces, each filled with its number, and does as told after the last. */

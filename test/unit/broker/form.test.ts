@@ -1,6 +1,8 @@
 // The parts `model` and `stream` of a multipart form: found wherever they stand, however the bytes are cut.
+
 import { describe, expect, test } from "bun:test";
 import { type BodyLimits, bodyOf, RequestBody } from "../../../src/broker/proxy/body.ts";
+import { SmallBodies } from "../../../src/broker/proxy/body-source.ts";
 import { BodyStore } from "../../../src/broker/proxy/body-store.ts";
 import { Budget } from "../../../src/broker/proxy/budget.ts";
 import type { Label } from "../../../src/broker/proxy/label.ts";
@@ -16,6 +18,7 @@ const LIMITS: BodyLimits = {
   memory: budget,
   spool: new Spool("/nowhere", budget),
   pace: { clock: systemClock, bytesPerSecond: 0 },
+  small: new SmallBodies({ clock: systemClock, bytesPerSecond: 0 }),
   holders: () => [],
 };
 
