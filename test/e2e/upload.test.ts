@@ -277,7 +277,7 @@ test("what waits on disk is counted, and has no name there", async () => {
 
 const CUT = { type: LAST.type, body: LAST.body.subarray(0, LAST.body.length - BOUNDARY.length - 20) };
 const REFUSED: Record<string, [Form, number]> = {
-  "no model": [form([LARGE]), 400],
+  "an empty model": [form([LARGE, model("")]), 400],
   "a cut form": [CUT, 400],
   "a model that is too long": [form([LARGE, model("m".repeat(300))]), 400],
   "an unknown model": [form([LARGE, model("nobody")]), 404],
@@ -417,7 +417,7 @@ test("a connection whose upload was refused serves its next request", async () =
   await using _ = world;
   const send = ({ type, body }: Form): Promise<Response> =>
     fetch(url(world), { method: "POST", headers: { ...KEY, "Content-Type": type }, body: new Uint8Array(body) });
-  for (const sent of [form([model("nobody"), LARGE]), form([LARGE]), form([recording(100)])]) {
+  for (const sent of [form([model("nobody"), LARGE]), form([LARGE, model("")]), form([recording(100), model("")])]) {
     const refused = await send(sent);
     expect(refused.status).toBeGreaterThanOrEqual(400);
     expect(await refused.json()).toMatchObject({ error: { param: "model" } });

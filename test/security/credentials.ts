@@ -26,6 +26,8 @@ export interface Attempt {
   readonly headers: readonly (readonly [string, string])[];
   /** Added to the address. */
   readonly query?: string;
+  /** The key that is in the query: it counts only on a route whose documentation names the parameter `api_key`. */
+  readonly queryKey?: string;
   /** The address that the connection comes from; undefined for one of its own. */
   readonly from?: string;
 }
@@ -63,6 +65,7 @@ export function attempts(more: Readonly<Record<string, string>> = {}): Attempt[]
         worth: undefined,
         headers: [],
         query: `api_key=${key}&token=${key}&ticket=${key}`,
+        queryKey: key,
       },
       { name: `${name} in a cookie`, worth: undefined, headers: [["Cookie", `token=${key}; Authorization=${key}`]] },
       { name: `${name} as Basic`, worth: undefined, headers: [["Authorization", `Basic ${btoa(`x:${key}`)}`]] },

@@ -45,8 +45,11 @@ const REFUSALS = new Set([401, 403]);
 const SERVERS = new Set([503]);
 
 /** True when the document says that this attempt may pass. */
-function isOpen({ security, place }: ApiOperation, { worth, headers }: Attempt): boolean {
+function isOpen({ security, place, parameters }: ApiOperation, { headers, ...attempt }: Attempt): boolean {
   if (security.length === 0) return true;
+  // A browser's WebSocket, and Docling's own client, cannot send a header.
+  const takesQuery = parameters.some(one => one.in === "query" && one.name === "api_key");
+  const worth = attempt.worth ?? (takesQuery ? attempt.queryKey : undefined);
   // An agent of the 0.9 series brings its key in its first message.
   if (CONNECT.test(place) && !headers.some(([name]) => CREDENTIALS.has(name))) return true;
   return worth !== undefined && security.some(one => Object.keys(one).some(name => SCHEME_KEY[name] === worth));
