@@ -63,7 +63,11 @@ const besides = [
   { path: "/tokenize", jobType: "llm.tokenize", operation: tokenizeOperation },
   { path: "/detokenize", jobType: "llm.tokenize", operation: detokenizeOperation },
   { path: "/score", jobType: "llm.score", operation: scoreOperation },
-  { path: "/rerank", jobType: "llm.rerank", operation: rerankOperation },
+  {
+    path: "/rerank",
+    jobType: "llm.rerank",
+    operation: { ...rerankOperation, summary: `${rerankOperation.summary}, without /v1` },
+  },
 ].map(endpoint => ({ backendPath: OLLAMA_PREFIX + endpoint.path, modelOptional: true, events: false, ...endpoint }));
 
 /** Chat, responses and embeddings of OpenAI-compatible servers, and their further routes where a backend has them. */

@@ -66,7 +66,7 @@ const OPENAI_BELOW: ReadonlySet<string> = new Set([
 /** An endpoint, and the same below Ollama's base where its clients look for it. */
 export function belowOllama(endpoint: PublicEndpoint): PublicEndpoint[] {
   return OPENAI_BELOW.has(endpoint.path)
-    ? [endpoint, { ...endpoint, path: OLLAMA_PREFIX + endpoint.path }]
+    ? [endpoint, { ...endpoint, path: OLLAMA_PREFIX + endpoint.path, operation: atOllama(endpoint.operation) }]
     : [endpoint];
 }
 
@@ -99,3 +99,8 @@ export const ollamaEndpoints: readonly PublicEndpoint[] = [
     gather: models,
   }),
 ];
+
+/** The same operation at Ollama's base address. */
+function atOllama(operation: Operation): Operation {
+  return { ...operation, summary: `${operation.summary}, at Ollama's address` };
+}

@@ -18,6 +18,12 @@ afterAll(async () => {
   await broker.stop();
 });
 
+/** Opens a part of the API, and in it an operation. */
+async function open(page: Page, tag: string, place: string): Promise<void> {
+  await page.locator(`#operations-tag-${tag}`).click();
+  await page.locator(place).locator(".opblock-summary-control").first().click();
+}
+
 /** Sends an open operation as it stands; what the page shows of the answer, once it has this status. */
 async function execute(page: Page, place: string, status: number): Promise<string> {
   const block = page.locator(place);
@@ -31,7 +37,7 @@ test("a reader brings a key and tries a route, and nobody but the broker is aske
   await using tab = await openTab(browser, url);
   const { page } = tab;
   const place = "#operations-state-get_api_state";
-  await page.locator(place).locator(".opblock-summary-control").first().click();
+  await open(page, "state", place);
   await page.locator(place).getByRole("button", { name: "Try it out" }).click();
   expect(await execute(page, place, 401)).toContain("authentication_error");
 
@@ -50,7 +56,7 @@ test("a reader brings a key and tries a route, and nobody but the broker is aske
 
 test.each(["light", "dark"] as const)("the page is %s where its reader's system is", async colorScheme => {
   await using tab = await openTab(browser, url, { colorScheme });
-  await tab.page.getByText("Create a chat completion", { exact: true }).waitFor();
+  await tab.page.locator("#operations-tag-llm").waitFor();
   const background = String(await tab.page.evaluate("getComputedStyle(document.body).backgroundColor"));
   expect(Number(/\d+/.exec(background)?.[0]) > 127).toBe(colorScheme === "light");
   expect([tab.errors, tab.violations]).toEqual([[], []]);
@@ -69,7 +75,7 @@ test("below a path prefix the page asks the broker below it", async () => {
   await using tab = await openTab(browser, `http://127.0.0.1:${proxy.port}/nfrx/api/client/`);
   const { page } = tab;
   const place = "#operations-health-get_healthz";
-  await page.locator(place).locator(".opblock-summary-control").first().click();
+  await open(page, "health", place);
   await page.locator(place).getByRole("button", { name: "Try it out" }).click();
   expect(await execute(page, place, 200)).toContain('"status": "ok"');
   expect(tab.requests.at(-1)).toBe(`http://127.0.0.1:${proxy.port}/nfrx/healthz`);

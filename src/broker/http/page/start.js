@@ -9,6 +9,8 @@ SwaggerUIBundle({
   dom_id: "#swagger-ui",
   deepLinking: true,
   filter: true,
+  // With every part open the page takes many seconds: it works out each operation before it shows the next.
+  docExpansion: "none",
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
   // It would ask a server of Swagger's maker what it thinks of the document.
