@@ -148,8 +148,8 @@ class LineSink {
       if (line.length * 3 > BATCH_BYTES) return this.#send(Buffer.from(safeJson(line)));
     }
     const bytes = this.#batch.write(line, this.#filled);
-    // Only text beyond ASCII holds characters that a terminal could obey, and such lines are rare.
-    const safe = bytes === line.length ? line : safeJson(line);
+    // Beside DEL only text beyond ASCII holds characters that a terminal could obey, and such lines are rare.
+    const safe = bytes === line.length && !line.includes(DEL) ? line : safeJson(line);
     if (safe !== line) return this.write(safe);
     this.#filled += bytes;
     this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
@@ -177,6 +177,7 @@ class LineSink {
 }
 
 const EMPTY = Buffer.alloc(0);
+const DEL = "\u007f";
 
 function isFull(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EAGAIN";
