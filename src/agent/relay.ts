@@ -30,7 +30,7 @@ export interface RelayOptions {
   provider: Provider;
   /** Its address, for messages. */
   address: string;
-  /** What callers must bring. */
+  /** The credentials that callers need. */
   authToken: string | undefined;
   /** Asks the broker to let callers in without credentials. */
   open: boolean;

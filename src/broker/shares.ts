@@ -34,7 +34,7 @@ export class Shares {
 
   constructor(
     private readonly max: number,
-    /** What there is too much of, in the plural. */
+    /** The name of the things that are counted, in the plural, for the error. */
     private readonly what: string,
     private readonly share = shareOf(max),
   ) {}

@@ -1,4 +1,4 @@
-// The paths of Azure's SDK, which names the model as a deployment. What counts is the body's `model`, which it sends as well.
+// The paths of Azure's SDK, which names the model as a deployment. The body's `model`, which it sends as well, decides.
 
 import { embeddingsFanout } from "./embeddings.ts";
 import type { PublicEndpoint } from "./module.ts";

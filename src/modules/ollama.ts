@@ -72,7 +72,7 @@ export function belowOllama(endpoint: PublicEndpoint): PublicEndpoint[] {
 
 const RUNNING = "Ollama is running";
 
-/** What Ollama's clients ask first: whether somebody is there. A HEAD is answered as any GET is, without its body. */
+/** The first request of Ollama's clients: is a server there? HEAD gets the GET response without its body. */
 export const ollamaRoutes: readonly Route[] = [
   {
     method: "GET",

@@ -126,7 +126,7 @@ class WorkerConnection implements Connection {
   #deadline: Timer | undefined;
   #keyless: KeylessPlace | undefined;
   #leave: (() => void) | undefined;
-  /** What it has said while the holder of its id is asked whether it lives. */
+  /** Messages that arrived while the holder of its id is pinged. */
   #held: (Uint8Array | string)[] | undefined;
   #over = false;
 

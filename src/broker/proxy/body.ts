@@ -65,7 +65,7 @@ export class RequestBody {
   #ahead: Uint8Array | undefined;
   /** Bytes that have come from the client. */
   #length: number;
-  /** What comes is kept, so that it can be sent again. */
+  /** The chunks that arrive are kept, so that they can be sent again. */
   #keeping = true;
   /** Where the latest to hand out chunks is. */
   #position = 0;

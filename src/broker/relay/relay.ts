@@ -48,7 +48,7 @@ export interface RelayOptions extends ExchangeContext {
 /** The way of a request to a relay: bytes pass both ways as they are, whatever they say. */
 export class Relay {
   readonly #respond: RespondContext;
-  /** What a relay is told of the answers that pass. */
+  /** The header that tells a relay how large a response may be. */
   readonly #largest: [name: string, value: string];
 
   constructor(private readonly options: RelayOptions) {

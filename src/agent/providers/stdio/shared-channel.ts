@@ -162,7 +162,7 @@ class SharedChannel {
     try {
       this.#inner.send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params }));
     } catch {
-      // It takes nothing any more; its end, which follows, is told.
+      // It takes no more work; its end is reported next.
     }
   }
 
@@ -182,7 +182,7 @@ class SharedChannel {
     try {
       this.#inner.send(text);
     } catch {
-      // It takes nothing any more; its end, which follows, is told.
+      // It takes no more work; its end is reported next.
     }
   }
 
