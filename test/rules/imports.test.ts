@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "src/demo": ["src"],
   cmd: ["src"],
   scripts: ["src", "cmd", "test"],
+  bench: [],
 };
 
 const within = (path: string, place: string) => path === place || path.startsWith(`${place}/`);
@@ -46,7 +47,7 @@ function violations(file: string, source: string): string[] {
 
 function mayName(target: string, allowed: readonly string[]): boolean {
   // Files at the top, as package.json, and texts beside the code, as doc/, belong to nobody.
-  const code = ["src", "cmd", "scripts", "test"].some(place => within(target, place));
+  const code = ["src", "cmd", "scripts", "test", "bench"].some(place => within(target, place));
   return (!code && !target.startsWith("..")) || allowed.some(place => within(target, place));
 }
 
@@ -54,7 +55,7 @@ describe("imports run one way", () => {
   test("in every file", async () => {
     const found: string[] = [];
     let files = 0;
-    for await (const path of new Bun.Glob("{src,cmd,scripts}/**/*.{ts,mjs}").scan(root)) {
+    for await (const path of new Bun.Glob("{src,cmd,scripts,bench}/**/*.{ts,mjs}").scan(root)) {
       const file = path.replaceAll("\\", "/");
       found.push(...violations(file, await Bun.file(join(root, file)).text()));
       files++;
@@ -77,6 +78,7 @@ describe("imports run one way", () => {
     ["src/lib/time.ts", 'import { until } from "../../test/kit/until.ts";'],
     ["src/lib/time.ts", 'import fact from "../../../elsewhere/fact.json";'],
     ["cmd/nfrx.ts", "const build = require('../scripts/build.ts');"],
+    ["bench/run.ts", 'import { VERSION } from "../src/lib/version.ts";'],
     ["src/elsewhere/file.ts", ""],
     ["src/stray.ts", ""],
   ])("a wrong one in %s is seen: %s", (file, source) => {
