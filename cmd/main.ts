@@ -10,14 +10,14 @@ import { writeConfig } from "./init.ts";
 import { asService } from "./service.ts";
 
 /** What a program is told. */
-export interface Told<G extends Groups> {
+export interface ParsedInput<G extends Groups> {
   values: GroupValues<G>;
   configFile: { path: string; found: boolean };
   log: Logger;
 }
 
 /** What a program runs with. */
-export interface Started<G extends Groups, C extends string> extends Told<G> {
+export interface Started<G extends Groups, C extends string> extends ParsedInput<G> {
   command: C | undefined;
   droppedLogs: () => number;
 }
@@ -28,7 +28,7 @@ export interface Main<G extends Groups, C extends string> {
   /** What the program is there for; its exit code. */
   run: (started: Started<G, C>) => Promise<number>;
   /** What `doctor` looks at. */
-  examine: (told: Told<G>) => AsyncIterable<Finding>;
+  examine: (told: ParsedInput<G>) => AsyncIterable<Finding>;
   /** What `health` finds of the program that runs: why it does not serve, or undefined. */
   health: (values: GroupValues<G>) => Promise<string | undefined>;
 }

@@ -5,7 +5,7 @@ import { relayGuardFinding } from "../src/agent/relay-guard.ts";
 import type { Agent } from "../src/agent/run.ts";
 import type { GroupValues } from "../src/config/program.ts";
 import type { Logger } from "../src/lib/log.ts";
-import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
+import { installUnhandledHandlers, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
 import { openTracing, type Tracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { nfrxMcp } from "./programs.ts";
@@ -48,7 +48,7 @@ await main(nfrxMcp, {
   health: ({ agent }) => agentTrouble(agent.metricsAddress),
   run: async ({ values, log, droppedLogs }) => {
     raiseFetchLimit();
-    catchStrays(log);
+    installUnhandledHandlers(log);
     const { metricsAddress } = values.agent;
     const { drainTimeoutMs } = values.provider;
     const tracing = await openTracing(values.traces, log);

@@ -3,7 +3,7 @@ import { brokerTrouble, examineBroker } from "../src/broker/doctor.ts";
 import { serveBroker } from "../src/broker/main.ts";
 import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
-import { catchStrays, onStopSignal } from "../src/lib/process.ts";
+import { installUnhandledHandlers, onStopSignal } from "../src/lib/process.ts";
 import { openTracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { builtIn } from "./modules.ts";
@@ -18,17 +18,17 @@ await main(program, {
   examine: ({ values, configFile }) => examineBroker({ config: configFile, values: values.broker }),
   health: ({ broker }) => brokerTrouble(broker),
   run: async ({ values, command, log, droppedLogs }) => {
-    const told = builtIn.map(module => module.told(values[module.id] ?? {}));
-    if (command === "demo") return runDemo({ values: values.broker, modules: told, log, onSignal: onStopSignal });
+    const configured = builtIn.map(module => module.configure(values[module.id] ?? {}));
+    if (command === "demo") return runDemo({ values: values.broker, modules: configured, log, onSignal: onStopSignal });
     if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
     const chosen = chooseModules(values.broker.plugins, builtIn, log).map(({ id }) => id);
     const modules = [
-      ...told.filter(({ id }) => chosen.includes(id)),
-      ...plugins.map(({ module, file }) => ({ ...module.told(values[module.id] ?? {}), file })),
+      ...configured.filter(({ id }) => chosen.includes(id)),
+      ...plugins.map(({ module, file }) => ({ ...module.configure(values[module.id] ?? {}), file })),
     ];
     const tracing = await openTracing(values.traces, log);
     const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program, tracing });
-    catchStrays(log, () => broker.metrics.unhandled());
+    installUnhandledHandlers(log, () => broker.metrics.unhandled());
     const code = await serveBroker(broker, values.broker, log, onStopSignal);
     await tracing?.close();
     return code;

@@ -11,7 +11,7 @@ import type { GroupValues, Program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
 import type { traceOptions } from "../src/config/traces.ts";
 import type { Logger } from "../src/lib/log.ts";
-import { catchStrays, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
+import { installUnhandledHandlers, onStopSignal, raiseFetchLimit } from "../src/lib/process.ts";
 import { openTracing, type Tracing } from "../src/lib/tracing.ts";
 import type { Backend, Module } from "../src/modules/module.ts";
 import { logDirOf, main } from "./main.ts";
@@ -70,7 +70,7 @@ export function runWorker(
       health: ({ agent }) => agentTrouble(agent.metricsAddress),
       run: async ({ values, configFile, log, droppedLogs }) => {
         raiseFetchLimit();
-        catchStrays(log);
+        installUnhandledHandlers(log);
         const { agent, worker } = values;
         const tracing = await openTracing(values.traces, log);
         return runAgent({

@@ -50,7 +50,7 @@ export class Fleet implements AsyncDisposable {
         clientKey: CLIENT_KEY,
         adminKey: ADMIN_KEY,
       },
-      modules: builtIn.map(module => module.told(defaultsOf(module.options))),
+      modules: builtIn.map(module => module.configure(defaultsOf(module.options))),
       log: silentLog,
       clock: this.clock,
     });

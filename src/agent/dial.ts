@@ -137,9 +137,9 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
   const refused = byProxy(new Error(message));
   if (refused !== undefined) return refused;
   try {
-    const late = AbortSignal.timeout(DIAL_MS);
+    const timeout = AbortSignal.timeout(DIAL_MS);
     const response = await fetch(options.url.replace(/^ws/, "http"), {
-      signal: options.signal === undefined ? late : AbortSignal.any([late, options.signal]),
+      signal: options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]),
       redirect: "manual",
       headers: headersOf(options),
       ...(options.ca !== undefined && { tls: { ca: options.ca } }),

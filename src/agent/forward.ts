@@ -3,7 +3,7 @@ import { discard } from "../lib/bytes.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { HOP_BY_HOP, headerOf } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
-import { Facts, failureOf, type Span } from "../lib/trace.ts";
+import { failureOf, type Span, SpanAttributes } from "../lib/trace.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { BackendAccess } from "./backend-access.ts";
@@ -24,7 +24,7 @@ export interface ForwardContext {
   /** Milliseconds without a byte from or to the backend; 0 for no limit. */
   idleMs: number;
   /** What traces say of the backend. */
-  traced: Facts;
+  traced: SpanAttributes;
   /** Hears of every sign of life of the backend. */
   onAnswer?: (() => void) | undefined;
 }
@@ -39,7 +39,7 @@ export function forward(stream: Stream, head: RequestHead, context: ForwardConte
 }
 
 /** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
-export function callBelow(span: Span | undefined, method: string, service?: Facts): Span | undefined {
+export function callBelow(span: Span | undefined, method: string, service?: SpanAttributes): Span | undefined {
   if (!span?.recorded) return span;
   const call = span.child(method, "client");
   if (service !== undefined) call.set(service);
@@ -92,9 +92,12 @@ export async function exchange(
 }
 
 /** What traces say of the service at `url`. */
-export function addressOf(url: string): Facts {
+export function addressOf(url: string): SpanAttributes {
   const { hostname, port, protocol } = new URL(url);
-  return new Facts({ "server.address": hostname, "server.port": Number(port) || (protocol === "https:" ? 443 : 80) });
+  return new SpanAttributes({
+    "server.address": hostname,
+    "server.port": Number(port) || (protocol === "https:" ? 443 : 80),
+  });
 }
 
 function ask(
@@ -107,7 +110,7 @@ function ask(
 ): Promise<Response> {
   const { backend, wire } = context;
   const own = backend.headersOf(head.headers, wire);
-  const headers = span === undefined ? own : span.carry(own);
+  const headers = span === undefined ? own : span.inject(own);
   const init: BunFetchRequestInit = {
     method: head.method,
     headers,
@@ -130,8 +133,8 @@ function ask(
   const began = context.clock.now();
   return fetch(url, init).catch((error: unknown) => {
     // The backend had closed a pooled connection just when it was used again: nothing can have worked on the request.
-    const late = context.clock.now() - began > STALE_CONNECTION_MS;
-    if (signal.aborted || late || !isClosedConnection(error)) throw error;
+    const stale = context.clock.now() - began > STALE_CONNECTION_MS;
+    if (signal.aborted || stale || !isClosedConnection(error)) throw error;
     init.keepalive = false;
     return fetch(url, init).catch((again: unknown) => {
       // It may be down because it has read the request: nobody else should get that.

@@ -105,13 +105,13 @@ async function ask({ headers, ca, proxy }: Broker, url: URL): Promise<Response |
   }
 }
 
-interface Place {
+interface Target {
   host: string;
   port: number;
   secure: boolean;
 }
 
-async function whyNoAnswer({ host, port, secure }: Place, { ca, proxy }: Broker, error: Error): Promise<Finding> {
+async function whyNoAnswer({ host, port, secure }: Target, { ca, proxy }: Broker, error: Error): Promise<Finding> {
   if (proxy !== undefined)
     return fail("proxy", `no answer through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
   const hands = await shakeHands(host, port, ca);
@@ -148,7 +148,7 @@ function distrust(code: string | undefined, validTo: string): string | undefined
 /** Says so when what answers is not a broker, which has a status in its health. */
 async function notABroker(
   health: Response,
-  { host, port, secure }: Place,
+  { host, port, secure }: Target,
   prefix: string,
 ): Promise<Finding | undefined> {
   const text = await health.text();

@@ -1,13 +1,13 @@
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import { wireOf } from "../protocol/pair.ts";
-import { FirstOf, type Way } from "./providers/choose.ts";
 import { HttpProvider } from "./providers/http.ts";
 import { LegacyClients } from "./providers/legacy-clients.ts";
-import { type LegacySseOptions, legacySseProvider, legacySseStarts } from "./providers/legacy-sse.ts";
+import { type LegacySseOptions, legacySseProvider, legacySseSpawner } from "./providers/legacy-sse.ts";
 import { oauthCredentials } from "./providers/oauth.ts";
-import { stdioProvider, stdioStarts } from "./providers/stdio/provider.ts";
-import { relayService } from "./relay.ts";
+import { stdioProvider, stdioSpawner } from "./providers/stdio/provider.ts";
+import { type Transport, TransportFallback } from "./providers/transport-fallback.ts";
+import { relayAdapter } from "./relay-adapter.ts";
 import { Agent, type AgentOptions } from "./run.ts";
 
 /** What a relay can be told of its provider; the options of the same names. */
@@ -64,12 +64,12 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
   // Callers must be told it.
   if (id !== given) rest.log.info({ id }, "without CLIENT_ID the relay has this id until it is started anew");
   const clock = rest.clock ?? systemClock;
-  const ways = waysOf(settings, clock, rest.log);
-  const provider = new FirstOf(ways, settings.initTimeoutMs, clock, rest.log);
-  const service = relayService({
+  const transports = waysOf(settings, clock, rest.log);
+  const provider = new TransportFallback(transports, settings.initTimeoutMs, clock, rest.log);
+  const service = relayAdapter({
     id,
     provider,
-    address: ways.map(way => way.name).join(", "),
+    address: transports.map(transport => transport.name).join(", "),
     authToken: settings.authToken,
     open: settings.open,
     endToEnd: settings.authMode === "end-to-end",
@@ -91,7 +91,7 @@ export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgen
 }
 
 /** The ways to the provider that the options describe, in the order to try them. */
-function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
+function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Transport[] {
   const { httpTimeoutMs: timeoutMs, httpInsecureSkipVerify: insecureSkipVerify, stdioCommand } = settings;
   const { sessionlessCompat, shared: oneForAll, sessionIdleMs, maxSessions, initTimeoutMs, protocolVersion } = settings;
   const lineBytes = settings.maxLineBytes;
@@ -109,36 +109,36 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Way[] {
   // What happens to listen at the default address is made public only where nothing else was configured.
   const url = settings.httpUrl ?? settings.providerUrl ?? (stdioCommand === undefined ? DEFAULT_URL : undefined);
   const credentials = credentialsOf(settings, clock, log);
-  const stdio = stdioCommand === undefined ? undefined : stdioWay(settings, stdioCommand, shared);
+  const stdio = stdioCommand === undefined ? undefined : stdioTransport(settings, stdioCommand, shared);
   if (url === undefined) return stdio !== undefined && settings.transportOrder.includes("stdio") ? [stdio] : [];
   const headers = settings.providerHeaders;
   const http = { url, timeoutMs, insecureSkipVerify, headers };
-  const known: Record<(typeof settings.transportOrder)[number], Way | undefined> = {
+  const known: Record<(typeof settings.transportOrder)[number], Transport | undefined> = {
     stdio,
     // With credentials it is the next way: asked without them a server would only refuse.
     http: credentials === undefined ? { name: url, open: () => new HttpProvider(http) } : undefined,
     oauth: credentials && { name: `${url} with OAuth`, open: () => new HttpProvider({ ...http, credentials }) },
-    "legacy-sse": settings.enableLegacySse ? legacySseWay(url, { ...shared, headers: () => headers }) : undefined,
+    "legacy-sse": settings.enableLegacySse ? legacySseTransport(url, { ...shared, headers: () => headers }) : undefined,
   };
-  return settings.transportOrder.map(name => known[name]).filter(way => way !== undefined);
+  return settings.transportOrder.map(name => known[name]).filter(transport => transport !== undefined);
 }
 
 type Shared = Omit<LegacySseOptions, "url">;
 
-function stdioWay(settings: ProviderSettings, command: string, shared: Shared): Way {
+function stdioTransport(settings: ProviderSettings, command: string, shared: Shared): Transport {
   const { stdioArgs: args, stdioEnv: env, stdioPassEnv: passEnv, stdioWorkdir: workdir } = settings;
   const options = { ...shared, command, args, env, passEnv, workdir };
   // Made once, so that a program that keeps crashing is not started anew with every look at it.
-  const starts = stdioStarts(options);
+  const starts = stdioSpawner(options);
   return {
     name: command,
     open: () => new LegacyClients(stdioProvider(options, starts), shared.lineBytes, shared.clock),
   };
 }
 
-function legacySseWay(url: string, shared: Shared): Way {
+function legacySseTransport(url: string, shared: Shared): Transport {
   const options = { ...shared, url };
-  const starts = legacySseStarts(options);
+  const starts = legacySseSpawner(options);
   return {
     name: `${url} in the way of 2024`,
     open: () => new LegacyClients(legacySseProvider(options, starts), shared.lineBytes, shared.clock),

@@ -14,12 +14,12 @@ import { CLOSE_NORMAL, HEARTBEAT_MS, MODEL_DETAILS_BYTES } from "../protocol/lim
 import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
+import type { BackendAdapter } from "./backend-adapter.ts";
 import { type Broker, type DialOptions, dial, Refusal, refusalOf } from "./dial.ts";
 import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { HttpProxy } from "./proxy.ts";
-import type { Service } from "./service.ts";
 import { type BackendState, BackendWatch } from "./watch.ts";
 
 /** Milliseconds that the first look at a backend may take before the agent connects without its result. */
@@ -28,7 +28,7 @@ const FIRST_LOOK_MS = 3_000;
 export interface AgentOptions {
   /** The module's id. */
   module: string;
-  service: Service;
+  service: BackendAdapter;
   serverUrl: string;
   clientKey: string | undefined;
   clientId: string | undefined;
@@ -154,7 +154,7 @@ export class Agent {
     this.#terminating = true;
     if (!this.#work.draining) this.drain();
     // Who hears this opens no more streams.
-    if (!this.#servesLate) this.#link?.goaway();
+    if (!this.#servesDuringDrain) this.#link?.goaway();
     const finished = await this.#work.finish(this.#clock, timeoutMs);
     this.#stop.abort();
     this.#link?.close(CLOSE_NORMAL, "drained");
@@ -171,7 +171,7 @@ export class Agent {
   }
 
   /** The private service that it stands beside. */
-  get service(): Service {
+  get service(): BackendAdapter {
     return this.#options.service;
   }
 
@@ -379,27 +379,27 @@ export class Agent {
     return { ...hostFacts(), ...(backend.ready ? backend.facts : this.#options.service.facts) };
   }
 
-  get #servesLate(): boolean {
+  get #servesDuringDrain(): boolean {
     // The other version of the wire carries nothing but calls.
-    return this.#options.service.servesLate === true && this.#link?.version === 2;
+    return this.#options.service.servesDuringDrain === true && this.#link?.version === 2;
   }
 
   async #serve(stream: Stream, head: RequestHead): Promise<void> {
     const { service } = this.#options;
-    const late = this.#work.draining;
-    if (late && !this.#servesLate) return stream.reset(new NfrxError("refused", "draining"));
+    const draining = this.#work.draining;
+    if (draining && !this.#servesDuringDrain) return stream.reset(new NfrxError("refused", "draining"));
     const wire = this.#link?.version ?? 2;
     if (wire === 2 && service.declares?.(head) === false) {
       this.#log.warn({ method: head.method, path: head.path }, "the broker asked for what this module does not serve");
       return stream.reset(new NfrxError("not_found", "this agent does not serve the path"));
     }
     const began = this.#clock.now();
-    const leave = late || service.lingers?.(head) ? () => {} : this.#work.enter();
+    const leave = draining || service.lingers?.(head) ? () => {} : this.#work.enter();
     this.metrics.started();
     const span = this.#spanOf(head);
     let outcome: AgentOutcome = "canceled";
     try {
-      await service.serve(stream, head, { late, wire, span, onAnswer: this.#onAnswer });
+      await service.serve(stream, head, { draining, wire, span, onAnswer: this.#onAnswer });
       outcome = "succeeded";
       span?.end();
     } catch (error) {

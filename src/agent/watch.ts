@@ -2,8 +2,8 @@ import { messageOf } from "../lib/errors.ts";
 import type { Clock, Timer } from "../lib/time.ts";
 import type { ProbeResult } from "../modules/module.ts";
 import { MODELS_MAX } from "../protocol/limits.ts";
+import type { BackendAdapter } from "./backend-adapter.ts";
 import { isUnreachable } from "./forward.ts";
-import type { Service } from "./service.ts";
 
 /** Milliseconds between looks at a backend that is away. */
 const AWAY_MS = 2_000;
@@ -26,7 +26,7 @@ export class BackendWatch {
   #stopped = false;
 
   constructor(
-    private readonly service: Service,
+    private readonly service: BackendAdapter,
     private readonly clock: Clock,
     private readonly onChange: (state: BackendState) => void,
   ) {}

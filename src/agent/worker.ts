@@ -1,7 +1,7 @@
 import type { Backend } from "../modules/module.ts";
+import { backendAdapter } from "./backend-adapter.ts";
 import type { DeclaredEndpoint } from "./endpoints.ts";
 import { Agent, type AgentOptions } from "./run.ts";
-import { backendService } from "./service.ts";
 
 export interface WorkerAgentOptions extends Omit<AgentOptions, "service"> {
   backend: Backend;
@@ -13,5 +13,5 @@ export interface WorkerAgentOptions extends Omit<AgentOptions, "service"> {
 
 /** An agent of a worker module, in front of its backend. */
 export function workerAgent({ backend, requestTimeoutMs, endpoints, ...rest }: WorkerAgentOptions): Agent {
-  return new Agent({ service: backendService(backend, { requestTimeoutMs, endpoints, clock: rest.clock }), ...rest });
+  return new Agent({ service: backendAdapter(backend, { requestTimeoutMs, endpoints, clock: rest.clock }), ...rest });
 }

@@ -14,7 +14,7 @@ import { metricsRoute, type StateReaders, stateRoutes } from "./observe/routes.t
 import type { StateSources } from "./observe/state.ts";
 import type { Operator } from "./operator/operator.ts";
 import { operatorRoutes } from "./operator/routes.ts";
-import type { Upgrader } from "./pool/upgrade.ts";
+import type { Upgrader } from "./pool/agent-upgrade.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
 import { relayRoutes } from "./relay/routes.ts";
@@ -22,7 +22,7 @@ import { transferRoutes } from "./transfer/routes.ts";
 import type { Transfers } from "./transfer/transfers.ts";
 
 /** What the routes lead to. */
-export interface Rooms {
+export interface Services {
   modules: readonly ServedModule[];
   mounted: readonly Mounted[];
   relays: Relays | undefined;
@@ -44,15 +44,15 @@ export interface Rooms {
 }
 
 /** Every public route. */
-export function routesOf(rooms: Rooms): Route[] {
-  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateReaders, publicMetrics, server } = rooms;
-  const { operator, declared } = rooms;
+export function routesOf(services: Services): Route[] {
+  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateReaders, publicMetrics, server } = services;
+  const { operator, declared } = services;
   const routes: Route[] = [
     ...healthRoutes(sources),
-    ...(publicMetrics ? [metricsRoute(metrics, rooms.openMetrics)] : []),
+    ...(publicMetrics ? [metricsRoute(metrics, services.openMetrics)] : []),
     ...dashboardRoutes(),
     ...stateRoutes(sources, stateReaders),
-    ...ticketRoutes(rooms.ticketRoutes),
+    ...ticketRoutes(services.ticketRoutes),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),
     ...mounted.flatMap(module => workerRoutes(module, server)),
@@ -68,7 +68,7 @@ export function routesOf(rooms: Rooms): Route[] {
 /** The parts of the API, in the order in which its readers want them. */
 export function tagsOf(modules: readonly ServedModule[]): Tag[] {
   return [
-    ...modules.map(({ told }) => ({ name: told.id, description: told.summary })),
+    ...modules.map(({ configured }) => ({ name: configured.id, description: configured.summary })),
     { name: "jobs", description: "A queue between clients and workers that both only call out." },
     { name: "transfer", description: "Channels that carry the bytes of one request to another, once." },
     { name: "state", description: "What an operator sees." },

@@ -16,7 +16,7 @@ class Key {
   }
 }
 
-export interface DoorOptions {
+export interface AuthenticatorOptions {
   readonly kind: KeyKind;
   readonly key: string | undefined;
   readonly roles: readonly string[];
@@ -28,12 +28,12 @@ export interface DoorOptions {
  * One class of callers (`API` or `CLIENT`): a key, a set of roles, both or neither. With neither the door is open; with
  * roles alone it is closed to everybody without one of them.
  */
-export class Door {
-  readonly #options: DoorOptions;
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
   readonly #key: Key | undefined;
   readonly #roles: ReadonlySet<string>;
 
-  constructor(options: DoorOptions) {
+  constructor(options: AuthenticatorOptions) {
     this.#options = options;
     this.#key = options.key ? new Key(options.key) : undefined;
     this.#roles = new Set(options.roles);
@@ -100,17 +100,17 @@ export class Door {
   }
 }
 
-export interface AdminDoorOptions {
+export interface AdminAuthenticatorOptions {
   readonly key: string | undefined;
   readonly throttle: KeyThrottle;
 }
 
 /** The door of administration: one key. Without a key nobody passes. */
-export class AdminDoor {
+export class AdminAuthenticator {
   readonly #key: Key | undefined;
   readonly #throttle: KeyThrottle;
 
-  constructor({ key, throttle }: AdminDoorOptions) {
+  constructor({ key, throttle }: AdminAuthenticatorOptions) {
     this.#key = key ? new Key(key) : undefined;
     this.#throttle = throttle;
   }

@@ -7,17 +7,17 @@ import type { Logger } from "../lib/log.ts";
 import { OriginGuard } from "../lib/origin-guard.ts";
 import { type Clock, systemClock, type Timer } from "../lib/time.ts";
 import type { Tracing } from "../lib/tracing.ts";
-import { type PoolSettings, REQUEST_TIMEOUT_MS, type ToldModule, type WorkerModule } from "../modules/module.ts";
+import { type ConfiguredModule, type PoolSettings, REQUEST_TIMEOUT_MS, type WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { routesOf, tagsOf } from "./app.ts";
-import { AdminDoor, Door } from "./auth.ts";
+import { AdminAuthenticator, Authenticator } from "./auth.ts";
 import { Cors } from "./cors.ts";
 import { OwnKeys } from "./credentials.ts";
-import { anyDoor, checksOf, isOperator } from "./http/checks.ts";
-import { type App, mount, NOWHERE } from "./http/mount.ts";
+import { anyOf, checksOf, isOperator } from "./http/checks.ts";
+import { type App, mount, UNMATCHED_ROUTE } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
 import { Tickets } from "./http/tickets.ts";
-import { told } from "./http/told.ts";
+import { withAccessLog } from "./http/with-access-log.ts";
 import { Jobs, type JobsOptions } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/open.ts";
@@ -34,10 +34,10 @@ import { StateStream } from "./observe/stream.ts";
 import { Operator } from "./operator/operator.ts";
 import { isAdministration } from "./operator/routes.ts";
 import { Admission } from "./pool/admission.ts";
-import { dismiss, WorkerDoor, workerReception } from "./pool/connect.ts";
+import { AgentAcceptor, dismiss, workerHandshake } from "./pool/agent-acceptor.ts";
+import type { Upgrader } from "./pool/agent-upgrade.ts";
 import { Owners } from "./pool/owners.ts";
 import { Pool } from "./pool/pool.ts";
-import type { Upgrader } from "./pool/upgrade.ts";
 import { Bodies } from "./proxy/bodies.ts";
 import { Pipeline, peerOf } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
@@ -50,7 +50,7 @@ import { Transfers } from "./transfer/transfers.ts";
 
 export interface BrokerOptions {
   values: Values<typeof brokerOptions>;
-  modules: readonly ToldModule[];
+  modules: readonly ConfiguredModule[];
   log: Logger;
   /** Log lines that could not be written. */
   droppedLogs?: () => number;
@@ -108,8 +108,13 @@ export class Broker {
       onWrongKey: (kind, throttled) => this.metrics.wrongKey(kind, throttled),
     });
     const shared = { proxies, throttle };
-    const api = new Door({ kind: "api", key: values.apiKey, roles: values.apiHttpRoles, ...shared });
-    const client = new Door({ kind: "client", key: values.clientKey, roles: values.clientHttpRoles, ...shared });
+    const api = new Authenticator({ kind: "api", key: values.apiKey, roles: values.apiHttpRoles, ...shared });
+    const client = new Authenticator({
+      kind: "client",
+      key: values.clientKey,
+      roles: values.clientHttpRoles,
+      ...shared,
+    });
     if (api.open) log.warn({}, "the API asks for no key: set API_KEY or API_HTTP_ROLES");
     if (client.open) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
     const reach = reachOf(values);
@@ -147,8 +152,8 @@ export class Broker {
     this.watches = watches;
     this.mounted = workers.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings, values.startGraceMs);
-      const door = new WorkerDoor({
-        reception: workerReception,
+      const door = new AgentAcceptor({
+        handshake: workerHandshake,
         pool,
         door: client,
         drain,
@@ -213,11 +218,11 @@ export class Broker {
         channels: values.transferMaxChannels,
       },
       callerOf,
-      authorize: anyDoor(api, client),
+      authorize: anyOf(api, client),
     });
     const jobBodies = bodies.limits(JOB_BODY_BYTES);
     this.jobs = this.#openJobs({ api, client, callerOf, tickets, bodies: jobBodies });
-    const admin = new AdminDoor({ key: values.adminKey, throttle });
+    const admin = new AdminAuthenticator({ key: values.adminKey, throttle });
     const fromOperator = (request: Request): boolean => isOperator(request, { admin, tickets });
     const sources: StateSources = {
       modules: all,
@@ -312,7 +317,7 @@ export class Broker {
       pool.close();
     }
     this.transfers.stop();
-    await this.jobs.border.close();
+    await this.jobs.http.close();
     await this.#listener.stop();
     await this.jobs.close();
   }
@@ -370,9 +375,9 @@ export class Broker {
   }
 
   /** Answers what is no route of the app. */
-  #told(request: Request, route: AccessRoute, answer: () => Response | Promise<Response>): Promise<Response> {
+  #withAccessLog(request: Request, route: AccessRoute, answer: () => Response | Promise<Response>): Promise<Response> {
     return Promise.resolve(
-      told(this.#access.begin(request, route), answer, { metrics: this.metrics, errors: "openai" }),
+      withAccessLog(this.#access.begin(request, route), answer, { metrics: this.metrics, errors: "openai" }),
     );
   }
 
@@ -380,7 +385,7 @@ export class Broker {
     // Pages of other origins are let in by their own setting, but not to administration.
     if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
     const preflight = this.#cors.preflight(request);
-    if (preflight !== undefined) return this.#told(request, NOWHERE, () => preflight);
+    if (preflight !== undefined) return this.#withAccessLog(request, UNMATCHED_ROUTE, () => preflight);
     return Promise.resolve(this.app.fetch(request)).then(response =>
       response ? this.#cors.decorate(request, response) : response,
     );

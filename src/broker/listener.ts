@@ -3,8 +3,8 @@ import type { Logger } from "../lib/log.ts";
 import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
 import type { Clock } from "../lib/time.ts";
 import { MESSAGE_MAX } from "../protocol/limits.ts";
+import type { Upgrader } from "./pool/agent-upgrade.ts";
 import type { Connection } from "./pool/socket.ts";
-import type { Upgrader } from "./pool/upgrade.ts";
 import { watchTls } from "./tls.ts";
 
 /** Seconds of a socket's silence that Bun allows on routes that set no limit of their own; its most. */

@@ -1,7 +1,7 @@
 // What a broker makes of its modules.
 import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
-import type { PoolSettings, RelaySettings, Served, ToldModule, WorkerModule } from "../modules/module.ts";
+import type { ConfiguredModule, PoolSettings, RelaySettings, Served, WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { servedPath } from "./http/mount.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
@@ -9,7 +9,7 @@ import { ModuleMeter } from "./observe/module-metrics.ts";
 
 /** A module and what it serves. */
 export interface ServedModule {
-  readonly told: ToldModule;
+  readonly configured: ConfiguredModule;
   readonly served: Served;
 }
 
@@ -21,24 +21,26 @@ export interface ServedModules {
 
 /** Has every module say what it serves. Throws, naming its file, when one cannot, or wants what another has. */
 export function serveModules(
-  modules: readonly ToldModule[],
+  modules: readonly ConfiguredModule[],
   { log, clock, metrics }: { log: Logger; clock: Clock; metrics: BrokerMetrics },
 ): ServedModules {
   const all: ServedModule[] = [];
   const workers: { module: WorkerModule; pool: PoolSettings }[] = [];
   let relays: RelaySettings | undefined;
-  for (const told of modules) {
-    const wrong = (problem: string): Error => new Error(`${told.file ?? told.id}: ${problem}`);
-    if (RESERVED.has(told.id) || all.some(other => other.told.id === told.id))
-      throw wrong(`there is a module ${told.id} already`);
-    const served = called(told, () => told.serve({ log, clock, metrics: new ModuleMeter(told.id, metrics.meters) }));
+  for (const configured of modules) {
+    const wrong = (problem: string): Error => new Error(`${configured.file ?? configured.id}: ${problem}`);
+    if (RESERVED.has(configured.id) || all.some(other => other.configured.id === configured.id))
+      throw wrong(`there is a module ${configured.id} already`);
+    const served = called(configured, () =>
+      configured.serve({ log, clock, metrics: new ModuleMeter(configured.id, metrics.meters) }),
+    );
     const { worker, pool } = served;
     if ((worker === undefined) !== (pool === undefined)) throw wrong("`worker` and `pool` go together");
-    if (worker !== undefined && worker.id !== told.id) throw wrong(`its worker has another id, ${worker.id}`);
+    if (worker !== undefined && worker.id !== configured.id) throw wrong(`its worker has another id, ${worker.id}`);
     if (served.relays !== undefined && relays !== undefined) throw wrong("another module has the relays already");
     relays ??= served.relays;
     if (worker !== undefined && pool !== undefined) workers.push({ module: worker, pool });
-    all.push({ told, served });
+    all.push({ configured, served });
   }
   return { all, workers, relays };
 }
@@ -47,7 +49,7 @@ export function serveModules(
 const RESERVED: ReadonlySet<string> = new Set(["server", "jobs", "transfer", "state", "client", "admin"]);
 
 /** Calls into a module; what it throws names it. */
-function called<T>({ file, id }: ToldModule, call: () => T): T {
+function called<T>({ file, id }: ConfiguredModule, call: () => T): T {
   try {
     return call();
   } catch (error) {
@@ -63,10 +65,11 @@ function called<T>({ file, id }: ToldModule, call: () => T): T {
  */
 export function ownRoutes(modules: readonly ServedModule[], others: readonly Route[]): Route[] {
   const places = new Places();
-  for (const route of others) places.claim(route, modules.find(({ told }) => told.id === route.tag)?.told);
-  return modules.flatMap(({ told, served: { routes = [] } }) =>
+  for (const route of others)
+    places.claim(route, modules.find(({ configured }) => configured.id === route.tag)?.configured);
+  return modules.flatMap(({ configured, served: { routes = [] } }) =>
     routes.map(route => {
-      places.claim(route, told);
+      places.claim(route, configured);
       return route;
     }),
   );
@@ -79,19 +82,20 @@ class Places {
   readonly #names = new Map<string, string>();
 
   /** Throws, naming the file, when a route of this module has no place. */
-  claim({ method, path }: Route, told: ToldModule | undefined): void {
+  claim({ method, path }: Route, configured: ConfiguredModule | undefined): void {
     const wrong = (problem: string): Error =>
-      new Error(`${told?.file ?? told?.id}: the route ${method} ${servedPath(path)} ${problem}`);
+      new Error(`${configured?.file ?? configured?.id}: the route ${method} ${servedPath(path)} ${problem}`);
     let place: string = method;
     for (const segment of servedPath(path).split("/").filter(Boolean)) {
       const name = /^:(.*)$/.exec(segment)?.[1];
       place += name === undefined ? `/${segment}` : "/:";
       if (name === undefined) continue;
       const before = this.#names.get(place) ?? name;
-      if (told !== undefined && before !== name) throw wrong(`calls :${name} what another route calls :${before}`);
+      if (configured !== undefined && before !== name)
+        throw wrong(`calls :${name} what another route calls :${before}`);
       this.#names.set(place, before);
     }
-    if (told !== undefined && this.#taken.has(place)) throw wrong("is there already");
+    if (configured !== undefined && this.#taken.has(place)) throw wrong("is there already");
     this.#taken.add(place);
   }
 }

@@ -2,12 +2,12 @@ import type { Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
 import { BUILT_IN_FLAGS, type Catalog, commandsOf, FLAG_WORDS, type Program } from "./program.ts";
-import type { Setting, Told } from "./setting.ts";
+import type { ParsedSource, Setting } from "./setting.ts";
 
 type Print = "help" | "version" | "help-plugins";
 
 /** What the command line says. */
-export interface CommandLine extends Told {
+export interface CommandLine extends ParsedSource {
   readonly print: Print | undefined;
   /** What `--help` is asked about: `all`, or a group of options. */
   readonly topic: string | undefined;

@@ -71,7 +71,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
   const file = readConfigFile(catalog, host, line.config, defaultConfigFile(host, program.configFile));
   const answers = new Map<Option<unknown>, Given>();
   const mistakes: Mistake[] = [...file.mistakes, ...line.mistakes];
-  const settings = [file, readEnvironment(catalog, host), line].flatMap(told => told.settings);
+  const settings = [file, readEnvironment(catalog, host), line].flatMap(source => source.settings);
   for (const { option, raw, source } of settings) {
     const parsed = option.parse(raw);
     if (parsed.ok) answers.set(option, { value: parsed.value, source });
@@ -108,7 +108,7 @@ function init<G extends Groups, C extends string>(
   for (const option of catalog.options) if (option.seed !== undefined) set.set(option, option.seed());
   for (const { option, raw, source } of [...readEnvironment(catalog, host).settings, ...line.settings]) {
     const parsed = option.parse(raw);
-    if (parsed.ok) set.set(option, lasting(option, raw, parsed.value));
+    if (parsed.ok) set.set(option, absolutePaths(option, raw, parsed.value));
     else mistakes.push(badValue(option, raw, source));
   }
   if (mistakes.length > 0) throw new ConfigError(program.name, mistakes);
@@ -120,7 +120,7 @@ function init<G extends Groups, C extends string>(
 }
 
 /** What to write so that it means the same wherever the program is started. */
-function lasting({ isPath }: Option<unknown>, raw: Raw, value: unknown): Raw {
+function absolutePaths({ isPath }: Option<unknown>, raw: Raw, value: unknown): Raw {
   const items: unknown[] = Array.isArray(value) ? value : [value];
   const whole = (item: string): string => (isPath(item) ? resolve(item) : item);
   if (!items.some(item => typeof item === "string" && isPath(item))) return raw;
@@ -159,8 +159,8 @@ export function peek<T>(program: Program, option: Option<T>, host = processHost(
   const line = readFlags(host.argv, catalog, program);
   const file = readConfigFile(catalog, host, line.config, defaultConfigFile(host, program.configFile));
   let value = option.initial(host);
-  for (const told of [file, readEnvironment(catalog, host), line]) {
-    for (const { option: named, raw } of told.settings) {
+  for (const source of [file, readEnvironment(catalog, host), line]) {
+    for (const { option: named, raw } of source.settings) {
       const parsed = named.env === option.env ? option.parse(raw) : undefined;
       if (parsed?.ok) value = parsed.value;
     }

@@ -3,7 +3,7 @@
 import type { z } from "zod";
 import type { Kind, Machine, Option, Raw } from "./declared.ts";
 import { formatDuration, LONGEST_MS } from "./duration.ts";
-import { checkDeclaration, checkDefault } from "./sound.ts";
+import { checkDeclaration, checkDefault } from "./validate-declarations.ts";
 import type { Range } from "./values.ts";
 import * as values from "./values.ts";
 

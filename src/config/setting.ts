@@ -9,7 +9,7 @@ export interface Setting {
 }
 
 /** What one place says: its settings, and everything that is wrong with it. */
-export interface Told {
+export interface ParsedSource {
   readonly settings: readonly Setting[];
   readonly mistakes: readonly Mistake[];
 }

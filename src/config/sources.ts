@@ -2,7 +2,7 @@
 import type { Mistake } from "./error.ts";
 import type { Machine } from "./option.ts";
 import type { Catalog } from "./program.ts";
-import type { Setting, Told } from "./setting.ts";
+import type { ParsedSource, Setting } from "./setting.ts";
 import { readYaml } from "./yaml.ts";
 
 /** What the loader takes from the process it runs in. */
@@ -14,7 +14,7 @@ export interface Host extends Machine {
 }
 
 /** The configuration file of a run. */
-export interface ConfigFile extends Told {
+export interface ConfigFile extends ParsedSource {
   readonly path: string;
   readonly found: boolean;
 }
@@ -55,7 +55,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Reads the environment. An empty variable counts as unset. */
-export function readEnvironment({ options }: Catalog, { env }: Host): Told {
+export function readEnvironment({ options }: Catalog, { env }: Host): ParsedSource {
   const settings: Setting[] = [];
   for (const option of options) {
     const name = [option.env, ...option.aliases].find(candidate => env[candidate]?.trim());

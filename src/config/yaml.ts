@@ -3,7 +3,7 @@ import { describeSource, type Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
 import { bareKey, type Catalog } from "./program.ts";
-import type { Setting, Told } from "./setting.ts";
+import type { ParsedSource, Setting } from "./setting.ts";
 
 // In our own words, because the parser's messages may quote the line, and the line may hold a key.
 const SYNTAX: Readonly<Record<string, string>> = {
@@ -162,6 +162,6 @@ function isEmpty(node: unknown): boolean {
 }
 
 /** Reads the settings of a YAML file, and everything that is wrong with it. */
-export function readYaml(path: string, text: string, catalog: Catalog): Told {
+export function readYaml(path: string, text: string, catalog: Catalog): ParsedSource {
   return new Reader(path, text, catalog);
 }

@@ -69,9 +69,9 @@ export class Drain {
     this.begin();
     if (this.#inflight === 0 || timeoutMs <= 0) return this.#inflight === 0;
     this.#idle ??= Promise.withResolvers();
-    const late = Promise.withResolvers<false>();
-    const timer = Number.isFinite(timeoutMs) ? clock.after(timeoutMs, () => late.resolve(false)) : undefined;
-    const finished = await Promise.race([this.#idle.promise.then(() => true), late.promise]);
+    const timeout = Promise.withResolvers<false>();
+    const timer = Number.isFinite(timeoutMs) ? clock.after(timeoutMs, () => timeout.resolve(false)) : undefined;
+    const finished = await Promise.race([this.#idle.promise.then(() => true), timeout.promise]);
     timer?.cancel();
     return finished;
   }

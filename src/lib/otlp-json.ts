@@ -2,7 +2,7 @@
 // several objects of each attribute and keeps them all until it sends them. Here a span is bytes at once: what spans of one
 // name have in common is copied, and what differs is written into it, with nothing left for the garbage collector. A busy
 // broker could not spare what the other way costs.
-import { type Attributes, Facts, type Span, TRACE_TEXT_MAX } from "./trace.ts";
+import { type Attributes, type Span, SpanAttributes, TRACE_TEXT_MAX } from "./trace.ts";
 
 /** Bytes that one span takes at most: TRACE_TEXT_MAX bounds its texts, and it has fewer than twenty. */
 export const SPAN_BYTES = 40 * 1024;
@@ -32,7 +32,7 @@ export class SpanWriter {
   spans = 0;
   readonly #head: Uint8Array;
   readonly #keys = new Map<string, Key>();
-  readonly #facts = new WeakMap<Facts, Uint8Array>();
+  readonly #facts = new WeakMap<SpanAttributes, Uint8Array>();
   readonly #shapes = new Map<string, (Shape | undefined)[]>();
   #bytes: Uint8Array;
   #spare: Uint8Array | undefined;
@@ -71,7 +71,7 @@ export class SpanWriter {
     this.#time(span.endedAt, from + shape.end);
     const list = this.#at;
     for (const part of span.parts) {
-      if (part instanceof Facts) this.#put(this.#bytesOf(part));
+      if (part instanceof SpanAttributes) this.#put(this.#bytesOf(part));
       else this.#attributes(part);
     }
     if (failure !== undefined) this.#attributes({ "error.type": failure });
@@ -156,7 +156,7 @@ export class SpanWriter {
     if (key.known.size < KEPT_VALUES) key.known.set(value, this.#bytes.slice(from, this.#at));
   }
 
-  #bytesOf(facts: Facts): Uint8Array {
+  #bytesOf(facts: SpanAttributes): Uint8Array {
     let bytes = this.#facts.get(facts);
     if (bytes === undefined) {
       const from = this.#at;

@@ -37,7 +37,7 @@ export function onStopSignal(first: () => void): void {
 }
 
 /** Logs and counts what nobody caught, instead of ending the process over it. */
-export function catchStrays(log: Logger, count: () => void = () => {}): void {
+export function installUnhandledHandlers(log: Logger, count: () => void = () => {}): void {
   const report = (error: unknown): void => {
     count();
     log.error(

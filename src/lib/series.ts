@@ -257,7 +257,7 @@ type Known = Declaration & { text(): AsyncGenerator<string>; forget(label: strin
 export const DURATIONS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600] as const;
 
 /** Answers that are made once for each argument, of which there are few. */
-export class Remembered<T> {
+export class Memo<T> {
   readonly #known = new Map<string, T>();
 
   constructor(private readonly make: (key: string) => T) {}

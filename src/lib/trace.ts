@@ -14,7 +14,7 @@ export type SpanKind = "internal" | "server" | "client";
 export type Attributes = Record<string, string | number | boolean | undefined>;
 
 /** Attributes that many spans have: whoever writes spans need look at them once. They must not change. */
-export class Facts {
+export class SpanAttributes {
   constructor(readonly attributes: Attributes) {}
 }
 
@@ -92,7 +92,7 @@ export class Span {
   readonly startedAt: number;
   endedAt = 0;
   /** What is known of it, in the order in which it was said. */
-  readonly parts: (Attributes | Facts)[] = [];
+  readonly parts: (Attributes | SpanAttributes)[] = [];
   /** Why it failed, in one word. */
   failure: string | undefined;
 
@@ -116,7 +116,7 @@ export class Span {
   }
 
   /** Says more of it, each attribute once; those without a value are left out. */
-  set(more: Attributes | Facts): void {
+  set(more: Attributes | SpanAttributes): void {
     if (this.recorded) this.parts.push(more);
   }
 
@@ -129,7 +129,7 @@ export class Span {
   }
 
   /** The headers of a request that this span sends on, with its own place in the trace instead of the caller's. */
-  carry(headers: HeaderPairs): HeaderPairs {
+  inject(headers: HeaderPairs): HeaderPairs {
     const { state } = this.context;
     const carried: HeaderPairs = [];
     for (const pair of headers) if (!isTraceHeader(pair[0])) carried.push(pair);

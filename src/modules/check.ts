@@ -150,8 +150,8 @@ const served = z.strictObject({
       minScore: amount,
       defaultModel: z.string().optional(),
       maxParallel: amount,
-      maxVisits: amount,
-      maxSeats: amount,
+      maxSlotExempt: amount,
+      maxSlots: amount,
       requestTimeoutMs: amount.optional(),
     })
     .optional(),

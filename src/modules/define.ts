@@ -55,7 +55,7 @@ export function defineModule<S extends Shape, A extends Shape>(spec: ModuleSpec<
       endpoints: agent.endpoints,
       backend: found => backendOf(agent.backend(agent.options.finish(found).values)),
     },
-    told: found => ({
+    configure: found => ({
       id,
       summary,
       serve: host =>

@@ -37,10 +37,10 @@ export async function loadModules(paths: readonly string[]): Promise<LoadedModul
 
 async function loadModule(file: string): Promise<LoadedModule> {
   const watchman = await Watchman.over(file);
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new PluginError(file, SLOW)), PLUGIN_LOAD_MS);
+  const timeout = Promise.withResolvers<never>();
+  const timer = setTimeout(() => timeout.reject(new PluginError(file, SLOW)), PLUGIN_LOAD_MS);
   try {
-    const found: { default?: unknown } = await Promise.race([import(entryOf(file)), late.promise]);
+    const found: { default?: unknown } = await Promise.race([import(entryOf(file)), timeout.promise]);
     return { module: checked(file, found.default), file };
   } catch (error) {
     if (error instanceof PluginError) throw error;

@@ -30,7 +30,7 @@ export interface Module {
   /** The other end, for a module whose requests go to workers. */
   readonly agent: ModuleAgent | undefined;
   /** The module with the values of its options. */
-  told(values: OptionValues): ToldModule;
+  configure(values: OptionValues): ConfiguredModule;
 }
 
 /** What the agent of a module needs to know. */
@@ -46,7 +46,7 @@ export interface ModuleAgent {
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 /** A module as a broker starts it. */
-export interface ToldModule extends Pick<Module, "id" | "summary"> {
+export interface ConfiguredModule extends Pick<Module, "id" | "summary"> {
   /** The file it comes from, which errors name; built-in modules have none. */
   readonly file?: string;
   /** Called once, before the broker listens. */
@@ -373,9 +373,9 @@ export interface PoolSettings {
   /** Workers one request may be split over. */
   maxParallel: number;
   /** Requests beside the seats that one worker gets at once. */
-  maxVisits: number;
+  maxSlotExempt: number;
   /** Seats that one worker has at most, whatever it says. */
-  maxSeats: number;
+  maxSlots: number;
   /** Milliseconds that a request may be silent; REQUEST_TIMEOUT unless given. */
   requestTimeoutMs?: number | undefined;
 }

@@ -85,8 +85,8 @@ export function poolSettings({
   minScore = 0,
   defaultModel,
   maxParallel = 1,
-  maxVisits = VISITS_MAX,
-  maxSeats = Number.POSITIVE_INFINITY,
+  maxSlotExempt = VISITS_MAX,
+  maxSlots = Number.POSITIVE_INFINITY,
   requestTimeoutMs,
 }: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">): PoolSettings {
   return {
@@ -98,8 +98,8 @@ export function poolSettings({
     minScore,
     defaultModel,
     maxParallel,
-    maxVisits,
-    maxSeats,
+    maxSlotExempt,
+    maxSlots,
     requestTimeoutMs,
   };
 }

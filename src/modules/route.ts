@@ -28,11 +28,11 @@ export interface Route {
   /** What it is for. Only a route that exists to say that there is no such method has none. */
   readonly operation: Operation | undefined;
   /** Answers a request; undefined when the connection has become something else than HTTP. What it throws becomes an error's answer. */
-  answer(call: Call): Response | undefined | Promise<Response | undefined>;
+  answer(call: RouteCall): Response | undefined | Promise<Response | undefined>;
 }
 
 /** A request to a route. */
-export interface Call {
+export interface RouteCall {
   readonly request: Request;
   readonly params: PathParams;
   readonly server: PeerServer;
@@ -67,7 +67,7 @@ export interface Access {
   usage: Usage | undefined;
   retries: number | undefined;
   /** The handler tells of its end itself, by `end`. Otherwise that is when the handler has answered. */
-  keep(): void;
+  defer(): void;
   /** Notes an answer that is not a stream. */
   answered(response: Response): void;
   /** Tells of it; later calls do nothing. */

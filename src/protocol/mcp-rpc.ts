@@ -13,7 +13,7 @@ export interface Waiting {
 }
 
 /** A call that v1 can carry. */
-export interface Call extends Waiting {
+export interface RpcCall extends Waiting {
   method: string;
   /** The caller's bearer token. */
   token: string | undefined;
@@ -90,7 +90,7 @@ export function refusalOf({ method, path }: RequestHead): Reply | undefined {
 }
 
 /** The call that a POST makes, or how it is answered when v1 cannot carry it. */
-export function readCall({ headers }: RequestHead, body: Uint8Array): Call | Reply {
+export function readCall({ headers }: RequestHead, body: Uint8Array): RpcCall | Reply {
   const text = strictText(body);
   const value = text === undefined ? undefined : parse(text);
   if (text === undefined || value === undefined) return refusal(400, "the body is not JSON");
@@ -100,11 +100,12 @@ export function readCall({ headers }: RequestHead, body: Uint8Array): Call | Rep
     const { id, method } = call.data;
     return { id, idText: idTextOf(text), method: method.slice(0, NAME_MAX), token: bearerOf(headers), text };
   }
-  const told = notification.safeParse(value);
+  const parsed = notification.safeParse(value);
   // Every call is a session of its own there, so nothing is lost with this one, and no client could go on without it.
-  if (told.success && told.data.method === "notifications/initialized") return { status: 202, headers: [], body: "" };
-  if (told.success)
-    return refusal(501, `${OLDER} takes no notifications: ${told.data.method.slice(0, NAME_MAX)} is lost`);
+  if (parsed.success && parsed.data.method === "notifications/initialized")
+    return { status: 202, headers: [], body: "" };
+  if (parsed.success)
+    return refusal(501, `${OLDER} takes no notifications: ${parsed.data.method.slice(0, NAME_MAX)} is lost`);
   if (isObject(value) && !("method" in value) && ("result" in value || "error" in value))
     return refusal(501, `${OLDER} takes no responses: its server cannot ask`);
   return refusal(400, "the body is not a request of JSON-RPC 2.0");

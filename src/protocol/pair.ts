@@ -18,7 +18,7 @@ export function wireOf(version: 1 | 2, kind: "worker" | "mcp" = "worker"): (link
 export class LinkedPair {
   readonly broker: Link;
   readonly agent: Link;
-  readonly #ways: { broker: Way; agent: Way };
+  readonly #sockets: { broker: FakeSocket; agent: FakeSocket };
 
   constructor(options: {
     clock: Clock;
@@ -27,11 +27,11 @@ export class LinkedPair {
     broker?: LinkEvents;
     agent?: LinkEvents;
   }) {
-    const toAgent = new Way();
-    const toBroker = new Way();
-    this.#ways = { broker: toBroker, agent: toAgent };
+    const toAgent = new FakeSocket();
+    const toBroker = new FakeSocket();
+    this.#sockets = { broker: toBroker, agent: toAgent };
     const wire = wireOf(options.version ?? 2, options.kind);
-    const make = (side: "broker" | "agent", out: Way, back: Way, events: LinkEvents): Link =>
+    const make = (side: "broker" | "agent", out: FakeSocket, back: FakeSocket, events: LinkEvents): Link =>
       new Link({ socket: out, clock: options.clock, side, wire, events, defer: run => back.deferred.push(run) });
     this.broker = make("broker", toAgent, toBroker, options.broker ?? {});
     this.agent = make("agent", toBroker, toAgent, options.agent ?? {});
@@ -43,17 +43,17 @@ export class LinkedPair {
 
   /** What could happen next at each end: deferred work and messages to deliver. */
   pending(side: "broker" | "agent"): number {
-    return this.#ways[side].deferred.length + this.#ways[side].messages.length;
+    return this.#sockets[side].deferred.length + this.#sockets[side].messages.length;
   }
 
   /** Bytes on their way to this end. */
   inFlight(side: "broker" | "agent"): number {
-    return this.#ways[side].bytes;
+    return this.#sockets[side].bytes;
   }
 
   /** Lets one thing happen at this end: a deferred job if there is one, else the next message. False when nothing was left. */
   step(side: "broker" | "agent"): boolean {
-    return this.#ways[side].step();
+    return this.#sockets[side].step();
   }
 
   /** Steps both ends until nothing moves any more. */
@@ -63,7 +63,7 @@ export class LinkedPair {
 }
 
 /** One direction: the socket of the sender and the inbox of the receiver. */
-class Way implements Socket {
+class FakeSocket implements Socket {
   readonly messages: (Uint8Array | string | "ping" | Farewell)[] = [];
   readonly deferred: (() => void)[] = [];
   bytes = 0;

@@ -118,7 +118,7 @@ test("a list of all models does not wait for a worker that hangs, nor ask one th
   await away!.handled();
   const list = fetch(`${made.origin}/api/llm/ollama/api/tags`, { headers: authorization });
   await hung!.frame("head");
-  while ((made.pool.registry.get("well")?.visits ?? 0) > 0) await new Promise(resolve => setImmediate(resolve));
+  while ((made.pool.registry.get("well")?.slotExempt ?? 0) > 0) await new Promise(resolve => setImmediate(resolve));
   clock.advance(2_000);
   const answer = await list;
   expect(answer.status).toBe(200);

@@ -17,7 +17,7 @@ export function distant(store: JobStore, random: () => number = Math.random): Jo
     durable: store.durable,
     add: draft => later(store.add(draft)),
     get: id => later(store.get(id)),
-    swap: (before, after) => later(store.swap(before, after)),
+    compareAndSet: (before, after) => later(store.compareAndSet(before, after)),
     claim: (claimer, claim) => later(store.claim(claimer, claim)),
     renew: (id, claimId) => later(store.renew(id, claimId)),
     watch: watcher => store.watch(watcher),

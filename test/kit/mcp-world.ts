@@ -111,7 +111,7 @@ export class McpWorld {
         ...options.broker,
       },
       modules: [
-        mcpModule.told({
+        mcpModule.configure({
           ...defaultsOf(mcpModule.options),
           // Each step of time is answered by every relay.
           ...(options.clock && { wsHeartbeatMs: STEP_MS }),
@@ -265,8 +265,8 @@ export class McpWorld {
     const { pool } = this.relays;
     const workers = [...pool.registry.workers];
     return {
-      seats: pool.inflight,
-      visits: workers.reduce((sum, { visits }) => sum + visits, 0),
+      slots: pool.inflight,
+      slotExempt: workers.reduce((sum, { slotExempt }) => sum + slotExempt, 0),
       streams: pool.streams,
       waiting: pool.waiting,
       drainable: this.broker.drain.inflight,

@@ -240,8 +240,8 @@ export class BrokerProgram extends Program {
   /** Resolves once nothing is under way any more: no seat, no place in the queue, no counted request, no listener, no body held in memory or on disk, no open stream. */
   async quiet(ms?: number): Promise<void> {
     await this.state(
-      ({ inflight, waiting, counted, seats, calls, listeners }) =>
-        inflight + waiting + counted + seats + calls + listeners === 0,
+      ({ inflight, waiting, counted, slots, calls, listeners }) =>
+        inflight + waiting + counted + slots + calls + listeners === 0,
       "a quiet broker",
       ms,
     );
@@ -274,7 +274,7 @@ export interface BrokerState {
   /** Requests that a shutdown would wait for. */
   counted: number;
   /** Seats taken, as the workers and relays count them. */
-  seats: number;
+  slots: number;
   /** What is under way at relays, listening included. */
   calls: number;
   /** Requests that relays have beside their seats. */
@@ -311,8 +311,8 @@ function stateOf({
     waiting: sum(pool => pool.server.scheduler_queue_len),
     counted: plugins.server.drainable_inflight,
     jobs: plugins.jobs.summary,
-    seats:
-      sum(pool => pool.workers.reduce((seats, worker) => seats + worker.inflight, 0)) + total(relay => relay.inflight),
+    slots:
+      sum(pool => pool.workers.reduce((slots, worker) => slots + worker.inflight, 0)) + total(relay => relay.inflight),
     calls: sessions.length,
     listeners: total(relay => relay.listeners),
     relays: clients.map(({ id, ready, inflight, listeners }) => ({ id, ready, inflight, listeners })),

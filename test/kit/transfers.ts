@@ -1,6 +1,6 @@
 // The transfer channels alone, behind a server of their own, and clients that come to them.
-import { AdminDoor, Door } from "../../src/broker/auth.ts";
-import { anyDoor, checksOf } from "../../src/broker/http/checks.ts";
+import { AdminAuthenticator, Authenticator } from "../../src/broker/auth.ts";
+import { anyOf, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
 import { Tickets } from "../../src/broker/http/tickets.ts";
 import { AccessLog } from "../../src/broker/observe/access.ts";
@@ -48,9 +48,9 @@ export class TransferWorld {
     };
     const log = this.#log();
     const doors = {
-      api: new Door({ kind: "api", key: API_KEY, roles: [], proxies: none, throttle: throttle() }),
-      client: new Door({ kind: "client", key: CLIENT_KEY, roles: [], proxies: none, throttle: throttle() }),
-      admin: new AdminDoor({ key: undefined, throttle: throttle() }),
+      api: new Authenticator({ kind: "api", key: API_KEY, roles: [], proxies: none, throttle: throttle() }),
+      client: new Authenticator({ kind: "client", key: CLIENT_KEY, roles: [], proxies: none, throttle: throttle() }),
+      admin: new AdminAuthenticator({ key: undefined, throttle: throttle() }),
       tickets: new Tickets(clock),
     };
     this.transfers = new Transfers({
@@ -60,7 +60,7 @@ export class TransferWorld {
       metrics,
       limits: { ...LIMITS, ...limits },
       callerOf: callerNames(none),
-      authorize: anyDoor(doors.api, doors.client),
+      authorize: anyOf(doors.api, doors.client),
     });
     const app = mount(transferRoutes(this.transfers), {
       checks: checksOf(doors),

@@ -10,7 +10,7 @@ import type { Logger } from "../../src/lib/log.ts";
 export function wholeBroker(values: Partial<BrokerOptions["values"]> = {}): Broker {
   return Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...values },
-    modules: builtIn.map(module => module.told(defaultsOf(module.options))),
+    modules: builtIn.map(module => module.configure(defaultsOf(module.options))),
     log: silent,
     declared: nfrx,
   });

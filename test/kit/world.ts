@@ -85,7 +85,7 @@ export class World {
     const { module } = this.#known;
     this.broker = Broker.start({
       values,
-      modules: [module.told({ ...defaultsOf(module.options), ...options.pool })],
+      modules: [module.configure({ ...defaultsOf(module.options), ...options.pool })],
       log: this.log("broker"),
       tracing: options.tracing,
       ...(options.clock && { clock: options.clock }),

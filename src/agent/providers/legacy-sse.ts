@@ -6,7 +6,7 @@ import type { Channel, ChannelEvents } from "./stdio/channel.ts";
 import { SessionManager, type SessionsOptions } from "./stdio/manager.ts";
 import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./stdio/message.ts";
 import { RateLog } from "./stdio/rate-log.ts";
-import { Starts } from "./stdio/starts.ts";
+import { Spawner } from "./stdio/spawner.ts";
 
 /** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
 export const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
@@ -27,13 +27,13 @@ export interface LegacySseOptions extends SessionsOptions {
 }
 
 /** A server of the HTTP+SSE transport; each session has a connection of its own. */
-export function legacySseProvider(options: LegacySseOptions, starts = legacySseStarts(options)): SessionManager {
+export function legacySseProvider(options: LegacySseOptions, starts = legacySseSpawner(options)): SessionManager {
   return new SessionManager({ ...options, protocolVersion: options.protocolVersion ?? VERSION, starts });
 }
 
 /** How connections are opened, and what became of them; shared by providers that are opened one after the other. */
-export function legacySseStarts(options: LegacySseOptions): Starts {
-  return new Starts(events => new LegacySse(options, events), options.clock, options.random);
+export function legacySseSpawner(options: LegacySseOptions): Spawner {
+  return new Spawner(events => new LegacySse(options, events), options.clock, options.random);
 }
 
 class LegacySse implements Channel {

@@ -22,15 +22,15 @@ export interface MetadataOptions {
  * well, too slow, or says too much, and as `fetch` does when it cannot be reached.
  */
 export async function fetchMetadata(url: string, { timeoutMs, signal, init }: MetadataOptions): Promise<Response> {
-  const late = AbortSignal.timeout(timeoutMs);
+  const timeout = AbortSignal.timeout(timeoutMs);
   const places = new Set([resourceMetadataUrl(url), new URL(url).origin + RESOURCE_METADATA_PATH]);
   try {
     for (const place of places) {
-      const bytes = await ask(place, { ...init, signal: AbortSignal.any([signal, late]) });
+      const bytes = await ask(place, { ...init, signal: AbortSignal.any([signal, timeout]) });
       if (bytes !== undefined) return new Response(bytes, { headers: { "content-type": "application/json" } });
     }
   } catch (error) {
-    if (late.aborted && !signal.aborted)
+    if (timeout.aborted && !signal.aborted)
       throw new NfrxError("timeout", "the provider is too slow with its metadata", { cause: error });
     throw error;
   }

@@ -152,8 +152,8 @@ export class TokenClient {
 
   #tell({ status, word, explanation }: Refusal, message: string, refreshToken?: string): void {
     const { clientSecret } = this.options;
-    const told = explanation === undefined ? undefined : harmless(explanation, [clientSecret, refreshToken]);
-    this.log.warn({ status, oauth_error: word, explanation: told }, message);
+    const safeExplanation = explanation === undefined ? undefined : harmless(explanation, [clientSecret, refreshToken]);
+    this.log.warn({ status, oauth_error: word, explanation: safeExplanation }, message);
   }
 }
 

@@ -1,6 +1,6 @@
 // Who may pass, by the class that a route declares.
 import type { AuthClass, PeerServer } from "../../modules/route.ts";
-import type { AdminDoor, Door } from "../auth.ts";
+import type { AdminAuthenticator, Authenticator } from "../auth.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -8,20 +8,25 @@ import type { Tickets } from "./tickets.ts";
 export type Check = (request: Request, server: PeerServer) => void;
 
 /** The doors of a broker. */
-export interface Doors {
-  readonly api: Door;
-  readonly client: Door;
-  readonly admin: AdminDoor;
+export interface Authenticators {
+  readonly api: Authenticator;
+  readonly client: Authenticator;
+  readonly admin: AdminAuthenticator;
   readonly tickets: Tickets;
 }
 
 /** The check of every class; undefined where the broker asks for nothing. */
-export function checksOf({ api, client, admin, tickets }: Doors): Readonly<Record<AuthClass, Check | undefined>> {
+export function checksOf({
+  api,
+  client,
+  admin,
+  tickets,
+}: Authenticators): Readonly<Record<AuthClass, Check | undefined>> {
   return {
     none: undefined,
-    api: anyDoor(api),
-    client: anyDoor(client),
-    "api-or-client": anyDoor(api, client),
+    api: anyOf(api),
+    client: anyOf(client),
+    "api-or-client": anyOf(api, client),
     "api-or-admin": (request, server) => {
       if (!admin.admits(request.headers))
         withTicket(tickets, request, api).check(request.headers, () => peerOf(request, server));
@@ -37,17 +42,17 @@ export function withTicket(tickets: Tickets, request: Request, door: Checked): C
 }
 
 /** As much of a door as judges a request. */
-export type Checked = Pick<Door, "check">;
+export type Checked = Pick<Authenticator, "check">;
 
 const OPEN: Checked = { check: () => {} };
 
 /** True when a request comes from an operator, or with a ticket that one has made. */
-export function isOperator(request: Request, { admin, tickets }: Pick<Doors, "admin" | "tickets">): boolean {
+export function isOperator(request: Request, { admin, tickets }: Pick<Authenticators, "admin" | "tickets">): boolean {
   return admin.admits(request.headers) || tickets.of(request)?.operator === true;
 }
 
 /** Lets in whom any of the doors admits. */
-export function anyDoor(first: Door, ...others: readonly Door[]): Check {
+export function anyOf(first: Authenticator, ...others: readonly Authenticator[]): Check {
   const doors = [first, ...others];
   return (request, server) => {
     const peer = (): string => peerOf(request, server);

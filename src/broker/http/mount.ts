@@ -6,7 +6,7 @@ import { type AccessLog, AccessRoute } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Check } from "./checks.ts";
 import { NearestRoute } from "./nearest-route.ts";
-import { failed, told } from "./told.ts";
+import { failed, withAccessLog } from "./with-access-log.ts";
 
 export interface MountOptions {
   readonly checks: Readonly<Record<AuthClass, Check | undefined>>;
@@ -33,7 +33,7 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
   const app = new Elysia({ aot: true, normalize: false, strictPath: true }).onError(({ error, code, request }) => {
     const thrown =
       code === "NOT_FOUND" ? new NfrxError("not_found", noRoute(request, nearest), { foreign: true }) : error;
-    return failed(access.begin(request, NOWHERE), thrown, { metrics, errors: "openai" });
+    return failed(access.begin(request, UNMATCHED_ROUTE), thrown, { metrics, errors: "openai" });
   });
   const taken = new Set<string>();
   for (const route of routes) {
@@ -56,7 +56,7 @@ function noRoute({ method, url }: Request, nearest: NearestRoute): string {
 }
 
 /** Where requests are that no route is for. */
-export const NOWHERE = new AccessRoute("-", "-");
+export const UNMATCHED_ROUTE = new AccessRoute("-", "-");
 
 /** A route's path as the framework writes it. */
 export function servedPath(path: string): string {
@@ -88,7 +88,7 @@ function add(app: AnyElysia, route: Route, { checks, guard, server, access: log,
       check?.(request, at);
       return route.answer({ request, params: paramsOf(params), server: at, access });
     };
-    return told(access, run, failing);
+    return withAccessLog(access, run, failing);
   };
   for (const served of servedPaths(route))
     app.route(method satisfies HttpMethod, served, ({ request, params }) => answer(request, params), {

@@ -1,8 +1,8 @@
 // The routes of the jobs queue, as they are declared; for-clients.ts and for-workers.ts answer them.
-import type { Call as HttpCall, HttpMethod, Operation, Route } from "../../modules/route.ts";
+import type { HttpMethod, Operation, Route, RouteCall } from "../../modules/route.ts";
 import { peerOf } from "../proxy/pipeline.ts";
-import type { Call } from "./border.ts";
 import type { Jobs } from "./jobs.ts";
+import type { JobCall } from "./jobs-http.ts";
 import * as operations from "./operations.ts";
 
 export function jobRoutes({ clients, workers }: Jobs): Route[] {
@@ -11,7 +11,7 @@ export function jobRoutes({ clients, workers }: Jobs): Route[] {
     path: string,
     auth: "api" | "client",
     operation: Operation,
-    answer: (call: Call) => Promise<Response>,
+    answer: (call: JobCall) => Promise<Response>,
   ): Route => ({
     method,
     path: `/api/jobs${path}`,
@@ -37,12 +37,12 @@ export function jobRoutes({ clients, workers }: Jobs): Route[] {
   ];
 }
 
-function jobCall({ request, server, params, access }: HttpCall): Call {
+function jobCall({ request, server, params, access }: RouteCall): JobCall {
   return {
     request,
     access,
     peer: () => peerOf(request, server),
-    patience: () => server.timeout(request, 0),
+    disableIdleTimeout: () => server.timeout(request, 0),
     id: params["id"] ?? "",
   };
 }

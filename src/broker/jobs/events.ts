@@ -32,7 +32,7 @@ export function eventText(event: JobEvent, id: number | string = event.id, posit
   return `event: ${kind}\nid: ${id}\ndata: ${data}\n\n`;
 }
 
-export type Listener = (event: JobEvent) => void;
+export type JobListener = (event: JobEvent) => void;
 
 /** Roughly what keeping a job's state costs; what workers and clients say of it comes on top. */
 const STATE_BYTES = 1024;
@@ -44,7 +44,7 @@ interface Log {
 
 /** Tells listeners, and keeps what was told last. */
 export class JobEvents {
-  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #listeners = new Map<string, Set<JobListener>>();
   /** The jobs that were silent longest come first. */
   readonly #logs = new Map<string, Log>();
   #bytes = 0;
@@ -70,7 +70,7 @@ export class JobEvents {
   }
 
   /** Calls `listener` with every event from now on; the function ends that, and tells how many still listen to the job. */
-  listen(id: string, listener: Listener): () => number {
+  listen(id: string, listener: JobListener): () => number {
     const listeners = this.#listeners.get(id) ?? new Set();
     this.#listeners.set(id, listeners.add(listener));
     this.#count++;

@@ -1,25 +1,25 @@
 // The jobs queue for those who want work done.
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Door } from "../auth.ts";
+import type { Authenticator } from "../auth.ts";
 import { withTicket } from "../http/checks.ts";
 import type { Tickets } from "../http/tickets.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { Shares } from "../shares.ts";
-import { type Border, type Call, json, requireGet } from "./border.ts";
 import type { Channels } from "./channels.ts";
 import { eventText, type JobEvent, transferEvents } from "./events.ts";
 import { isTerminal, type Job } from "./job.ts";
+import { type JobCall, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import { JOB_LISTENERS_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
 import type { JobService } from "./service.ts";
-import type { EventStream } from "./sse.ts";
+import type { EventStream } from "./sse-response.ts";
 import { viewText } from "./view.ts";
 
 export interface ClientRoutesOptions {
   readonly service: JobService;
   readonly channels: Channels;
-  readonly api: Door;
+  readonly api: Authenticator;
   readonly tickets: Tickets;
   readonly bodies: BodyLimits;
   readonly drain: Drain;
@@ -33,62 +33,62 @@ export class ClientRoutes {
   readonly #streams = new Shares(JOB_LISTENERS_MAX, "streams of job events");
 
   constructor(
-    private readonly border: Border,
+    private readonly http: JobsHttp,
     private readonly options: ClientRoutesOptions,
   ) {}
 
-  create(call: Call): Promise<Response> {
+  create(call: JobCall): Promise<Response> {
     const { service, api, bodies, drain } = this.options;
     const { request } = call;
-    return this.border.counted(api, call, async () => {
+    return this.http.counted(api, call, async () => {
       drain.enter()();
       const wanted = await requests.readCreate(request, bodies);
       const idempotency = requests.idempotencyOf(request.headers, wanted);
-      const [owner, caller] = [this.#owner(request), this.border.callerOf(call)];
+      const [owner, caller] = [this.#owner(request), this.http.callerOf(call)];
       const { job, added } = await service.create({ ...wanted, owner, caller, idempotency });
       const headers = added ? {} : { "idempotent-replayed": "true" };
       return Response.json({ job_id: job.id, status: job.status }, { headers });
     });
   }
 
-  list(call: Call): Promise<Response> {
+  list(call: JobCall): Promise<Response> {
     const { service, api } = this.options;
     const { request } = call;
-    return this.border.answer(api, call, async () => {
+    return this.http.answer(api, call, async () => {
       const query = requests.listOf(new URL(request.url).searchParams);
       const jobs = await service.list({ ...query, owner: this.#owner(request) });
       return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
     });
   }
 
-  get(call: Call): Promise<Response> {
+  get(call: JobCall): Promise<Response> {
     const { service, api } = this.options;
     const { id } = call;
-    return this.border.answer(api, call, async () => {
+    return this.http.answer(api, call, async () => {
       const { job, position } = await service.get(id);
       return json(viewText(job, position));
     });
   }
 
-  cancel(call: Call): Promise<Response> {
+  cancel(call: JobCall): Promise<Response> {
     const { service, api } = this.options;
     const { id } = call;
-    return this.border.counted(api, call, async () => {
+    return this.http.counted(api, call, async () => {
       const { status } = await service.cancel(id);
       return Response.json({ status });
     });
   }
 
-  events(call: Call): Promise<Response> {
+  events(call: JobCall): Promise<Response> {
     const { service, api, tickets } = this.options;
-    const { request, id, patience } = call;
-    return this.border.answer(withTicket(tickets, request, api), call, async () => {
+    const { request, id, disableIdleTimeout } = call;
+    return this.http.answer(withTicket(tickets, request, api), call, async () => {
       requireGet(request);
       // An id that is nobody's is not listened to.
       await service.get(id);
       let tell = (event: JobEvent): void => void early.push(event);
       const early: JobEvent[] = [];
-      const leave = this.#streams.take(this.border.callerOf(call));
+      const leave = this.#streams.take(this.http.callerOf(call));
       let unlisten = (): void => {};
       const end = (): void => {
         leave();
@@ -103,8 +103,8 @@ export class ClientRoutes {
           end();
           return new Response(null, { status: 204 });
         }
-        patience();
-        const stream = this.border.open(call);
+        disableIdleTimeout();
+        const stream = this.http.open(call);
         if (stream.ended.aborted) end();
         else stream.ended.addEventListener("abort", end, { once: true });
         tell = event => this.#tell(stream, event);

@@ -1,24 +1,24 @@
 // The jobs queue for those who do the work.
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Door } from "../auth.ts";
+import type { Authenticator } from "../auth.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { Shares } from "../shares.ts";
 import type { WorkerActivity } from "./activity.ts";
-import { type Border, type Call, json, requireGet } from "./border.ts";
 import type { Claimer, Job, JobTransfer } from "./job.ts";
+import { type JobCall, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import { CLAIMERS_MAX } from "./limits.ts";
 import * as requests from "./requests.ts";
 import type { JobService } from "./service.ts";
-import type { EventStream } from "./sse.ts";
+import type { EventStream } from "./sse-response.ts";
 import { StreamClaims } from "./stream-claims.ts";
-import { turn } from "./turn.ts";
 import { claimText, transferAnswer } from "./view.ts";
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
 export interface WorkerRoutesOptions {
   readonly service: JobService;
   readonly activity: WorkerActivity;
-  readonly client: Door;
+  readonly client: Authenticator;
   readonly bodies: BodyLimits;
   readonly drain: Drain;
   readonly clock: Clock;
@@ -26,36 +26,31 @@ export interface WorkerRoutesOptions {
 
 /** The answers to those who claim jobs, fetch their payload and report how they go. */
 export class WorkerRoutes {
-  readonly #claimers = new Shares(CLAIMERS_MAX, "claims and streams that wait");
+  readonly #claimWaiters = new Shares(CLAIMERS_MAX, "claims and streams that wait");
 
   constructor(
-    private readonly border: Border,
+    private readonly http: JobsHttp,
     private readonly options: WorkerRoutesOptions,
   ) {}
 
-  claim(call: Call): Promise<Response> {
+  claim(call: JobCall): Promise<Response> {
     const { service, client, bodies, clock, activity, drain } = this.options;
-    const { request, patience } = call;
-    return this.border.answer(client, call, async () => {
+    const { request, disableIdleTimeout } = call;
+    return this.http.answer(client, call, async () => {
       drain.enter()();
       const { claimer, waitMs } = await requests.readClaim(request, bodies);
       // It may have begun while the body came.
       drain.enter()();
       activity.saw(claimer, "poll");
-      const release = this.#claimers.take(this.border.callerOf(call));
-      patience();
-      let leave = (): void => {};
-      const claim = async (): Promise<Job | undefined> =>
-        service.claim(claimer, so => {
-          leave = so;
-        });
-      const waiting = claim().finally(release);
-      if (waitMs === 0 || request.signal.aborted) leave();
-      const timer = clock.after(waitMs, leave, true);
-      request.signal.addEventListener("abort", leave, { once: true });
-      const job = await waiting.finally(() => {
+      const release = this.#claimWaiters.take(this.http.callerOf(call));
+      disableIdleTimeout();
+      const claimUntil = async (signal: AbortSignal) => service.claim(claimer, signal);
+      const waited = new AbortController();
+      const timer = clock.after(waitMs, () => waited.abort(), true);
+      if (waitMs === 0) waited.abort();
+      const job = await claimUntil(AbortSignal.any([request.signal, waited.signal])).finally(() => {
         timer.cancel();
-        request.signal.removeEventListener("abort", leave);
+        release();
       });
       if (job === undefined) return new Response(null, { status: 204 });
       if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
@@ -65,16 +60,16 @@ export class WorkerRoutes {
   }
 
   /** A worker's stream: it claims a job whenever the worker has taken the one before and holds fewer than `max`. */
-  stream(call: Call): Promise<Response> {
+  stream(call: JobCall): Promise<Response> {
     const { service, client, activity, drain } = this.options;
-    const { request, patience } = call;
-    return this.border.answer(client, call, async () => {
+    const { request, disableIdleTimeout } = call;
+    return this.http.answer(client, call, async () => {
       requireGet(request);
       const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
       drain.enter()();
-      const release = this.#claimers.take(this.border.callerOf(call));
-      patience();
-      const stream = this.border.open(call);
+      const release = this.#claimWaiters.take(this.http.callerOf(call));
+      disableIdleTimeout();
+      const stream = this.http.open(call);
       // So that the worker sees that it is open.
       stream.send(": keep-alive\n\n");
       const closed = activity.streams(claimer);
@@ -84,57 +79,52 @@ export class WorkerRoutes {
         closed();
         stream.close();
         // A broker that stops takes nothing away from workers that go on.
-        for (const job of claims.close()) if (!this.border.closing) void this.#giveBack(job, true);
+        for (const job of claims.close()) if (!this.http.closing) void this.#giveBack(job, true);
       });
       return stream.response;
     });
   }
 
-  payload(call: Call): Promise<Response> {
+  payload(call: JobCall): Promise<Response> {
     return this.#transfer(call, "payload");
   }
 
-  result(call: Call): Promise<Response> {
+  result(call: JobCall): Promise<Response> {
     return this.#transfer(call, "result");
   }
 
-  status(call: Call): Promise<Response> {
+  status(call: JobCall): Promise<Response> {
     const { service, client, bodies } = this.options;
     const { request, id } = call;
-    return this.border.counted(client, call, async () => {
+    return this.http.counted(client, call, async () => {
       const { by, news } = await requests.readReport(request, bodies);
       const { status } = await service.report(id, by, news);
       return Response.json({ status });
     });
   }
 
-  heartbeat(call: Call): Promise<Response> {
+  heartbeat(call: JobCall): Promise<Response> {
     const { service, client, bodies } = this.options;
     const { request, id } = call;
-    return this.border.counted(client, call, async () => {
+    return this.http.counted(client, call, async () => {
       const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
       return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
     });
   }
 
-  #transfer(call: Call, role: JobTransfer["role"]): Promise<Response> {
+  #transfer(call: JobCall, role: JobTransfer["role"]): Promise<Response> {
     const { service, client, bodies } = this.options;
     const { request, id } = call;
-    return this.border.counted(client, call, async () => {
+    return this.http.counted(client, call, async () => {
       const { by, wanted } = await requests.readTransfer(request, bodies, role);
-      const caller = this.border.callerOf(call);
+      const caller = this.http.callerOf(call);
       return json(transferAnswer(await service.transfer(id, by, { ...wanted, caller })));
     });
   }
 
   async #feed(stream: EventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {
     const { service, activity } = this.options;
-    let leave = (): void => {};
-    stream.ended.addEventListener("abort", () => leave(), { once: true });
-    const claim = async (): Promise<Job | undefined> =>
-      service.claim(claimer, so => {
-        leave = so;
-      });
+    const claim = async () => service.claim(claimer, stream.ended);
     for (;;) {
       await claims.room();
       if (stream.ended.aborted) return;
@@ -153,7 +143,7 @@ export class WorkerRoutes {
 
   /** False when the worker's connection has ended before the claim could be written to it; the job then goes back. */
   async #reaches(job: Job, gone: AbortSignal): Promise<boolean> {
-    await turn();
+    await yieldToEventLoop();
     if (!gone.aborted) return true;
     await this.#giveBack(job);
     return false;

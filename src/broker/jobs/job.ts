@@ -96,7 +96,7 @@ export interface Claimer {
 }
 
 /** True when the claimer may have the job: its type is one of theirs, and whoever the job names is them. */
-export function suits(job: Pick<Job, "type" | "workerId" | "workerGroup">, claimer: Claimer): boolean {
+export function matches(job: Pick<Job, "type" | "workerId" | "workerGroup">, claimer: Claimer): boolean {
   return (
     (claimer.types.length === 0 || claimer.types.includes(job.type)) &&
     (job.workerId === "" || job.workerId === claimer.workerId) &&

@@ -2,16 +2,16 @@ import type { Drain } from "../../lib/drain.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Door } from "../auth.ts";
+import type { Authenticator } from "../auth.ts";
 import type { Tickets } from "../http/tickets.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import type { CallerOf } from "../shares.ts";
 import { WorkerActivity } from "./activity.ts";
-import { Border } from "./border.ts";
 import type { Channels } from "./channels.ts";
 import { ClientRoutes } from "./for-clients.ts";
 import { WorkerRoutes } from "./for-workers.ts";
+import { JobsHttp } from "./jobs-http.ts";
 import { JobMetrics, type JobTally } from "./metrics.ts";
 import { JobService, type JobSettings } from "./service.ts";
 import { jobsState } from "./state.ts";
@@ -22,8 +22,8 @@ export interface JobsOptions {
   readonly channels: Channels;
   readonly settings: JobSettings;
   readonly closeDelayMs: number;
-  readonly api: Door;
-  readonly client: Door;
+  readonly api: Authenticator;
+  readonly client: Authenticator;
   readonly bodies: BodyLimits;
   readonly callerOf: CallerOf;
   readonly tickets: Tickets;
@@ -35,7 +35,7 @@ export interface JobsOptions {
 
 /** The jobs of a broker: the queue, its routes, and what is seen of it. */
 export class Jobs {
-  readonly border: Border;
+  readonly http: JobsHttp;
   readonly clients: ClientRoutes;
   readonly workers: WorkerRoutes;
   readonly service: JobService;
@@ -48,12 +48,12 @@ export class Jobs {
     this.#activity = new WorkerActivity(clock);
     this.service = new JobService({ ...options, metrics: this.#metrics });
     const { service } = this;
-    this.border = new Border(options);
-    this.clients = new ClientRoutes(this.border, { ...options, service });
-    this.workers = new WorkerRoutes(this.border, { ...options, service, activity: this.#activity });
-    const { claimers, events } = service;
+    this.http = new JobsHttp(options);
+    this.clients = new ClientRoutes(this.http, { ...options, service });
+    this.workers = new WorkerRoutes(this.http, { ...options, service, activity: this.#activity });
+    const { claimWaiters, events } = service;
     this.#metrics.watch({
-      waitingWorkers: () => claimers.size,
+      waitingWorkers: () => claimWaiters.size,
       listeners: () => events.listeners,
       watched: () => service.watched,
       eventBytes: () => events.bytes,
@@ -61,7 +61,7 @@ export class Jobs {
       now: () => clock.wall(),
     });
     // What waits for a job would wait in vain, and hold its worker here.
-    drain.onBegin(() => void claimers.close());
+    drain.onBegin(() => void claimWaiters.close());
     // What a worker has goes on, here, until it ends.
     options.store.watch({ held: drain.level(), ...this.#troubles() });
   }

@@ -32,7 +32,7 @@ export type Change =
  * holder does not allow, `missing_state` and `unknown_state` for a report of nothing that is a state, `invalid_request`
  * and `too_large` for a transfer beyond the limits.
  */
-export function judge(job: Job, change: Change, at: number): Job | undefined {
+export function transition(job: Job, change: Change, at: number): Job | undefined {
   switch (change.does) {
     case "claim":
       if (job.status !== "queued") return undefined;

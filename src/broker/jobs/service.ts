@@ -4,13 +4,13 @@ import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { JsonText } from "../proxy/json-body.ts";
 import type { Channels } from "./channels.ts";
-import { Claimers } from "./claimers.ts";
-import { eventsOf, JobEvents, type Listener } from "./events.ts";
+import { ClaimWaiters } from "./claim-waiters.ts";
+import { ClientLiveness } from "./client-liveness.ts";
+import { eventsOf, JobEvents, type JobListener } from "./events.ts";
 import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer } from "./job.ts";
 import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "./limits.ts";
-import { type Change, judge, type Proof, requireHolder } from "./machine.ts";
+import { type Change, type Proof, requireHolder, transition } from "./machine.ts";
 import type { JobMetrics } from "./metrics.ts";
-import { Presence } from "./presence.ts";
 import { Retention } from "./retention.ts";
 import type { Draft, JobQuery, JobStore } from "./store.ts";
 import { WatchedClaims } from "./stream-claims.ts";
@@ -37,7 +37,7 @@ export interface JobsOptions {
 }
 
 /** What a caller wants done. */
-export type Wanted = Pick<
+export type JobRequest = Pick<
   Draft,
   | "type"
   | "priority"
@@ -51,7 +51,7 @@ export type Wanted = Pick<
 >;
 
 /** What a worker wants a channel for. */
-export interface WantedTransfer {
+export interface TransferRequest {
   readonly role: JobTransfer["role"];
   readonly key: string;
   readonly properties?: JsonText | undefined;
@@ -63,23 +63,23 @@ const INACTIVE: JobError = { code: "client_inactive", message: "the client neith
 
 export class JobService {
   readonly events = new JobEvents();
-  readonly claimers: Claimers;
+  readonly claimWaiters: ClaimWaiters;
   /** The claims that streams have brought. */
   readonly streamed = new WatchedClaims();
   readonly #options: JobsOptions;
-  readonly #presence: Presence;
+  readonly #liveness: ClientLiveness;
   readonly #retention: Retention;
   #closed = false;
 
   constructor(options: JobsOptions) {
     const { store, clock, log } = options;
     this.#options = options;
-    this.claimers = new Claimers(claimer => this.#claim(claimer));
+    this.claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));
     this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
-    this.#presence = new Presence(clock, options.settings.clientTtlMs, id => {
+    this.#liveness = new ClientLiveness(clock, options.settings.clientTtlMs, id => {
       this.#change(id, { does: "cancel", error: INACTIVE }).catch((error: unknown) => {
-        if (isGone(error)) this.#presence.ended(id);
-        else this.#presence.again(id);
+        if (isGone(error)) this.#liveness.ended(id);
+        else this.#liveness.again(id);
       });
     });
     // The store tells of it again when this does not succeed.
@@ -89,11 +89,11 @@ export class JobService {
 
   /** Jobs whose clients are waited for. */
   get watched(): number {
-    return this.#presence.size;
+    return this.#liveness.size;
   }
 
   /** Adds a job, or finds the one that was created with the same idempotency key. */
-  async create(wanted: Wanted): Promise<{ job: Job; added: boolean }> {
+  async create(wanted: JobRequest): Promise<{ job: Job; added: boolean }> {
     const { store, clock } = this.#options;
     const at = clock.wall();
     const draft: Draft = {
@@ -133,8 +133,8 @@ export class JobService {
   }
 
   /** Claims a job for `claimer`, waiting until `hold`'s function is called. */
-  claim(claimer: Claimer, hold: (leave: () => void) => void): Promise<Job | undefined> {
-    return this.claimers.wait(claimer, hold);
+  claim(claimer: Claimer, signal: AbortSignal): Promise<Job | undefined> {
+    return this.claimWaiters.wait(claimer, signal);
   }
 
   /** Takes back a claim that never reached its worker; or, with `untouched`, one that its worker has left without a call. */
@@ -145,7 +145,7 @@ export class JobService {
   }
 
   /** Opens a channel for a job's worker and tells its client. */
-  async transfer(id: string, by: Proof, { role, key, properties, caller }: WantedTransfer): Promise<JobTransfer> {
+  async transfer(id: string, by: Proof, { role, key, properties, caller }: TransferRequest): Promise<JobTransfer> {
     const { channels, store } = this.#options;
     const known = await store.get(id);
     if (known === undefined) throw notFound();
@@ -196,13 +196,13 @@ export class JobService {
    * Calls `listener` with what happens to a job that is there; as long as somebody listens, its client is. Throws
    * `overloaded` when too many listen.
    */
-  listen(id: string, listener: Listener): () => void {
+  listen(id: string, listener: JobListener): () => void {
     if (this.events.listeners >= JOB_LISTENERS_MAX)
       throw new NfrxError("overloaded", "too many clients listen to jobs", { retryAfterSeconds: 5 });
     const end = this.events.listen(id, listener);
-    this.#presence.listens(id);
+    this.#liveness.listens(id);
     return () => {
-      if (end() === 0) this.#presence.left(id);
+      if (end() === 0) this.#liveness.gone(id);
     };
   }
 
@@ -210,9 +210,9 @@ export class JobService {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#presence.close();
+    this.#liveness.close();
     this.#retention.close();
-    await this.claimers.close();
+    await this.claimWaiters.close();
     await this.#options.store.close();
   }
 
@@ -236,9 +236,9 @@ export class JobService {
     for (let tries = 0; tries < JOB_SWAPS_MAX; tries++) {
       const before = await store.get(id);
       if (before === undefined) throw notFound();
-      const after = judge(before, change, clock.wall());
+      const after = transition(before, change, clock.wall());
       if (after === undefined) return before;
-      if (!(await store.swap(before, after))) continue;
+      if (!(await store.compareAndSet(before, after))) continue;
       this.#changed(before, after);
       return after;
     }
@@ -261,14 +261,14 @@ export class JobService {
       log.debug({ job_id: after.id, type: after.type }, "job created");
     }
     if (isTerminal(after.status)) this.#ended(after);
-    else if (before === undefined) this.#presence.heard(after);
-    if (after.status === "queued") this.claimers.offer(after);
+    else if (before === undefined) this.#liveness.seen(after);
+    if (after.status === "queued") this.claimWaiters.offer(after);
   }
 
   #ended(job: Job): void {
     const { metrics, log } = this.#options;
     const { id: job_id, type, status, claim, error } = job;
-    this.#presence.ended(job_id);
+    this.#liveness.ended(job_id);
     this.#retention.plan();
     metrics.ended(job);
     log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
@@ -276,8 +276,8 @@ export class JobService {
 
   /** The client of this job has been heard of. */
   #touch(job: Job): void {
-    if (isTerminal(job.status)) this.#presence.ended(job.id);
-    else this.#presence.heard(job);
+    if (isTerminal(job.status)) this.#liveness.ended(job.id);
+    else this.#liveness.seen(job);
   }
 
   async #lapse(id: string, claimId: string): Promise<void> {
@@ -293,12 +293,12 @@ export class JobService {
   /** A running transfer is a word of the worker, and one of the client. */
   #progress(id: string, claimId: string): void {
     this.#options.store.renew(id, claimId).catch(() => {});
-    this.#presence.heardIfKnown(id);
+    this.#liveness.seenIfKnown(id);
   }
 
   /** Takes up what an earlier process left. */
   async #resume(): Promise<void> {
-    for (const job of await this.#options.store.live()) this.#presence.heard(job);
+    for (const job of await this.#options.store.live()) this.#liveness.seen(job);
     this.#retention.plan(1);
   }
 }

@@ -6,7 +6,7 @@ import { JobsDatabase, MEMORY_PATH } from "./database.ts";
 import { type Claim, type Claimer, type Job, type JobStatus, STATUSES } from "./job.ts";
 import { bytesOf, JobShares } from "./job-shares.ts";
 import { Leases } from "./leases.ts";
-import { judge } from "./machine.ts";
+import { transition } from "./machine.ts";
 import {
   decode,
   encode,
@@ -104,14 +104,14 @@ export class SqliteStore implements JobStore {
     return row && decode(row);
   }
 
-  async swap(before: Job, after: Job): Promise<boolean> {
+  async compareAndSet(before: Job, after: Job): Promise<boolean> {
     return this.#batches.write(() => this.#replace(before, after));
   }
 
   async claim(claimer: Claimer, claim: Claim): Promise<Job | undefined> {
     return this.#batches.write(() => {
       const before = this.#first(claimer);
-      const after = before && judge(before, { does: "claim", claim }, claim.at);
+      const after = before && transition(before, { does: "claim", claim }, claim.at);
       return before !== undefined && after !== undefined && this.#replace(before, after) ? after : undefined;
     });
   }

@@ -50,7 +50,7 @@ export interface JobStore {
   add(draft: Draft): Promise<{ job: Job; added: boolean }>;
   get(id: string): Promise<Job | undefined>;
   /** Puts `after` in the place of `before`, which has to be the job as it is; false when it no longer is. */
-  swap(before: Job, after: Job): Promise<boolean>;
+  compareAndSet(before: Job, after: Job): Promise<boolean>;
   /** Claims the first job in line that suits, by priority and then by age, and starts the claim's lease. */
   claim(claimer: Claimer, claim: Claim): Promise<Job | undefined>;
   /** Starts a claim's lease anew; false when the claim has ended. */

@@ -3,7 +3,7 @@ import type { NfrxError } from "../../lib/errors.ts";
 import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import { Facts, type Span, type Tracer } from "../../lib/trace.ts";
+import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { Access } from "../../modules/route.ts";
 import { fingerprint } from "../auth.ts";
@@ -55,7 +55,7 @@ export interface AccessLogOptions {
 export class AccessRoute {
   /** The name of its spans. */
   readonly name: string;
-  readonly facts: Facts;
+  readonly facts: SpanAttributes;
   /** What looks at the broker from time to time, or for hours, is nothing that anybody traces. */
   readonly traced: boolean;
 
@@ -64,7 +64,7 @@ export class AccessRoute {
     readonly pattern: string,
   ) {
     this.name = `${method} ${pattern}`;
-    this.facts = new Facts({ "http.request.method": method, "http.route": pattern });
+    this.facts = new SpanAttributes({ "http.request.method": method, "http.route": pattern });
     this.traced = pattern.startsWith("/api/") && !/^\/api\/(?:state|client)\b/.test(pattern);
   }
 }
@@ -100,7 +100,7 @@ export class AccessRecord implements Access {
   /** The answer is the broker's, and no backend's. */
   own = false;
   /** True when whoever answers tells of the end, or has done so. */
-  kept = false;
+  deferred = false;
   readonly #method: string;
   readonly #caller: string;
   #ended = false;
@@ -122,8 +122,8 @@ export class AccessRecord implements Access {
         : undefined;
   }
 
-  keep(): void {
-    this.kept = true;
+  defer(): void {
+    this.deferred = true;
   }
 
   answered(response: Response): void {
@@ -134,7 +134,7 @@ export class AccessRecord implements Access {
   end(error?: NfrxError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.kept = true;
+    this.deferred = true;
     const status = this.status ?? error?.status ?? 200;
     if (this.span?.recorded) this.#endSpan(this.span, status, error);
     const { log, enabled } = this.options;

@@ -38,7 +38,7 @@ function readiness(sources: StateSources): Response {
 
 /** A module that has workers or relays, by its id. */
 function readinessIn(
-  { told: { id }, served }: ServedModule,
+  { configured: { id }, served }: ServedModule,
   { pools, relays }: StateSources,
 ): [string, ReturnType<typeof readinessOf>][] {
   const pool = served.relays === undefined ? pools.find(({ moduleId }) => moduleId === id) : relays?.pool;

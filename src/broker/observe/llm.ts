@@ -1,4 +1,4 @@
-import { DURATIONS, type Histogram, type Meters, type Numbers, Remembered } from "../../lib/series.ts";
+import { DURATIONS, type Histogram, Memo, type Meters, type Numbers } from "../../lib/series.ts";
 import type { Usage } from "../../modules/module.ts";
 
 export interface LlmReport {
@@ -72,7 +72,7 @@ export class LlmMetrics {
       ["model", "kind"],
     );
     const embeddings = meters.counter("nfrx_llm_model_embeddings_total", "Embeddings by model.", ["model"]);
-    return new Remembered(model => ({
+    return new Memo(model => ({
       success: requests.map(counter => counter.cell({ model, outcome: "success" })),
       error: requests.map(counter => counter.cell({ model, outcome: "error" })),
       tokensIn: tokens.map(counter => counter.cell({ model, kind: "in" })),
@@ -93,7 +93,7 @@ export class LlmMetrics {
       "nfrx_llm_worker_embedding_processing_seconds_total",
       "Time that workers spent on embeddings.",
     );
-    return new Remembered(worker_id => ({
+    return new Memo(worker_id => ({
       tokensIn: tokens.cell({ worker_id, kind: "in" }),
       tokensOut: tokens.cell({ worker_id, kind: "out" }),
       seconds: seconds.cell({ worker_id }),

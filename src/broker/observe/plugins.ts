@@ -21,7 +21,7 @@ export interface PluginSources {
 
 export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
   const { modules } = sources;
-  const ids = modules.map(({ told }) => told.id);
+  const ids = modules.map(({ configured }) => configured.id);
   const descriptors = descriptorsOf(declared?.groups ?? {}, declared?.plugins ?? [], ids);
   const get = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
@@ -35,9 +35,9 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
   return [
     get("/api/state/view/:file", VIEW, ({ params }) => {
       const id = /^(.+)\.html$/.exec(params["file"] ?? "")?.[1];
-      const plugin = modules.find(({ told }) => told.id === id);
+      const plugin = modules.find(({ configured }) => configured.id === id);
       if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "no such view");
-      const view = plugin?.served.view?.(shownOf(plugin.told.id, plugin.served, sources));
+      const view = plugin?.served.view?.(shownOf(plugin.configured.id, plugin.served, sources));
       if (view !== undefined && !(view instanceof Html))
         throw new Error(`the view of ${id} is not made with the template html`);
       return view === undefined
@@ -45,7 +45,7 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
         : new Response(view.toString(), { headers: VIEW_HEADERS });
     }),
     get("/api/state/descriptors", DESCRIPTORS, () => Response.json(descriptors)),
-    ...modules.map(({ told: { id }, served }) => {
+    ...modules.map(({ configured: { id }, served }) => {
       const descriptor = pluginDescriptor(id, served, descriptors[id]);
       const operation = { ...PLUGIN, summary: `Describe the plugin ${id}` };
       return get(`/api/${id}/`, operation, () => Response.json(descriptor));

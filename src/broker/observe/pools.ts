@@ -34,10 +34,10 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
   counter("nfrx_workers_joined_total", "Workers that connected, each time they did.", pool => pool.totals.joined);
   counter("nfrx_workers_left_total", "Workers whose connection ended, each time it did.", pool => pool.totals.left);
   gauge("nfrx_seats", "Requests that the workers take at once, those that take none now left out.", pool => {
-    let seats = 0;
+    let slots = 0;
     for (const { state, maxConcurrency } of pool.registry.workers)
-      if (state === "idle" || state === "working") seats += maxConcurrency;
-    return seats;
+      if (state === "idle" || state === "working") slots += maxConcurrency;
+    return slots;
   });
   gauge("nfrx_seats_taken", "Seats that requests hold at workers.", pool => pool.inflight);
   meters.gauge("nfrx_agent_jobs_inflight", "Seats that requests hold at workers of all modules.").read(set =>

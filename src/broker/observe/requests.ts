@@ -3,9 +3,9 @@ import {
   type Distribution,
   DURATIONS,
   type Histogram,
+  Memo,
   type Meters,
   type Numbers,
-  Remembered,
 } from "../../lib/series.ts";
 
 const SHORT = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
@@ -29,12 +29,12 @@ export interface RequestSeries {
   readonly queueWait: Distribution;
   readonly retries: Cell;
   /** By error code, which is empty when it went well. */
-  readonly completed: Remembered<Cell>;
-  readonly canceled: Remembered<Cell>;
+  readonly completed: Memo<Cell>;
+  readonly canceled: Memo<Cell>;
   /** By kind: tokens_in, tokens_out, tokens_total, embeddings. */
-  readonly size: Remembered<Cell>;
+  readonly size: Memo<Cell>;
   /** By the hundreds of a backend's status. */
-  readonly answers: Remembered<Cell>;
+  readonly answers: Memo<Cell>;
 }
 
 /** The metrics of requests of every module, the parts of those that were split included. */
@@ -174,12 +174,10 @@ export class RequestMetrics {
       gap: this.#gap.cell(labels),
       queueWait: this.#queueWait.cell(labels),
       retries: this.#retries.cell(labels),
-      completed: new Remembered(code =>
-        this.#completed.cell({ ...labels, success: String(code === ""), error_code: code }),
-      ),
-      canceled: new Remembered(phase => this.#canceled.cell({ ...labels, phase })),
-      size: new Remembered(kind => this.#size.cell({ ...labels, size_kind: kind })),
-      answers: new Remembered(status => this.#answers.cell({ ...labels, status })),
+      completed: new Memo(code => this.#completed.cell({ ...labels, success: String(code === ""), error_code: code })),
+      canceled: new Memo(phase => this.#canceled.cell({ ...labels, phase })),
+      size: new Memo(kind => this.#size.cell({ ...labels, size_kind: kind })),
+      answers: new Memo(status => this.#answers.cell({ ...labels, status })),
     };
   }
 }

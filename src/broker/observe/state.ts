@@ -51,7 +51,8 @@ export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: bool
 /** The whole envelope as JSON; an operator sees more of the jobs. */
 export async function readState(sources: StateSources, operator: boolean): Promise<string> {
   const plugins: Record<string, unknown> = { server: serverState(sources) };
-  for (const { told, served } of sources.modules) plugins[told.id] = stateOf(told.id, served, sources);
+  for (const { configured, served } of sources.modules)
+    plugins[configured.id] = stateOf(configured.id, served, sources);
   const jobs = await sources.jobs.state(operator);
   return `{"plugins":${JSON.stringify(plugins).slice(0, -1)},"jobs":${jobs}}}`;
 }
@@ -82,7 +83,7 @@ function serverState(sources: StateSources): ServerState {
     drainable_inflight: sources.drain.inflight,
     admin: sources.admin,
     listeners: sources.listeners(),
-    views: sources.modules.filter(({ served }) => served.view !== undefined).map(({ told }) => told.id),
+    views: sources.modules.filter(({ served }) => served.view !== undefined).map(({ configured }) => configured.id),
   };
 }
 
@@ -124,11 +125,11 @@ export function moduleState(pool: Pool, sources: StateSources): ModuleState {
         disconnected_at: isoTime(left),
       })),
     ],
-    queue: pool.queued(QUEUE_SHOWN_MAX).map(({ wanted, waitingMs }, at) => ({
+    queue: pool.queued(QUEUE_SHOWN_MAX).map(({ slotRequest, waitingMs }, at) => ({
       position: at + 1,
-      request_id: wanted.requestId ?? "",
-      ...(wanted.label !== undefined && { model: wanted.label }),
-      ...(wanted.workerId !== undefined && { worker_id: wanted.workerId }),
+      request_id: slotRequest.requestId ?? "",
+      ...(slotRequest.label !== undefined && { model: slotRequest.label }),
+      ...(slotRequest.workerId !== undefined && { worker_id: slotRequest.workerId }),
       waiting_ms: Math.round(waitingMs),
     })),
     recent: pool.recent.view(now, wall),

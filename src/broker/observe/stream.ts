@@ -13,14 +13,14 @@ export const STATE_LISTENERS_MAX = 1_000;
 /** Events that may wait for a listener that does not read; it then misses some, the next one tells all anyway. */
 const UNREAD_MAX = 4;
 
-interface Listener {
+interface StateListener {
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
   readonly access: Access;
 }
 
 /** The state as server-sent events: one at once, then every two seconds, read and written once for all listeners. */
 export class StateStream {
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<StateListener>();
   readonly #shares = new Shares(STATE_LISTENERS_MAX, "streams of the state");
   #timer: Timer | undefined;
   /** The last state that was read, or is being read, and when that began. */
@@ -47,8 +47,8 @@ export class StateStream {
     // Of a client that left meanwhile the stream would never hear.
     if (signal.aborted) throw new NfrxError("canceled", "the client went away");
     const release = this.#shares.take(caller);
-    access.keep();
-    let mine: Listener | undefined;
+    access.defer();
+    let mine: StateListener | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: controller => {
         mine = { controller, access };
@@ -104,7 +104,7 @@ export class StateStream {
   }
 }
 
-function put({ controller, access }: Listener, bytes: Uint8Array): void {
+function put({ controller, access }: StateListener, bytes: Uint8Array): void {
   access.bytesOut += bytes.length;
   controller.enqueue(bytes);
 }

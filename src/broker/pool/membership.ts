@@ -55,7 +55,7 @@ export class Membership {
         },
       },
     });
-    const worker = new Worker(this.link, register, remote, clock, pool.settings.maxSeats);
+    const worker = new Worker(this.link, register, remote, clock, pool.settings.maxSlots);
     this.#worker = worker;
     const { id, name } = worker;
     this.#about = { module: pool.moduleId, worker_id: id, worker_name: name, wire: this.link.version, remote };

@@ -14,17 +14,17 @@ import { type Choice, choose, type Offer, SCORE_ALIAS } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
 
 /** What a request wants of a pool. */
-export interface Wanted {
+export interface SlotRequest {
   /** The model, or undefined when any worker will do. */
   label: string | undefined;
   /** The route that its backend must have, and whether another quantization will do. */
-  endpoint?: WantedEndpoint;
+  endpoint?: RequestedEndpoint;
   /** Pins the request to one worker. */
   workerId?: string | undefined;
   /** The request is let in beside the seats: it asks about work that a worker already has, or only listens. */
-  visit?: boolean;
+  exemptFromSlots?: boolean;
   /** Work that a worker already has may need this visit to end: it is let in while that drains too. */
-  late?: boolean;
+  servesDuringDrain?: boolean;
   /** The request's body is larger than wire v1 carries, or may be: a client need not say. */
   large?: "yes" | "maybe";
   /** Whose turn it is; asked only when the request has to wait. */
@@ -40,15 +40,15 @@ export interface Wanted {
   onWait?: (() => void) | undefined;
 }
 
-export type WantedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "exact">;
+export type RequestedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "exact">;
 
 /** The name of a route among those that a backend may lack. */
-export function routeName({ method, backendPath }: WantedEndpoint): string {
+export function routeName({ method, backendPath }: RequestedEndpoint): string {
   return `${method} ${backendPath}`;
 }
 
 /** A place at a worker, held by one request. */
-export interface Seat {
+export interface Slot {
   readonly worker: Worker;
   /** Says how the request went, before the place is given back. */
   report(verdict: Verdict): void;
@@ -57,9 +57,9 @@ export interface Seat {
 }
 
 interface Entry extends Waiting {
-  wanted: Wanted;
+  slotRequest: SlotRequest;
   since: number;
-  grant(seat: Seat): void;
+  grant(slot: Slot): void;
   refuse(error: NfrxError): void;
 }
 
@@ -127,51 +127,51 @@ export class Pool {
    * `too_large` when only workers on wire v1 do and it is too large for them, `worker_busy` when the queue is full or the
    * wait too long, `canceled` when the signal aborts, `draining` when the pool has stopped.
    */
-  acquire(wanted: Wanted): Seat | Promise<Seat> {
+  acquire(slotRequest: SlotRequest): Slot | Promise<Slot> {
     if (this.#stopped) throw draining();
-    if (wanted.visit) return this.#visit(wanted);
-    const choice = this.#choose(wanted);
-    if (choice.kind === "seat") return this.#seat(choice.worker, wanted);
-    if (choice.kind === "none") throw this.#noWorker(wanted);
-    if (wanted.ticket === undefined && this.#queue.full) {
-      if (choice.resting !== undefined) return this.#seat(choice.resting, wanted);
+    if (slotRequest.exemptFromSlots) return this.#exemptFromSlots(slotRequest);
+    const choice = this.#choose(slotRequest);
+    if (choice.kind === "seat") return this.#slot(choice.worker, slotRequest);
+    if (choice.kind === "none") throw this.#noWorker(slotRequest);
+    if (slotRequest.ticket === undefined && this.#queue.full) {
+      if (choice.resting !== undefined) return this.#slot(choice.resting, slotRequest);
       throw this.#busy("every worker is busy and the queue is full");
     }
-    return this.#wait(wanted);
+    return this.#wait(slotRequest);
   }
 
   /** Up to `max` seats at different workers, as many as are free now, best first; never waits. */
-  acquireFree(wanted: Wanted, max: number): Seat[] {
-    const seats: Seat[] = [];
-    const excluded = new Set(wanted.excluded);
-    while (seats.length < max) {
-      const choice = this.#choose({ ...wanted, excluded });
+  acquireFree(slotRequest: SlotRequest, max: number): Slot[] {
+    const slots: Slot[] = [];
+    const excluded = new Set(slotRequest.excluded);
+    while (slots.length < max) {
+      const choice = this.#choose({ ...slotRequest, excluded });
       if (choice.kind !== "seat") break;
       excluded.add(choice.worker);
-      seats.push(this.#seat(choice.worker, wanted));
+      slots.push(this.#slot(choice.worker, slotRequest));
     }
-    return seats;
+    return slots;
   }
 
   /** A seat at a worker that does not rest, if one is free now; never waits. */
-  acquireSpare(wanted: Wanted): Seat | undefined {
-    const choice = this.#choose(wanted);
-    return choice.kind === "seat" && !choice.worker.resting ? this.#seat(choice.worker, wanted) : undefined;
+  acquireSpare(slotRequest: SlotRequest): Slot | undefined {
+    const choice = this.#choose(slotRequest);
+    return choice.kind === "seat" && !choice.worker.resting ? this.#slot(choice.worker, slotRequest) : undefined;
   }
 
   /** True when somebody who is not excluded could be visited. */
-  canVisit(wanted: Wanted): boolean {
-    return this.#visitable(wanted).length > 0;
+  canVisit(slotRequest: SlotRequest): boolean {
+    return this.#exemptCandidates(slotRequest).length > 0;
   }
 
   /** Notes that a worker's backend does not have a route. True when another one may have it, now or when it is free. */
-  lacksRoute(worker: Worker, wanted: Wanted): boolean {
-    const { endpoint, excluded } = wanted;
+  lacksRoute(worker: Worker, slotRequest: SlotRequest): boolean {
+    const { endpoint, excluded } = slotRequest;
     if (endpoint === undefined) return false;
     const now = this.clock.now();
     const name = routeName(endpoint);
     worker.missing.add(name, now);
-    return this.#offers(wanted).some(
+    return this.#offers(slotRequest).some(
       ({ worker: other }) => other.serving && !excluded?.has(other) && !other.missing.has(name, now),
     );
   }
@@ -184,14 +184,14 @@ export class Pool {
   }
 
   /** The 1-based place of a waiting request, 0 when it does not wait. */
-  position(wanted: Wanted): number {
-    return this.#queue.place(entry => entry.wanted === wanted);
+  position(slotRequest: SlotRequest): number {
+    return this.#queue.place(entry => entry.slotRequest === slotRequest);
   }
 
   /** Who waits, the first `max` of them in their order. */
-  queued(max: number): { wanted: Wanted; waitingMs: number }[] {
+  queued(max: number): { slotRequest: SlotRequest; waitingMs: number }[] {
     const now = this.clock.now();
-    return this.#queue.first(max).map(({ wanted, since }) => ({ wanted, waitingMs: now - since }));
+    return this.#queue.first(max).map(({ slotRequest, since }) => ({ slotRequest, waitingMs: now - since }));
   }
 
   /** Counts a request that has ended. */
@@ -267,7 +267,7 @@ export class Pool {
     this.registry.update(worker, apply);
     // Whatever it refused while its backend was down it may be asked for again.
     if (!served && worker.serving)
-      for (const { wanted } of this.#queue.first(this.#queue.length)) wanted.excluded?.delete(worker);
+      for (const { slotRequest } of this.#queue.first(this.#queue.length)) slotRequest.excluded?.delete(worker);
     this.wake();
   }
 
@@ -276,19 +276,19 @@ export class Pool {
     if (this.#queue.length === 0) return;
     const stuck = new Set<string>();
     this.#queue.scan(entry => {
-      const { wanted } = entry;
+      const { slotRequest } = entry;
       const kind =
-        wanted.excluded === undefined
-          ? `${wanted.large} ${wanted.endpoint?.backendPath} ${wanted.workerId ?? ""}\n${wanted.label ?? ""}`
+        slotRequest.excluded === undefined
+          ? `${slotRequest.large} ${slotRequest.endpoint?.backendPath} ${slotRequest.workerId ?? ""}\n${slotRequest.label ?? ""}`
           : undefined;
       if (kind !== undefined && stuck.has(kind)) return false;
-      const choice = this.#choose(wanted);
+      const choice = this.#choose(slotRequest);
       if (choice.kind === "busy") {
         if (kind !== undefined) stuck.add(kind);
         return false;
       }
-      if (choice.kind === "seat") entry.grant(this.#seat(choice.worker, wanted));
-      else entry.refuse(this.#noWorker(wanted));
+      if (choice.kind === "seat") entry.grant(this.#slot(choice.worker, slotRequest));
+      else entry.refuse(this.#noWorker(slotRequest));
       return true;
     });
   }
@@ -344,13 +344,14 @@ export class Pool {
     this.registry.close();
   }
 
-  #choose(wanted: Wanted): Choice<Worker> {
-    const { label, workerId, endpoint } = wanted;
-    const offers = this.#offers(wanted);
+  #choose(slotRequest: SlotRequest): Choice<Worker> {
+    const { label, workerId, endpoint } = slotRequest;
+    const offers = this.#offers(slotRequest);
     const { minScore } = this.settings;
-    const able = wanted.large ? offers.filter(offer => offer.worker.link.version !== 1) : offers;
-    let choice = choose(able, minScore, wanted.excluded);
-    if (choice.kind === "none" && wanted.large === "maybe") choice = choose(offers, minScore, wanted.excluded);
+    const able = slotRequest.large ? offers.filter(offer => offer.worker.link.version !== 1) : offers;
+    let choice = choose(able, minScore, slotRequest.excluded);
+    if (choice.kind === "none" && slotRequest.large === "maybe")
+      choice = choose(offers, minScore, slotRequest.excluded);
     if (choice.kind !== "none" || workerId !== undefined) return choice;
     return this.registry.brieflyAway(label, endpoint?.exact) ? { kind: "busy" } : choice;
   }
@@ -359,7 +360,7 @@ export class Pool {
    * The workers that could do it. One whose backend does not have the route, by its own answer, is left out while there is
    * another; who is asked for by id is asked.
    */
-  #offers({ label, workerId, endpoint }: Wanted): Offer<Worker>[] {
+  #offers({ label, workerId, endpoint }: SlotRequest): Offer<Worker>[] {
     const all = this.registry.offers(label, endpoint?.exact);
     if (workerId !== undefined) return all.filter(offer => offer.worker.id === workerId);
     if (endpoint === undefined) return all;
@@ -372,7 +373,7 @@ export class Pool {
     return having.length > 0 ? having : able;
   }
 
-  #seat(worker: Worker, wanted: Wanted): Seat {
+  #slot(worker: Worker, slotRequest: SlotRequest): Slot {
     const probe = !worker.health.sound && worker.health.begin(this.clock.now());
     let reported = false;
     worker.inflight++;
@@ -383,7 +384,7 @@ export class Pool {
       worker,
       report: verdict => {
         reported = true;
-        this.#report(worker, verdict, wanted, probe);
+        this.#report(worker, verdict, slotRequest, probe);
       },
       release: () => {
         if (!held) return;
@@ -396,63 +397,63 @@ export class Pool {
     };
   }
 
-  #report(worker: Worker, verdict: Verdict, wanted: Wanted, probe: boolean): void {
+  #report(worker: Worker, verdict: Verdict, slotRequest: SlotRequest, probe: boolean): void {
     const { health } = worker;
     if (verdict === "ok") {
       if (health.succeeded()) this.wake();
     } else if (verdict === "failed") {
-      const restMs = health.failed(this.clock.now(), wanted.caller(), probe);
+      const restMs = health.failed(this.clock.now(), slotRequest.caller(), probe);
       // Those that wait may be served by nobody else, or by this one again when its rest is over.
       if (restMs > 0) this.clock.after(restMs, () => this.wake(), true);
       if (restMs > 0) this.wake();
     } else if (probe) health.undecided();
   }
 
-  #visitable({ label, workerId, excluded, late }: Wanted): Worker[] {
+  #exemptCandidates({ label, workerId, excluded, servesDuringDrain }: SlotRequest): Worker[] {
     return this.registry
       .offers(label)
       .map(offer => offer.worker)
       .filter(
         worker =>
           (workerId === undefined || worker.id === workerId) &&
-          (worker.present || (late && !worker.gone)) &&
+          (worker.present || (servesDuringDrain && !worker.gone)) &&
           worker.link.routable &&
           !excluded?.has(worker),
       );
   }
 
   /** A place beside the seats: who asks about a task must not wait behind the tasks themselves. */
-  #visit(wanted: Wanted): Seat {
-    const workers = this.#visitable(wanted);
-    const open = workers.filter(({ visits }) => visits < this.settings.maxVisits);
+  #exemptFromSlots(slotRequest: SlotRequest): Slot {
+    const workers = this.#exemptCandidates(slotRequest);
+    const open = workers.filter(({ slotExempt }) => slotExempt < this.settings.maxSlotExempt);
     const worker = open.find(({ serving }) => serving) ?? open[0];
     if (worker === undefined)
-      throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(wanted);
-    worker.visits++;
+      throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(slotRequest);
+    worker.slotExempt++;
     let held = true;
     return {
       worker,
       report: () => {},
       release: () => {
-        if (held) worker.visits--;
+        if (held) worker.slotExempt--;
         held = false;
       },
     };
   }
 
-  #wait(wanted: Wanted): Promise<Seat> {
-    const { promise, resolve, reject } = Promise.withResolvers<Seat>();
+  #wait(slotRequest: SlotRequest): Promise<Slot> {
+    const { promise, resolve, reject } = Promise.withResolvers<Slot>();
     const settle = (): void => {
       timer.cancel();
-      wanted.signal.removeEventListener("abort", onAbort);
+      slotRequest.signal.removeEventListener("abort", onAbort);
     };
     const entry: Entry = {
-      caller: wanted.caller(),
-      wanted,
+      caller: slotRequest.caller(),
+      slotRequest,
       since: this.clock.now(),
-      grant(seat) {
+      grant(slot) {
         settle();
-        resolve(seat);
+        resolve(slot);
       },
       refuse(error) {
         settle();
@@ -465,18 +466,18 @@ export class Pool {
     const timer = this.clock.after(this.settings.queueTimeoutMs, () => {
       if (this.#queue.remove(entry)) entry.refuse(this.#busy("no worker became free in time"));
     });
-    wanted.ticket = this.#queue.add(entry, wanted.ticket);
-    if (wanted.signal.aborted) onAbort();
-    else wanted.signal.addEventListener("abort", onAbort);
-    wanted.onWait?.();
+    slotRequest.ticket = this.#queue.add(entry, slotRequest.ticket);
+    if (slotRequest.signal.aborted) onAbort();
+    else slotRequest.signal.addEventListener("abort", onAbort);
+    slotRequest.onWait?.();
     return promise;
   }
 
-  #noWorker(wanted: Wanted): NfrxError {
-    const { label, workerId } = wanted;
-    if (wanted.large === "yes" && this.#choose({ ...wanted, large: "maybe" }).kind !== "none")
+  #noWorker(slotRequest: SlotRequest): NfrxError {
+    const { label, workerId } = slotRequest;
+    if (slotRequest.large === "yes" && this.#choose({ ...slotRequest, large: "maybe" }).kind !== "none")
       return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
-    if (this.#lacksBackend(wanted)) {
+    if (this.#lacksBackend(slotRequest)) {
       const which = label === undefined ? "" : ` with model ${label}`;
       return new NfrxError("no_worker", `no worker${which} has a backend with this API`, { param: "model" });
     }
@@ -485,7 +486,7 @@ export class Pool {
   }
 
   /** True when workers have what is asked for, and the backend of none of them can have the route. */
-  #lacksBackend({ label, workerId, endpoint }: Wanted): boolean {
+  #lacksBackend({ label, workerId, endpoint }: SlotRequest): boolean {
     const needs = endpoint?.needs;
     if (needs === undefined || workerId !== undefined) return false;
     const offers = this.registry.offers(label, endpoint?.exact);

@@ -1,7 +1,7 @@
 import type { NfrxError } from "../../lib/errors.ts";
 import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock } from "../../lib/time.ts";
-import { Facts } from "../../lib/trace.ts";
+import { SpanAttributes } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
@@ -46,7 +46,7 @@ export class Worker {
   /** Requests that hold a seat here. Changed by the pool alone. */
   inflight = 0;
   /** Questions about its tasks that are under way. Changed by the pool alone. */
-  visits = 0;
+  slotExempt = 0;
   /** Turns that break ties: the one that was chosen longest ago goes first. */
   lastChosen = 0;
 
@@ -62,7 +62,7 @@ export class Worker {
   readonly missing = new MissingRoutes();
   readonly rates: Rates;
   /** What traces say of it. */
-  readonly traced: Facts;
+  readonly traced: SpanAttributes;
 
   constructor(
     readonly link: Link,
@@ -70,7 +70,7 @@ export class Worker {
     /** The address that it connected from. */
     readonly remote: string,
     private readonly clock: Pick<Clock, "now" | "wall">,
-    private readonly maxSeats = Number.POSITIVE_INFINITY,
+    private readonly maxSlots = Number.POSITIVE_INFINITY,
   ) {
     const { worker_id: id, worker_name: name } = register;
     this.id = id || crypto.randomUUID();
@@ -89,11 +89,11 @@ export class Worker {
     this.connectedAt = clock.wall();
     this.lastHeartbeat = this.connectedAt;
     this.rates = new Rates(clock.now());
-    this.traced = new Facts({ "nfrx.worker.id": this.id, "nfrx.worker.name": this.name });
+    this.traced = new SpanAttributes({ "nfrx.worker.id": this.id, "nfrx.worker.name": this.name });
   }
 
   get maxConcurrency(): number {
-    return Math.min(this.#stated, this.maxSeats);
+    return Math.min(this.#stated, this.maxSlots);
   }
 
   /** Seats that could be given out now. */
@@ -180,7 +180,13 @@ export class Worker {
   }
 
   /** Counts a request, or a part of one, that this worker has served or failed. A canceled one is nobody's failure. */
-  credit(now: number, ms: number, error: NfrxError | undefined, usage: Usage | undefined, embeddings: number): void {
+  recordUsage(
+    now: number,
+    ms: number,
+    error: NfrxError | undefined,
+    usage: Usage | undefined,
+    embeddings: number,
+  ): void {
     const { totals } = this;
     this.rates.add(now, usage, embeddings);
     totals.processed++;

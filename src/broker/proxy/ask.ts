@@ -4,11 +4,11 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { HeaderPairs } from "../../lib/http.ts";
 import type { Span } from "../../lib/trace.ts";
 import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
-import type { Seat } from "../pool/pool.ts";
+import type { Slot } from "../pool/pool.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 
 export interface Question {
-  seat: Seat;
+  slot: Slot;
   head: RequestHead;
   body?: Uint8Array;
   /** Gives the question up. */
@@ -23,10 +23,10 @@ export interface Question {
 
 /** Asks and waits for the end of the answer. The seat is given back in any case. */
 export async function askWhole(
-  { seat, head, body, signal, onHead, onBytes, parent }: Question,
+  { slot, head, body, signal, onHead, onBytes, parent }: Question,
   context: AttemptContext,
 ): Promise<{ head: ResponseHead; body: Uint8Array }> {
-  const attempt = new Attempt(seat, { ...head, headers: readable(head.headers) }, context, { parent });
+  const attempt = new Attempt(slot, { ...head, headers: readable(head.headers) }, context, { parent });
   const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
   signal.addEventListener("abort", onAbort);
   let failure: NfrxError | undefined;

@@ -4,7 +4,7 @@ import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { verdictOf } from "../pool/health.ts";
-import type { Seat } from "../pool/pool.ts";
+import type { Slot } from "../pool/pool.ts";
 
 /** Milliseconds that a refusal may take to arrive whole, so that it can be looked at before it is passed on. */
 const PEEK_MS = 1_000;
@@ -34,21 +34,21 @@ export class Attempt {
 
   /** Opens the stream. Throws `refused`, with the seat given back, when the connection takes no more. */
   constructor(
-    readonly seat: Seat,
+    readonly slot: Slot,
     head: RequestHead,
     private readonly context: AttemptContext,
     private readonly options: AttemptOptions,
   ) {
-    const { worker } = seat;
+    const { worker } = slot;
     this.#span = options.parent?.child("attempt", "client");
     this.#span?.set(worker.traced);
     try {
       this.stream = worker.link.open(
-        this.#span === undefined ? head : { ...head, headers: this.#span.carry(head.headers) },
+        this.#span === undefined ? head : { ...head, headers: this.#span.inject(head.headers) },
       );
     } catch (error) {
       this.#span?.end(failureOf(error));
-      seat.release();
+      slot.release();
       throw error;
     }
     // The worker is free for others as soon as its part is done, even while a slow client still reads.
@@ -57,8 +57,8 @@ export class Attempt {
       const status = peerHead !== undefined && "status" in peerHead ? peerHead.status : undefined;
       const code = arrived ? undefined : failure?.code;
       if (code === "upstream_error") worker.backendFailed();
-      seat.report(verdictOf(status, code));
-      seat.release();
+      slot.report(verdictOf(status, code));
+      slot.release();
       this.#onClosed?.();
     });
     const { clock, requestTimeoutMs } = context;
@@ -132,6 +132,6 @@ export class Attempt {
     this.#idle.cancel();
     this.#span?.end(failureOf(error));
     if (!this.stream.closed) this.stream.reset(error ?? new NfrxError("canceled", "the exchange is over"));
-    this.seat.release();
+    this.slot.release();
   }
 }

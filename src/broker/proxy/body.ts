@@ -265,9 +265,9 @@ interface Reading {
 
 async function read(rest: ChunkReader, { store, enough, length, maxBytes, readOn }: Reading): Promise<Parts> {
   const atLeast = length !== undefined && length > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
-  const wanted = (known: Scanned): boolean => known === false || (known === "known" && readOn === true);
+  const slotRequest = (known: Scanned): boolean => known === false || (known === "known" && readOn === true);
   // What had to go to disk goes there to its end: nearly all of it has come by then, and it can be sent again.
-  for (let known: Scanned = false; wanted(known) || store.onDisk || store.length < atLeast; ) {
+  for (let known: Scanned = false; slotRequest(known) || store.onDisk || store.length < atLeast; ) {
     const chunk = (await rest.read()).value;
     if (chunk === undefined) {
       requireAll(store.length, length);
@@ -277,7 +277,7 @@ async function read(rest: ChunkReader, { store, enough, length, maxBytes, readOn
     if (known !== true) known = await enough(chunk);
     if (known === false) await store.append(chunk, HELD_BODY_BYTES);
     // The last chunk before the rest passes through need not go to disk.
-    else if (!(await store.tryAppend(chunk, wanted(known) ? HELD_BODY_BYTES : Number.POSITIVE_INFINITY)))
+    else if (!(await store.tryAppend(chunk, slotRequest(known) ? HELD_BODY_BYTES : Number.POSITIVE_INFINITY)))
       return { store, ahead: chunk, rest, announced: length };
     if (store.onDisk) discard(chunk);
   }

@@ -11,13 +11,13 @@ import type { Stream } from "../../protocol/stream.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
 import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
 import type { Owners } from "../pool/owners.ts";
-import type { Pool, Seat, Wanted } from "../pool/pool.ts";
+import type { Pool, Slot, SlotRequest } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
 import type { Kept } from "./kept.ts";
-import type { Label } from "./label.ts";
 import { OutgoingBody } from "./outgoing.ts";
+import type { RoutingFields } from "./routing-fields.ts";
 
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
@@ -49,7 +49,7 @@ export interface ExchangeRequest {
   endpoint: Endpoint;
   /** What the worker is asked for: path and query. */
   target: string;
-  label: Label;
+  label: RoutingFields;
   body: RequestBody;
   /** What the worker gets of the request's headers. */
   headers: HeaderList;
@@ -61,9 +61,9 @@ export interface ExchangeRequest {
   /** Aborts when the client goes away. */
   signal: AbortSignal;
   /** Let in beside the seats. */
-  visit?: boolean;
+  exemptFromSlots?: boolean;
   /** Such a visit that a worker which drains is asked too. */
-  late?: boolean;
+  servesDuringDrain?: boolean;
   /** Not safe to repeat: it is sent to one worker, once. */
   once?: boolean;
   /** Runs once at the very end. */
@@ -75,7 +75,7 @@ export interface ExchangeRequest {
  * elsewhere while that is safe, and ends in `close`, exactly once, whatever happened.
  */
 export class Exchange {
-  readonly wanted: Wanted;
+  readonly slotRequest: SlotRequest;
   retries = 0;
   /** What reads the tokens of the answer, as far as it has come: those of an answer that is given up count too. */
   tap: { readonly usage?: Usage | undefined } | undefined;
@@ -94,7 +94,7 @@ export class Exchange {
   /** It was sent elsewhere because a backend was too busy. */
   #sentElsewhere = false;
   #closed = false;
-  #seatedAt = 0;
+  #slotAt = 0;
   /** When it had its first worker. */
   #startedAt: number | undefined;
   #status = 0;
@@ -108,7 +108,7 @@ export class Exchange {
     onWait?: () => void,
   ) {
     const { label, signal, body, caller, kept } = request;
-    this.wanted = {
+    this.slotRequest = {
       label: label.model,
       endpoint: request.endpoint,
       workerId: request.workerId ?? kept?.workerId,
@@ -117,17 +117,17 @@ export class Exchange {
       signal,
       onWait: () => this.#wait(onWait),
     };
-    if (body.length === undefined) this.wanted.large = "maybe";
-    else if (body.length > V1_REQUEST_BODY) this.wanted.large = "yes";
-    if (request.visit) this.wanted.visit = true;
-    if (request.late) this.wanted.late = true;
+    if (body.length === undefined) this.slotRequest.large = "maybe";
+    else if (body.length > V1_REQUEST_BODY) this.slotRequest.large = "yes";
+    if (request.exemptFromSlots) this.slotRequest.exemptFromSlots = true;
+    if (request.servesDuringDrain) this.slotRequest.servesDuringDrain = true;
     context.metrics.begin(request.series);
     signal.addEventListener("abort", this.#onAbort);
   }
 
   /** The worker that is being asked. */
   get worker(): Worker | undefined {
-    return this.#attempt?.seat.worker;
+    return this.#attempt?.slot.worker;
   }
 
   /** The tokens that the answer, as far as it has come, says it took. */
@@ -136,41 +136,41 @@ export class Exchange {
   }
 
   /** When it last took a seat, by the clock. */
-  get seatedAt(): number {
-    return this.#seatedAt;
+  get slotAt(): number {
+    return this.#slotAt;
   }
 
   get queuePosition(): number {
-    return this.context.pool.position(this.wanted);
+    return this.context.pool.position(this.slotRequest);
   }
 
   /** Finds a worker and asks it; the head of its answer. Rejects once nobody else is worth asking. */
   async dispatch(): Promise<{ head: ResponseHead; stream: Stream }> {
-    let spare: Seat | undefined;
+    let spare: Slot | undefined;
     for (let failure: NfrxError | undefined; ; ) {
       const acquired = spare ?? this.#acquire(failure);
-      const seat = acquired instanceof Promise ? await acquired : acquired;
+      const slot = acquired instanceof Promise ? await acquired : acquired;
       spare = undefined;
       this.seated();
       this.start();
       try {
-        const attempt = this.#ask(seat);
+        const attempt = this.#ask(slot);
         const { stream } = attempt;
         const head = attempt.answered(await stream.head());
-        if (this.#isElsewhere(head, seat)) {
+        if (this.#isElsewhere(head, slot)) {
           attempt.end();
           continue;
         }
         if (mayLackRoute(head.status) && (await this.#lacksRoute(head, attempt))) {
           attempt.end();
-          this.#sentOn(seat, new NfrxError("not_found", "the backend does not have this route"));
+          this.#sentOn(slot, new NfrxError("not_found", "the backend does not have this route"));
           continue;
         }
-        spare = this.#spareFor(head, seat);
+        spare = this.#spareFor(head, slot);
         if (spare !== undefined) {
           const error = backendFailure(head.status);
           attempt.end(error);
-          this.#sentOn(seat, error ?? new NfrxError("overloaded", `the backend answered with status ${head.status}`));
+          this.#sentOn(slot, error ?? new NfrxError("overloaded", `the backend answered with status ${head.status}`));
           continue;
         }
         this.answered(head);
@@ -180,9 +180,9 @@ export class Exchange {
       } catch (thrown) {
         failure = toNfrxError(thrown);
         this.#attempt?.end(failure);
-        if (!this.#mayRetry(failure, seat.worker)) throw outward(failure);
-        this.#exclude(seat.worker);
-        this.#sentOn(seat, failure);
+        if (!this.#mayRetry(failure, slot.worker)) throw outward(failure);
+        this.#exclude(slot.worker);
+        this.#sentOn(slot, failure);
       }
     }
   }
@@ -194,14 +194,14 @@ export class Exchange {
 
   /** The worker that is being asked keeps `id`: requests that name it are sent there. */
   keeps(id: string): void {
-    const worker = this.#attempt?.seat.worker;
+    const worker = this.#attempt?.slot.worker;
     const { kept } = this.request;
     if (worker !== undefined && kept !== undefined) this.context.owners.remember(id, worker.id, kept.caller);
   }
 
   /** It has a seat: its wait, if it had to, is over. */
   seated(): void {
-    this.#seatedAt = this.context.clock.now();
+    this.#slotAt = this.context.clock.now();
     if (this.#waitingSince !== undefined) this.#waited();
   }
 
@@ -249,7 +249,7 @@ export class Exchange {
     const { signal, body, access, onClose } = this.request;
     const error = thrown === undefined ? backendFailure(this.#status) : toNfrxError(thrown);
     const now = clock.now();
-    const worker = this.#attempt?.seat.worker;
+    const worker = this.#attempt?.slot.worker;
     signal.removeEventListener("abort", this.#onAbort);
     this.#attempt?.end(error);
     if (this.#waitingSince !== undefined) this.#waited(error);
@@ -260,7 +260,7 @@ export class Exchange {
     const firstByteMs = this.#firstByteAt === undefined ? undefined : this.#firstByteAt - access.arrivedAt;
     const failed = error !== undefined && error.code !== "canceled";
     this.context.pool.count({ failed, usage, embeddings, firstByteMs });
-    worker?.credit(now, now - this.#seatedAt, error, usage, embeddings);
+    worker?.recordUsage(now, now - this.#slotAt, error, usage, embeddings);
     metrics.end({
       series: this.request.series,
       workerId: worker?.id,
@@ -268,7 +268,8 @@ export class Exchange {
       phase: this.#startedAt === undefined ? "queued" : this.#firstByteAt === undefined ? "unanswered" : "answering",
       seconds: (now - access.arrivedAt) / 1000,
       firstByteSeconds: firstByteMs === undefined ? undefined : firstByteMs / 1000,
-      queueSeconds: this.wanted.ticket === undefined ? undefined : ((this.#startedAt ?? now) - access.arrivedAt) / 1000,
+      queueSeconds:
+        this.slotRequest.ticket === undefined ? undefined : ((this.#startedAt ?? now) - access.arrivedAt) / 1000,
       retries: this.retries,
       usage,
       embeddings,
@@ -296,41 +297,41 @@ export class Exchange {
   }
 
   /** A seat, or why there is none: `failure`, if somebody has already been asked. */
-  #acquire(failure: NfrxError | undefined): Seat | Promise<Seat> {
+  #acquire(failure: NfrxError | undefined): Slot | Promise<Slot> {
     const { signal } = this.request;
     // When nobody else could be asked, what the last one said tells more than that, unless the broker is going away.
     const instead = (error: unknown): unknown =>
       failure === undefined || signal.aborted || toNfrxError(error).code === "draining" ? error : outward(failure);
     try {
       if (signal.aborted) throw new NfrxError("canceled", "the client went away");
-      const acquired = this.context.pool.acquire(this.wanted);
+      const acquired = this.context.pool.acquire(this.slotRequest);
       return acquired instanceof Promise ? this.#seated(acquired, instead) : acquired;
     } catch (error) {
       throw instead(error);
     }
   }
 
-  async #seated(waiting: Promise<Seat>, instead: (error: unknown) => unknown): Promise<Seat> {
-    const seat = await waiting.catch((error: unknown) => {
+  async #seated(waiting: Promise<Slot>, instead: (error: unknown) => unknown): Promise<Slot> {
+    const slot = await waiting.catch((error: unknown) => {
       throw instead(error);
     });
-    if (!this.request.signal.aborted) return seat;
-    seat.release();
+    if (!this.request.signal.aborted) return slot;
+    slot.release();
     throw new NfrxError("canceled", "the client went away");
   }
 
   /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
-  #ask(seat: Seat): Attempt {
+  #ask(slot: Slot): Attempt {
     const { endpoint, target, headers, id, body, label, access } = this.request;
-    const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: seat.worker.id };
+    const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: slot.worker.id };
     this.context.log.info(dispatched, "request dispatched");
     // Of a body that follows its head the backend must be told the length: not every server reads one that comes in chunks.
-    const follows = seat.worker.link.version !== 1;
-    const outgoing = new OutgoingBody(body, label, seat.worker);
+    const follows = slot.worker.link.version !== 1;
+    const outgoing = new OutgoingBody(body, label, slot.worker);
     access.servedModel = outgoing.model;
     const sent = withLength(headers, follows ? outgoing.length : undefined);
     const head = { method: endpoint.method, path: target, headers: sent };
-    const attempt = new Attempt(seat, head, this.context, {
+    const attempt = new Attempt(slot, head, this.context, {
       onGivenUp: error => this.close(error),
       parent: this.request.access.span,
     });
@@ -352,8 +353,8 @@ export class Exchange {
   }
 
   #exclude(worker: Worker): void {
-    this.wanted.excluded ??= new Set<Worker>();
-    this.wanted.excluded.add(worker);
+    this.slotRequest.excluded ??= new Set<Worker>();
+    this.slotRequest.excluded.add(worker);
   }
 
   /**
@@ -361,7 +362,7 @@ export class Exchange {
    * a restart, or its worker is gone. The worker that has it is remembered. Throws `overloaded` when no worker has it and
    * its own may come back, as after a start of the broker.
    */
-  #isElsewhere(head: ResponseHead, { worker }: Seat): boolean {
+  #isElsewhere(head: ResponseHead, { worker }: Slot): boolean {
     const { pool } = this.context;
     const { kept } = this.request;
     if (kept === undefined) return false;
@@ -369,9 +370,9 @@ export class Exchange {
       if (head.status < 400) for (const id of kept.ids) this.context.owners.remember(id, worker.id, kept.caller);
       return false;
     }
-    if (!kept.inTurn || (this.wanted.excluded?.size ?? 0) >= ASKED_MAX) return false;
+    if (!kept.inTurn || (this.slotRequest.excluded?.size ?? 0) >= ASKED_MAX) return false;
     this.#exclude(worker);
-    if (pool.canVisit(this.wanted)) return true;
+    if (pool.canVisit(this.slotRequest)) return true;
     if (kept.away || pool.filling)
       throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
     return false;
@@ -379,13 +380,13 @@ export class Exchange {
 
   /** True when the backend does not have the route, by its own answer, and another worker's may. */
   async #lacksRoute({ status }: ResponseHead, attempt: Attempt): Promise<boolean> {
-    const { kept, visit, once } = this.request;
-    if ((kept?.ids.length ?? 0) > 0 || visit || once) return false;
+    const { kept, exemptFromSlots, once } = this.request;
+    if ((kept?.ids.length ?? 0) > 0 || exemptFromSlots || once) return false;
     const answer = await attempt.peek(NO_ROUTE_BYTES);
     if (answer === undefined || !lacksRoute(status, asText(answer))) return false;
-    const { worker } = attempt.seat;
-    const elsewhere = this.context.pool.lacksRoute(worker, this.wanted);
-    if (!elsewhere || this.wanted.workerId !== undefined || !this.#isRepeatable) return false;
+    const { worker } = attempt.slot;
+    const elsewhere = this.context.pool.lacksRoute(worker, this.slotRequest);
+    if (!elsewhere || this.slotRequest.workerId !== undefined || !this.#isRepeatable) return false;
     this.#exclude(worker);
     return true;
   }
@@ -408,22 +409,22 @@ export class Exchange {
   }
 
   /** A seat at another worker, when this backend was too busy: once, if one is free. */
-  #spareFor({ status }: ResponseHead, { worker }: Seat): Seat | undefined {
+  #spareFor({ status }: ResponseHead, { worker }: Slot): Slot | undefined {
     if (!OVERLOADED.has(status) || this.#sentElsewhere) return undefined;
-    const { visit, endpoint } = this.request;
-    if (visit || !endpoint.repeatable || !this.#isRepeatable) return undefined;
+    const { exemptFromSlots, endpoint } = this.request;
+    if (exemptFromSlots || !endpoint.repeatable || !this.#isRepeatable) return undefined;
     this.#sentElsewhere = true;
     this.#exclude(worker);
-    return this.context.pool.acquireSpare(this.wanted);
+    return this.context.pool.acquireSpare(this.slotRequest);
   }
 
   /** Notes that another worker gets the request now. */
-  #sentOn({ worker }: Seat, error: NfrxError): void {
+  #sentOn({ worker }: Slot, error: NfrxError): void {
     this.retries++;
     const { clock, log } = this.context;
     if (error.code === "upstream_error") {
       const now = clock.now();
-      worker.credit(now, now - this.#seatedAt, error, undefined, 0);
+      worker.recordUsage(now, now - this.#slotAt, error, undefined, 0);
     }
     const about = { request_id: this.request.id, worker_id: worker.id, error_code: error.code, error: error.message };
     log.info(about, "request is sent to another worker");

@@ -6,7 +6,7 @@ import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
 import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
-import type { Seat } from "../pool/pool.ts";
+import type { Slot } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
 import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
@@ -131,17 +131,17 @@ class FanoutRun {
   /** Waits for one seat, takes the other free ones, and works until nothing is left or every worker has failed. */
   async #round(): Promise<void> {
     const { pool } = this.context;
-    const { wanted } = this.exchange;
+    const { slotRequest } = this.exchange;
     const first = await this.#firstSeat();
     this.exchange.start();
     const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
-    const seats = [
+    const slots = [
       first,
-      ...pool.acquireFree({ ...wanted, excluded: new Set([...(wanted.excluded ?? []), first.worker]) }, most),
+      ...pool.acquireFree({ ...slotRequest, excluded: new Set([...(slotRequest.excluded ?? []), first.worker]) }, most),
     ];
-    this.#share = Math.ceil((this.split.items - this.#next) / seats.length);
+    this.#share = Math.ceil((this.split.items - this.#next) / slots.length);
     try {
-      await Promise.all(seats.map(seat => this.#work(seat)));
+      await Promise.all(slots.map(slot => this.#work(slot)));
     } catch (error) {
       // The others stop too, and give their seats back before anybody hears of it.
       this.#abort.abort(error);
@@ -149,24 +149,24 @@ class FanoutRun {
     }
   }
 
-  async #firstSeat(): Promise<Seat> {
+  async #firstSeat(): Promise<Slot> {
     try {
-      const seat = await this.context.pool.acquire({ ...this.exchange.wanted, signal: this.#abort.signal });
+      const slot = await this.context.pool.acquire({ ...this.exchange.slotRequest, signal: this.#abort.signal });
       this.exchange.seated();
-      return seat;
+      return slot;
     } catch (error) {
       // When nobody is left, what the last one said tells more than that.
       throw this.#lastFailure ?? error;
     }
   }
 
-  async #work(seat: Seat): Promise<void> {
+  async #work(slot: Slot): Promise<void> {
     try {
-      for (let part = this.#take(seat.worker); part !== undefined; part = this.#take(seat.worker)) {
-        if (!(await this.#serve(seat, part))) break;
+      for (let part = this.#take(slot.worker); part !== undefined; part = this.#take(slot.worker)) {
+        if (!(await this.#serve(slot, part))) break;
       }
     } finally {
-      seat.release();
+      slot.release();
     }
   }
 
@@ -180,11 +180,11 @@ class FanoutRun {
   }
 
   /** Has one part answered. False when this worker is to be left alone, with the part put back. */
-  async #serve(seat: Seat, part: Part): Promise<boolean> {
-    const { worker } = seat;
+  async #serve(slot: Slot, part: Part): Promise<boolean> {
+    const { worker } = slot;
     const began = this.context.clock.now();
     try {
-      const answer = await this.#ask(seat, part);
+      const answer = await this.#ask(slot, part);
       this.#answers.set(part.start, answer);
       this.#record(worker, began, undefined, answer);
       return true;
@@ -193,8 +193,8 @@ class FanoutRun {
       if (this.#abort.signal.aborted || !this.#mayRetry(thrown, worker, part)) throw thrown;
       this.#lastFailure = thrown;
       this.exchange.retries++;
-      this.exchange.wanted.excluded ??= new Set();
-      this.exchange.wanted.excluded.add(worker);
+      this.exchange.slotRequest.excluded ??= new Set();
+      this.exchange.slotRequest.excluded.add(worker);
       this.#again.push(part);
       return false;
     }
@@ -207,7 +207,7 @@ class FanoutRun {
     const ms = now - began;
     const items = answer?.items ?? 0;
     this.exchange.items += items;
-    worker.credit(now, ms, error, answer?.usage, items);
+    worker.recordUsage(now, ms, error, answer?.usage, items);
     metrics.part(this.exchange.request.series, worker.id, error?.code ?? "", ms / 1000, answer?.usage, items);
   }
 
@@ -219,7 +219,7 @@ class FanoutRun {
     if (thrown instanceof BackendAnswer) {
       const { status } = thrown.head;
       if (mayLackRoute(status) && lacksRoute(status, asText(thrown.body.subarray(0, NO_ROUTE_BYTES))))
-        return this.context.pool.lacksRoute(worker, this.exchange.wanted);
+        return this.context.pool.lacksRoute(worker, this.exchange.slotRequest);
       return (status >= 500 || status === 429) && ++part.failures <= REDISPATCHES;
     }
     if (thrown instanceof BadAnswer) return ++part.failures <= REDISPATCHES;
@@ -228,7 +228,7 @@ class FanoutRun {
     return code === "refused" && ++part.failures <= REDISPATCHES;
   }
 
-  async #ask({ worker, report }: Seat, part: Part): Promise<PartAnswer> {
+  async #ask({ worker, report }: Slot, part: Part): Promise<PartAnswer> {
     const { endpoint, target, headers, access } = this.exchange.request;
     this.#abort.signal.throwIfAborted();
     const { body } = this.exchange.request;
@@ -236,13 +236,13 @@ class FanoutRun {
     const bytes = whole ? body.bytes : this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
     // The seat is held by #work across its parts; an attempt gives back only what it took itself.
-    const seat: Seat = { worker, report, release: () => {} };
+    const slot: Slot = { worker, report, release: () => {} };
     this.#workers.add(worker.id);
     access.workerId = [...this.#workers].join(",");
     const head = { method: endpoint.method, path: target, headers: withLength(headers, length) };
     const answer = await askWhole(
       {
-        seat,
+        slot,
         head,
         body: bytes,
         signal: this.#abort.signal,

@@ -47,16 +47,16 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal, access } = exchange.request;
-  const seat = await context.pool.acquire({ ...exchange.wanted, workerId: worker.id });
+  const slot = await context.pool.acquire({ ...exchange.slotRequest, workerId: worker.id });
   exchange.start();
   let length = 0;
-  const late = new AbortController();
-  const timer = context.clock.after(GATHER_MS, () => late.abort());
+  const timeout = new AbortController();
+  const timer = context.clock.after(GATHER_MS, () => timeout.abort());
   const answer = await askWhole(
     {
-      seat,
+      slot,
       head: { method: endpoint.method, path: target, headers },
-      signal: AbortSignal.any([signal, late.signal]),
+      signal: AbortSignal.any([signal, timeout.signal]),
       parent: access.span,
       onHead: head => exchange.answered(head),
       onBytes: more => {
@@ -68,7 +68,7 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
     context,
   )
     .catch((error: unknown) => {
-      if (!late.signal.aborted) throw error;
+      if (!timeout.signal.aborted) throw error;
       throw new NfrxError("timeout", `${worker.name} did not answer within ${GATHER_MS / 1000} seconds`);
     })
     .finally(() => timer.cancel());

@@ -6,8 +6,8 @@ import type { PathParams } from "../../modules/route.ts";
 import { FOREIGN, OWNED_ID_MAX, type Owners } from "../pool/owners.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { AttemptContext } from "./attempt.ts";
-import type { Label } from "./label.ts";
 import { locate } from "./locate.ts";
+import type { RoutingFields } from "./routing-fields.ts";
 
 /** What a request names of what workers keep, and what is known about it. */
 export interface Kept {
@@ -43,7 +43,7 @@ export interface KeeperContext extends AttemptContext {
 export interface KeptRequest {
   id: string;
   params: PathParams;
-  label: Label;
+  label: RoutingFields;
   /** The worker that the path pins it to. */
   workerId: string | undefined;
   caller: string;
@@ -78,7 +78,11 @@ export async function findKept(keeps: Keeps, request: KeptRequest, context: Keep
 }
 
 /** Every id that a request names. */
-function namedIn({ fields = [], segment }: Keeps, params: PathParams, label: Label): { name: KeptName; id: string }[] {
+function namedIn(
+  { fields = [], segment }: Keeps,
+  params: PathParams,
+  label: RoutingFields,
+): { name: KeptName; id: string }[] {
   const found = fields.flatMap(name => {
     const id = idOf(fieldOf(label, name.name));
     return id === undefined ? [] : [{ name, id }];
@@ -87,7 +91,7 @@ function namedIn({ fields = [], segment }: Keeps, params: PathParams, label: Lab
   return segment === undefined || !id ? found : [...found, { name: { ...segment }, id }];
 }
 
-function fieldOf({ json, fields }: Label, name: string): unknown {
+function fieldOf({ json, fields }: RoutingFields, name: string): unknown {
   if (typeof json !== "object" || json === null) return fields?.get(name);
   return Object.hasOwn(json, name) ? Reflect.get(json, name) : undefined;
 }

@@ -56,10 +56,10 @@ async function has(
   { id: requestId, caller, signal, span }: Asking,
   context: AttemptContext & { pool: Pool },
 ): Promise<Worker> {
-  const seat = await context.pool.acquire({
+  const slot = await context.pool.acquire({
     label: undefined,
     workerId: worker.id,
-    visit: true,
+    exemptFromSlots: true,
     caller: () => caller,
     signal,
   });
@@ -68,7 +68,7 @@ async function has(
     ["cache-control", "no-store"],
     ["x-request-id", requestId],
   ];
-  const attempt = new Attempt(seat, { method: "GET", path, headers }, context, { parent: span });
+  const attempt = new Attempt(slot, { method: "GET", path, headers }, context, { parent: span });
   const onAbort = (): void =>
     attempt.giveUp(new NfrxError("canceled", "it is known who has this, or it took too long"));
   signal.addEventListener("abort", onAbort);

@@ -1,7 +1,7 @@
 import type { Worker } from "../pool/worker.ts";
 import type { RequestBody } from "./body.ts";
-import type { Label } from "./label.ts";
 import type { ModelName } from "./model-name.ts";
+import type { RoutingFields } from "./routing-fields.ts";
 
 /** A request's body as one worker gets it: as it came, or with the worker's own name for the model. */
 export class OutgoingBody {
@@ -11,7 +11,7 @@ export class OutgoingBody {
 
   constructor(
     private readonly body: RequestBody,
-    { model, name, unnamed }: Label,
+    { model, name, unnamed }: RoutingFields,
     worker: Worker,
   ) {
     if (model === undefined || name === undefined) return;

@@ -6,8 +6,8 @@ import { isPlainPath } from "../../lib/plain-path.ts";
 import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, ErrorShape, Keeps, WorkerModule } from "../../modules/module.ts";
-import type { Access, Call, PathParams, PeerServer } from "../../modules/route.ts";
-import type { Door } from "../auth.ts";
+import type { Access, PathParams, PeerServer, RouteCall } from "../../modules/route.ts";
+import type { Authenticator } from "../auth.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { type BodyLimits, type RequestBody, readBody } from "./body.ts";
 import { errorResponse } from "./errors.ts";
@@ -15,18 +15,18 @@ import { Exchange, type ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout.ts";
 import { runGather } from "./gather.ts";
 import { findKept, type Kept, keepsOf } from "./kept.ts";
-import type { Label } from "./label.ts";
-import { labelReader } from "./labels.ts";
 import { KEEP_ALIVE_MS } from "./pump.ts";
 import { type QueueNotice, queueNotice } from "./queue-status.ts";
 import { refuseScript } from "./refuse-script.ts";
 import { passThrough, type RespondContext } from "./respond.ts";
 import { respondEarly } from "./respond-early.ts";
 import { routingHeaders } from "./routing.ts";
+import type { RoutingFields } from "./routing-fields.ts";
+import { routingFieldsReader } from "./routing-fields-reader.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
-  door: Door;
+  door: Authenticator;
   drain: Drain;
   proxies: TrustedProxies;
   /** Clients are told who served them, and how long that took. */
@@ -71,8 +71,8 @@ export class Pipeline {
   /**
    * Answers one request; never rejects. `params` are what the named segments of its path were.
    */
-  async handle({ request, server, params, access }: Call, endpoint: Endpoint): Promise<Response> {
-    access.keep();
+  async handle({ request, server, params, access }: RouteCall, endpoint: Endpoint): Promise<Response> {
+    access.defer();
     access.jobType = endpoint.jobType;
     const errors = endpoint.errors ?? this.options.module.errors;
     let leave: (() => void) | undefined;
@@ -82,7 +82,7 @@ export class Pipeline {
       this.authorize(request, server);
       leave = this.options.drain.enter();
       const target = targetOf(endpoint, params, request.url);
-      const labels = labelReader(request, endpoint, () => this.#usualModel(endpoint));
+      const labels = routingFieldsReader(request, endpoint, () => this.#usualModel(endpoint));
       const { bodies, uploads } = this.options;
       this.#requireWorker(endpoint, workerOf(params));
       const limits = endpoint.label === "json-model" ? bodies : uploads;
@@ -116,7 +116,7 @@ export class Pipeline {
   #findKept(
     keeps: Keeps,
     { headers, signal }: Request,
-    { access, params, label }: { access: Access; params: PathParams; label: Label },
+    { access, params, label }: { access: Access; params: PathParams; label: RoutingFields },
   ): Promise<Kept> {
     const { id, span } = access;
     const caller = this.options.door.callerOf(headers);
@@ -149,7 +149,7 @@ export class Pipeline {
       target: string;
       params: PathParams;
       body: RequestBody;
-      label: Label;
+      label: RoutingFields;
       kept: Kept | undefined;
       leave: () => void;
     },
@@ -182,7 +182,7 @@ export class Pipeline {
         body,
         workerId,
         kept,
-        visit:
+        exemptFromSlots:
           keepsOf(endpoint)?.segment !== undefined ||
           endpoint.gather !== undefined ||
           endpoint.exemptFromSlots === true,

@@ -2,7 +2,7 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
-import type { Access, Call, PeerServer } from "../../modules/route.ts";
+import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
 import { errorResponse } from "./errors.ts";
 import type { Pipeline } from "./pipeline.ts";
 
@@ -17,7 +17,7 @@ export type Polled =
   | { response: Response; access: PollAccess };
 
 export interface PollOptions {
-  readonly call: Call;
+  readonly call: RouteCall;
   readonly endpoint: Endpoint;
   readonly pipeline: Pipeline;
   readonly clock: Clock;
@@ -133,7 +133,7 @@ export class PollAccess implements Access {
     readonly arrivedAt: number,
   ) {}
 
-  keep(): void {}
+  defer(): void {}
 
   answered(response: Response): void {
     this.status = response.status;

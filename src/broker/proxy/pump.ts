@@ -4,11 +4,11 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf } from "../../lib/http.ts";
 import { pause, type Timer } from "../../lib/time.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
-import { EventBorders } from "./borders.ts";
 import type { ByteSource } from "./decode.ts";
 import { type Exchange, outward } from "./exchange.ts";
 import type { RespondContext } from "./respond.ts";
 import { SequenceScan } from "./sequence.ts";
+import { SseEventBoundary } from "./sse-event-boundary.ts";
 import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
 import type { Tap } from "./tap.ts";
 
@@ -41,7 +41,7 @@ export function formOf({ headers }: ResponseHead, { errors }: ErrorForm): Form {
 }
 
 export class Pump {
-  readonly #borders = new EventBorders();
+  readonly #borders = new SseEventBoundary();
   readonly #sequence: SequenceScan | undefined;
   /** Chunks so far. */
   #taken = 0;

@@ -23,20 +23,20 @@ export function refuseUpload(
     source?.cancel().catch(() => {});
     return answer;
   }
-  const late = new AbortController();
+  const timeout = new AbortController();
   const { headers, status } = answer;
   headers.set("connection", "close");
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
       controller.enqueue(new Uint8Array(await answer.arrayBuffer()));
-      void Promise.race([swallow(source), pause(clock, REFUSED_UPLOAD_MS, late.signal)]).then(() => {
-        if (late.signal.aborted) return;
-        late.abort();
+      void Promise.race([swallow(source), pause(clock, REFUSED_UPLOAD_MS, timeout.signal)]).then(() => {
+        if (timeout.signal.aborted) return;
+        timeout.abort();
         controller.close();
         source.cancel().catch(() => {});
       });
     },
-    cancel: () => late.abort(),
+    cancel: () => timeout.abort(),
   });
   return new Response(body, { status, headers });
 }

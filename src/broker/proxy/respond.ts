@@ -5,10 +5,10 @@ import { addUnbuffered, responseHeaders } from "../../lib/response-headers.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
-import { EventBorders } from "./borders.ts";
 import type { Exchange } from "./exchange.ts";
 import { formOf, Pump, requireSmall } from "./pump.ts";
 import { modelHeaders, routingHeaders } from "./routing.ts";
+import { SseEventBoundary } from "./sse-event-boundary.ts";
 import type { ErrorForm } from "./stream-error.ts";
 import { tapFor } from "./tap.ts";
 
@@ -45,7 +45,7 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
   if (stream.arrived) {
     const bytes = stream.take();
     access.bytesOut = bytes?.length ?? 0;
-    if (bytes !== undefined && form === "events") requireSmall(new EventBorders().feed(bytes), context);
+    if (bytes !== undefined && form === "events") requireSmall(new SseEventBoundary().feed(bytes), context);
     if (bytes !== undefined) tap?.feed(bytes, true);
     exchange.close();
     return new Response(bytes ?? null, { status: head.status, headers });

@@ -13,9 +13,9 @@ import {
   modelList,
   modelObject,
 } from "../models.ts";
-import type { WorkerDoor } from "../pool/connect.ts";
+import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
+import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
 import type { Pool } from "../pool/pool.ts";
-import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
 import { errorResponse } from "./errors.ts";
 import { keepsOf } from "./kept.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -26,7 +26,7 @@ export interface Mounted {
   module: WorkerModule;
   pool: Pool;
   pipeline: Pipeline;
-  door: WorkerDoor;
+  door: AgentAcceptor;
   /** The WebSockets that follow what workers keep, of all modules together. */
   watches: Watches;
   /** Clients are told the names of workers. */

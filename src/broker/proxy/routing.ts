@@ -12,11 +12,11 @@ export function modelHeaders({ request }: Exchange): HeaderPairs {
 /** What is known now: the worker, the wait for it, and the time until its first byte, both in milliseconds. */
 export function routingHeaders(exchange: Exchange): HeaderPairs {
   const { queueMs, firstByteMs, arrivedAt } = exchange.request.access;
-  const { worker, seatedAt } = exchange;
+  const { worker, slotAt } = exchange;
   const timing: string[] = [];
   if (worker !== undefined || queueMs !== undefined) timing.push(`queue;dur=${(queueMs ?? 0).toFixed(1)}`);
   if (worker !== undefined && firstByteMs !== undefined)
-    timing.push(`worker;dur=${(firstByteMs - (seatedAt - arrivedAt)).toFixed(1)}`);
+    timing.push(`worker;dur=${(firstByteMs - (slotAt - arrivedAt)).toFixed(1)}`);
   const headers: HeaderPairs = [];
   if (timing.length > 0) headers.push(["server-timing", timing.join(", ")]);
   if (worker !== undefined) headers.push(["x-nfrx-worker", headerWord(worker.name)]);

@@ -3,8 +3,8 @@ import { z } from "zod";
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PublicEndpoint, Watch } from "../../modules/module.ts";
-import type { Access, Call, Reply } from "../../modules/route.ts";
-import type { Upgrader } from "../pool/upgrade.ts";
+import type { Access, Reply, RouteCall } from "../../modules/route.ts";
+import type { Upgrader } from "../pool/agent-upgrade.ts";
 import { type CallerOf, Shares } from "../shares.ts";
 import { type Pipeline, peerOf } from "./pipeline.ts";
 import { Poll } from "./poll.ts";
@@ -41,7 +41,7 @@ export class Watches {
   }
 
   /** Asks once, so that every refusal is a plain response, and makes the connection a WebSocket when the answer is one to follow. */
-  open(call: Call, watched: Watched): Response | Promise<Response | undefined> {
+  open(call: RouteCall, watched: Watched): Response | Promise<Response | undefined> {
     const { request, server, access } = call;
     const { clock, callerOf } = this.options;
     const { pipeline, endpoint, watch } = watched;
@@ -50,7 +50,7 @@ export class Watches {
     pipeline.authorize(asked, poll.server);
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return notWebSocket();
     const release = this.#shares.take(callerOf(poll.headers, peerOf(asked, poll.server)));
-    access.keep();
+    access.defer();
     server.timeout(request, 0);
     return this.#begin(request, access, poll, watched, release);
   }

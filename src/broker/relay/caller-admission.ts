@@ -1,7 +1,7 @@
 // Who may call a relay.
 import { NfrxError } from "../../lib/errors.ts";
 import type { RelayGuard } from "../../modules/state.ts";
-import { type Door, refusalOf } from "../auth.ts";
+import { type Authenticator, refusalOf } from "../auth.ts";
 import { bringsToken } from "../credentials.ts";
 import type { KeyThrottle } from "../key-throttle.ts";
 import type { Registry } from "../pool/registry.ts";
@@ -9,7 +9,7 @@ import type { Worker } from "../pool/worker.ts";
 
 export interface CallerAdmissionOptions {
   registry: Registry;
-  api: Door;
+  api: Authenticator;
   throttle: KeyThrottle;
   /** Callers of every relay bring the API key too. */
   requireApiKey: boolean;

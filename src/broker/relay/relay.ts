@@ -7,7 +7,7 @@ import { relayHeaders } from "../../lib/request-headers.ts";
 import { NOSNIFF } from "../../lib/response-headers.ts";
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
-import type { Access, PeerServer, Call as RouteCall } from "../../modules/route.ts";
+import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { fingerprint } from "../auth.ts";
@@ -21,7 +21,7 @@ import { refuseScript } from "../proxy/refuse-script.ts";
 import { passThrough, type RespondContext } from "../proxy/respond.ts";
 import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
-import { type Call, readCall } from "./message.ts";
+import { type RelayCall, readCall } from "./message.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
 
@@ -60,7 +60,7 @@ export class Relay {
   /** Answers one request; never rejects. */
   async handle({ request, server, params, access }: RouteCall): Promise<Response> {
     const { drain, limits, metrics } = this.options;
-    access.keep();
+    access.defer();
     access.relay = params["id"] ?? "";
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
@@ -71,14 +71,14 @@ export class Relay {
       if (endpoint === undefined)
         throw new NfrxError("method_not_allowed", `a relay is not asked with ${request.method}`);
       const target = targetOf(request.url, relayId);
-      const late = drain.draining;
-      if (!late) leave = drain.enter();
+      const servesDuringDrain = drain.draining;
+      if (!servesDuringDrain) leave = drain.enter();
       const workerId = this.#workerOf(request, relayId);
       body = await readBody(request, limits, () => false);
       server.timeout(request, 0);
       const call = readCall(request.method, body);
       // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
-      if (late && (!call.beside || request.method === "GET")) drain.enter();
+      if (servesDuringDrain && (!call.exemptFromSlots || request.method === "GET")) drain.enter();
       // Nobody waits for the end of listening.
       if (listens(request.method, request.headers.get("accept"))) leave?.();
       const address = this.#addressOf(request, server, relayId);
@@ -117,7 +117,7 @@ export class Relay {
       workerId: string | undefined;
       without: readonly string[];
       body: RequestBody;
-      call: Call;
+      call: RelayCall;
       leave: (() => void) | undefined;
       /** The relay's public address. */
       address: string;
@@ -145,8 +145,8 @@ export class Relay {
         series: metrics.callSeries("mcp", name),
         workerId: about.workerId,
         kept: undefined,
-        visit: call.beside,
-        late: call.beside && request.method !== "GET",
+        exemptFromSlots: call.exemptFromSlots,
+        servesDuringDrain: call.exemptFromSlots && request.method !== "GET",
         once: true,
         caller: () => fingerprint(headers),
         signal,
@@ -166,7 +166,7 @@ export class Relay {
       const head = passesTokens(exchange.worker) ? challenged(answer.head, about.address) : answer.head;
       return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
     } catch (thrown) {
-      const error = this.#told(toNfrxError(thrown), relayId, about.workerId);
+      const error = this.#toRelayError(toNfrxError(thrown), relayId, about.workerId);
       const response = errorResponse(error, "json-rpc", id, rpcError(error, call.id));
       access.answered(response);
       exchange.close(error);
@@ -213,7 +213,7 @@ export class Relay {
   async metadata({ request, server, params, access }: RouteCall): Promise<Response> {
     const { guard, drain, metrics, limits } = this.options;
     const { id } = access;
-    access.keep();
+    access.defer();
     const relayId = params["id"] ?? "";
     access.relay = relayId;
     let exchange: Exchange | undefined;
@@ -236,7 +236,7 @@ export class Relay {
         series: metrics.callSeries("mcp", "metadata"),
         workerId: undefined,
         kept: undefined,
-        visit: true,
+        exemptFromSlots: true,
         once: true,
         caller: () => "",
         signal: request.signal,
@@ -255,7 +255,7 @@ export class Relay {
       exchange.close();
       return response;
     } catch (thrown) {
-      const error = this.#told(toNfrxError(thrown), relayId, undefined);
+      const error = this.#toRelayError(toNfrxError(thrown), relayId, undefined);
       const response = errorResponse(error, "json-rpc", id);
       access.answered(response);
       exchange?.close(error);
@@ -265,7 +265,7 @@ export class Relay {
   }
 
   /** The words of the pool and of the tunnel in those of a relay. */
-  #told(error: NfrxError, relayId: string, workerId: string | undefined): NfrxError {
+  #toRelayError(error: NfrxError, relayId: string, workerId: string | undefined): NfrxError {
     const retry = { retryAfterSeconds: RETRY_AFTER_S };
     const reason = error.detail.cause instanceof NfrxError ? error.detail.cause : error;
     switch (reason.code) {

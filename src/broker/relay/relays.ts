@@ -5,19 +5,19 @@ import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
 import type { RelaysState } from "../../modules/state.ts";
-import type { Door } from "../auth.ts";
+import type { Authenticator } from "../auth.ts";
 import type { OwnKeys } from "../credentials.ts";
 import type { KeyThrottle } from "../key-throttle.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
-import { WorkerDoor } from "../pool/connect.ts";
+import { AgentAcceptor } from "../pool/agent-acceptor.ts";
 import { Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { BodyLimits } from "../proxy/body.ts";
 import { CallerAdmission } from "./caller-admission.ts";
 import { Calls } from "./calls.ts";
-import { isReplica, relayReception } from "./reception.ts";
+import { isReplica, relayHandshake } from "./handshake.ts";
 import { Relay } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -29,8 +29,8 @@ const LISTENERS_MAX = 4096;
 
 export interface RelaysOptions {
   settings: RelaySettings;
-  api: Door;
-  client: Door;
+  api: Authenticator;
+  client: Authenticator;
   ownKeys: OwnKeys;
   throttle: KeyThrottle;
   guard: OriginGuard;
@@ -74,7 +74,7 @@ class RelayPool extends Pool {
 /** The relays of a broker: a pool whose labels are their ids, its door, and the way of their requests. */
 export class Relays {
   readonly pool: Pool;
-  readonly door: WorkerDoor;
+  readonly door: AgentAcceptor;
   readonly relay: Relay;
   readonly sessions = new Sessions();
   readonly #admission: CallerAdmission;
@@ -86,7 +86,7 @@ export class Relays {
     const { settings, clock, log, metrics, drain, limits, guard } = options;
     this.#settings = settings;
     this.#clock = clock;
-    const { maxConcurrencyPerClient: seats, queueTimeoutMs = 0 } = settings;
+    const { maxConcurrencyPerClient: slots, queueTimeoutMs = 0 } = settings;
     this.pool = new RelayPool("mcp", clock, {
       queueSize: queueTimeoutMs > 0 ? WAITING_MAX : 0,
       queueTimeoutMs,
@@ -94,8 +94,8 @@ export class Relays {
       graceMs: 0,
       minScore: 1,
       maxParallel: 1,
-      maxVisits: LISTENERS_MAX,
-      maxSeats: seats,
+      maxSlotExempt: LISTENERS_MAX,
+      maxSlots: slots,
     });
     this.#calls = new Calls(clock, id => this.pool.registry.serves(id));
     this.pool.onLeave = ({ models }) => {
@@ -109,8 +109,8 @@ export class Relays {
       allowOpen: settings.allowOpen ?? false,
     });
     const liveness = { pingMs: settings.wsHeartbeatMs, deadMs: settings.wsDeadAfterMs };
-    this.door = new WorkerDoor({
-      reception: relayReception(liveness, seats, worker => this.#guardFields(worker)),
+    this.door = new AgentAcceptor({
+      handshake: relayHandshake(liveness, slots, worker => this.#guardFields(worker)),
       pool: this.pool,
       door: options.client,
       drain,
@@ -165,7 +165,7 @@ export class Relays {
         drained_by_operator: worker.drainedByOperator,
         inflight: worker.inflight,
         max_concurrency: worker.maxConcurrency,
-        listeners: worker.visits,
+        listeners: worker.slotExempt,
         functions: this.#calls.functionsOf(idOf(worker)),
         version: worker.version,
         wire: worker.link.version,

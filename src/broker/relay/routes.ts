@@ -1,7 +1,7 @@
 // The routes of MCP relays.
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Operation, Parameter, Route } from "../../modules/route.ts";
-import { connectRoute, type Upgrader } from "../pool/upgrade.ts";
+import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
 import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 

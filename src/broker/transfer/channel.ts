@@ -1,12 +1,12 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Timer } from "../../lib/time.ts";
-import { Passage, type PassageEnd, type PassageOptions } from "./passage.ts";
+import { Pipe, type PipeEnd, type PipeOptions } from "./pipe.ts";
 
 /** Who takes the bytes, and who brings them. */
 export type End = "reader" | "writer";
 
 /** How a channel ended: as its passage did, or because the two did not meet in time. */
-export type TransferEnd = PassageEnd | "expired";
+export type TransferEnd = PipeEnd | "expired";
 
 /** What the maker of a channel wants, and what it is told. */
 export interface ChannelOptions {
@@ -27,7 +27,7 @@ export interface ChannelOptions {
 /** An end that has come and waits for the other. */
 interface Arrival {
   readonly request: Request;
-  readonly met: PromiseWithResolvers<Passage>;
+  readonly met: PromiseWithResolvers<Pipe>;
 }
 
 /** Where one reader and one writer meet, once. */
@@ -36,7 +36,7 @@ export class Channel {
   /** Bytes that were taken from the writer. */
   bytes = 0;
   /** Set once they have met. */
-  passage: Passage | undefined;
+  passage: Pipe | undefined;
   /** Gives its caller's share back. */
   release: () => void = () => {};
   /** Tells the drain that nobody uses it any more. */
@@ -71,9 +71,9 @@ export class Channel {
    * Resolves when both are there. Rejects with `transfer_in_use` when somebody else has come as this end, with what it was
    * ended for when that comes first, and with `canceled` when the request goes away; its place is then free again.
    */
-  async arrive(end: End, request: Request, passage: () => Omit<PassageOptions, End>): Promise<Passage> {
+  async arrive(end: End, request: Request, passage: () => Omit<PipeOptions, End>): Promise<Pipe> {
     if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer has a ${end}`);
-    const met = Promise.withResolvers<Passage>();
+    const met = Promise.withResolvers<Pipe>();
     const gone = (): void => {
       // Once they have met, the passage sees to it.
       if (this.passage !== undefined) return;
@@ -86,7 +86,7 @@ export class Channel {
     if (request.signal.aborted) gone();
     else if (reader !== undefined && writer !== undefined) {
       this.#timer?.cancel();
-      this.passage = new Passage({ ...passage(), reader: reader.request, writer: writer.request });
+      this.passage = new Pipe({ ...passage(), reader: reader.request, writer: writer.request });
       for (const arrival of [reader, writer]) arrival.met.resolve(this.passage);
     }
     try {

@@ -2,7 +2,7 @@ import type { Drain } from "../../lib/drain.ts";
 import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Access, Call, PeerServer } from "../../modules/route.ts";
+import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
 import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import { peerOf } from "../proxy/pipeline.ts";
@@ -18,7 +18,7 @@ import {
   type TransferLimits,
 } from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
-import { failureFor, type Passage, type PassageOptions, requireDone } from "./passage.ts";
+import { failureFor, type Pipe, type PipeOptions, requireDone } from "./pipe.ts";
 
 export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
 
@@ -104,7 +104,7 @@ export class Transfers {
   }
 
   /** `POST /api/transfer` */
-  open({ request, server, access }: Call): Response {
+  open({ request, server, access }: RouteCall): Response {
     const { authorize, drain, callerOf } = this.#options;
     try {
       authorize(request, server);
@@ -117,11 +117,11 @@ export class Transfers {
   }
 
   /** `GET /api/transfer/{id}`: the writer's bytes, when there is one. */
-  async read(call: Call): Promise<Response> {
+  async read(call: RouteCall): Promise<Response> {
     const { request, server, access } = call;
     // Elysia asks here for HEAD, too; to look must not take the only reader's place.
     if (request.method !== "GET") return this.refuse(call);
-    access.keep();
+    access.defer();
     try {
       const passage = await this.#arrive(idOf(call), "reader", request, server);
       const response = await passage.response();
@@ -133,14 +133,14 @@ export class Transfers {
       });
       return response;
     } catch (thrown) {
-      return this.#told(thrown, access);
+      return this.#errorResponse(thrown, access);
     }
   }
 
   /** `POST` or `PUT /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
-  async write(call: Call): Promise<Response> {
+  async write(call: RouteCall): Promise<Response> {
     const { request, server, access } = call;
-    let passage: Passage | undefined;
+    let passage: Pipe | undefined;
     try {
       passage = await this.#arrive(idOf(call), "writer", request, server);
       const end = await passage.ended;
@@ -154,14 +154,14 @@ export class Transfers {
   }
 
   /** Any other method, which touches no channel; `allow` names those there are. */
-  refuse({ request, access }: Call, allow = "GET, POST, PUT"): Response {
+  refuse({ request, access }: RouteCall, allow = "GET, POST, PUT"): Response {
     const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
     const response = this.#refused(error, request, access);
     response.headers.set("allow", allow);
     return response;
   }
 
-  async #arrive(id: string, end: End, request: Request, server: PeerServer): Promise<Passage> {
+  async #arrive(id: string, end: End, request: Request, server: PeerServer): Promise<Pipe> {
     this.#options.authorize(request, server);
     const channel = this.#find(id);
     // From the first end on it is work that a shutdown waits for. A channel that is open was let in: nobody else has it.
@@ -184,10 +184,10 @@ export class Transfers {
     throw new NfrxError("transfer_closed", "the transfer is over");
   }
 
-  #begin(channel: Channel): Omit<PassageOptions, End> {
+  #begin(channel: Channel): Omit<PipeOptions, End> {
     const { clock, limits, metrics } = this.#options;
     this.#running++;
-    let told = clock.now();
+    let reportedAt = clock.now();
     this.#tell(() => channel.options.onProgress?.(0));
     return {
       clock,
@@ -196,8 +196,8 @@ export class Transfers {
         channel.bytes += count;
         metrics.bytes(count);
         const now = clock.now();
-        if (now - told < TRANSFER_PROGRESS_MS) return;
-        told = now;
+        if (now - reportedAt < TRANSFER_PROGRESS_MS) return;
+        reportedAt = now;
         this.#tell(() => channel.options.onProgress?.(channel.bytes));
       },
       onEnd: end => {
@@ -241,12 +241,12 @@ export class Transfers {
   }
 
   /** The answer to a request that is refused, perhaps in the middle of its body. */
-  #refused(thrown: unknown, request: Request, access: Access, source?: Passage["source"]): Response {
-    return refuseUpload(this.#told(thrown, access), request, this.#options.clock, source);
+  #refused(thrown: unknown, request: Request, access: Access, source?: Pipe["source"]): Response {
+    return refuseUpload(this.#errorResponse(thrown, access), request, this.#options.clock, source);
   }
 
   /** The answer to a request that is refused, counted and told of; what a channel came to is counted where it ends. */
-  #told(thrown: unknown, access: Access): Response {
+  #errorResponse(thrown: unknown, access: Access): Response {
     const error = toNfrxError(thrown);
     if (error.code !== "canceled" && error.code !== "transfer_failed") countRefusal(this.#options.metrics, error);
     const response = errorResponse(error, "word", access.id);
@@ -256,7 +256,7 @@ export class Transfers {
   }
 }
 
-function idOf({ params }: Call): string {
+function idOf({ params }: RouteCall): string {
   return params["id"] ?? "";
 }
 

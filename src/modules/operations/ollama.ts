@@ -19,14 +19,14 @@ function asked(summary: string, fields: z.ZodRawShape, example: object, answer: 
   const schema = z
     .looseObject({ model, ...fields, ...(streams && { stream }) })
     .describe(`Ollama's request. ${THROUGH}`);
-  const told = { model: MODEL, ...answer };
+  const response = { model: MODEL, ...answer };
   return {
     summary,
     request: { content: [json(schema, { model: MODEL, ...example, ...(streams && { stream: false }) })] },
     responses: {
       200: {
         description: "The backend's answer.",
-        content: [json(loose, told), ...(streams ? [lines(told)] : [])],
+        content: [json(loose, response), ...(streams ? [lines(response)] : [])],
       },
     },
   };

@@ -9,13 +9,13 @@ import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.t
 function start(options: WorldOptions = {}) {
   const world = new World(options);
   const jobs = new JobsApi(world.origin);
-  const { claimers } = world.broker.jobs.service;
+  const { claimWaiters } = world.broker.jobs.service;
   const waiting = (count: number): Promise<void> =>
     eventually(
-      () => claimers.size === count,
-      () => `${count} wait for jobs, not ${claimers.size}`,
+      () => claimWaiters.size === count,
+      () => `${count} wait for jobs, not ${claimWaiters.size}`,
     );
-  return { world, jobs, claimers, waiting };
+  return { world, jobs, claimWaiters, waiting };
 }
 
 const CLAIM = "/api/jobs/claim";
@@ -106,15 +106,15 @@ describe("a claim that waits", () => {
   });
 
   test("is one of so many; more are told to come back", async () => {
-    const { world, jobs, claimers } = start();
+    const { world, jobs, claimWaiters } = start();
     await using _ = world;
-    const leaving: (() => void)[] = [];
+    const leaving = new AbortController();
     for (let n = 0; n < CLAIMERS_MAX; n++) {
-      claimers.wait({ types: ["none"], workerId: "", workerGroup: "" }, leave => leaving.push(leave)).catch(() => {});
+      claimWaiters.wait({ types: ["none"], workerId: "", workerGroup: "" }, leaving.signal).catch(() => {});
     }
     expect(await jobs.claim({ types: ["none"] })).toMatchObject({ status: 503, body: { error: "overloaded" } });
-    for (const leave of leaving) leave();
-    await eventually(() => claimers.size === 0, "all have left");
+    leaving.abort();
+    await eventually(() => claimWaiters.size === 0, "all have left");
     expect((await jobs.claim({ types: ["none"] })).status).toBe(204);
   });
 });

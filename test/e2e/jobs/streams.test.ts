@@ -1,7 +1,7 @@
 // A worker's stream, and what must not happen on it.
 
 import { expect, spyOn, test } from "bun:test";
-import type { Call } from "../../../src/broker/jobs/border.ts";
+import type { JobCall } from "../../../src/broker/jobs/jobs-http.ts";
 import { CLAIMERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
 import { access } from "../../kit/access.ts";
 import { JobsApi } from "../../kit/jobs.ts";
@@ -15,7 +15,7 @@ function start(options: WorldOptions = {}) {
 }
 
 /** A worker's stream without a socket: what is read of it is what was taken. */
-async function open(workers: { stream(call: Call): Promise<Response> }, query = "") {
+async function open(workers: { stream(call: JobCall): Promise<Response> }, query = "") {
   const gone = new AbortController();
   const request = new Request(`http://broker/api/jobs/stream${query}`, {
     headers: { authorization: `Bearer ${CLIENT_KEY}` },
@@ -25,7 +25,7 @@ async function open(workers: { stream(call: Call): Promise<Response> }, query = 
     request,
     access: access(request),
     peer: () => "",
-    patience: () => {},
+    disableIdleTimeout: () => {},
     id: "",
   });
   const reader = response.body?.getReader();
@@ -48,7 +48,7 @@ test("to look at a stream claims nothing and keeps nothing alive", async () => {
   }
   expect((await jobs.fetch(API_KEY, "HEAD", `/${id}`)).status).toBe(200);
   expect((await jobs.get(id)).body.status).toBe("queued");
-  expect([service.claimers.size, service.events.listeners]).toEqual([0, 0]);
+  expect([service.claimWaiters.size, service.events.listeners]).toEqual([0, 0]);
 });
 
 test("a stream that has brought many jobs holds on to none of them", async () => {
@@ -75,7 +75,7 @@ test("a stream that has brought many jobs holds on to none of them", async () =>
     listens.mockRestore();
   }
   gone.abort();
-  await eventually(() => service.claimers.size === 0, "the worker has left");
+  await eventually(() => service.claimWaiters.size === 0, "the worker has left");
 });
 
 test("a job that the worker has called about stays with it when its stream ends, and one that it has not goes back", async () => {
@@ -88,7 +88,7 @@ test("a job that the worker has called about stays with it when its stream ends,
   for (const id of touched) expect(await next()).toContain(id);
   await jobs.heartbeat(touched[0], { worker_id: "w" });
   await jobs.status(touched[1], "running", { worker_id: "w" });
-  await eventually(() => service.claimers.size === 1, "the worker waits for the next");
+  await eventually(() => service.claimWaiters.size === 1, "the worker waits for the next");
   gone.abort();
   expect(await jobs.claimed({ max_wait_seconds: 30 })).toMatchObject({ job_id: untouched, attempt: 1 });
   expect((await jobs.claim()).status).toBe(204);
@@ -105,7 +105,7 @@ test("a stream holds as many jobs as it asks for, one by default, and the others
   expect(await one.next()).toContain(String(ids[0]));
   for (const id of ids.slice(1, 3)) expect(await two.next()).toContain(String(id));
   expect((await jobs.list("?status=queued")).body.jobs.map(({ id }) => id)).toEqual(ids.slice(3).toReversed());
-  expect(service.claimers.size).toBe(0);
+  expect(service.claimWaiters.size).toBe(0);
   await jobs.status(ids[0] ?? "", "completed", { worker_id: "one" });
   expect(await one.next()).toContain(String(ids[3]));
   await jobs.cancel(ids[1] ?? "");
@@ -140,12 +140,12 @@ test("one caller has half of the streams of workers and of events, and another i
   const { workers, clients } = world.broker.jobs;
   const id = await jobs.created();
   const gone = new AbortController();
-  const at = (peer: string, key: string): Call => {
+  const at = (peer: string, key: string): JobCall => {
     const request = new Request("http://broker/", {
       headers: { authorization: `Bearer ${key}` },
       signal: gone.signal,
     });
-    return { request, access: access(request), peer: () => peer, patience: () => {}, id };
+    return { request, access: access(request), peer: () => peer, disableIdleTimeout: () => {}, id };
   };
   const kinds: [most: number, open: (peer: string) => Promise<Response>][] = [
     [CLAIMERS_MAX, peer => workers.stream(at(peer, CLIENT_KEY))],
@@ -158,5 +158,5 @@ test("one caller has half of the streams of workers and of events, and another i
     expect((await open("192.0.2.2")).status).toBe(200);
   }
   gone.abort();
-  await eventually(() => world.broker.jobs.service.claimers.size === 0, "all have left");
+  await eventually(() => world.broker.jobs.service.claimWaiters.size === 0, "all have left");
 });

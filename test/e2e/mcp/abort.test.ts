@@ -95,7 +95,7 @@ test("a tool that is silent for five hours is not cut, nor is one that is silent
   const events = world.ask({ body: rpc(2, "tools/call") });
   await events.head();
   await world.pass(5 * 3_600_000);
-  expect(world.underway).toMatchObject({ seats: 2, streams: 2 });
+  expect(world.underway).toMatchObject({ slots: 2, streams: 2 });
   gate.open();
   const answers = await Promise.all([json.answer(), events.answer()]);
   expect(answers.map(({ status, complete }) => [status, complete])).toEqual([

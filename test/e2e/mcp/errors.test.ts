@@ -70,7 +70,7 @@ test("one call too many; listeners, answers and notifications are none", async (
   const running = Array.from({ length: 16 }, (_, id) => world.ask({ body: rpc(id, "tools/call") }));
   const listening = Array.from({ length: 20 }, () => world.ask());
   await provider.arrived(36);
-  expect(world.underway).toMatchObject({ seats: 16, visits: 20 });
+  expect(world.underway).toMatchObject({ slots: 16, slotExempt: 20 });
   const busy = { status: 429, mcp: "MCP_LIMIT_EXCEEDED", id: 17, retry: true };
   expectError(await world.call(rpc(17, "tools/call")), busy);
   // A batch may hold calls.

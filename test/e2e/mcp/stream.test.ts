@@ -38,7 +38,7 @@ test("who only listens hears that the stream is open though the provider says no
   expect(headerOf(head, "content-type")).toBe("text/event-stream");
   expect(headerOf(head, "mcp-session-id")).toBe("s-1");
   // A listener takes no call's place.
-  expect(world.underway).toMatchObject({ seats: 0, visits: 1, streams: 1 });
+  expect(world.underway).toMatchObject({ slots: 0, slotExempt: 1, streams: 1 });
   listener.abort();
   await provider.aborted(1);
   expect(await world.leftovers()).toEqual({});

@@ -40,7 +40,7 @@ const shown = defineModule({
 test("a module's view is what it makes of its state, with everything from workers escaped", async () => {
   const broker = Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
-    modules: [shown.told(defaultsOf(llmBrokerOptions))],
+    modules: [shown.configure(defaultsOf(llmBrokerOptions))],
     log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
   });
   const hand = await HandWorker.connect(`ws://127.0.0.1:${broker.port}/api/llm/connect`, { v2: true });
@@ -98,7 +98,7 @@ test("every option of the broker is described, by plugin, and no value is shown"
 test("what is not served is not described", async () => {
   const broker = Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
-    modules: [doclingModule.told(defaultsOf(doclingModule.options))],
+    modules: [doclingModule.configure(defaultsOf(doclingModule.options))],
     log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
     declared: nfrx,
   });
@@ -156,7 +156,7 @@ test("a plugin that cannot say its state spoils nobody else's, and is warned of 
   );
   const broker = Broker.start({
     values: { ...defaultsOf(brokerOptions), port: 0, host: "127.0.0.1", jobsStore: "memory", ...KEYS },
-    modules: modules.map(module => module.told({})),
+    modules: modules.map(module => module.configure({})),
     log: { ...silentLog, warn: fields => void warnings.push(fields) },
   });
   for (let round = 0; round < 2; round++) {

@@ -1,6 +1,6 @@
 // When an agent says that its backend is down, and when it does not.
 import { expect, test } from "bun:test";
-import type { Service } from "../../../src/agent/service.ts";
+import type { BackendAdapter } from "../../../src/agent/backend-adapter.ts";
 import { ANSWERING_MS, type BackendState, BackendWatch } from "../../../src/agent/watch.ts";
 import { TestClock } from "../../kit/clock.ts";
 
@@ -15,7 +15,7 @@ class Place {
   readonly watch: BackendWatch;
 
   constructor() {
-    const service: Service = {
+    const service: BackendAdapter = {
       address: "http://backend",
       pollMs: 60_000,
       facts: {},

@@ -5,8 +5,8 @@ import { type BodyLimits, bodyOf, RequestBody } from "../../../src/broker/proxy/
 import { SmallBodies } from "../../../src/broker/proxy/body-source.ts";
 import { BodyStore } from "../../../src/broker/proxy/body-store.ts";
 import { Budget } from "../../../src/broker/proxy/budget.ts";
-import type { Label } from "../../../src/broker/proxy/label.ts";
-import { FormLabel } from "../../../src/broker/proxy/label-form.ts";
+import { FormRoutingFields } from "../../../src/broker/proxy/form-routing-fields.ts";
+import type { RoutingFields } from "../../../src/broker/proxy/routing-fields.ts";
 import { Spool } from "../../../src/broker/proxy/spool.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { systemClock } from "../../../src/lib/time.ts";
@@ -30,21 +30,21 @@ function request(type: string | undefined, headers: Record<string, string> = {})
 }
 
 /** As a small form is read: looked at as a whole. */
-async function whole({ type, body }: Form): Promise<Label> {
-  return new FormLabel(request(type)).read(bodyOf(body, LIMITS));
+async function whole({ type, body }: Form): Promise<RoutingFields> {
+  return new FormRoutingFields(request(type)).read(bodyOf(body, LIMITS));
 }
 
 /** As a form of unknown length is read that turns out small: chunk by chunk until the model is known, then as a whole. */
-async function scanned({ type, body }: Form, size: number): Promise<Label> {
-  const reader = new FormLabel(request(type));
+async function scanned({ type, body }: Form, size: number): Promise<RoutingFields> {
+  const reader = new FormRoutingFields(request(type));
   for (let at = 0, known = false; at < body.length && !known; at += size)
     known = (await reader.scan(body.subarray(at, at + size))) !== false;
   return reader.read(bodyOf(body, LIMITS));
 }
 
 /** As a large form is read: chunk by chunk until the model is known, the rest unseen. */
-async function passing({ type, body }: Form, size: number): Promise<Label> {
-  const reader = new FormLabel(request(type));
+async function passing({ type, body }: Form, size: number): Promise<RoutingFields> {
+  const reader = new FormRoutingFields(request(type));
   let at = 0;
   for (let known = false; at < body.length && !known; at += size)
     known = (await reader.scan(body.subarray(at, at + size))) !== false;
@@ -305,7 +305,7 @@ test("other content types are refused before anything is read", async () => {
     'multipart/form-data; boundary=""',
     "text/plain; multipart/form-data; boundary=x",
   ]) {
-    const make = async (): Promise<FormLabel> => new FormLabel(request(type));
+    const make = async (): Promise<FormRoutingFields> => new FormRoutingFields(request(type));
     expect([type, await failure(make())]).toEqual([type, { code: "invalid_request", param: "content-type" }]);
   }
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Pool, type Seat, type Wanted } from "../../../src/broker/pool/pool.ts";
+import { Pool, type Slot, type SlotRequest } from "../../../src/broker/pool/pool.ts";
 import { SEEN_MAX, SEEN_MS, SeenRecently } from "../../../src/broker/pool/seen.ts";
 import { Worker } from "../../../src/broker/pool/worker.ts";
 import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
@@ -16,8 +16,8 @@ const SETTINGS: PoolSettings = {
   graceMs: 0,
   minScore: 0.5,
   maxParallel: 1,
-  maxVisits: 2,
-  maxSeats: 100,
+  maxSlotExempt: 2,
+  maxSlots: 100,
 };
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
@@ -25,8 +25,8 @@ const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 /** A request on its way to a seat. */
 interface Asked {
   name: string;
-  wanted: Wanted;
-  seat: Seat | undefined;
+  slotRequest: SlotRequest;
+  slot: Slot | undefined;
   error: NfrxError | undefined;
   abort(): void;
 }
@@ -58,23 +58,23 @@ class Place {
     return worker;
   }
 
-  ask(name: string, label: string | undefined = "m", fields: Partial<Wanted> = {}): Asked {
+  ask(name: string, label: string | undefined = "m", fields: Partial<SlotRequest> = {}): Asked {
     const abort = new AbortController();
-    const wanted: Wanted = { label, caller: () => name.slice(0, 1), signal: abort.signal, ...fields };
-    const asked: Asked = { name, wanted, seat: undefined, error: undefined, abort: () => abort.abort() };
+    const slotRequest: SlotRequest = { label, caller: () => name.slice(0, 1), signal: abort.signal, ...fields };
+    const asked: Asked = { name, slotRequest, slot: undefined, error: undefined, abort: () => abort.abort() };
     this.again(asked);
     return asked;
   }
 
   /** Asks with the same wish, and so with the same ticket. */
   again(asked: Asked): void {
-    asked.seat = undefined;
-    const take = (seat: Seat): void => {
-      asked.seat = seat;
+    asked.slot = undefined;
+    const take = (slot: Slot): void => {
+      asked.slot = slot;
       this.seated.push(asked.name);
     };
     try {
-      const acquired = this.pool.acquire(asked.wanted);
+      const acquired = this.pool.acquire(asked.slotRequest);
       if (!(acquired instanceof Promise)) return take(acquired);
       acquired.then(take, (error: NfrxError) => {
         asked.error = error;
@@ -93,20 +93,20 @@ describe("seats", () => {
     const worker = place.join("w", ["m"], 3);
     const { armed } = place.clock;
     const asked = Array.from({ length: 10 }, (_, n) => place.ask(`a${n}`));
-    const held = (): Asked[] => asked.filter(({ seat }) => seat !== undefined);
+    const held = (): Asked[] => asked.filter(({ slot }) => slot !== undefined);
     for (let round = 0; round < 10; round++) {
       await turn();
       expect(worker.inflight).toBeLessThanOrEqual(3);
       expect(place.pool.inflight).toBe(worker.inflight);
       const first = held()[0];
       if (first === undefined) break;
-      first.seat?.release();
-      first.seat?.release();
-      first.seat = undefined;
+      first.slot?.release();
+      first.slot?.release();
+      first.slot = undefined;
     }
     await turn();
     expect(place.seated).toEqual(asked.map(({ name }) => name));
-    for (const { seat } of held()) seat?.release();
+    for (const { slot } of held()) slot?.release();
     expect([worker.inflight, place.pool.inflight, place.pool.waiting, place.clock.armed]).toEqual([0, 0, 0, armed]);
   });
 
@@ -116,22 +116,22 @@ describe("seats", () => {
     const [a, b, c] = [place.ask("a"), place.ask("b"), place.ask("c")];
     place.pool.change(worker, () => worker.update(status({ max_concurrency: 1 })));
     const d = place.ask("d");
-    a.seat?.release();
-    b.seat?.release();
+    a.slot?.release();
+    b.slot?.release();
     await turn();
-    expect([worker.inflight, worker.free, d.seat]).toEqual([1, 0, undefined]);
-    c.seat?.release();
+    expect([worker.inflight, worker.free, d.slot]).toEqual([1, 0, undefined]);
+    c.slot?.release();
     await turn();
-    expect(d.seat?.worker).toBe(worker);
+    expect(d.slot?.worker).toBe(worker);
   });
 
   test("equal workers take turns", () => {
     const place = new Place();
     for (const id of ["a", "b", "c"]) place.join(id);
     const order = Array.from({ length: 9 }, () => {
-      const { seat } = place.ask("x");
-      const id = seat?.worker.id;
-      seat?.release();
+      const { slot } = place.ask("x");
+      const id = slot?.worker.id;
+      slot?.release();
       return id;
     });
     expect(order.join("")).toBe("abcabcabc");
@@ -140,11 +140,11 @@ describe("seats", () => {
   test("another quantization only where no connected worker has the model", () => {
     const place = new Place();
     place.join("quantized", ["llama3:8b-q4_0"]);
-    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("quantized");
+    expect(place.ask("x", "llama3:8b").slot?.worker.id).toBe("quantized");
     const exact = place.join("exact", ["llama3:8b"]);
-    expect(place.ask("x", "llama3:8b").seat?.worker.id).toBe("exact");
+    expect(place.ask("x", "llama3:8b").slot?.worker.id).toBe("exact");
     const waiting = place.ask("x", "llama3:8b");
-    expect([waiting.seat, waiting.error]).toEqual([undefined, undefined]);
+    expect([waiting.slot, waiting.error]).toEqual([undefined, undefined]);
     place.pool.leave(exact);
     expect(
       place.ask("x", "llama3:8b-fp16", { endpoint: { method: "POST", backendPath: "/x", exact: true } }).error,
@@ -163,7 +163,7 @@ describe("seats", () => {
     const [a] = [place.join("a"), place.join("b")];
     const first = place.ask("x", "m", { workerId: "a" });
     const second = place.ask("y", "m", { workerId: "a" });
-    expect([first.seat?.worker, second.seat]).toEqual([a, undefined]);
+    expect([first.slot?.worker, second.slot]).toEqual([a, undefined]);
     expect(place.ask("z", "m", { workerId: "c" }).error?.message).toContain("no worker c");
     place.pool.leave(a);
     await turn();
@@ -173,13 +173,13 @@ describe("seats", () => {
   test("several free ones at once, each once", () => {
     const place = new Place();
     for (const id of ["a", "b", "c"]) place.join(id, ["m"], 2);
-    const { wanted } = place.ask("x");
-    const seats = place.pool.acquireFree(wanted, 5);
-    expect(seats.map(({ worker }) => worker.id).sort()).toEqual(["a", "b", "c"]);
-    expect(place.pool.acquireFree(wanted, 2)).toHaveLength(2);
+    const { slotRequest } = place.ask("x");
+    const slots = place.pool.acquireFree(slotRequest, 5);
+    expect(slots.map(({ worker }) => worker.id).sort()).toEqual(["a", "b", "c"]);
+    expect(place.pool.acquireFree(slotRequest, 2)).toHaveLength(2);
     expect(place.pool.inflight).toBe(6);
-    expect(place.pool.acquireFree(wanted, 2)).toEqual([]);
-    for (const seat of seats) seat.release();
+    expect(place.pool.acquireFree(slotRequest, 2)).toEqual([]);
+    for (const slot of slots) slot.release();
     expect(place.pool.inflight).toBe(3);
   });
 
@@ -188,11 +188,11 @@ describe("seats", () => {
     const worker = place.join("w");
     place.clock.advance(UNROUTABLE_MS);
     const asked = place.ask("x");
-    expect([asked.seat, asked.error, worker.free, worker.present]).toEqual([undefined, undefined, 0, true]);
+    expect([asked.slot, asked.error, worker.free, worker.present]).toEqual([undefined, undefined, 0, true]);
     worker.link.receive('{"type":"heartbeat"}');
     place.pool.wake();
     await turn();
-    expect(asked.seat?.worker).toBe(worker);
+    expect(asked.slot?.worker).toBe(worker);
   });
 });
 
@@ -203,10 +203,10 @@ describe("waiting", () => {
     const running = place.ask("r");
     const asked = [...Array.from({ length: 200 }, (_, n) => `a${n}`), "b0", "b1", "c0"].map(name => place.ask(name));
     expect(place.pool.waiting).toBe(203);
-    running.seat?.release();
+    running.slot?.release();
     for (let n = 0; n < 6; n++) {
       await turn();
-      asked.find(({ name }) => name === place.seated.at(-1))?.seat?.release();
+      asked.find(({ name }) => name === place.seated.at(-1))?.slot?.release();
     }
     await turn();
     expect(place.seated.slice(1)).toEqual(["a0", "b0", "c0", "a1", "b1", "a2", "a3"]);
@@ -217,15 +217,15 @@ describe("waiting", () => {
     const [m, n] = [place.join("m", ["m"]), place.join("n", ["n"])];
     const [holdM, holdN] = [place.ask("x", "m"), place.ask("x", "n")];
     const [first, second, third] = [place.ask("a1", "m"), place.ask("a2", "n"), place.ask("b1", "m")];
-    holdN.seat?.release();
+    holdN.slot?.release();
     await turn();
-    expect([first.seat, second.seat?.worker, third.seat]).toEqual([undefined, n, undefined]);
-    expect(place.pool.position(first.wanted)).toBe(1);
-    expect(place.pool.position(third.wanted)).toBe(2);
-    expect(place.pool.position(second.wanted)).toBe(0);
-    holdM.seat?.release();
+    expect([first.slot, second.slot?.worker, third.slot]).toEqual([undefined, n, undefined]);
+    expect(place.pool.position(first.slotRequest)).toBe(1);
+    expect(place.pool.position(third.slotRequest)).toBe(2);
+    expect(place.pool.position(second.slotRequest)).toBe(0);
+    holdM.slot?.release();
     await turn();
-    expect([first.seat?.worker, third.seat]).toEqual([m, undefined]);
+    expect([first.slot?.worker, third.slot]).toEqual([m, undefined]);
   });
 
   test("a request that failed comes back to its old place", async () => {
@@ -233,18 +233,18 @@ describe("waiting", () => {
     place.join("w");
     const running = place.ask("r");
     const [first, second] = [place.ask("a1"), place.ask("a2")];
-    running.seat?.release();
+    running.slot?.release();
     await turn();
-    expect([first.seat !== undefined, second.seat]).toEqual([true, undefined]);
-    const { ticket } = first.wanted;
+    expect([first.slot !== undefined, second.slot]).toEqual([true, undefined]);
+    const { ticket } = first.slotRequest;
     const other = place.join("v", ["v"]);
-    first.wanted.excluded = new Set([other]);
-    const seat = first.seat;
+    first.slotRequest.excluded = new Set([other]);
+    const slot = first.slot;
     place.ask("a3");
     place.again(first);
-    expect(first.wanted.ticket).toBe(ticket!);
-    expect(place.pool.position(first.wanted)).toBe(1);
-    seat?.release();
+    expect(first.slotRequest.ticket).toBe(ticket!);
+    expect(place.pool.position(first.slotRequest)).toBe(1);
+    slot?.release();
     await turn();
     expect(place.seated.at(-1)).toBe("a1");
   });
@@ -255,16 +255,16 @@ describe("waiting", () => {
     const running = place.ask("r");
     const first = place.ask("a1");
     expect(place.ask("a2").error).toMatchObject({ code: "worker_busy", status: 503, detail: { retryAfterSeconds: 5 } });
-    running.seat?.release();
+    running.slot?.release();
     await turn();
-    const seat = first.seat;
+    const slot = first.slot;
     const second = place.ask("a2");
     expect([second.error, place.pool.waiting]).toEqual([undefined, 1]);
     place.again(first);
     expect([first.error, place.pool.waiting]).toEqual([undefined, 2]);
-    seat?.release();
+    slot?.release();
     await turn();
-    expect(first.seat?.worker).toBe(worker);
+    expect(first.slot?.worker).toBe(worker);
   });
 
   test("has an end", async () => {
@@ -281,11 +281,11 @@ describe("waiting", () => {
     await turn();
     expect(first.error).toMatchObject({ code: "worker_busy", detail: { retryAfterSeconds: 5 } });
     expect(place.pool.waiting).toBe(1);
-    running.seat?.release();
+    running.slot?.release();
     await turn();
     place.clock.advance(1000);
     await turn();
-    expect([second.error, second.seat !== undefined]).toEqual([undefined, true]);
+    expect([second.error, second.slot !== undefined]).toEqual([undefined, true]);
   });
 
   test("ends when the client goes away", async () => {
@@ -298,9 +298,9 @@ describe("waiting", () => {
     first.abort();
     await turn();
     expect([first.error?.code, place.pool.waiting, waits]).toEqual(["canceled", 1, 1]);
-    running.seat?.release();
+    running.slot?.release();
     await turn();
-    expect([first.seat, second.seat !== undefined]).toEqual([undefined, true]);
+    expect([first.slot, second.slot !== undefined]).toEqual([undefined, true]);
     second.abort();
     expect(place.pool.inflight).toBe(1);
     const gone = place.ask("a3", "m", { signal: AbortSignal.abort() });
@@ -316,11 +316,11 @@ describe("waiting", () => {
     const [a, b, c] = [place.ask("a"), place.ask("b"), place.ask("c")];
     expect(place.clock.armed).toBe(armed + 3);
     a.abort();
-    running.seat?.release();
+    running.slot?.release();
     await turn();
-    b.seat?.release();
+    b.slot?.release();
     await turn();
-    c.seat?.release();
+    c.slot?.release();
     expect([place.clock.armed, place.pool.waiting, place.pool.inflight]).toEqual([armed, 0, 0]);
   });
 });
@@ -330,7 +330,7 @@ describe("workers that come and go", () => {
     const place = new Place();
     expect(place.ask("x").error).toMatchObject({ code: "no_worker", status: 404, detail: { param: "model" } });
     const anyone = new Place();
-    expect(place.pool.acquireFree(anyone.ask("x").wanted, 1)).toEqual([]);
+    expect(place.pool.acquireFree(anyone.ask("x").slotRequest, 1)).toEqual([]);
     const pool = new Pool("docling", place.clock, SETTINGS);
     expect(() => pool.acquire({ label: undefined, caller: () => "", signal: new AbortController().signal })).toThrow(
       "no worker",
@@ -391,7 +391,7 @@ describe("workers that come and go", () => {
     const place = new Place();
     const worker = place.join("w", []);
     const asked = place.ask("x", "m", { label: undefined });
-    expect(asked.seat?.worker).toBe(worker);
+    expect(asked.slot?.worker).toBe(worker);
   });
 
   test("a newcomer serves who waits", async () => {
@@ -401,20 +401,20 @@ describe("workers that come and go", () => {
     const waiting = place.ask("x");
     const other = place.join("b");
     await turn();
-    expect(waiting.seat?.worker).toBe(other);
+    expect(waiting.slot?.worker).toBe(other);
   });
 
   test("a worker that becomes ready, or learns a model, serves who waits", async () => {
     const place = new Place({ graceMs: 5000 });
     const worker = place.join("w", ["m"], 0);
     const waiting = place.ask("x");
-    expect(waiting.seat).toBeUndefined();
+    expect(waiting.slot).toBeUndefined();
     place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, status: "not_ready" })));
     await turn();
-    expect([waiting.seat, waiting.error, worker.state]).toEqual([undefined, undefined, "not_ready"]);
+    expect([waiting.slot, waiting.error, worker.state]).toEqual([undefined, undefined, "not_ready"]);
     place.pool.change(worker, () => worker.update(status({ max_concurrency: 1, status: "idle" })));
     await turn();
-    expect(waiting.seat?.worker).toBe(worker);
+    expect(waiting.slot?.worker).toBe(worker);
   });
 
   test("who waits for a worker that leaves is told", async () => {
@@ -434,20 +434,20 @@ describe("workers that come and go", () => {
     place.ask("r");
     const waiting = place.ask("x");
     place.pool.leave(worker);
-    const late = place.ask("y");
+    const servesDuringDrain = place.ask("y");
     place.clock.advance(4999);
     await turn();
-    expect([waiting.error, late.error, place.pool.waiting]).toEqual([undefined, undefined, 2]);
+    expect([waiting.error, servesDuringDrain.error, place.pool.waiting]).toEqual([undefined, undefined, 2]);
     const back = place.join("w", ["m"], 2);
     await turn();
-    expect([waiting.seat?.worker, late.seat?.worker]).toEqual([back, back]);
+    expect([waiting.slot?.worker, servesDuringDrain.slot?.worker]).toEqual([back, back]);
   });
 
   test("and the moment ends", async () => {
     const place = new Place({ graceMs: 5000 });
     const worker = place.join("w", ["m", "llama3:8b-q4"]);
     const anyone = place.ask("r");
-    expect(anyone.seat).toBeDefined();
+    expect(anyone.slot).toBeDefined();
     place.pool.leave(worker);
     const asked = [place.ask("x"), place.ask("y", "llama3:8b"), place.ask("z", "m", { label: undefined })];
     expect(place.ask("other", "unknown").error?.code).toBe("no_worker");
@@ -464,7 +464,7 @@ describe("workers that come and go", () => {
     const running = place.ask("r");
     place.pool.change(worker, () => worker.update(status({ max_concurrency: 2, status: "draining" })));
     expect([worker.state, place.ask("x").error?.code]).toEqual(["draining", "no_worker"]);
-    running.seat?.release();
+    running.slot?.release();
     expect([worker.inflight, place.pool.inflight]).toEqual([0, 0]);
     expect(place.pool.registry.models()).toEqual([]);
   });
@@ -473,21 +473,21 @@ describe("workers that come and go", () => {
     const place = new Place();
     const worker = place.join("w");
     place.pool.change(worker, () => worker.update(status({ max_concurrency: 0, status: "draining" })));
-    expect(place.ask("visit", "m", { visit: true }).error?.code).toBe("no_worker");
-    const late = place.ask("late", "m", { visit: true, late: true });
-    expect([late.seat?.worker, worker.visits]).toEqual([worker, 1]);
-    late.seat?.release();
+    expect(place.ask("visit", "m", { exemptFromSlots: true }).error?.code).toBe("no_worker");
+    const servesDuringDrain = place.ask("late", "m", { exemptFromSlots: true, servesDuringDrain: true });
+    expect([servesDuringDrain.slot?.worker, worker.slotExempt]).toEqual([worker, 1]);
+    servesDuringDrain.slot?.release();
     place.pool.leave(worker);
-    expect(place.ask("later", "m", { visit: true, late: true }).error?.code).toBe("no_worker");
-    expect(worker.visits).toBe(0);
+    expect(place.ask("later", "m", { exemptFromSlots: true, servesDuringDrain: true }).error?.code).toBe("no_worker");
+    expect(worker.slotExempt).toBe(0);
   });
 
   test("a model that a worker no longer names is gone with its last worker", async () => {
     const place = new Place();
     const [a, b] = [place.join("a", ["m", "n"]), place.join("b", ["m"])];
     place.pool.change(a, () => a.update(status({ models: ["n"] })));
-    expect(place.ask("x").seat?.worker).toBe(b);
-    expect(place.ask("y", "n").seat?.worker).toBe(a);
+    expect(place.ask("x").slot?.worker).toBe(b);
+    expect(place.ask("y", "n").slot?.worker).toBe(a);
     place.pool.change(b, () => b.update(status({ models: [] })));
     expect(place.ask("z").error?.code).toBe("no_worker");
     expect(place.pool.registry.models().map(({ id, owners }) => [id, owners])).toEqual([["n", ["a"]]]);
@@ -501,9 +501,9 @@ describe("workers that come and go", () => {
     const newer = place.worker("w", ["m"], 1);
     expect(place.pool.join(newer)).toBe(older);
     await turn();
-    expect([older.gone, waiting.seat?.worker, place.pool.registry.size]).toEqual([true, newer, 1]);
+    expect([older.gone, waiting.slot?.worker, place.pool.registry.size]).toEqual([true, newer, 1]);
     // What the older one still had, and its leaving, change nothing for the newer.
-    running.seat?.release();
+    running.slot?.release();
     place.pool.leave(older);
     expect([older.inflight, newer.inflight, place.pool.inflight, place.pool.registry.get("w")]).toEqual([
       0,
@@ -545,8 +545,8 @@ describe("a worker that fails", () => {
     const failing = made.join("failing");
     for (const name of ["a", "b"]) {
       const asked = made.ask(name);
-      asked.seat?.report("failed");
-      asked.seat?.release();
+      asked.slot?.report("failed");
+      asked.slot?.release();
     }
     made.join("other");
     const busy = made.ask("busy");
@@ -556,38 +556,38 @@ describe("a worker that fails", () => {
 
   test("gets nothing while another one serves, and one probe when its rest is over", async () => {
     const { place: made, failing, busy } = await place();
-    expect([failing.resting, busy.seat?.worker.id]).toEqual([true, "other"]);
+    expect([failing.resting, busy.slot?.worker.id]).toEqual([true, "other"]);
     const [first, second] = [made.ask("x"), made.ask("y")];
-    expect([first.seat, second.seat]).toEqual([undefined, undefined]);
+    expect([first.slot, second.slot]).toEqual([undefined, undefined]);
     made.clock.advance(1_000);
     await turn();
-    expect([first.seat?.worker, second.seat]).toEqual([failing, undefined]);
-    first.seat?.report("ok");
-    first.seat?.release();
+    expect([first.slot?.worker, second.slot]).toEqual([failing, undefined]);
+    first.slot?.report("ok");
+    first.slot?.release();
     await turn();
-    expect([failing.resting, second.seat?.worker]).toEqual([false, failing]);
+    expect([failing.resting, second.slot?.worker]).toEqual([false, failing]);
   });
 
   test("is better than nobody for a request that cannot wait", async () => {
     const { place: made, failing } = await place({ queueSize: 0 });
-    expect(made.ask("x").seat?.worker).toBe(failing);
+    expect(made.ask("x").slot?.worker).toBe(failing);
   });
 
   test("serves who waits once the other one has left", async () => {
     const { place: made, failing, busy } = await place();
     const waiting = made.ask("x");
-    const other = busy.seat?.worker;
+    const other = busy.slot?.worker;
     if (other !== undefined) made.pool.leave(other);
     await turn();
-    expect(waiting.seat?.worker).toBe(failing);
+    expect(waiting.slot?.worker).toBe(failing);
   });
 
   test("whose probe tells nothing is probed by the next request", async () => {
     const { place: made, failing } = await place();
     made.clock.advance(1_000);
     const probe = made.ask("x");
-    expect(probe.seat?.worker).toBe(failing);
-    probe.seat?.release();
-    expect(made.ask("y").seat?.worker).toBe(failing);
+    expect(probe.slot?.worker).toBe(failing);
+    probe.slot?.release();
+    expect(made.ask("y").slot?.worker).toBe(failing);
   });
 });

@@ -6,7 +6,7 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { OtlpExport, TRACE_BATCH_BYTES, TRACE_FLUSH_MS, TRACE_QUEUE_MAX } from "../../../src/lib/otlp.ts";
 import { SPAN_BYTES, SpanWriter } from "../../../src/lib/otlp-json.ts";
-import { type Attributes, Facts, type Span, Tracer } from "../../../src/lib/trace.ts";
+import { type Attributes, type Span, SpanAttributes, Tracer } from "../../../src/lib/trace.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { Collector } from "../../kit/collector.ts";
 import { Gate } from "../../kit/gate.ts";
@@ -22,7 +22,7 @@ function spans(): Span[] {
   const clock = new TestClock();
   const ended: Span[] = [];
   const tracer = new Tracer({ clock, ratio: 1, sink: span => ended.push(span) });
-  const shared = new Facts({ "http.route": "/a/:b", whole: 200 });
+  const shared = new SpanAttributes({ "http.route": "/a/:b", whole: 200 });
   const values: Attributes[string][] = [
     0,
     -1,
@@ -63,7 +63,7 @@ function readable(span: Span, resource: ReadableSpan["resource"]): ReadableSpan 
   });
   const attributes: Record<string, string | number | boolean> = {};
   for (const part of span.parts)
-    for (const [name, value] of Object.entries(part instanceof Facts ? part.attributes : part))
+    for (const [name, value] of Object.entries(part instanceof SpanAttributes ? part.attributes : part))
       if (value !== undefined) attributes[name] = typeof value === "string" ? value.slice(0, 256) : value;
   if (failure !== undefined) attributes["error.type"] = failure;
   const time = (ms: number): [number, number] => {

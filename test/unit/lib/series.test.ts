@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { METRICS_EVERY_MS, Meters, Remembered } from "../../../src/lib/series.ts";
+import { METRICS_EVERY_MS, Memo, Meters } from "../../../src/lib/series.ts";
 import { TestClock } from "../../kit/clock.ts";
 
 /** The lines of the text, those that are empty left out. */
@@ -90,7 +90,7 @@ test("a metric has 5,000 series at most; the rest is one", async () => {
 
 test("what is remembered is made once, until it is cleared", () => {
   let made = 0;
-  const remembered = new Remembered(key => `${key}${++made}`);
+  const remembered = new Memo(key => `${key}${++made}`);
   expect([remembered.of("a"), remembered.of("a"), remembered.of("b")]).toEqual(["a1", "a1", "b2"]);
   remembered.clear();
   expect(remembered.of("a")).toBe("a3");

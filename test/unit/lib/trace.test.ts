@@ -94,12 +94,12 @@ describe("a span", () => {
     own.set({ a: 1 });
     own.end();
     expect([own.parts, ended]).toEqual([[], []]);
-    expect(own.carry([["a", "b"]])).toEqual([
+    expect(own.inject([["a", "b"]])).toEqual([
       ["a", "b"],
       ["traceparent", `00-${own.context.traceId}-${own.context.spanId}-00`],
     ]);
     const given = made.serve("x", `00-${TRACE}-${SPAN}-00`, "s=1");
-    expect(given.carry([])).toEqual([
+    expect(given.inject([])).toEqual([
       ["traceparent", `00-${TRACE}-${SPAN}-00`],
       ["tracestate", "s=1"],
     ]);
@@ -121,7 +121,7 @@ describe("a span", () => {
   test("its place stands in the headers that it carries, instead of the caller's", () => {
     const { tracer: made } = tracer();
     const span = made.serve("x", `00-${TRACE}-${SPAN}-01`, "s=1").child("y", "client");
-    const carried = span.carry([
+    const carried = span.inject([
       ["Traceparent", "old"],
       ["accept", "x"],
       ["TRACESTATE", "old"],

@@ -43,8 +43,8 @@ const pool = {
   graceMs: 1,
   minScore: 0,
   maxParallel: 1,
-  maxVisits: 1,
-  maxSeats: Number.POSITIVE_INFINITY,
+  maxSlotExempt: 1,
+  maxSlots: Number.POSITIVE_INFINITY,
 };
 
 /** What JavaScript hands over where TypeScript would have said no. */
@@ -55,7 +55,7 @@ const log = silentLog;
 function served(what: unknown) {
   const module = defineModule({ id: "mine", summary: "x", options: group, serve: () => loose<Served>(what) });
   const metrics = new BrokerMetrics({ clock, served: model => model, isConnected: () => true });
-  return serveModules([{ ...module.told({}), file: "/srv/mine.ts" }], { log, clock, metrics });
+  return serveModules([{ ...module.configure({}), file: "/srv/mine.ts" }], { log, clock, metrics });
 }
 
 const withRoute = (change: object) => ({ routes: [{ ...route, ...change }] });
@@ -71,8 +71,8 @@ describe("what serve returns", () => {
 
   test("is right of the built-in modules", () => {
     const metrics = new BrokerMetrics({ clock, served: model => model, isConnected: () => true });
-    const told = builtIn.map(module => module.told(defaultsOf(module.options)));
-    expect(serveModules(told, { log, clock, metrics }).all).toHaveLength(builtIn.length);
+    const configured = builtIn.map(module => module.configure(defaultsOf(module.options)));
+    expect(serveModules(configured, { log, clock, metrics }).all).toHaveLength(builtIn.length);
   });
 
   const wrong: [name: string, what: unknown, problem: RegExp][] = [

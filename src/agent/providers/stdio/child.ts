@@ -216,12 +216,12 @@ class Child implements Channel {
 
   /** Whether something happens in time. */
   async #within(ms: number, what: Promise<unknown>): Promise<boolean> {
-    const late = new AbortController();
+    const timeout = new AbortController();
     const happened = await Promise.race([
       what.then(() => true),
-      pause(this.options.clock, ms, late.signal).then(() => false),
+      pause(this.options.clock, ms, timeout.signal).then(() => false),
     ]);
-    late.abort();
+    timeout.abort();
     return happened;
   }
 

@@ -27,7 +27,7 @@ import { ParamHeaders } from "./param-headers.ts";
 import { Session } from "./session.ts";
 import { sharedOpener } from "./shared-channel.ts";
 import { SharedServers } from "./shared-servers.ts";
-import type { Starts } from "./starts.ts";
+import type { Spawner } from "./spawner.ts";
 import { isStatelessPost, statelessRefusal, statusOf } from "./stateless-rules.ts";
 
 /** Milliseconds the answer to `initialize` is waited for before the head of the answer is sent without it. */
@@ -57,13 +57,13 @@ export interface SessionsOptions {
 
 export interface ManagerOptions extends SessionsOptions {
   /** Starts servers; it may outlive the manager, so that what keeps ending is not started anew all the time. */
-  starts: Starts;
+  starts: Spawner;
 }
 
 /** Speaks Streamable HTTP to clients of all versions, and to servers that take one client each. */
 export class SessionManager implements Provider {
   readonly #sessions = new Map<string, Session>();
-  readonly #starts: Starts;
+  readonly #starts: Spawner;
   readonly #open: OpenChannel;
   readonly #shared: SharedServers;
   readonly #paramHeaders: ParamHeaders;
@@ -251,10 +251,10 @@ export class SessionManager implements Provider {
 
   /** What the server says to the handshake; `late` when it takes its time. */
   async #firstAnswer(session: Session): Promise<Message | undefined | "late"> {
-    const late = Promise.withResolvers<"late">();
-    const timer = this.options.clock.after(INITIALIZE_HEAD_MS, () => late.resolve("late"), true);
+    const timeout = Promise.withResolvers<"late">();
+    const timer = this.options.clock.after(INITIALIZE_HEAD_MS, () => timeout.resolve("late"), true);
     try {
-      return await Promise.race([session.firstAnswer, late.promise]);
+      return await Promise.race([session.firstAnswer, timeout.promise]);
     } finally {
       timer.cancel();
     }

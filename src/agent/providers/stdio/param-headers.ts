@@ -75,12 +75,12 @@ export class ParamHeaders {
     const tools = new Map<string, readonly Declared[]>();
     const { progressToken: _, ...meta } = isObject(envelope) ? envelope : {};
     let cursor: unknown;
-    const late = new AbortController();
-    const timer = this.clock.after(TOOLS_LIST_MS, () => late.abort(new Error("too late")), true);
+    const timeout = new AbortController();
+    const timer = this.clock.after(TOOLS_LIST_MS, () => timeout.abort(new Error("too late")), true);
     try {
       for (let page = 0; page < TOOL_PAGES_MAX; page++) {
         const params = { ...(cursor === undefined ? {} : { cursor }), _meta: meta };
-        const answer = await server.call("tools/list", params, late.signal);
+        const answer = await server.call("tools/list", params, timeout.signal);
         const list = at(answer.value, "result", "tools");
         for (const tool of Array.isArray(list) ? list : []) {
           const name = at(tool, "name");

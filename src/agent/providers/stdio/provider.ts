@@ -1,6 +1,6 @@
 import { childOpener } from "./child.ts";
 import { SessionManager, type SessionsOptions } from "./manager.ts";
-import { Starts } from "./starts.ts";
+import { Spawner } from "./spawner.ts";
 
 export interface StdioOptions extends SessionsOptions {
   command: string;
@@ -19,11 +19,11 @@ export interface StdioOptions extends SessionsOptions {
  * A server that is a program, and speaks by its standard input and output. Providers of one program should share their
  * `starts`, or one that is closed and opened anew forgets that the program keeps crashing.
  */
-export function stdioProvider(options: StdioOptions, starts = stdioStarts(options)): SessionManager {
+export function stdioProvider(options: StdioOptions, starts = stdioSpawner(options)): SessionManager {
   return new SessionManager({ ...options, starts });
 }
 
 /** How the program is started, and what became of it. */
-export function stdioStarts(options: StdioOptions): Starts {
-  return new Starts(childOpener(options), options.clock, options.random);
+export function stdioSpawner(options: StdioOptions): Spawner {
+  return new Spawner(childOpener(options), options.clock, options.random);
 }

@@ -8,7 +8,7 @@ import { CLIENT, discover, firstWord, statelessVersionsOf } from "./discovery.ts
 import { isStateless, SESSION_VERSIONS } from "./http-rules.ts";
 import { hasResult } from "./message.ts";
 import { SharedServer } from "./shared-server.ts";
-import type { Starts } from "./starts.ts";
+import type { Spawner } from "./spawner.ts";
 
 /** Milliseconds that a client's call waits for a server that starts; then the client is asked to come back. */
 export const START_WAIT_MS = 15_000;
@@ -16,7 +16,7 @@ export const START_WAIT_MS = 15_000;
 const RETRY_SECONDS = 5;
 
 export interface SharedServersOptions {
-  starts: Pick<Starts, "failing" | "trouble">;
+  starts: Pick<Spawner, "failing" | "trouble">;
   open: OpenChannel;
   /** Milliseconds that a server has to start and answer. */
   initTimeoutMs: number;
@@ -117,25 +117,25 @@ export class SharedServers {
   }
 
   #stateless(signal: AbortSignal): Promise<SharedServer> {
-    return this.#server("stateless", signal, async (server, patience) => {
-      await server.call("server/discover", discover(this.#versions?.[0]), patience);
+    return this.#server("stateless", signal, async (server, timeout) => {
+      await server.call("server/discover", discover(this.#versions?.[0]), timeout);
     });
   }
 
   async #sessionless(signal: AbortSignal): Promise<SharedServer> {
     // The server that is being asked what it speaks may be the one.
     if (this.#finding !== undefined) await this.statelessVersions(signal);
-    return this.#server("sessionless", signal, (server, patience) => this.#handshake(server, patience));
+    return this.#server("sessionless", signal, (server, timeout) => this.#handshake(server, timeout));
   }
 
   /** Asks for a client, who is to come back when it takes long. */
   async #soon<T>(signal: AbortSignal, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const late = new AbortController();
-    const timer = this.options.clock.after(START_WAIT_MS, () => late.abort(), true);
+    const timeout = new AbortController();
+    const timer = this.options.clock.after(START_WAIT_MS, () => timeout.abort(), true);
     try {
-      return await ask(AbortSignal.any([signal, late.signal]));
+      return await ask(AbortSignal.any([signal, timeout.signal]));
     } catch (error) {
-      if (!late.signal.aborted || signal.aborted) throw error;
+      if (!timeout.signal.aborted || signal.aborted) throw error;
       throw new NfrxError("refused", "the MCP server is still starting", { retryAfterSeconds: RETRY_SECONDS });
     } finally {
       timer.cancel();
@@ -145,24 +145,24 @@ export class SharedServers {
   /** Asks a server what it speaks. One of the session era is shaken hands with, and kept: a start may take minutes. */
   async #discover(): Promise<readonly string[]> {
     const server = this.#open();
-    const patience = this.#patience();
+    const timeout = this.#timeout();
     try {
-      const { answer, shaken } = await firstWord(this.options, patience.signal, {
+      const { answer, shaken } = await firstWord(this.options, timeout.signal, {
         discover: signal => server.call("server/discover", discover(), signal),
         handshake: signal => this.#handshake(server, signal),
       });
       const versions = answer === undefined ? [] : statelessVersionsOf(answer);
       // After a handshake a server of both eras may have settled for the other.
       if (versions.length > 0 && shaken === undefined) this.#servers.set("stateless", server);
-      if (versions.length === 0 && (await this.#shakes(server, shaken, patience.signal)))
+      if (versions.length === 0 && (await this.#shakes(server, shaken, timeout.signal)))
         this.#servers.set("sessionless", server);
       this.#versions = versions;
     } catch (error) {
-      if (patience.signal.aborted) throw error;
+      if (timeout.signal.aborted) throw error;
       // A server with sessions may well end on what it does not know: its handshake will tell.
       this.options.log.debug({ error: reasonOf(error) }, "the MCP server does not know server/discover");
     } finally {
-      patience.cancel();
+      timeout.cancel();
       // A program that can run only once is not started again before it has ended.
       if (![...this.#servers.values()].includes(server)) await server.close();
     }
@@ -202,14 +202,14 @@ export class SharedServers {
 
   async #start(slot: Slot, greet: Greet): Promise<SharedServer> {
     const server = this.#open();
-    const patience = this.#patience();
+    const timeout = this.#timeout();
     try {
-      await greet(server, patience.signal);
+      await greet(server, timeout.signal);
     } catch (error) {
       await server.close();
       throw this.options.starts.trouble ?? error;
     } finally {
-      patience.cancel();
+      timeout.cancel();
     }
     this.#servers.set(slot, server);
     return server;
@@ -221,13 +221,13 @@ export class SharedServers {
   }
 
   /** A signal that aborts when a start has been waited for long enough; `cancel` ends the waiting. */
-  #patience(): { signal: AbortSignal; cancel(): void } {
+  #timeout(): { signal: AbortSignal; cancel(): void } {
     const { initTimeoutMs, clock } = this.options;
-    const late = new AbortController();
+    const timeout = new AbortController();
     const reason = `no answer within ${formatDuration(initTimeoutMs)} (MCP_INIT_TIMEOUT)`;
-    const timer = clock.after(initTimeoutMs, () => late.abort(new NfrxError("timeout", reason)), true);
-    return { signal: AbortSignal.any([late.signal, this.#stop.signal]), cancel: () => timer.cancel() };
+    const timer = clock.after(initTimeoutMs, () => timeout.abort(new NfrxError("timeout", reason)), true);
+    return { signal: AbortSignal.any([timeout.signal, this.#stop.signal]), cancel: () => timer.cancel() };
   }
 }
 
-type Greet = (server: SharedServer, patience: AbortSignal) => Promise<void>;
+type Greet = (server: SharedServer, timeout: AbortSignal) => Promise<void>;

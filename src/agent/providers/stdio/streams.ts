@@ -9,7 +9,7 @@ import { SSE_HEADERS, type SseBody } from "./sse-body.ts";
 const STANDALONE = 0;
 
 /** A client that listens. */
-export interface Listener {
+export interface StreamListener {
   /** The last event that it has seen, when it comes back. */
   lastEventId: string | undefined;
   /** It understands an event without data. */
@@ -64,7 +64,7 @@ export class SessionStreams {
   }
 
   /** Answers a GET: opens the stream of what the server sends by itself, or takes up a stream again. */
-  listen({ lastEventId, primed, signal }: Listener, more: Record<string, string>): Response {
+  listen({ lastEventId, primed, signal }: StreamListener, more: Record<string, string>): Response {
     const headers = { ...SSE_HEADERS, ...more };
     if (lastEventId === undefined) {
       this.listens = true;

@@ -1,7 +1,7 @@
 // What is bounded, in time and in number; the hands of the clock are turned by the test, and so are the servers.
 import { describe, expect, test } from "bun:test";
 import { SessionManager } from "../../../../src/agent/providers/stdio/manager.ts";
-import { Starts } from "../../../../src/agent/providers/stdio/starts.ts";
+import { Spawner } from "../../../../src/agent/providers/stdio/spawner.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { Hand, shakesHands } from "../../../kit/mcp-channel.ts";
@@ -9,9 +9,9 @@ import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/m
 import { fetchOf, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
 import { until } from "../../../kit/until.ts";
 
-function world(more: { maxSessions?: number; sessionlessCompat?: boolean; starts?: Starts } = {}, hand = new Hand()) {
+function world(more: { maxSessions?: number; sessionlessCompat?: boolean; starts?: Spawner } = {}, hand = new Hand()) {
   const clock = new TestClock();
-  const starts = new Starts(hand.open, clock, () => 0.5);
+  const starts = new Spawner(hand.open, clock, () => 0.5);
   const provider = new SessionManager({
     starts,
     initTimeoutMs: 120_000,

@@ -1,6 +1,6 @@
 // Routes as they are mounted: their doors, their paths, their errors.
 import { describe, expect, test } from "bun:test";
-import { AdminDoor, Door } from "../../../../src/broker/auth.ts";
+import { AdminAuthenticator, Authenticator } from "../../../../src/broker/auth.ts";
 import { checksOf } from "../../../../src/broker/http/checks.ts";
 import { type App, mount } from "../../../../src/broker/http/mount.ts";
 import { Tickets } from "../../../../src/broker/http/tickets.ts";
@@ -17,9 +17,9 @@ function app(routes: readonly Partial<Route>[], keys: { admin?: string } = {}) {
   const seen = { unhandled: 0, logged: 0 };
   const log = (): void => void seen.logged++;
   const checks = checksOf({
-    api: new Door({ kind: "api", key: "api-key", roles: [], proxies: none, throttle: throttle() }),
-    client: new Door({ kind: "client", key: "client-key", roles: [], proxies: none, throttle: throttle() }),
-    admin: new AdminDoor({ key: keys.admin, throttle: throttle() }),
+    api: new Authenticator({ kind: "api", key: "api-key", roles: [], proxies: none, throttle: throttle() }),
+    client: new Authenticator({ kind: "client", key: "client-key", roles: [], proxies: none, throttle: throttle() }),
+    admin: new AdminAuthenticator({ key: keys.admin, throttle: throttle() }),
     tickets: new Tickets(systemClock),
   });
   const served = mount(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { isHeld, isTerminal, type Job, type JobStatus, STATUSES } from "../../../../src/broker/jobs/job.ts";
 import { JOB_TRANSFERS_MAX } from "../../../../src/broker/jobs/limits.ts";
-import { type Change, judge, type Proof } from "../../../../src/broker/jobs/machine.ts";
+import { type Change, type Proof, transition } from "../../../../src/broker/jobs/machine.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 
 const CLAIM = { id: "claim-1", workerId: "w", workerGroup: "g", leaseMs: 1000, at: 5 };
@@ -47,7 +47,7 @@ const transfer = (key = "payload", role: "payload" | "result" = "payload"): Chan
 /** The status after a change, "same" when there is none, or the word of the refusal. */
 function verdict(job: Job, change: Change): string {
   try {
-    return judge(job, change, 10)?.status ?? "same";
+    return transition(job, change, 10)?.status ?? "same";
   } catch (error) {
     if (error instanceof NfrxError) return error.code;
     throw error;
@@ -93,13 +93,13 @@ describe("what may become of a job", () => {
   });
 
   test("a lost job is handed out again until its claims are used up", () => {
-    expect(judge(jobOf("running", { attempts: 2 }), lapse, 10)).toMatchObject({
+    expect(transition(jobOf("running", { attempts: 2 }), lapse, 10)).toMatchObject({
       status: "queued",
       attempts: 2,
       claim: undefined,
       transfers: [],
     });
-    expect(judge(jobOf("running", { attempts: 3 }), lapse, 10)).toMatchObject({
+    expect(transition(jobOf("running", { attempts: 3 }), lapse, 10)).toMatchObject({
       status: "failed",
       error: { code: "worker_lost" },
       endedAt: 10,
@@ -108,8 +108,8 @@ describe("what may become of a job", () => {
   });
 
   test("a claim that is given back does not count", () => {
-    expect(judge(jobOf("claimed"), giveBack, 10)?.attempts).toBe(0);
-    expect(judge(jobOf("claimed"), report("queued"), 10)?.attempts).toBe(0);
+    expect(transition(jobOf("claimed"), giveBack, 10)?.attempts).toBe(0);
+    expect(transition(jobOf("claimed"), report("queued"), 10)?.attempts).toBe(0);
   });
 
   test("a claim that a call has been about is not given back as untouched", () => {
@@ -119,18 +119,18 @@ describe("what may become of a job", () => {
 
   test("a report keeps what it does not say", () => {
     const job = jobOf("running", { progress: '{"percent":1}' });
-    expect(judge(job, report("running"), 10)?.progress).toEqual('{"percent":1}');
+    expect(transition(job, report("running"), 10)?.progress).toEqual('{"percent":1}');
     const told: Change = { does: "report", by: BY, state: "failed", error: { code: "c", message: "m" } };
-    expect(judge(job, told, 10)).toMatchObject({ progress: '{"percent":1}', error: { code: "c", message: "m" } });
+    expect(transition(job, told, 10)).toMatchObject({ progress: '{"percent":1}', error: { code: "c", message: "m" } });
   });
 
   test("a key that is asked for again has a new channel, and there is an end to keys", () => {
-    let job = judge(jobOf("claimed"), transfer("a"), 10);
-    job = job && judge(job, transfer("a"), 11);
+    let job = transition(jobOf("claimed"), transfer("a"), 10);
+    job = job && transition(job, transfer("a"), 11);
     expect(job?.transfers).toHaveLength(1);
-    job = job && judge(job, transfer("a", "result"), 11);
+    job = job && transition(job, transfer("a", "result"), 11);
     expect(job?.transfers).toHaveLength(2);
-    for (let n = 2; n < JOB_TRANSFERS_MAX; n++) job = job && judge(job, transfer(`k${n}`), 11);
+    for (let n = 2; n < JOB_TRANSFERS_MAX; n++) job = job && transition(job, transfer(`k${n}`), 11);
     if (job === undefined) throw new Error("no job");
     expect(verdict(job, transfer("one more"))).toBe("invalid_request");
     expect(verdict(job, transfer("a"))).toBe("awaiting_payload");
@@ -176,7 +176,7 @@ function anyChange(job: Job, step: number, random: Random): Change {
 /** Undefined also for what is refused. */
 function tryJudge(job: Job, change: Change, at: number): Job | undefined {
   try {
-    return judge(job, change, at);
+    return transition(job, change, at);
   } catch (error) {
     expect(error).toBeInstanceOf(NfrxError);
     return undefined;

@@ -4,7 +4,7 @@ import { eventText, type JobEvent } from "../../../../src/broker/jobs/events.ts"
 import type { Job } from "../../../../src/broker/jobs/job.ts";
 import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "../../../../src/broker/jobs/limits.ts";
 import { JobMetrics } from "../../../../src/broker/jobs/metrics.ts";
-import { JobService, type JobSettings, type Wanted } from "../../../../src/broker/jobs/service.ts";
+import { type JobRequest, JobService, type JobSettings } from "../../../../src/broker/jobs/service.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store.ts";
 import { Meters } from "../../../../src/lib/series.ts";
 import { TestClock } from "../../../kit/clock.ts";
@@ -18,7 +18,7 @@ const SETTINGS: JobSettings = {
   retentionMs: 3_600_000,
   maxEnded: 100,
 };
-const WANTED: Wanted = {
+const WANTED: JobRequest = {
   type: "t",
   priority: 0,
   metadata: "",
@@ -77,13 +77,13 @@ class Bench {
     running.push(this);
   }
 
-  async create(news: Partial<Wanted> = {}): Promise<Job> {
+  async create(news: Partial<JobRequest> = {}): Promise<Job> {
     return (await this.service.create({ ...WANTED, ...news })).job;
   }
 
   /** A claim that waits for nothing. */
   claim(news: Partial<typeof ANYBODY> & { leaseMs?: number } = {}): Promise<Job | undefined> {
-    return this.service.claim({ ...ANYBODY, ...news }, leave => leave());
+    return this.service.claim({ ...ANYBODY, ...news }, AbortSignal.abort());
   }
 
   /** Lets time pass, and what that begins come to its end. */
@@ -173,7 +173,7 @@ describe("leases", () => {
     const bench = new Bench({ clientTtlMs: 0 });
     const job = await bench.create();
     const first = await bench.claim();
-    const waiting = bench.service.claim(ANYBODY, () => {});
+    const waiting = bench.service.claim(ANYBODY, new AbortController().signal);
     if (first === undefined) throw new Error("nothing was claimed");
     await bench.service.giveBack(first);
     expect(await waiting).toMatchObject({ id: job.id, attempts: 1 });
@@ -349,12 +349,12 @@ describe("what is kept", () => {
 describe("an end", () => {
   test("sends waiting workers away, and loses nothing that is under way", async () => {
     const bench = new Bench({}, distant);
-    const waiting = bench.service.claim(ANYBODY, () => {});
-    await eventually(() => bench.service.claimers.size === 1, "somebody waits");
+    const waiting = bench.service.claim(ANYBODY, new AbortController().signal);
+    await eventually(() => bench.service.claimWaiters.size === 1, "somebody waits");
     const creating = bench.create({ type: "nobody's" }).catch(() => undefined);
     await bench.service.close();
     expect((await waiting)?.type).not.toBe("t");
     await creating;
-    expect(() => bench.service.claim(ANYBODY, () => {})).toThrow("no more work");
+    expect(() => bench.service.claim(ANYBODY, new AbortController().signal)).toThrow("no more work");
   });
 });

@@ -85,7 +85,7 @@ describe.each(STORES)("a store %s", (_, make) => {
       updatedAt: 1001,
       endedAt: undefined,
     };
-    expect(await store.swap(job, after)).toBe(true);
+    expect(await store.compareAndSet(job, after)).toBe(true);
     expect(await store.get(job.id)).toEqual(after);
     expect(await store.get("nobody")).toBeUndefined();
   });
@@ -107,11 +107,11 @@ describe.each(STORES)("a store %s", (_, make) => {
     const { store } = start();
     const job = await added(store);
     const changes = Array.from({ length: 10 }, (_, n) => ({ ...job, rev: 2, progress: String(n) }));
-    const answers = await Promise.all(changes.map(after => store.swap(job, after)));
+    const answers = await Promise.all(changes.map(after => store.compareAndSet(job, after)));
     expect(answers.filter(answer => answer)).toHaveLength(1);
     const winner = await store.get(job.id);
     expect(winner?.progress).toBe(String(answers.indexOf(true)));
-    expect(await store.swap(job, { ...job, rev: 2 })).toBe(false);
+    expect(await store.compareAndSet(job, { ...job, rev: 2 })).toBe(false);
   });
 
   test("claims go by priority, then by age", async () => {
@@ -137,7 +137,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     const claimed = await store.claim(ANYBODY, claimOf());
     if (claimed === undefined) throw new Error("nothing was claimed");
     const again: Job = { ...claimed, status: "queued", claim: undefined, rev: claimed.rev + 1 };
-    expect(await store.swap(claimed, again)).toBe(true);
+    expect(await store.compareAndSet(claimed, again)).toBe(true);
     expect(await store.position(again)).toBe(1);
     expect((await store.claim(ANYBODY, claimOf()))?.id).toBe("a");
   });
@@ -180,8 +180,11 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("no job is claimed twice", async () => {
     const { store } = start();
     for (let n = 0; n < 100; n++) await added(store, { type: `t${n % 3}`, priority: n % 2 });
-    const claimers = Array.from({ length: 150 }, (_, n) => ({ ...ANYBODY, types: n % 4 === 3 ? [] : [`t${n % 4}`] }));
-    const jobs = await Promise.all(claimers.map(claimer => store.claim(claimer, claimOf())));
+    const claimWaiters = Array.from({ length: 150 }, (_, n) => ({
+      ...ANYBODY,
+      types: n % 4 === 3 ? [] : [`t${n % 4}`],
+    }));
+    const jobs = await Promise.all(claimWaiters.map(claimer => store.claim(claimer, claimOf())));
     const ids = jobs.flatMap(job => (job === undefined ? [] : [job.id]));
     expect(new Set(ids).size).toBe(ids.length);
     expect(ids).toHaveLength(100);
@@ -204,11 +207,11 @@ describe.each(STORES)("a store %s", (_, make) => {
     expect(lapsed).toEqual([`a ${claims[0]?.id}`]);
     const [, b] = held;
     if (b === undefined) throw new Error("nothing was claimed");
-    expect(await store.swap(b, endedOf(b, 3000))).toBe(true);
+    expect(await store.compareAndSet(b, endedOf(b, 3000))).toBe(true);
     expect(await store.renew("b", claims[1]?.id ?? "")).toBe(false);
     const [a] = held;
     if (a === undefined) throw new Error("nothing was claimed");
-    expect(await store.swap(a, { ...a, rev: 3, status: "queued", claim: undefined })).toBe(true);
+    expect(await store.compareAndSet(a, { ...a, rev: 3, status: "queued", claim: undefined })).toBe(true);
     clock.advance(4000);
     expect(lapsed.slice(1)).toEqual([`c ${claims[2]?.id}`]);
   });
@@ -256,7 +259,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     const claimed = await store.claim(ANYBODY, claimOf({ at: 50 }));
     const [, b, c] = jobs;
     if (claimed === undefined || b === undefined || c === undefined) throw new Error("nothing was claimed");
-    await store.swap(b, endedOf(b, 60, "failed"));
+    await store.compareAndSet(b, endedOf(b, 60, "failed"));
     expect(await store.position(c)).toBe(1);
     expect(await store.live()).toEqual(["a", "c", "d"].map(id => ({ id, cancelWhenUnwatched: id === "d" })));
     const overview = await store.overview(3);
@@ -272,7 +275,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     const { store } = start();
     for (let n = 1; n <= 6; n++) {
       const job = await added(store, { id: `e${n}`, metadata: "{}" });
-      await store.swap(job, endedOf(job, n * 100));
+      await store.compareAndSet(job, endedOf(job, n * 100));
     }
     await added(store, { id: "live" });
     expect(await store.firstEnd()).toBe(100);
@@ -288,7 +291,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     const { store } = start({ maxJobs: 3 });
     const first = await added(store, { id: "first" });
     await added(store, { caller: "two" });
-    await store.swap(first, endedOf(first, 1));
+    await store.compareAndSet(first, endedOf(first, 1));
     await added(store, { caller: "three" });
     await added(store, { caller: "four" });
     expect(await store.get("first")).toBeUndefined();
@@ -303,10 +306,10 @@ describe.each(STORES)("a store %s", (_, make) => {
     const share = { code: "limit_exceeded", status: 429 };
     await expect(store.add(draftOf())).rejects.toMatchObject(share);
     const other = await added(store, { caller: "two" });
-    await store.swap(other, endedOf(other, 1));
+    await store.compareAndSet(other, endedOf(other, 1));
     const [first] = mine;
     if (first === undefined) throw new Error("no job");
-    await store.swap(first, endedOf(first, 2));
+    await store.compareAndSet(first, endedOf(first, 2));
     await added(store);
     expect(await store.get(first.id)).toBeUndefined();
     expect(await store.get(other.id)).toBeDefined();
@@ -333,7 +336,7 @@ describe.each(STORES)("a store %s", (_, make) => {
     expect(jobs.length).toBeGreaterThan(10);
     const claimed = await store.claim(ANYBODY, claimOf());
     if (claimed === undefined) throw new Error("nothing was claimed");
-    expect(await store.swap(claimed, endedOf(claimed, 5))).toBe(true);
+    expect(await store.compareAndSet(claimed, endedOf(claimed, 5))).toBe(true);
     // The one that has ended makes room.
     expect((await store.add(draftOf({ metadata }))).added).toBe(true);
   });

@@ -8,7 +8,7 @@ import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
 import { type ChannelOptions, type End, Transfers } from "../../../../src/broker/transfer/transfers.ts";
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
-import type { Call } from "../../../../src/modules/route.ts";
+import type { RouteCall } from "../../../../src/modules/route.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { LIMITS } from "../../../kit/transfers.ts";
 
@@ -50,7 +50,7 @@ class Place {
     return this.transfers.write(this.#call(id, request));
   }
 
-  #call(id: string, request: Request): Call {
+  #call(id: string, request: Request): RouteCall {
     const access = this.#access.begin(request, new AccessRoute(request.method, "/api/transfer/:id"));
     return { request, params: { id }, server, access };
   }

@@ -42,8 +42,8 @@ export function moduleSection(id: string, operator: Operator): Section<ModuleSta
         [not_ready, "not ready"],
         [draining, "draining"],
       ];
-      const told = parts.filter(([amount]) => amount > 0).map(([amount, word]) => `${count(amount)} ${word}`);
-      frame.tell(connected === 0 ? "no worker" : [plural(connected, "worker"), ...told].join(" · "));
+      const summary = parts.filter(([amount]) => amount > 0).map(([amount, word]) => `${count(amount)} ${word}`);
+      frame.setSummary(connected === 0 ? "no worker" : [plural(connected, "worker"), ...summary].join(" · "));
       workers.update(
         state.workers.map(worker => ({ ...worker, now })),
         filter,
@@ -76,7 +76,7 @@ export function relaysSection(operator: Operator): Section<RelaysState> {
     ...frame,
     update: ({ clients, sessions, sessions_total }, now, filter) => {
       const running = sessions_total ?? sessions.length;
-      frame.tell(
+      frame.setSummary(
         clients.length === 0 ? "no relay" : `${plural(clients.length, "relay")} · ${plural(running, "call")} under way`,
       );
       relays.update(
@@ -104,7 +104,7 @@ export function jobsSection(): Section<JobsState> {
     update: (state, now, filter) => {
       const { queued_jobs, claimed_jobs, running_jobs, awaiting_transfers } = state.summary;
       const running = claimed_jobs + running_jobs + awaiting_transfers;
-      frame.tell(`${count(queued_jobs)} queued · ${count(running)} with a worker`);
+      frame.setSummary(`${count(queued_jobs)} queued · ${count(running)} with a worker`);
       figures.update(state.summary);
       jobs.update(
         state.jobs.map(job => ({ ...job, now })),
@@ -126,14 +126,17 @@ export function pluginSection(id: string): Section<undefined> {
   return { ...section(id, id), update: () => {} };
 }
 
-function section(id: string, title: string): { element: HTMLElement; title: string; tell: (text: string) => void } {
+function section(
+  id: string,
+  title: string,
+): { element: HTMLElement; title: string; setSummary: (text: string) => void } {
   const heading = make("h2", "", title);
   heading.id = `title-${id}`;
-  const told = make("p", "told");
-  const element = wrap("section", "module", wrap("header", "", heading, told));
+  const summary = make("p", "told");
+  const element = wrap("section", "module", wrap("header", "", heading, summary));
   element.id = `module-${id}`;
   element.setAttribute("aria-labelledby", heading.id);
-  return { element, title, tell: text => setText(told, text) };
+  return { element, title, setSummary: text => setText(summary, text) };
 }
 
 /** How an agent of the module is started for this very broker. */

@@ -2,8 +2,8 @@ import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { NfrxError } from "../../lib/errors.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { RequestBody, Scanned } from "./body.ts";
-import { type Label, type LabelReader, NO_USUAL_MODEL, requireModel } from "./label.ts";
 import { FormModel } from "./model-name.ts";
+import { NO_USUAL_MODEL, type RoutingFields, type RoutingFieldsReader, requireModel } from "./routing-fields.ts";
 
 /** Bytes of a form's `model` or `stream` that are read; UTF-8 takes up to four for a character. */
 const FIELD_BYTES = 4 * (NAME_MAX + 1);
@@ -14,7 +14,7 @@ const WANTED = new Set(["model", "stream"]);
 const FORM = /^multipart\/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"([^"]+)"|([^\s";]+))/i;
 
 /** Reads the parts `model` and `stream` of a multipart form, wherever they stand; files pass by unread. */
-export class FormLabel implements LabelReader {
+export class FormRoutingFields implements RoutingFieldsReader {
   /** A recording passes through while it comes. */
   readonly readOn = false;
   readonly decode = true;
@@ -56,7 +56,7 @@ export class FormLabel implements LabelReader {
     return this.#fields.size === WANTED.size || (this.#fields.has("model") && "known");
   }
 
-  async read(body: RequestBody): Promise<Label> {
+  async read(body: RequestBody): Promise<RoutingFields> {
     // What passed by as chunks is not to be parsed a second time.
     if (body.whole) await this.#feed(body.bytes.subarray(this.#fed));
     const known = this.#fields.has("model");

@@ -1,7 +1,7 @@
 // Ways to a provider that take their time: they are waited for, and nobody who looks ends what starts.
 import { expect, test } from "bun:test";
-import { FirstOf } from "../../../src/agent/providers/choose.ts";
 import type { Provider } from "../../../src/agent/providers/provider.ts";
+import { TransportFallback } from "../../../src/agent/providers/transport-fallback.ts";
 import { messageOf } from "../../../src/lib/errors.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 import { TestClock } from "../../kit/clock.ts";
@@ -35,7 +35,7 @@ const outcome = (promise: Promise<unknown>): Promise<string> => promise.then(() 
 
 test("a start is waited for by everyone who looks, and ended by none of them", async () => {
   const [slow, clock] = [new Slow(), new TestClock()];
-  const first = new FirstOf([{ name: "slow", open: () => slow }], 120_000, clock, silentLog);
+  const first = new TransportFallback([{ name: "slow", open: () => slow }], 120_000, clock, silentLog);
   const impatient = new AbortController();
   const looks = [outcome(first.probe(impatient.signal)), outcome(first.probe(forever))];
   impatient.abort(new Error("enough"));
@@ -52,11 +52,11 @@ test("a start is waited for by everyone who looks, and ended by none of them", a
 
 test("a start that takes longer than it may is ended, and the next way is tried", async () => {
   const [slow, next, clock] = [new Slow(), new Slow(), new TestClock()];
-  const ways = [
+  const transports = [
     { name: "slow", open: () => slow },
     { name: "next", open: () => next },
   ];
-  const first = new FirstOf(ways, 120_000, clock, silentLog);
+  const first = new TransportFallback(transports, 120_000, clock, silentLog);
   const look = outcome(first.probe(forever));
   clock.advance(120_000);
   while (next.opened === 0) await Promise.resolve();

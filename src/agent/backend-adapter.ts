@@ -10,7 +10,7 @@ import { type DeclaredEndpoint, declares } from "./endpoints.ts";
 import { addressOf, forward } from "./forward.ts";
 
 /** The private service beside an agent. */
-export interface Service {
+export interface BackendAdapter {
   /** Where it is, for messages. */
   readonly address: string;
   /** Milliseconds between looks at it. */
@@ -28,7 +28,7 @@ export interface Service {
   /** Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told. */
   serve(stream: Stream, head: RequestHead, about: Serving): Promise<void>;
   /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
-  readonly servesLate?: boolean;
+  readonly servesDuringDrain?: boolean;
   /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
   lingers?(head: RequestHead): boolean;
   /** Declares what it counts itself. */
@@ -40,7 +40,7 @@ export interface Service {
 /** The circumstances in which a stream is served. */
 export interface Serving {
   /** True while the agent drains. */
-  late: boolean;
+  draining: boolean;
   /** The version of the wire. */
   wire: 1 | 2;
   /** The parent of the spans of what it asks, when there are traces. */
@@ -54,7 +54,7 @@ const PROBE_MS = 10_000;
 /** Bytes of a backend's answer about itself. */
 const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
-export function backendService(backend: Backend, options: BackendServiceOptions): Service {
+export function backendAdapter(backend: Backend, options: BackendAdapterOptions): BackendAdapter {
   const { requestTimeoutMs, clock = systemClock, endpoints } = options;
   const access = new BackendAccess(backend);
   const ask = asking(access);
@@ -69,7 +69,7 @@ export function backendService(backend: Backend, options: BackendServiceOptions)
   };
 }
 
-export interface BackendServiceOptions {
+export interface BackendAdapterOptions {
   /** Milliseconds without a byte from the backend. */
   requestTimeoutMs: number;
   clock?: Clock | undefined;

@@ -8,21 +8,21 @@ import { countRefusal } from "../observe/refusals.ts";
 import { errorResponse } from "../proxy/errors.ts";
 import { refuseUpload } from "../proxy/refuse.ts";
 import type { CallerOf } from "../shares.ts";
-import { EventStream } from "./sse.ts";
-import { turn } from "./turn.ts";
+import { EventStream } from "./sse-response.ts";
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
 /** A request to a route, and where it comes from. */
-export interface Call {
+export interface JobCall {
   readonly request: Request;
   readonly access: Access;
   readonly peer: () => string;
   /** Lets the connection be quiet for as long as it likes. */
-  readonly patience: () => void;
+  readonly disableIdleTimeout: () => void;
   /** The job's id in the path. */
   readonly id: string;
 }
 
-export interface BorderOptions {
+export interface JobsHttpOptions {
   readonly callerOf: CallerOf;
   readonly drain: Drain;
   readonly clock: Clock;
@@ -30,11 +30,11 @@ export interface BorderOptions {
 }
 
 /** What all routes of the jobs queue share: who may call, what a failure looks like, and the streams that are open. */
-export class Border {
+export class JobsHttp {
   readonly #streams = new Set<EventStream>();
   #closing = false;
 
-  constructor(private readonly options: BorderOptions) {}
+  constructor(private readonly options: JobsHttpOptions) {}
 
   /** True when streams end because the broker stops. */
   get closing(): boolean {
@@ -42,12 +42,12 @@ export class Border {
   }
 
   /** Whom what a call takes counts for. */
-  callerOf({ request, peer }: Call): string {
+  callerOf({ request, peer }: JobCall): string {
     return this.options.callerOf(request.headers, peer());
   }
 
   /** An answer that a shutdown waits for. */
-  counted(door: Checked, call: Call, work: () => Promise<Response>): Promise<Response> {
+  counted(door: Checked, call: JobCall, work: () => Promise<Response>): Promise<Response> {
     return this.answer(door, call, async () => {
       const leave = this.options.drain.join();
       try {
@@ -59,7 +59,7 @@ export class Border {
   }
 
   /** What `work` answers to who may pass the door; an error, in the API's shape, to all else. */
-  async answer(door: Checked, { request, peer, access }: Call, work: () => Promise<Response>): Promise<Response> {
+  async answer(door: Checked, { request, peer, access }: JobCall, work: () => Promise<Response>): Promise<Response> {
     try {
       door.check(request.headers, peer);
       return await work();
@@ -76,7 +76,7 @@ export class Border {
   }
 
   /** A stream of events for whoever has called, which ends with its connection. */
-  open({ request: { signal }, access }: Call): EventStream {
+  open({ request: { signal }, access }: JobCall): EventStream {
     const stream = new EventStream(this.options.clock, signal, access);
     if (stream.ended.aborted) return stream;
     this.#streams.add(stream);
@@ -88,7 +88,7 @@ export class Border {
   async close(): Promise<void> {
     this.#closing = true;
     for (const stream of [...this.#streams]) stream.close();
-    await turn();
+    await yieldToEventLoop();
   }
 }
 

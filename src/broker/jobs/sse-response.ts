@@ -24,7 +24,7 @@ export class EventStream {
     /** Told of its end. */
     private readonly access: Access,
   ) {
-    access.keep();
+    access.defer();
     const body = new ReadableStream<Uint8Array>(
       {
         start: controller => {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
 import { wireOf } from "../../protocol/pair.ts";
 import type { Liveness } from "../../protocol/wire.ts";
-import type { Reception } from "../pool/connect.ts";
+import type { Handshake } from "../pool/agent-acceptor.ts";
 
 /** How a relay of the older series introduces itself. */
 const oldGreeting = z.object({
@@ -21,12 +21,12 @@ export function isReplica(facts: Readonly<Record<string, string>> | undefined): 
  * How relays introduce themselves. One of ours registers as workers do, its id being the only model; one of the older
  * series says its id alone, and is answered the one it has.
  */
-export function relayReception(liveness: Liveness, seats: number, fields: Reception["fields"]): Reception {
+export function relayHandshake(liveness: Liveness, slots: number, fields: Handshake["fields"]): Handshake {
   return {
     liveness,
     fields,
     wire: version => wireOf(version, "mcp"),
-    parse: text => parseOld(text, seats) ?? parseRegister(text),
+    parse: text => parseOld(text, slots) ?? parseRegister(text),
     objection: ({ models: [id = ""] = [] }) =>
       /^[\w.~-]{1,128}$/.test(id) ? undefined : "the id must be 1 to 128 letters, digits, dots, dashes or underscores",
     holders: ({ worker_id, models: [id = ""] = [], agent_config }, pool) => {
@@ -47,7 +47,7 @@ function parseRegister(text: string): Register | undefined {
   return register.success && register.data.models?.length === 1 ? register.data : undefined;
 }
 
-function parseOld(text: string, seats: number): Register | undefined {
+function parseOld(text: string, slots: number): Register | undefined {
   const frame = parse(text);
   if (typeof frame !== "object" || frame === null || "type" in frame) return undefined;
   const old = oldGreeting.safeParse(frame);
@@ -61,7 +61,7 @@ function parseOld(text: string, seats: number): Register | undefined {
     client_key: old.data.client_key,
     token: old.data.token,
     models: [id],
-    max_concurrency: seats,
+    max_concurrency: slots,
   });
 }
 

@@ -10,12 +10,12 @@ import type { Span } from "../lib/trace.ts";
 import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
+import type { BackendAdapter, Serving } from "./backend-adapter.ts";
 import { callBelow, exchange } from "./forward.ts";
 import { limited } from "./providers/answer-limit.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
-import type { Service, Serving } from "./service.ts";
 
 /** Bytes of a call that a relay holds. */
 const CALL_BYTES = 64 * 1024 * 1024;
@@ -46,7 +46,7 @@ export interface RelayOptions {
 }
 
 /** A provider as an agent's service. */
-export function relayService(options: RelayOptions): Service {
+export function relayAdapter(options: RelayOptions): BackendAdapter {
   const { provider, id, clock } = options;
   const token = options.authToken === undefined ? undefined : digest(options.authToken);
   const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
@@ -71,7 +71,7 @@ export function relayService(options: RelayOptions): Service {
   const respond = async (
     stream: Stream,
     head: RequestHead,
-    { late }: Serving,
+    { draining }: Serving,
     signal: AbortSignal,
     counted: CountedCall,
     span: Span | undefined,
@@ -79,7 +79,7 @@ export function relayService(options: RelayOptions): Service {
     const body = await bodyOf(stream);
     const message = readRpc(body ?? NOTHING);
     counted.method = callName(head.method, message);
-    if (late && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
+    if (draining && (head.method === "POST" ? asks(message) : head.method !== "DELETE"))
       throw new NfrxError("refused", "draining");
     const refused = refusal(stream, head, message);
     if (refused !== undefined) {
@@ -90,7 +90,7 @@ export function relayService(options: RelayOptions): Service {
     if (head.path === RESOURCE_METADATA_PATH && options.endToEnd && provider.metadata !== undefined)
       return provider.metadata(signal);
     const own = toProvider(head.headers, { ...options, token });
-    const headers = span === undefined ? own : span.carry(own);
+    const headers = span === undefined ? own : span.inject(own);
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
     if (response.status === 401 && !options.endToEnd) {
@@ -115,7 +115,7 @@ export function relayService(options: RelayOptions): Service {
       await provider.probe(new AbortController().signal);
       return { models: [id], facts: {} };
     },
-    servesLate: true,
+    servesDuringDrain: true,
     registration: {
       ...(token !== undefined && { auth_token_sha256: Buffer.from(token).toString("hex") }),
       ...(token === undefined && options.open && { open: true }),

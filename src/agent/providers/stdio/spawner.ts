@@ -8,7 +8,7 @@ export const CRASHES_BEFORE_PAUSE = 3;
 export const SETTLED_SERVER_MS = 10_000;
 
 /** Starts servers, and less often when they keep ending by themselves. */
-export class Starts {
+export class Spawner {
   #crashes = 0;
   #notBefore = 0;
   #reason = "";

@@ -15,7 +15,7 @@ export interface Failing {
 /**
  * Runs a handler; what it throws becomes an answer, too. Without an answer the connection is a WebSocket from then on.
  */
-export function told<A extends Response | undefined>(
+export function withAccessLog<A extends Response | undefined>(
   access: AccessRecord,
   run: () => A | Promise<A>,
   failing: Failing,
@@ -23,7 +23,7 @@ export function told<A extends Response | undefined>(
   try {
     const answer = run();
     // Of what passes to a worker and back the handler tells; it costs nothing here.
-    if (access.kept) return answer;
+    if (access.deferred) return answer;
     if (answer === undefined) return upgraded(access, answer);
     return answer instanceof Promise
       ? answer.then(
@@ -54,7 +54,7 @@ function upgraded<A>(access: AccessRecord, nothing: A): A {
 
 async function finished<A extends Response | undefined>(access: AccessRecord, response: A): Promise<A | Response> {
   if (response === undefined) return upgraded(access, response);
-  if (access.kept) return response;
+  if (access.deferred) return response;
   const sent = await counted(response);
   if (!sent.headers.has("x-request-id")) sent.headers.set("x-request-id", access.id);
   access.answered(sent);

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { EventBorders } from "../../../src/broker/proxy/borders.ts";
+import { SseEventBoundary } from "../../../src/broker/proxy/sse-event-boundary.ts";
 
 /** What it says after each piece. */
 function watch(...pieces: string[]): [between: boolean, longest: number][] {
-  const borders = new EventBorders();
+  const borders = new SseEventBoundary();
   return pieces.map(piece => {
     const longest = borders.feed(Buffer.from(piece));
     return [borders.between, longest];

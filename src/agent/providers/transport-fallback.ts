@@ -6,21 +6,21 @@ import type { Clock } from "../../lib/time.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
 
 /** One way to reach the server. */
-export interface Way {
+export interface Transport {
   name: string;
   /** Makes the provider; it is closed when it does not answer. */
   open: () => Provider;
 }
 
 /** The first of several ways that answers; they are tried anew when it no longer does. */
-export class FirstOf implements Provider {
-  #chosen: { way: Way; provider: Provider } | undefined;
+export class TransportFallback implements Provider {
+  #chosen: { transport: Transport; provider: Provider } | undefined;
   /** The attempt under way, which everyone who asks meanwhile waits for. */
   #opening: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
   constructor(
-    private readonly ways: readonly Way[],
+    private readonly transports: readonly Transport[],
     /** Milliseconds that each way has to start and answer. */
     private readonly initMs: number,
     private readonly clock: Clock,
@@ -52,17 +52,17 @@ export class FirstOf implements Provider {
 
   async #open(): Promise<void> {
     const reasons: string[] = [];
-    for (const way of this.ways) {
+    for (const transport of this.transports) {
       if (this.#stop.signal.aborted) break;
-      const provider = way.open();
+      const provider = transport.open();
       try {
         await this.#inTime(signal => provider.probe(signal));
         this.#stop.signal.throwIfAborted();
-        this.#chosen = { way, provider };
-        this.log.info({ transport: way.name }, "the provider answers");
+        this.#chosen = { transport, provider };
+        this.log.info({ transport: transport.name }, "the provider answers");
         return;
       } catch (error) {
-        reasons.push(`${way.name}: ${messageOf(error)}`);
+        reasons.push(`${transport.name}: ${messageOf(error)}`);
         await provider.close();
       }
     }
@@ -70,11 +70,11 @@ export class FirstOf implements Provider {
   }
 
   async #inTime(ask: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const late = new AbortController();
+    const timeout = new AbortController();
     const reason = `it did not start within ${formatDuration(this.initMs)} (MCP_INIT_TIMEOUT)`;
-    const timer = this.clock.after(this.initMs, () => late.abort(new NfrxError("timeout", reason)), true);
+    const timer = this.clock.after(this.initMs, () => timeout.abort(new NfrxError("timeout", reason)), true);
     try {
-      await ask(AbortSignal.any([late.signal, this.#stop.signal]));
+      await ask(AbortSignal.any([timeout.signal, this.#stop.signal]));
     } finally {
       timer.cancel();
     }

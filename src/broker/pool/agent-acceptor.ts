@@ -18,7 +18,7 @@ import type { Link } from "../../protocol/link.ts";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
 import { wireOf } from "../../protocol/pair.ts";
 import type { Liveness, Wire } from "../../protocol/wire.ts";
-import type { Door } from "../auth.ts";
+import type { Authenticator } from "../auth.ts";
 import type { AgentRefusal } from "../observe/metrics.ts";
 import type { Admission, KeylessPlace } from "./admission.ts";
 import { Membership, REPLACED } from "./membership.ts";
@@ -26,10 +26,10 @@ import type { Pool } from "./pool.ts";
 import { type Connection, LinkSocket, type ServerSocket } from "./socket.ts";
 import type { Worker } from "./worker.ts";
 
-export interface DoorOptions {
-  reception: Reception;
+export interface AgentAcceptorOptions {
+  handshake: Handshake;
   pool: Pool;
-  door: Door;
+  door: Authenticator;
   drain: Drain;
   clock: Clock;
   log: Logger;
@@ -39,7 +39,7 @@ export interface DoorOptions {
 }
 
 /** How the agents of a module introduce themselves, and what they speak. */
-export interface Reception {
+export interface Handshake {
   /** The first message as a registration; undefined when it is none. */
   parse(message: string): Register | undefined;
   /** Why this agent is not taken; undefined when it is. */
@@ -55,7 +55,7 @@ export interface Reception {
 }
 
 /** Workers send a register message and are answered nothing. */
-export const workerReception: Reception = {
+export const workerHandshake: Handshake = {
   parse: parseRegister,
   objection: () => undefined,
   holders({ worker_id: id }, pool) {
@@ -68,8 +68,8 @@ export const workerReception: Reception = {
 };
 
 /** Lets the agents of one worker module in. */
-export class WorkerDoor {
-  constructor(private readonly options: DoorOptions) {}
+export class AgentAcceptor {
+  constructor(private readonly options: AgentAcceptorOptions) {}
 
   /**
    * What to do with an upgrade request: a refusal, or the connection to upgrade to. Credentials on the request are
@@ -131,7 +131,7 @@ class WorkerConnection implements Connection {
   #over = false;
 
   constructor(
-    private readonly options: DoorOptions,
+    private readonly options: AgentAcceptorOptions,
     private readonly origin: Origin,
   ) {}
 
@@ -179,10 +179,10 @@ class WorkerConnection implements Connection {
   }
 
   #onFirst(message: Uint8Array | string): void {
-    const { reception, pool, admission } = this.options;
+    const { handshake, pool, admission } = this.options;
     const { admitted } = this.origin;
     const most = admitted ? REGISTER_BYTES : CONTROL_BYTES;
-    const register = message.length > most ? undefined : reception.parse(textOf(message));
+    const register = message.length > most ? undefined : handshake.parse(textOf(message));
     const long = message.length > CONTROL_BYTES && !register?.models?.length;
     if (register === undefined || long) return this.#refuse("not_registered", "expected register");
     if (!admitted) {
@@ -192,9 +192,9 @@ class WorkerConnection implements Connection {
       this.#leave = admission.join();
     }
     this.#deadline?.cancel();
-    const objection = reception.objection(register);
+    const objection = handshake.objection(register);
     if (objection !== undefined) return this.#refuse("rejected", objection);
-    const holders = reception.holders(register, pool);
+    const holders = handshake.holders(register, pool);
     if (holders.length === 0) this.#join(register);
     else void this.#contest(register, holders);
   }
@@ -209,12 +209,12 @@ class WorkerConnection implements Connection {
 
   /** Asks whoever has the id whether it lives: if so it keeps the id, else this agent takes it over. */
   async #contest(register: Register, holders: readonly Worker[]): Promise<void> {
-    const { reception, pool, log } = this.options;
+    const { handshake, pool, log } = this.options;
     this.#held = [];
     const alive = await Promise.all(holders.map(({ link }) => link.answers(HOLDER_MS)));
     if (this.#over) return;
     const dead = holders.filter((_, at) => !alive[at]);
-    const left = reception.holders(register, pool);
+    const left = handshake.holders(register, pool);
     const holder = left.find(one => !dead.includes(one));
     if (holder !== undefined)
       return this.#refuse("rejected", ID_IN_USE, { worker_id: holder.id, held_by: holder.remote });
@@ -239,18 +239,18 @@ class WorkerConnection implements Connection {
   }
 
   #join(register: Register): void {
-    const { pool, clock, log, reception } = this.options;
+    const { pool, clock, log, handshake } = this.options;
     const { version, peer: remote } = this.origin;
     if (this.#socket === undefined) return;
-    const greeting = reception.greeting(register, version);
+    const greeting = handshake.greeting(register, version);
     if (greeting !== undefined) this.#socket.sendText(greeting);
     const membership = new Membership({
       socket: new LinkSocket(this.#socket),
       register,
       remote,
-      wire: reception.wire(version),
-      liveness: reception.liveness,
-      fields: reception.fields,
+      wire: handshake.wire(version),
+      liveness: handshake.liveness,
+      fields: handshake.fields,
       pool,
       clock,
       log,

@@ -2,8 +2,14 @@ import { asText } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import { HELD_BODY_BYTES, type RequestBody, type Scanned } from "./body.ts";
-import { type Label, type LabelReader, NO_USUAL_MODEL, requireModel, type UsualModel } from "./label.ts";
 import { JsonModelAt, WholeJsonModel } from "./model-name.ts";
+import {
+  NO_USUAL_MODEL,
+  type RoutingFields,
+  type RoutingFieldsReader,
+  requireModel,
+  type UsualModel,
+} from "./routing-fields.ts";
 
 /** Bytes of JSON up to which a body is parsed; a larger one is scanned for its label only, and its backend judges it. */
 const PARSED_BYTES = HELD_BODY_BYTES;
@@ -11,7 +17,7 @@ const PARSED_BYTES = HELD_BODY_BYTES;
 const WANTED: readonly string[] = ["model", "stream"];
 
 /** Reads `model` and `stream` at the top level of a JSON body. */
-export class JsonLabel implements LabelReader {
+export class JsonRoutingFields implements RoutingFieldsReader {
   /** A backend answers when it has all of it anyway. */
   readonly readOn = true;
   readonly decode = true;
@@ -32,7 +38,7 @@ export class JsonLabel implements LabelReader {
     return this.#scan.complete || (this.#scan.values.has("model") && "known");
   }
 
-  read(body: RequestBody): Label {
+  read(body: RequestBody): RoutingFields {
     if (body.whole && body.bytes.length <= PARSED_BYTES) return parseWhole(body, this.usual);
     const seen = this.#scan?.values;
     // A body that is too large to be parsed has to name its model.
@@ -59,7 +65,7 @@ function requireJson({ headers }: Request): void {
   }
 }
 
-function parseWhole(body: RequestBody, usual: UsualModel): Label {
+function parseWhole(body: RequestBody, usual: UsualModel): RoutingFields {
   const { bytes } = body;
   let json: unknown;
   try {

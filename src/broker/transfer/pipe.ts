@@ -4,10 +4,10 @@ import { type Clock, IdleTimer } from "../../lib/time.ts";
 import type { ChunkReader } from "../proxy/body.ts";
 
 /** How a passage ended: well, by whose fault, or because nobody wants it any more. */
-export type PassageEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
+export type PipeEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
 
 /** Throws what both ends are told of a passage that did not end well. */
-export function requireDone(end: PassageEnd): void {
+export function requireDone(end: PipeEnd): void {
   if (end === "done") return;
   throw end === "closed" ? CLOSED() : FAILED();
 }
@@ -17,13 +17,13 @@ const FAILED = () =>
   new NfrxError("transfer_failed", "the other end went away, or one of them was silent for too long");
 
 /** What is told of the request of one end: whose client went away was canceled, and the other's failed. */
-export function failureFor(own: "reader" | "writer", end: PassageEnd): NfrxError | undefined {
+export function failureFor(own: "reader" | "writer", end: PipeEnd): NfrxError | undefined {
   if (end === "done") return undefined;
   if (end === `${own}_gone`) return new NfrxError("canceled", "the client went away");
   return end === "closed" ? CLOSED() : FAILED();
 }
 
-export interface PassageOptions {
+export interface PipeOptions {
   reader: Request;
   writer: Request;
   clock: Clock;
@@ -31,23 +31,23 @@ export interface PassageOptions {
   idleMs: number;
   onBytes(bytes: number): void;
   /** Called once, before either end hears of it. */
-  onEnd(end: PassageEnd): void;
+  onEnd(end: PipeEnd): void;
 }
 
 /**
  * The way of the bytes from a writer's request to a reader's response, once both are there. The reader sets the pace: the
  * next chunk is taken from the writer when the one before has left for the reader.
  */
-export class Passage {
+export class Pipe {
   /** How it ended. */
-  readonly ended: Promise<PassageEnd>;
+  readonly ended: Promise<PipeEnd>;
   /** The writer's body, for whoever has to do with the rest of it. */
   readonly source: ChunkReader | undefined;
 
-  readonly #options: PassageOptions;
+  readonly #options: PipeOptions;
   /** Bytes that the writer has announced. */
   readonly #announced: number | undefined;
-  readonly #end = Promise.withResolvers<PassageEnd>();
+  readonly #end = Promise.withResolvers<PipeEnd>();
   readonly #idle: IdleTimer;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #over = false;
@@ -55,7 +55,7 @@ export class Passage {
   /** Who has to do something next. */
   #turn: "writer" | "reader" = "writer";
 
-  constructor(options: PassageOptions) {
+  constructor(options: PipeOptions) {
     const { writer, reader, clock, idleMs } = options;
     this.#options = options;
     this.source = writer.body?.getReader();
@@ -144,7 +144,7 @@ export class Passage {
     return chunk;
   }
 
-  #finish(end: PassageEnd): void {
+  #finish(end: PipeEnd): void {
     if (this.#over) return;
     this.#over = true;
     this.#idle.cancel();

@@ -4,7 +4,7 @@ import { CLIENT_UNWATCHED_MS } from "./limits.ts";
 import type { LiveJob } from "./store.ts";
 
 /** Which clients are still interested in their jobs: they listen, or they ask now and then. */
-export class Presence {
+export class ClientLiveness {
   /** Clients that do not listen: how long each may be quiet, and when that is over. */
   readonly #ttls = new Map<string, number>();
   readonly #absent: Deadlines;
@@ -29,7 +29,7 @@ export class Presence {
   }
 
   /** A job that has not ended, and whose client has just been heard of. */
-  heard({ id, cancelWhenUnwatched }: LiveJob): void {
+  seen({ id, cancelWhenUnwatched }: LiveJob): void {
     const ttlMs = cancelWhenUnwatched ? Math.min(CLIENT_UNWATCHED_MS, this.ttlMs || CLIENT_UNWATCHED_MS) : this.ttlMs;
     if (ttlMs === 0 || this.#closed) return;
     this.#ttls.set(id, ttlMs);
@@ -37,7 +37,7 @@ export class Presence {
   }
 
   /** The same of a job that may have ended. */
-  heardIfKnown(id: string): void {
+  seenIfKnown(id: string): void {
     if (this.#absent.has(id)) this.#wait(id);
   }
 
@@ -52,7 +52,7 @@ export class Presence {
   }
 
   /** Nobody listens any more. */
-  left(id: string): void {
+  gone(id: string): void {
     if (this.#listening.delete(id)) this.#wait(id);
   }
 

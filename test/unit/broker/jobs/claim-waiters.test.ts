@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { Claimers } from "../../../../src/broker/jobs/claimers.ts";
-import { type Claimer, type Job, suits } from "../../../../src/broker/jobs/job.ts";
+import { ClaimWaiters } from "../../../../src/broker/jobs/claim-waiters.ts";
+import { type Claimer, type Job, matches } from "../../../../src/broker/jobs/job.ts";
 import { CLAIMERS_MAX } from "../../../../src/broker/jobs/limits.ts";
 import { ANYBODY, draftOf } from "../../../kit/job-store.ts";
 
@@ -17,27 +17,24 @@ class Line {
   asked = 0;
   /** Answers of the store that are held back; undefined lets them go at once. */
   held: (() => void)[] | undefined;
-  readonly claimers = new Claimers(claimer => this.#claim(claimer));
+  readonly claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));
 
   /** Adds a job and offers it. */
   add(news: Partial<Job> = {}): Job {
     const job: Job = { ...draftOf(news), seq: this.jobs.length };
     this.jobs.push(job);
-    this.claimers.offer(job);
+    this.claimWaiters.offer(job);
     return job;
   }
 
   /** Who waits, with what they get. */
   wait(wanted: Partial<Claimer> = {}): Waiter {
     const claimer = { ...ANYBODY, ...wanted };
-    const waiter: Waiter = { claimer, got: "waiting", leave: () => {}, promise: Promise.resolve() };
-    waiter.promise = this.claimers
-      .wait(claimer, leave => {
-        waiter.leave = leave;
-      })
-      .then(job => {
-        waiter.got = job;
-      });
+    const left = new AbortController();
+    const waiter: Waiter = { claimer, got: "waiting", leave: () => left.abort(), promise: Promise.resolve() };
+    waiter.promise = this.claimWaiters.wait(claimer, left.signal).then(job => {
+      waiter.got = job;
+    });
     return waiter;
   }
 
@@ -49,13 +46,14 @@ class Line {
   /** The store takes the job when it is asked, and says so later. */
   async #claim(claimer: Claimer): Promise<Job | undefined> {
     this.asked++;
-    const at = this.jobs.findIndex(job => suits(job, claimer));
+    const at = this.jobs.findIndex(job => matches(job, claimer));
     const [job] = at < 0 ? [] : this.jobs.splice(at, 1);
     await new Promise<void>(resolve => (this.held === undefined ? resolve() : this.held.push(resolve)));
     return job;
   }
 }
 
+const NEVER = new AbortController().signal;
 const settled = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 
 describe("who waits for jobs", () => {
@@ -65,7 +63,7 @@ describe("who waits for jobs", () => {
     const waiter = line.wait();
     await waiter.promise;
     expect(waiter.got).toEqual(job);
-    expect(line.claimers.size).toBe(0);
+    expect(line.claimWaiters.size).toBe(0);
   });
 
   test("a job wakes the first who may have it, and nobody else", async () => {
@@ -131,7 +129,7 @@ describe("who waits for jobs", () => {
     line.release();
     await asking.promise;
     expect(asking.got).toEqual(job);
-    expect(line.claimers.size).toBe(0);
+    expect(line.claimWaiters.size).toBe(0);
   });
 
   test("an offer to who is leaving with nothing goes to the next", async () => {
@@ -152,7 +150,7 @@ describe("who waits for jobs", () => {
     let fail = true;
     const job: Job = { ...draftOf(), seq: 1 };
     let there: Job | undefined;
-    const claimers: Claimers = new Claimers(async () => {
+    const claimWaiters: ClaimWaiters = new ClaimWaiters(async () => {
       if (there === undefined) return undefined;
       if (fail) {
         fail = false;
@@ -160,11 +158,11 @@ describe("who waits for jobs", () => {
       }
       return there;
     });
-    const first = claimers.wait(ANYBODY, () => {});
-    const second = claimers.wait(ANYBODY, () => {});
+    const first = claimWaiters.wait(ANYBODY, NEVER);
+    const second = claimWaiters.wait(ANYBODY, NEVER);
     await settled();
     there = job;
-    claimers.offer(job);
+    claimWaiters.offer(job);
     await expect(first).rejects.toThrow("disk");
     expect(await second).toEqual(job);
   });
@@ -173,7 +171,7 @@ describe("who waits for jobs", () => {
     const line = new Line();
     const waiters = Array.from({ length: CLAIMERS_MAX }, () => line.wait());
     expect(() => line.wait()).toThrow("too many");
-    await line.claimers.close();
+    await line.claimWaiters.close();
     await Promise.all(waiters.map(({ promise }) => promise));
     expect(waiters.every(({ got }) => got === undefined)).toBe(true);
     expect(() => line.wait()).toThrow("no more work");
@@ -193,7 +191,7 @@ describe("who waits for jobs", () => {
     const steps = [
       () => {
         const types = [`t${random(4)}`, `t${random(4)}`];
-        if (line.claimers.size < 500) waiters.push(line.wait(random(3) === 0 ? {} : { types }));
+        if (line.claimWaiters.size < 500) waiters.push(line.wait(random(3) === 0 ? {} : { types }));
       },
       () => {
         line.add({ type: `t${random(4)}` });
@@ -214,10 +212,10 @@ describe("who waits for jobs", () => {
     const got = waiters.flatMap(waiter => (typeof waiter.got === "object" ? [waiter.got.id] : []));
     expect(new Set(got).size).toBe(got.length);
     expect(got.length + line.jobs.length).toBe(added);
-    expect(line.claimers.size).toBe(waiters.filter(waiter => waiter.got === "waiting").length);
+    expect(line.claimWaiters.size).toBe(waiters.filter(waiter => waiter.got === "waiting").length);
     // What is left on either side does not fit together.
     const waiting = waiters.filter(waiter => waiter.got === "waiting");
-    for (const { claimer } of waiting) expect(line.jobs.filter(job => suits(job, claimer))).toEqual([]);
+    for (const { claimer } of waiting) expect(line.jobs.filter(job => matches(job, claimer))).toEqual([]);
     expect(waiting.length + line.jobs.length).toBeGreaterThan(0);
   });
 });

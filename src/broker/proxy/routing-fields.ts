@@ -5,7 +5,7 @@ import type { RequestBody, Scanned } from "./body.ts";
 import type { ModelName } from "./model-name.ts";
 
 /** What the broker reads of a request; its bytes are left alone. */
-export interface Label {
+export interface RoutingFields {
   /** The model, or undefined when any worker will do. */
   model: string | undefined;
   /** Where the body names the model; undefined when it does not name one. */
@@ -24,14 +24,14 @@ export interface Label {
  * Reads a request's label while its body arrives: `scan` sees the chunks of a body too large to look at as a whole, `read`
  * gives the answer once the body is there. Both throw `invalid_request` naming the field.
  */
-export interface LabelReader {
+export interface RoutingFieldsReader {
   /** The body is read on, once the model is known, for what else routes it. */
   readonly readOn: boolean;
   /** Its encoding must be undone, for it is read. */
   readonly decode: boolean;
   /** Takes a chunk; true once nothing more is needed of the body, `known` once it could be sent on. */
   scan(chunk: Uint8Array): Scanned | Promise<Scanned>;
-  read(body: RequestBody): Label | Promise<Label>;
+  read(body: RequestBody): RoutingFields | Promise<RoutingFields>;
 }
 
 /** The model that a request is for which names none; undefined where it has to name one. */

@@ -3,14 +3,14 @@ import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
 import { peerOf } from "../proxy/pipeline.ts";
-import { offers, type WorkerDoor } from "./connect.ts";
+import { type AgentAcceptor, offers } from "./agent-acceptor.ts";
 import type { Connection } from "./socket.ts";
 
 /** The server whose connections become WebSockets. */
 export type Upgrader = Bun.Server<Connection>;
 
 /** The route by which the agents of a module connect. */
-export function connectRoute(id: string, door: WorkerDoor, server: () => Upgrader): Route {
+export function connectRoute(id: string, door: AgentAcceptor, server: () => Upgrader): Route {
   return {
     method: "GET",
     path: `/api/${id}/connect`,
@@ -24,7 +24,7 @@ export function connectRoute(id: string, door: WorkerDoor, server: () => Upgrade
   };
 }
 
-function upgrade(request: Request, door: WorkerDoor, server: Upgrader): Response | undefined {
+function upgrade(request: Request, door: AgentAcceptor, server: Upgrader): Response | undefined {
   const verdict = door.receive(request, peerOf(request, server));
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};

@@ -2,7 +2,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 /** Watches an event stream pass by: whether it stands between two events, and how long they are. */
-export class EventBorders {
+export class SseEventBoundary {
   #between = true;
   /** Bytes since the last event ended. */
   #length = 0;
