@@ -1,6 +1,7 @@
 // What a backend answers that has every API: the words of its answer, and its errors, in the shape of each.
 import { z } from "zod";
 import { chatJson, chatStream, cut, json, type Respond } from "../../kit/backend.ts";
+import type { Gate } from "../../kit/gate.ts";
 import { otherApis } from "../../kit/other-apis.ts";
 import type { Api } from "./client.ts";
 
@@ -32,15 +33,17 @@ export function rejected(api: Api): Respond {
   };
 }
 
-/** A stream that breaks off after its first event or line. */
-export const cutShort: Respond = async (request, recorded) => {
-  const whole = await everyApi(request, recorded);
-  const contentType = whole.headers.get("content-type") ?? "";
-  const end = contentType.startsWith("text/event-stream") ? "\n\n" : "\n";
-  const text = await whole.text();
-  const first = text.slice(0, text.indexOf(end) + end.length);
-  return cut(first, { headers: { "content-type": contentType } })(request, recorded);
-};
+/** A stream that breaks off after its first event or line, once the gate opens. */
+export const cutShort =
+  (gate: Gate): Respond =>
+  async (request, recorded) => {
+    const whole = await everyApi(request, recorded);
+    const contentType = whole.headers.get("content-type") ?? "";
+    const end = contentType.startsWith("text/event-stream") ? "\n\n" : "\n";
+    const text = await whole.text();
+    const first = text.slice(0, text.indexOf(end) + end.length);
+    return cut(first, { gate, headers: { "content-type": contentType } })(request, recorded);
+  };
 
 const part = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
 const message = (status: string, content: object[]) => ({

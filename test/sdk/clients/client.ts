@@ -30,6 +30,8 @@ export interface Traits {
   readonly rejected: string;
   /** The exception for an error on a stream that is open. */
   readonly broken: string;
+  /** The exception for a stream that ends before its last chunk. */
+  readonly cut: string;
   /** It repeats a request after 503. */
   readonly retries: boolean;
   /** It does not repeat a request whose answer says `x-should-retry: false`. */
@@ -47,6 +49,7 @@ export const openaiTraits: Traits = {
   api: "openai",
   rejected: "BadRequestError",
   broken: "APIError",
+  cut: "APIError",
   retries: true,
   obeys: true,
 };
@@ -57,6 +60,7 @@ export const ollamaTraits: Traits = {
   api: "ollama",
   rejected: "ResponseError",
   broken: "ResponseError",
+  cut: "ResponseError",
   retries: false,
   obeys: true,
 };

@@ -138,13 +138,20 @@ const client = (name: string, traits: Traits, run: (question: Question) => Async
 
 /** LangChain repeats requests itself, and Vercel's SDK does too; neither reads `x-should-retry`. */
 const langchainTraits: Traits = { ...openaiTraits, obeys: false };
-const vercelTraits: Traits = { ...openaiTraits, rejected: "APICallError", broken: "AISDKError", obeys: false };
+const vercelTraits: Traits = {
+  ...openaiTraits,
+  rejected: "APICallError",
+  broken: "AISDKError",
+  cut: "AISDKError",
+  obeys: false,
+};
 
 export const javascriptClients: readonly Client[] = [
   client("openai", openaiTraits, openaiChat),
   client("openai responses", openaiTraits, openaiResponses),
   client("anthropic", anthropicTraits, anthropicMessages),
-  client("ollama", ollamaTraits, ollamaChat),
+  // It raises a plain Error for the error line of a stream that has begun.
+  client("ollama", { ...ollamaTraits, cut: "Error" }, ollamaChat),
   client("langchain", langchainTraits, langchain),
   client("ai openai-compatible", vercelTraits, question => vercel(compatible(question), question)),
   client("ai openai chat", vercelTraits, question => vercel(vercelOpenai(question).chat(question.model), question)),
