@@ -51,7 +51,7 @@ await main(nfrxMcp, {
     installUnhandledHandlers(log);
     const { metricsAddress } = values.agent;
     const { drainTimeoutMs } = values.provider;
-    const tracing = await openTracing(values.traces, log);
+    const tracing = openTracing(values.traces, log);
     const agent = build(values, log, droppedLogs, tracing);
     return runAgent({ agent, metricsAddress, drainTimeoutMs, tracing, log, onSignal: onStopSignal });
   },

@@ -26,7 +26,7 @@ await main(program, {
       ...configured.filter(({ id }) => chosen.includes(id)),
       ...plugins.map(({ module, file }) => ({ ...module.configure(values[module.id] ?? {}), file })),
     ];
-    const tracing = await openTracing(values.traces, log);
+    const tracing = openTracing(values.traces, log);
     const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program, tracing });
     installUnhandledHandlers(log, () => broker.metrics.unhandled());
     const code = await serveBroker(broker, values.broker, log, onStopSignal);

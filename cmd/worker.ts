@@ -72,7 +72,7 @@ export function runWorker(
         raiseFetchLimit();
         installUnhandledHandlers(log);
         const { agent, worker } = values;
-        const tracing = await openTracing(values.traces, log);
+        const tracing = openTracing(values.traces, log);
         return runAgent({
           agent: build(values, log, droppedLogs, tracing),
           metricsAddress: agent.metricsAddress,

@@ -34,8 +34,8 @@ export class SpanWriter {
   readonly #keys = new Map<string, Key>();
   readonly #facts = new WeakMap<SpanAttributes, Uint8Array>();
   readonly #shapes = new Map<string, (Shape | undefined)[]>();
-  #bytes: Uint8Array;
-  #spare: Uint8Array | undefined;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #spare: Uint8Array<ArrayBuffer> | undefined;
   #at = 0;
 
   constructor(
@@ -81,7 +81,7 @@ export class SpanWriter {
   }
 
   /** What has been written, whole; undefined when that is nothing. */
-  take(): Uint8Array | undefined {
+  take(): Uint8Array<ArrayBuffer> | undefined {
     if (this.#at === 0) return undefined;
     this.#put(TAIL);
     const body = this.#bytes.subarray(0, this.#at);
@@ -93,7 +93,7 @@ export class SpanWriter {
   }
 
   /** Gives back what `take` has given, to be written over. */
-  reuse(body: Uint8Array): void {
+  reuse(body: Uint8Array<ArrayBuffer>): void {
     this.#spare = new Uint8Array(body.buffer);
   }
 

@@ -1,12 +1,4 @@
-// The one file that stands on OpenTelemetry's library: spans to a collector, as OTLP over HTTP. Imported only when there
-// are traces, so that a program without them is neither slower to start nor larger in memory.
-import {
-  createOtlpNetworkExportDelegate,
-  ExporterMetrics,
-  type IExporterTransport,
-  OTLPExporterBase,
-} from "@opentelemetry/otlp-exporter-base";
-import { type ISerializer, JsonTraceSerializer } from "@opentelemetry/otlp-transformer";
+// Spans to a collector, as OTLP over HTTP: batches, further attempts, and counts of what was lost.
 import { bytesUpTo } from "./bytes.ts";
 import { messageOf } from "./errors.ts";
 import type { Logger } from "./log.ts";
@@ -30,12 +22,10 @@ export const TRACE_EXPORT_MS = 10_000;
 export const TRACE_FLUSH_MS = 3_000;
 /** Bytes of a collector's answer that are read. */
 const ANSWER_BYTES = 64 * 1024;
-/** The statuses that OTLP calls passing: the same may be taken a little later. */
-const PASSING: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** The statuses that OTLP calls retryable. */
+const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 // Lines about a collector that takes nothing are this far apart.
 const WARN_MS = 60_000;
-
-export type SpanOutcome = "exported" | "failed" | "dropped";
 
 export interface OtlpOptions {
   /** Where spans are posted to. */
@@ -49,22 +39,15 @@ export interface OtlpOptions {
 
 /** Spans as they are sent together. */
 interface Batch {
-  body: Uint8Array;
+  body: Uint8Array<ArrayBuffer>;
   spans: number;
 }
-
-/** The library serializes what it is given when it sends; ours is text by then. */
-const WRITTEN: ISerializer<Batch, unknown> = {
-  serializeRequest: ({ body }) => body,
-  deserializeResponse: answer => JsonTraceSerializer.deserializeResponse(answer),
-};
 
 /** Sends spans to a collector, in batches, one after the other, and never holds anybody up: what it cannot take is dropped and counted. */
 export class OtlpExport {
   /** Spans by what became of them. */
   counts: SpanCounts = { exported: { value: 0 }, failed: { value: 0 }, dropped: { value: 0 } };
   readonly #options: OtlpOptions;
-  readonly #exporter: OTLPExporterBase<Batch>;
   readonly #writer: SpanWriter;
   readonly #ready: Batch[] = [];
   #ended: Span[] = [];
@@ -77,18 +60,6 @@ export class OtlpExport {
   constructor(options: OtlpOptions) {
     this.#options = options;
     this.#writer = new SpanWriter(TRACE_BATCH_BYTES, options.resource, { name: "nfrx", version: VERSION });
-    // Batches go one after the other, but the library tells of one before it gives that one's place back.
-    const settings = { timeoutMillis: TRACE_EXPORT_MS, concurrencyLimit: 2, compression: "none" } as const;
-    const metrics = new ExporterMetrics<Batch>({
-      componentType: "otlp_http_json_span_exporter",
-      metricsHelper: { name: "span", countItems: ({ spans }) => spans },
-      url: options.url,
-      meterProvider: undefined,
-      responseAttributesFromError: () => ({}),
-    });
-    this.#exporter = new OTLPExporterBase(
-      createOtlpNetworkExportDelegate(settings, WRITTEN, metrics, transport(options)),
-    );
   }
 
   /** Takes a span that has ended. */
@@ -156,14 +127,36 @@ export class OtlpExport {
     this.#sending = undefined;
   }
 
-  /** Resolves with what went wrong, if anything. */
-  #send(batch: Batch): Promise<string | undefined> {
-    return new Promise(resolve => {
-      // A result's code is 0 when all went well.
-      this.#exporter.export(batch, ({ code, error }) =>
-        resolve(code === 0 ? undefined : error === undefined ? "the collector did not take them" : messageOf(error)),
-      );
-    });
+  /** Sends a batch, again while the collector cannot take it now. Resolves with what went wrong, if anything. */
+  async #send({ body }: Batch): Promise<string | undefined> {
+    const { clock } = this.#options;
+    const end = clock.now() + TRACE_EXPORT_MS;
+    const backoff = new Backoff();
+    for (;;) {
+      const { error, retryable } = await this.#post(body, Math.max(1, end - clock.now()));
+      const wait = backoff.next();
+      if (!retryable || clock.now() + wait >= end) return error;
+      await pause(clock, wait);
+    }
+  }
+
+  /** One attempt; `retryable`: another one may succeed. */
+  async #post(body: Uint8Array<ArrayBuffer>, ms: number): Promise<{ error: string | undefined; retryable: boolean }> {
+    const { url, headers } = this.#options;
+    try {
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        redirect: "manual",
+        body,
+        signal: AbortSignal.timeout(ms),
+      });
+      await bytesUpTo(ANSWER_BYTES, response.body); // read, so that the connection serves the next batch
+      if (response.ok) return { error: undefined, retryable: false };
+      return { error: `the collector answered ${response.status}`, retryable: RETRYABLE.has(response.status) };
+    } catch (thrown) {
+      return { error: messageOf(thrown), retryable: true };
+    }
   }
 
   #complain(error: string): void {
@@ -175,40 +168,6 @@ export class OtlpExport {
     const about = { url: plain(url), failed_spans: failed.value, dropped_spans: dropped.value };
     log.warn({ ...about, error }, "traces could not be sent");
   }
-}
-
-/** How a batch gets to the collector: by `fetch`, which costs a fifth of what the library's own way does under Bun. */
-function transport({ url, headers, clock }: OtlpOptions): IExporterTransport {
-  const init = {
-    method: "POST",
-    headers: { ...headers, "content-type": "application/json" },
-    redirect: "manual",
-  } as const;
-  type Outcome = Awaited<ReturnType<IExporterTransport["send"]>>;
-  const post = async (body: Uint8Array<ArrayBuffer>, ms: number): Promise<Outcome> => {
-    try {
-      const response = await fetch(url, { ...init, body, signal: AbortSignal.timeout(ms) });
-      const answer = await bytesUpTo(ANSWER_BYTES, response.body);
-      if (response.ok) return { status: "success", ...(answer?.length && { data: answer }) };
-      const error = new Error(`the collector answered ${response.status}`);
-      return PASSING.has(response.status) ? { status: "retryable", error } : { status: "failure", error };
-    } catch (thrown) {
-      return { status: "retryable", error: new Error(messageOf(thrown)) };
-    }
-  };
-  return {
-    async send(data, timeoutMs) {
-      const end = clock.now() + timeoutMs;
-      const backoff = new Backoff();
-      for (;;) {
-        const outcome = await post(data as Uint8Array<ArrayBuffer>, Math.max(1, end - clock.now()));
-        const wait = backoff.next();
-        if (outcome.status !== "retryable" || clock.now() + wait >= end) return outcome;
-        await pause(clock, wait);
-      }
-    },
-    shutdown() {},
-  };
 }
 
 /** An address without a password that it may hold. */

@@ -1,5 +1,6 @@
 // Traces as a program has them: from its options to a tracer, and to the end of the process.
 import type { Logger } from "./log.ts";
+import { OtlpExport } from "./otlp.ts";
 import type { SpanCounts } from "./span-counts.ts";
 import { type Clock, systemClock } from "./time.ts";
 import { Tracer } from "./trace.ts";
@@ -25,15 +26,10 @@ export interface Tracing {
   close(): Promise<void>;
 }
 
-/** Opens what the options ask for; undefined when they ask for no traces. The library is loaded only then. */
-export async function openTracing(
-  settings: TraceSettings,
-  log: Logger,
-  clock: Clock = systemClock,
-): Promise<Tracing | undefined> {
+/** Opens what the options ask for; undefined when they ask for no traces. */
+export function openTracing(settings: TraceSettings, log: Logger, clock: Clock = systemClock): Tracing | undefined {
   const { endpoint, headers, serviceName, resource, ratio } = settings;
   if (endpoint === undefined) return undefined;
-  const { OtlpExport } = await import("./otlp.ts");
   const exporting = new OtlpExport({
     url: `${endpoint.replace(/\/+$/, "")}/v1/traces`,
     headers: decoded(headers),

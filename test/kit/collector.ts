@@ -73,7 +73,7 @@ export class Collector {
   async tracing(serviceName: string, options: { ratio?: number; clock?: Clock } = {}): Promise<Tracing> {
     const { ratio = 1, clock } = options;
     const settings = { endpoint: this.endpoint, headers: {}, resource: {}, serviceName, ratio };
-    const tracing = await openTracing(settings, silentLog, clock);
+    const tracing = openTracing(settings, silentLog, clock);
     if (tracing === undefined) throw new Error("no traces");
     this.#tracings.push(tracing);
     return tracing;
