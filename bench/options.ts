@@ -1,7 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from "node:util";
 
-export const WORKLOADS = [
+const WORKLOADS = [
   "chat",
   "sse",
   "embed",

@@ -18,7 +18,7 @@ import { HttpTools } from "../../test/kit/mcp-tools-http.ts";
 import { eventually } from "../../test/kit/until.ts";
 import { API_KEY, CLIENT_KEY } from "../../test/kit/world.ts";
 
-export const ADMIN_KEY = "demo-admin-key";
+const ADMIN_KEY = "demo-admin-key";
 
 /** One machine of the fleet. */
 export interface Machine {

@@ -14,7 +14,7 @@ const SMALL_ANSWER_BYTES = 64 * 1024;
  * Milliseconds within which a keep-alive connection that the backend had already closed fails a request. One that fails
  * later may have been read.
  */
-export const STALE_CONNECTION_MS = 20;
+const STALE_CONNECTION_MS = 20;
 
 export interface ForwardContext {
   backend: BackendAccess;

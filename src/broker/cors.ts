@@ -1,5 +1,5 @@
 /** Headers that the official SDKs (OpenAI's, Anthropic's, Ollama's, MCP's) and our own clients send. */
-export const ALLOWED_HEADERS: readonly string[] = [
+const ALLOWED_HEADERS: readonly string[] = [
   "accept",
   "accept-language",
   "anthropic-beta",

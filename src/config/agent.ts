@@ -8,7 +8,7 @@ const DAY = 24 * 3_600_000;
  * The address an agent of a module dials: WebSocket schemes, and the module's path below whatever path is given, unless
  * that is one of the API's already.
  */
-export function serverUrl(module: string, written: string): string {
+function serverUrl(module: string, written: string): string {
   const url = new URL(written);
   if (url.protocol === "http:") url.protocol = "ws:";
   if (url.protocol === "https:") url.protocol = "wss:";

@@ -55,7 +55,7 @@ export function describeSource(source: Mistake["source"]): string {
 const LONGEST_SHOWN = 200;
 
 /** A value as an error may show it: nothing of a secret, no credentials of a URL, no control characters, not too much. */
-export function shownValue(option: Option<unknown>, raw: Raw): string {
+function shownValue(option: Option<unknown>, raw: Raw): string {
   if (option.secret) return "(hidden)";
   const text = (typeof raw === "string" ? raw : raw.join(",")).replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1***@");
   return JSON.stringify(text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text);

@@ -37,7 +37,7 @@ export type Loaded<G extends Groups, C extends string> =
 
 /** The commands that look instead of running. */
 const LOOKS = ["doctor", "health"] as const;
-export type Look = (typeof LOOKS)[number];
+type Look = (typeof LOOKS)[number];
 
 interface Given {
   readonly value: unknown;

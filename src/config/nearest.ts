@@ -15,7 +15,7 @@ function distance(from: string, to: string): number {
 const plain = (name: string) => name.toLowerCase().replace(/[_.]/g, "-");
 
 /** The name that was probably meant, or undefined when none is close. */
-export function nearest(name: string, names: Iterable<string>): string | undefined {
+function nearest(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of names) {

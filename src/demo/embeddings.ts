@@ -3,7 +3,7 @@ import { parseBody } from "./body.ts";
 import { EMBED_MODEL, requireModel } from "./models.ts";
 
 /** The length of a whole demo vector; a client may ask for fewer dimensions. */
-export const DIMENSIONS = 64;
+const DIMENSIONS = 64;
 
 const token = z.int().nonnegative();
 

@@ -17,7 +17,7 @@ export function echo(messages: readonly { role?: string | undefined; content?: C
 }
 
 /** Cuts a text into words with the space behind them; joined, they are the text again. */
-export function splitWords(text: string): string[] {
+function splitWords(text: string): string[] {
   return text.match(/^\s+|\S+\s*/g) ?? [];
 }
 

@@ -49,7 +49,7 @@ function fullDisk(folder: string, free: number, option: string): string {
 }
 
 /** Why nothing can listen at an address; undefined when it is free. An empty host is every interface. */
-export function whyTaken(host: string, port: number): Promise<string | undefined> {
+function whyTaken(host: string, port: number): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   const server = createServer();
   server.once("error", error => resolve(codeOf(error) || messageOf(error)));

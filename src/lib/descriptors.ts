@@ -6,7 +6,7 @@ import { type Finding, ok, warn } from "./findings.ts";
 export const WANTED_DESCRIPTORS = 65_536;
 
 /** The limit of a process, of this one unless told; undefined where it cannot be read, or there is none. */
-export function descriptorLimit(pid: number | "self" = "self"): number | undefined {
+function descriptorLimit(pid: number | "self" = "self"): number | undefined {
   try {
     const limits = readFileSync(`/proc/${pid}/limits`, "utf8");
     const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];

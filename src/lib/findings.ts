@@ -2,7 +2,7 @@
 
 import { oneLine } from "./printable.ts";
 
-export type Verdict = "ok" | "warn" | "fail";
+type Verdict = "ok" | "warn" | "fail";
 
 /** One thing that was looked at: how it is, in one line, and, when it is not well, what to do. */
 export interface Finding {

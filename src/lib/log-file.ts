@@ -3,9 +3,9 @@ import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from
 import { join } from "node:path";
 
 /** Bytes of a log file in LOG_DIR; then it is renamed to .1, and a new one begins. */
-export const LOG_FILE_BYTES = 10 * 1024 * 1024;
+const LOG_FILE_BYTES = 10 * 1024 * 1024;
 /** Older log files that are kept, .1 being the youngest. */
-export const LOG_FILES_KEPT = 4;
+const LOG_FILES_KEPT = 4;
 
 /** Where batches of log lines go; the number of bytes taken. Throws as `writeSync` does. */
 export interface LogTarget {

@@ -18,7 +18,7 @@ export type LogLevel = "all" | Level | "none";
 export type LogFormat = "auto" | "json" | "pretty";
 
 /** Bytes of log lines that may wait for a slow reader of standard error; lines beyond are dropped and counted. */
-export const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
+const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
 /** Milliseconds after which lines leave at the latest. */
 const FLUSH_MS = 100;
 /** Bytes of lines that are written at once. */

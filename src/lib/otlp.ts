@@ -15,9 +15,9 @@ const TRACE_BATCH = 128;
 /** Bytes of spans that are sent at once. */
 export const TRACE_BATCH_BYTES = 512 * 1024;
 /** Milliseconds after which ended spans are sent at the latest. */
-export const TRACE_DELAY_MS = 2_000;
+const TRACE_DELAY_MS = 2_000;
 /** Milliseconds that the collector has to take a batch, further attempts included; then the batch is lost. */
-export const TRACE_EXPORT_MS = 10_000;
+const TRACE_EXPORT_MS = 10_000;
 /** Milliseconds that a program which ends waits for the collector to take the last spans. */
 export const TRACE_FLUSH_MS = 3_000;
 /** Bytes of a collector's answer that are read. */

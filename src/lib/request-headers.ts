@@ -39,7 +39,7 @@ const NEVER_TRAVELS: ReadonlySet<string> = new Set([
 const NEVER_PREFIXES = ["proxy-", "x-forwarded-", "x-nfrx-"] as const;
 
 /** False for a header, by its lower-case name, that no request carries past the broker, nor past an agent. */
-export function mayTravel(name: string): boolean {
+function mayTravel(name: string): boolean {
   if (COMMON.has(name)) return true;
   return !HOP_BY_HOP.has(name) && !NEVER_TRAVELS.has(name) && !NEVER_PREFIXES.some(prefix => name.startsWith(prefix));
 }

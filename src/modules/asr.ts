@@ -90,7 +90,7 @@ export function asrBackend(values: Values<typeof asrAgentOptions>): Backend {
 }
 
 /** What the broker can be told about this module. */
-export const asrBrokerOptions = options("Module asr", {
+const asrBrokerOptions = options("Module asr", {
   ...queueOptions("asr"),
   ...timeoutOption("asr", "1h"),
   ...eventOptions("asr"),

@@ -80,7 +80,7 @@ export function doclingBackend({ docBaseUrl, docApiKey }: Values<typeof doclingA
 }
 
 /** What the broker can be told about this module. */
-export const doclingBrokerOptions = options("Module docling", {
+const doclingBrokerOptions = options("Module docling", {
   ...queueOptions("docling"),
   ...timeoutOption("docling", "1h"),
 });

@@ -7,7 +7,7 @@ import * as api from "./api.ts";
 import { MODULE_API, type Module } from "./module.ts";
 
 /** Milliseconds that a plugin file may take to load. */
-export const PLUGIN_LOAD_MS = 5_000;
+const PLUGIN_LOAD_MS = 5_000;
 
 /** What a plugin file imports under this name is part of the running program. */
 const SPECIFIER = "nfrx/plugin";

@@ -44,7 +44,7 @@ const hostInfo = z.strictObject({
 
 export const workerStates = z.enum(["idle", "working", "not_ready", "draining", "gone"]);
 
-export const workerState = z.strictObject({
+const workerState = z.strictObject({
   id: z.string(),
   name: z.string(),
   ...build,

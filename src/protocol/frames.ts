@@ -21,10 +21,10 @@ export type Head = RequestHead | ResponseHead;
 export const Kind = { HEAD: 1, DATA: 2, RESET: 3, WINDOW: 4, GOAWAY: 5, PING: 6, PONG: 7 } as const;
 
 /** Set on the last HEAD or DATA of one direction. */
-export const END = 1;
+const END = 1;
 
 /** kind 1 byte, flags 1 byte, stream id 4 bytes, payload length 4 bytes; big endian. */
-export const FRAME_HEADER = 10;
+const FRAME_HEADER = 10;
 
 /** What a decoded message hands out, frame by frame. Payloads are views into the message and must be copied to be kept. */
 export interface FrameSink {

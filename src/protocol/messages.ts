@@ -74,7 +74,7 @@ export const heartbeatMessage = z.object({
   host_ram_used_percent: optional(z.number()),
 });
 
-export const workerStatus = z.enum(["idle", "working", "not_ready", "draining"]);
+const workerStatus = z.enum(["idle", "working", "not_ready", "draining"]);
 
 export const statusMessage = z.object({
   type: z.literal("status_update"),

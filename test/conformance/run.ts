@@ -88,7 +88,7 @@ function counted(statuses: readonly string[]): string {
 }
 
 /** Rows per result: "SUCCESS 43, INFO 4". */
-export function totals(rows: readonly Row[]): string {
+function totals(rows: readonly Row[]): string {
   const counts = Map.groupBy(rows, ({ status }) => status.replace(/ ×\d+/g, ""));
   return [...counts].map(([status, { length }]) => `${status} ${length}`).join(", ");
 }

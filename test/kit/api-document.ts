@@ -29,7 +29,6 @@ const document = z.object({
   components: z.object({ schemas: z.record(z.string(), json), securitySchemes: z.record(z.string(), json) }),
 });
 
-export type Media = z.infer<typeof media>;
 export type ApiOperation = z.infer<typeof operation> & { method: string; path: string; place: string };
 
 /** As much of a response as it takes to judge it. */

@@ -28,7 +28,7 @@ export interface JobView {
   updated_at: string;
 }
 
-export interface TransferView {
+interface TransferView {
   key: string;
   channel_id: string;
   method: string;
@@ -50,13 +50,13 @@ export interface ClaimView {
   attempt: number;
 }
 
-export interface ErrorView {
+interface ErrorView {
   error: string;
   message: string;
 }
 
 /** What a worker is told of a channel. */
-export interface ChannelView {
+interface ChannelView {
   key: string;
   channel_id: string;
   reader_url?: string;

@@ -13,7 +13,7 @@ import { systemClock } from "../../src/lib/time.ts";
 export type Fixture = "mcp-fixture" | "mcp-raw" | "mcp-stateless";
 
 /** Options of a provider for one of the fixtures. */
-export function fixtureOptions(fixture: Fixture, args: readonly string[] = []): StdioOptions {
+function fixtureOptions(fixture: Fixture, args: readonly string[] = []): StdioOptions {
   return {
     command: process.execPath,
     args: [join(import.meta.dir, `${fixture}.ts`), ...args],

@@ -2,7 +2,7 @@
 import { Call, type CallAnswer, call } from "./call.ts";
 import { headerOf, MCP_HEADERS, rpc } from "./mcp-world.ts";
 
-export const PROTOCOL = "2025-11-25";
+const PROTOCOL = "2025-11-25";
 
 /** A message as JSON-RPC has it. */
 export interface Message {

@@ -41,7 +41,7 @@ const CANCELED: readonly Plan[] = [
 ];
 
 /** What has been reported, or seen. */
-export class Tally {
+class Tally {
   in = 0;
   out = 0;
   embeddings = 0;

@@ -2,10 +2,10 @@
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 export const ADMIN_KEY = "test-admin-key";
-export const API_ROLE = "callers";
-export const CLIENT_ROLE = "machines";
+const API_ROLE = "callers";
+const CLIENT_ROLE = "machines";
 /** The one address whose `X-User-Roles` counts. */
-export const PROXY = "127.0.0.2";
+const PROXY = "127.0.0.2";
 
 /** The settings of a broker with a key for each door, and roles. */
 export const DOORS = {

@@ -9,7 +9,7 @@ import { RateLog } from "./stdio/rate-log.ts";
 import { Spawner } from "./stdio/spawner.ts";
 
 /** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
-export const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
+const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
 
 /** The version whose transport this is, and with which sessions are all there is. */
 const VERSION = "2024-11-05";

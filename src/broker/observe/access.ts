@@ -39,7 +39,7 @@ export const ACCESS_FIELDS = {
 type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined>;
 
 /** Characters of an error's words in the access log. */
-export const ACCESS_TEXT_MAX = 500;
+const ACCESS_TEXT_MAX = 500;
 /** The message of each line. */
 export const ACCESS_MESSAGE = "request ended";
 

@@ -4,7 +4,7 @@ import type { Groups } from "../../config/program.ts";
 import type { Served } from "../../modules/module.ts";
 
 /** One option as the API shows it. */
-export interface OptionDescriptor {
+interface OptionDescriptor {
   env: string;
   yaml: string;
   flag: string;

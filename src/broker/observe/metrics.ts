@@ -10,7 +10,7 @@ import { LiveLabel } from "./labels.ts";
 import { LlmMetrics } from "./llm.ts";
 import { type CancelPhase, RequestMetrics, type RequestSeries } from "./requests.ts";
 
-export type { CancelPhase, RequestSeries } from "./requests.ts";
+export type { RequestSeries } from "./requests.ts";
 
 /** Why an agent was not let in. */
 export type AgentRefusal = "draining" | "not_websocket" | "unauthorized" | "too_many" | "not_registered" | "rejected";

@@ -4,7 +4,7 @@ import type { Labels, MetricSpec, ModuleMetrics } from "../../modules/module.ts"
 import { BoundedLabel } from "./labels.ts";
 
 /** Metrics that one module may have. */
-export const MODULE_METRICS_MAX = 100;
+const MODULE_METRICS_MAX = 100;
 
 /** Gives a module its metrics. Each call throws for a name that is not the module's, or is taken. */
 export class ModuleMeter implements ModuleMetrics {

@@ -12,7 +12,7 @@ import type { Relays } from "../relay/relays.ts";
 import type { OwnStates } from "./own.ts";
 
 /** Waiting requests of a module that the state shows at most. */
-export const QUEUE_SHOWN_MAX = 50;
+const QUEUE_SHOWN_MAX = 50;
 
 export interface StateSources {
   modules: readonly ServedModule[];
@@ -94,7 +94,7 @@ function uptime({ clock, startedAt }: StateSources): number {
 }
 
 /** What there is to say of a worker module. */
-export function moduleState(pool: Pool, sources: StateSources): ModuleState {
+function moduleState(pool: Pool, sources: StateSources): ModuleState {
   const { clock } = sources;
   const [now, wall] = [clock.now(), clock.wall()];
   const workers = [...pool.registry.workers];

@@ -1,7 +1,7 @@
 // Passive health: what a worker's answers say about it. Pure: the time is passed in.
 
 /** Failures in a row after which a worker rests, when they hit at least two callers. */
-export const REST_FAILURES = 2;
+const REST_FAILURES = 2;
 /** Failures in a row after which a worker rests, when they all hit the same caller. */
 export const REST_FAILURES_ONE_CALLER = 4;
 /** Milliseconds of a worker's first rest. Each further rest is twice as long. */

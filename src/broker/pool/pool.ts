@@ -40,10 +40,10 @@ export interface SlotRequest {
   onWait?: (() => void) | undefined;
 }
 
-export type RequestedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "exact">;
+type RequestedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "exact">;
 
 /** The name of a route among those that a backend may lack. */
-export function routeName({ method, backendPath }: RequestedEndpoint): string {
+function routeName({ method, backendPath }: RequestedEndpoint): string {
   return `${method} ${backendPath}`;
 }
 

@@ -6,7 +6,7 @@ import { SeenRecently } from "./seen.ts";
 import type { Worker } from "./worker.ts";
 
 /** Models whose first sight is remembered; the oldest is forgotten beyond it. */
-export const REMEMBERED_MODELS = 10_000;
+const REMEMBERED_MODELS = 10_000;
 
 /** Who is here, and which models they serve. */
 export class Registry {

@@ -13,7 +13,7 @@ import { aliasOf, latestOf } from "./names.ts";
 import { Rates } from "./recent.ts";
 
 /** Milliseconds after a backend's failure within which the loss of its machine counts as a consequence of it. */
-export const BACKEND_LOSS_MS = 10_000;
+const BACKEND_LOSS_MS = 10_000;
 
 const OLLAMA = "ollama";
 

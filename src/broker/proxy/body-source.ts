@@ -5,7 +5,7 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
 
 /** Milliseconds over which the pace of a request body is measured; a small body has as long to arrive. */
-export const BODY_PACE_MS = 30_000;
+const BODY_PACE_MS = 30_000;
 /** Bytes that a compressed request body is unpacked into at once. */
 const UNPACKED_BYTES = 64 * 1024;
 

@@ -16,11 +16,11 @@ export type { ChunkReader } from "./body-source.ts";
 /** Bytes of a request body up to which it is held whole, so that it can be checked, split and sent a second time. */
 export const HELD_BODY_BYTES = 8 * 1024 * 1024;
 /** Bytes of an announced request body up to which it is taken at once; of a larger one each piece is counted as it arrives. */
-export const SMALL_BODY_BYTES = 64 * 1024;
+const SMALL_BODY_BYTES = 64 * 1024;
 /** Bytes of a request body that passes through to a worker, up to which it is kept until the answer begins, for another worker. */
-export const RESENT_BODY_BYTES = 128 * 1024 * 1024;
+const RESENT_BODY_BYTES = 128 * 1024 * 1024;
 /** How many of them are kept in memory; with more they all go to disk. */
-export const RESENT_MEMORY_BYTES = 1024 * 1024;
+const RESENT_MEMORY_BYTES = 1024 * 1024;
 
 /** What bodies may use. */
 export interface BodyLimits extends StoreLimits {

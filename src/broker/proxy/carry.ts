@@ -9,9 +9,9 @@ import type { Answer } from "./respond.ts";
 import { type Failure, messageIn } from "./stream-error.ts";
 
 /** Bytes of a backend's error that are passed on inside an error event. */
-export const ERROR_BYTES = 64 * 1024;
+const ERROR_BYTES = 64 * 1024;
 /** Bytes of a whole answer that are turned into events. */
-export const WHOLE_ANSWER_BYTES = 4 * 1024 * 1024;
+const WHOLE_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Bytes that tell whether an answer without the right content type is an event stream. */
 const SIGN_BYTES = 16;
 

@@ -4,7 +4,7 @@ import { NOSNIFF } from "../../lib/response-headers.ts";
 import type { ErrorShape } from "../../modules/module.ts";
 
 /** The error object of OpenAI's API, by which the official SDKs choose their exception. */
-export function openaiError(error: NfrxError): object {
+function openaiError(error: NfrxError): object {
   return {
     error: { message: error.message, type: typeOf(error.status), code: error.code, param: error.detail.param ?? null },
   };

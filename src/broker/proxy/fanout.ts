@@ -12,7 +12,7 @@ import { askWhole } from "./ask.ts";
 import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
 
 /** Bytes of all parts' answers together, which are held until the last has come. */
-export const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
+const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
 
 const OK = 200;
 

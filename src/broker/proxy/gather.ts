@@ -8,9 +8,9 @@ import { askWhole } from "./ask.ts";
 import { ASKED_MAX, type Exchange, type ExchangeContext } from "./exchange.ts";
 
 /** Milliseconds that one worker has to answer a question that all are asked. */
-export const GATHER_MS = 2_000;
+const GATHER_MS = 2_000;
 /** Bytes of one worker's answer to a question that all are asked. */
-export const GATHER_ANSWER_BYTES = 4 * 1024 * 1024;
+const GATHER_ANSWER_BYTES = 4 * 1024 * 1024;
 
 const OK = 200;
 

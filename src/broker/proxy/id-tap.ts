@@ -3,7 +3,7 @@ import { asText } from "../../lib/bytes.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 
 /** Bytes at the beginning of an event stream in which the id of its response is looked for. */
-export const ID_EVENT_BYTES = 256 * 1024;
+const ID_EVENT_BYTES = 256 * 1024;
 
 export interface IdTap {
   feed(bytes: Uint8Array): void;

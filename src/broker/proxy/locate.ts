@@ -8,7 +8,7 @@ import { Attempt, type AttemptContext } from "./attempt.ts";
 import { ASKED_MAX } from "./exchange.ts";
 
 /** Milliseconds that one worker has to say whether it has what a request names. */
-export const LOCATE_MS = 2_000;
+const LOCATE_MS = 2_000;
 
 const OK = 200;
 

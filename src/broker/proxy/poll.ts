@@ -7,7 +7,7 @@ import { errorResponse } from "./errors.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** Bytes of an answer that is followed by a WebSocket. */
-export const WATCHED_BYTES = 65_536;
+const WATCHED_BYTES = 65_536;
 
 const OK = 200;
 
@@ -108,7 +108,7 @@ async function textOf({ body }: Response): Promise<string> {
 }
 
 /** One question of a WebSocket. It is counted as every request; the log has one line for the WebSocket. */
-export class PollAccess implements Access {
+class PollAccess implements Access {
   readonly span = undefined;
   status: number | undefined;
   jobType: string | undefined;

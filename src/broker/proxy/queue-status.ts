@@ -9,7 +9,7 @@ import type { RespondContext } from "./respond.ts";
 export type QueueNotice = Exclude<QueueEvents, "auto">;
 
 /** The header by which a request chooses. */
-export const QUEUE_HEADER = "x-nfrx-queue";
+const QUEUE_HEADER = "x-nfrx-queue";
 
 /**
  * How a client learns its position. `off` is the operator's last word, otherwise a request may choose; without a choice

@@ -13,7 +13,7 @@ export const WATCH_PINGS_MAX = 40;
 /** Bytes of one message from the client of such a WebSocket; messages are ignored, and a larger one ends it. */
 export const WATCH_MESSAGE_BYTES = 4_096;
 /** Bytes that may wait for the client of such a WebSocket. */
-export const WATCH_UNSENT_BYTES = 1_048_576;
+const WATCH_UNSENT_BYTES = 1_048_576;
 /** WebSocket close code: a message was too large. */
 const CLOSE_TOO_LARGE = 1009;
 /** WebSocket close code: the worker or its backend failed. */

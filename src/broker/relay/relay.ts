@@ -26,7 +26,7 @@ import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
 
 /** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */
-export const RELAY_PATH = "/mcp";
+const RELAY_PATH = "/mcp";
 
 export interface RelayOptions extends ExchangeContext {
   guard: OriginGuard;

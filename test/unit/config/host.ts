@@ -12,7 +12,7 @@ interface Machine {
   files?: Record<string, string | Error>;
 }
 
-export const missing = Object.assign(new Error("no such file"), { code: "ENOENT" });
+const missing = Object.assign(new Error("no such file"), { code: "ENOENT" });
 export const forbidden = Object.assign(new Error("not allowed"), { code: "EACCES" });
 
 /** A made-up process for the loader. */

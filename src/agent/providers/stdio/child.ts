@@ -11,15 +11,15 @@ import { killGroup, leaderGone } from "./process-group.ts";
 import { RateLog } from "./rate-log.ts";
 
 /** Bytes that may wait for a server that does not read its standard input; beyond them a message is refused. */
-export const STDIN_QUEUE_BYTES = 32 * 1024 * 1024;
+const STDIN_QUEUE_BYTES = 32 * 1024 * 1024;
 /** Milliseconds a server gets to end by itself once its standard input is closed. */
-export const STDIN_CLOSE_MS = 2_000;
+const STDIN_CLOSE_MS = 2_000;
 /** Milliseconds it then gets after SIGTERM, before SIGKILL. */
-export const TERM_MS = 2_000;
+const TERM_MS = 2_000;
 /** Milliseconds to wait for the last output of a server that has ended. */
-export const LAST_OUTPUT_MS = 1_000;
+const LAST_OUTPUT_MS = 1_000;
 /** Milliseconds to wait for a server that was killed. */
-export const KILL_MS = 5_000;
+const KILL_MS = 5_000;
 
 export interface ChildOptions {
   command: string;

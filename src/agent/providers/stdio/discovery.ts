@@ -6,7 +6,7 @@ import { at, type Message, UNSUPPORTED_VERSION } from "./message.ts";
 import { CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION } from "./stateless-rules.ts";
 
 /** Milliseconds of silence after `server/discover` before a server is asked by `initialize` too. */
-export const DISCOVER_QUIET_MS = 5_000;
+const DISCOVER_QUIET_MS = 5_000;
 
 /** The relay where it is a client itself. */
 export const CLIENT = { name: "nfrx-mcp", version: VERSION };

@@ -3,9 +3,9 @@ import { eventId, type Replay } from "./replay.ts";
 import { frame, primingFrame, SseBody } from "./sse-body.ts";
 
 /** Events that wait for a client to open its stream, when nobody else can take them; the oldest go first. */
-export const WAITING_EVENTS = 256;
+const WAITING_EVENTS = 256;
 /** Bytes of such events. */
-export const WAITING_BYTES = 1024 * 1024;
+const WAITING_BYTES = 1024 * 1024;
 
 /**
  * The events of one stream of a session, whether a client is connected or not: what is published goes to whoever is

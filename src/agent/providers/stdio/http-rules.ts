@@ -13,7 +13,7 @@ import {
 } from "./message.ts";
 
 /** Messages in one batch. */
-export const BATCH_MAX = 100;
+const BATCH_MAX = 100;
 
 /** The versions that know sessions, newest first: those that MCP's own SDK accepts in MCP-Protocol-Version. */
 export const SESSION_VERSIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const;

@@ -1,7 +1,7 @@
 /** Lines of a server's error output that explain its end: as many as a traceback has that says something. */
-export const LAST_LINES = 20;
+const LAST_LINES = 20;
 /** Characters of all of them together. */
-export const LAST_LINES_CHARS = 4_000;
+const LAST_LINES_CHARS = 4_000;
 
 /** The last lines that a program has written, in bounded number and length. */
 export class LastLines {

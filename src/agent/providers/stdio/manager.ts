@@ -31,9 +31,9 @@ import type { Spawner } from "./spawner.ts";
 import { isStatelessPost, statelessRefusal, statusOf } from "./stateless-rules.ts";
 
 /** Milliseconds the answer to `initialize` is waited for before the head of the answer is sent without it. */
-export const INITIALIZE_HEAD_MS = 15_000;
+const INITIALIZE_HEAD_MS = 15_000;
 /** Servers beyond the sessions allowed that may run: those that are ending, and those that belong to no session. */
-export const ENDING_MAX = 16;
+const ENDING_MAX = 16;
 /** Seconds after which a client may ask again for a session when there are too many. */
 const RETRY_SECONDS = 10;
 

@@ -7,13 +7,13 @@ import { at, isObject, type Message } from "./message.ts";
 import type { SharedServer } from "./shared-server.ts";
 
 /** Milliseconds for which a list of tools is taken as still true. */
-export const TOOLS_FRESH_MS = 60_000;
+const TOOLS_FRESH_MS = 60_000;
 /** Milliseconds within which a list of tools is not asked for again, whatever a call says. */
-export const TOOLS_AGAIN_MS = 1_000;
+const TOOLS_AGAIN_MS = 1_000;
 /** Milliseconds that a server has to list its tools before a call goes on without. */
-export const TOOLS_LIST_MS = 5_000;
+const TOOLS_LIST_MS = 5_000;
 /** Pages of a list of tools that are read. */
-export const TOOL_PAGES_MAX = 100;
+const TOOL_PAGES_MAX = 100;
 
 /** A header that repeats an argument. */
 interface Declared {

@@ -1,7 +1,7 @@
 import { type Clock, pause } from "../../../lib/time.ts";
 
 /** Milliseconds that processes get which a server left behind, between SIGTERM and SIGKILL. */
-export const LEFT_BEHIND_MS = 500;
+const LEFT_BEHIND_MS = 500;
 
 interface Leader {
   readonly pid: number;

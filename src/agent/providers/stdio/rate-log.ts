@@ -1,9 +1,9 @@
 import type { Clock } from "../../../lib/time.ts";
 
 /** Lines of one server's own output that are logged in a minute; more are counted. */
-export const SERVER_LOG_LINES = 60;
+const SERVER_LOG_LINES = 60;
 /** Characters of one such line. */
-export const SERVER_LOG_CHARS = 1000;
+const SERVER_LOG_CHARS = 1000;
 
 const MINUTE_MS = 60_000;
 

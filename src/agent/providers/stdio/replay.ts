@@ -1,12 +1,12 @@
 import type { Clock, Timer } from "../../../lib/time.ts";
 
 /** Events that a session keeps for clients that come back with a Last-Event-ID. */
-export const REPLAY_EVENTS = 1_000;
+const REPLAY_EVENTS = 1_000;
 /** Bytes of such events; the newest event of all is kept whatever its size. */
-export const REPLAY_BYTES = 4 * 1024 * 1024;
+const REPLAY_BYTES = 4 * 1024 * 1024;
 
 /** Milliseconds after which they are not kept any more. */
-export const REPLAY_MS = 600_000;
+const REPLAY_MS = 600_000;
 
 interface Kept {
   readonly stream: number;

@@ -4,7 +4,7 @@ import { SERVER_ERROR } from "./message.ts";
 import { frame, SSE_HEADERS, SSE_KEEPALIVE_MS, SseBody } from "./sse-body.ts";
 
 /** Bytes of events that may wait for one slow client of a server that others share; beyond them it is cut off. */
-export const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
+const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
 
 /**
  * The answer to one request: JSON when the answer is the first that comes, else an event stream, which also begins when

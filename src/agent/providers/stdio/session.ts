@@ -14,9 +14,9 @@ import { SessionStreams } from "./streams.ts";
 /** Requests of one session, or to one shared server, that wait for an answer at once; more are refused. */
 export const PENDING_MAX = 1_000;
 /** Requests of one server to its client whose stream is remembered; the oldest is forgotten. */
-export const ASKED_MAX = 1_000;
+const ASKED_MAX = 1_000;
 /** Milliseconds a server may still answer a request that its client has cancelled, before its stream is ended. */
-export const CANCEL_GRACE_MS = 10_000;
+const CANCEL_GRACE_MS = 10_000;
 
 /** JSON-RPC error code of a request that was cancelled. */
 const REQUEST_CANCELLED = -32800;

@@ -11,7 +11,7 @@ import { SharedServer } from "./shared-server.ts";
 import type { Spawner } from "./spawner.ts";
 
 /** Milliseconds that a client's call waits for a server that starts; then the client is asked to come back. */
-export const START_WAIT_MS = 15_000;
+const START_WAIT_MS = 15_000;
 /** Seconds after which a client may ask again for a server that starts or is in use. */
 const RETRY_SECONDS = 5;
 

@@ -3,9 +3,9 @@ import { Backoff, type Clock } from "../../../lib/time.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 
 /** Servers in a row that ended soon after their start before new ones are started less and less often. */
-export const CRASHES_BEFORE_PAUSE = 3;
+const CRASHES_BEFORE_PAUSE = 3;
 /** Milliseconds a server must live to count as one that works; one that has answered and was ended by us does too. */
-export const SETTLED_SERVER_MS = 10_000;
+const SETTLED_SERVER_MS = 10_000;
 
 /** Starts servers, and less often when they keep ending by themselves. */
 export class Spawner {

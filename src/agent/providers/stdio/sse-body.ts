@@ -5,7 +5,7 @@ export const SSE_KEEPALIVE_MS = 15_000;
 /** Bytes of events that wait for a slow client before its server is read no further. */
 export const SSE_HIGH_WATER = 1024 * 1024;
 /** Milliseconds after which a client that takes nothing of what waits for it is cut off. */
-export const SSE_STALL_MS = 30_000;
+const SSE_STALL_MS = 30_000;
 
 export interface BodyEvents {
   /** The client is gone, or was cut off. Said once, and not after `end`. */

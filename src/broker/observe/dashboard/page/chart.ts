@@ -6,9 +6,9 @@ import { timeOfDay } from "./format.ts";
 const HEIGHT = 100;
 const STEP = 10;
 
-export type Points = readonly (number | null)[];
+type Points = readonly (number | null)[];
 
-export interface Trace {
+interface Trace {
   name: string;
   /** Names its colour. */
   tone: "main" | "second" | "bad";
@@ -127,14 +127,14 @@ export class Chart {
 const y = (value: number, top: number): string => (HEIGHT * (1 - value / top)).toFixed(1);
 
 /** A bar for each value that is not nothing. */
-export function bars(points: Points, top: number): string {
+function bars(points: Points, top: number): string {
   return points
     .map((value, at) => (value ? `M${at * STEP + 1.5} ${HEIGHT}V${y(value, top)}h${STEP - 3}V${HEIGHT}z` : ""))
     .join("");
 }
 
 /** A line from value to value, with a gap where there is none; a lonely value is a short stroke. */
-export function line(points: Points, top: number): string {
+function line(points: Points, top: number): string {
   return points
     .map((value, at) => {
       if (value === null) return "";

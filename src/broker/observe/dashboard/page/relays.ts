@@ -9,7 +9,7 @@ import { actions, systemOf } from "./workers.ts";
 export type RelayRow = RelayState & { now: number };
 
 /** The status of a relay in one word. */
-export function relayStatus({ draining, ready, status }: RelayState): string {
+function relayStatus({ draining, ready, status }: RelayState): string {
   if (draining) return "draining";
   return ready ? status : "not_ready";
 }

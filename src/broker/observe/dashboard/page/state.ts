@@ -6,7 +6,7 @@ export interface State {
 
 type Plugin = ServerState | ModuleState | RelaysState | JobsState | undefined;
 
-export interface ServerState {
+interface ServerState {
   now?: string;
   version: string;
   build_sha?: string;
