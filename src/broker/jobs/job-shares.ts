@@ -1,6 +1,6 @@
 import { NfrxError } from "../../lib/errors.ts";
+import type { Row } from "../../lib/sqlite.ts";
 import { shareOf } from "../shares.ts";
-import type { Row } from "./rows.ts";
 import type { StoreLimits } from "./sqlite.ts";
 
 /** Roughly what a job takes besides its metadata. */

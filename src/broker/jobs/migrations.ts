@@ -1,17 +1,8 @@
 // How the tables of the jobs came to be what they are: one step from each version of the schema to the next.
-import { type Row, SCHEMA, type Value } from "./rows.ts";
+import type { Schema } from "../../lib/sqlite.ts";
+import { SCHEMA } from "./rows.ts";
 
-/** As much of the database as a step needs. */
-export interface Migrated {
-  all(sql: string, ...values: Value[]): Row[];
-  change(sql: string, ...values: Value[]): unknown;
-}
-
-/**
- * The step at index n makes version n + 1 out of version n; all that are missing run in one transaction. A step that has
- * been released is never changed, and a change of the tables is another step.
- */
-export const MIGRATIONS: readonly ((db: Migrated) => void)[] = [
+export const MIGRATIONS: Schema["migrations"] = [
   db => {
     for (const statement of SCHEMA) db.change(statement);
   },
@@ -28,9 +19,6 @@ export const MIGRATIONS: readonly ((db: Migrated) => void)[] = [
     db.change("CREATE INDEX by_caller ON jobs (caller, ended_at)");
   },
 ];
-
-/** The version of the tables as this program uses them; a file of a newer one is refused. */
-export const SCHEMA_VERSION = MIGRATIONS.length;
 
 interface Carrying {
   progress?: unknown;

@@ -3,8 +3,8 @@ import { SQLiteError } from "bun:sqlite";
 import { defaultJobsFile } from "../../config/paths.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import { ForeignFileError, MEMORY_PATH } from "../../lib/sqlite.ts";
 import type { Clock } from "../../lib/time.ts";
-import { ForeignFileError, MEMORY_PATH } from "./database.ts";
 import { SqliteStore, type StoreLimits } from "./sqlite.ts";
 import type { JobStore } from "./store.ts";
 

@@ -1,11 +1,9 @@
 // A job as a row of SQLite: what is looked for in columns, the rest as JSON.
+import type { Row, Value } from "../../lib/sqlite.ts";
 import type { JsonText } from "../proxy/json-body.ts";
 import type { Claim, Job, JobError, JobTransfer } from "./job.ts";
 import { isHeld, isStatus, STATUSES } from "./job.ts";
 import type { Draft } from "./store.ts";
-
-export type Value = string | number | null;
-export type Row = Record<string, Value>;
 
 /** The first version of the tables; migrations.ts has what came later. Metadata, which never changes, has a table of its own, so that a change of state does not write it again. */
 export const SCHEMA = [

@@ -1,8 +1,9 @@
 // Jobs in SQLite: in a file that outlives the process, or in memory.
 import { NfrxError } from "../../lib/errors.ts";
+import { MEMORY_PATH, type Row } from "../../lib/sqlite.ts";
 import type { Clock } from "../../lib/time.ts";
 import { Batches } from "./batches.ts";
-import { JobsDatabase, MEMORY_PATH } from "./database.ts";
+import { JobsDatabase } from "./database.ts";
 import { type Claim, type Claimer, type Job, type JobStatus, STATUSES } from "./job.ts";
 import { bytesOf, JobShares } from "./job-shares.ts";
 import { Leases } from "./leases.ts";
@@ -18,7 +19,6 @@ import {
   OLDEST_ENDED_OF,
   OLDEST_QUEUED,
   QUEUED,
-  type Row,
   USED_BY_CALLERS,
   USED_BYTES,
   WHOLE,
