@@ -1,14 +1,14 @@
 import { Broker } from "../src/broker/broker.ts";
+import { chooseModules } from "../src/broker/choose-modules.ts";
 import { brokerTrouble, examineBroker } from "../src/broker/doctor.ts";
 import { serveBroker } from "../src/broker/main.ts";
-import { chooseModules } from "../src/broker/plugins.ts";
 import { runDemo } from "../src/demo/demo.ts";
 import { installUnhandledHandlers, onStopSignal } from "../src/lib/process.ts";
 import { openTracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { builtIn } from "./modules.ts";
 import { isAgent, runPluginAgent } from "./plugin-agent.ts";
-import { withPlugins } from "./plugins.ts";
+import { withPlugins } from "./with-plugins.ts";
 
 if (isAgent(process.argv)) await runPluginAgent(process.argv);
 const { program, plugins } = await withPlugins();

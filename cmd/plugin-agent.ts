@@ -7,10 +7,10 @@ import { peek, processHost } from "../src/config/load.ts";
 import { catalogOf, program } from "../src/config/program.ts";
 import type { Host } from "../src/config/sources.ts";
 import { messageOf } from "../src/lib/errors.ts";
-import { type LoadedModule, loadModules, PluginError } from "../src/modules/load.ts";
 import type { Module, ModuleAgent } from "../src/modules/module.ts";
-import { orExit } from "./plugins.ts";
+import { type LoadedModule, loadModules, PluginError } from "../src/modules/plugin-files.ts";
 import { anyPluginAgent, pluginAgentProgram, pluginWorkerOptions } from "./programs.ts";
+import { orExit } from "./with-plugins.ts";
 import { runWorker } from "./worker.ts";
 
 /** True of a command line that begins with `worker`. */

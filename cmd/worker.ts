@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
 import type { Agent } from "../src/agent/run.ts";
-import { workerAgent } from "../src/agent/worker.ts";
+import { workerAgent } from "../src/agent/worker-agent.ts";
 import type { agentOptions, workerOptions } from "../src/config/agent.ts";
 import type { commonOptions } from "../src/config/common.ts";
 import type { OptionGroup } from "../src/config/group.ts";

@@ -6,7 +6,7 @@ import { Glob } from "bun";
 import { parse } from "yaml";
 import { z } from "zod";
 import { programs } from "../cmd/programs.ts";
-import { ACCESS_FIELDS } from "../src/broker/observe/access.ts";
+import { ACCESS_FIELDS } from "../src/broker/http/access-log.ts";
 import { configurationPage, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
 import { wholeBroker } from "../test/kit/whole.ts";

@@ -1,5 +1,5 @@
-import { agentDeclarations, relayDeclarations } from "../src/agent/declared.ts";
-import { brokerDeclarations } from "../src/broker/observe/declared.ts";
+import { agentDeclarations, relayDeclarations } from "../src/agent/metric-declarations.ts";
+import { brokerDeclarations } from "../src/broker/metric-declarations.ts";
 import { cell, code, NOTICE, table } from "../src/config/render.ts";
 import type { Declaration } from "../src/lib/series.ts";
 

@@ -2,7 +2,7 @@
 import { builtIn } from "../../cmd/modules.ts";
 import { relayAgent } from "../../src/agent/relay-agent.ts";
 import type { Agent } from "../../src/agent/run.ts";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { Broker } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";

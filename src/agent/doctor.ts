@@ -1,10 +1,11 @@
 // `doctor` of an agent: what stands between it and its broker, and between it and its backend.
-import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
-import { checkDescriptors } from "../lib/descriptors.ts";
+
 import { messageOf } from "../lib/errors.ts";
+import { checkDescriptors } from "../lib/file-descriptors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { checkAddress, checkConfig, checkFolder } from "../lib/machine-checks.ts";
+import { reach } from "./broker-reachability.ts";
 import { proxyFor, proxyTrouble } from "./proxy.ts";
-import { reach } from "./reach.ts";
 import type { Agent } from "./run.ts";
 import { tokenDir } from "./status.ts";
 

@@ -6,8 +6,8 @@ import type { Logger } from "../lib/log.ts";
 import { readCertificates } from "../lib/pem.ts";
 import { serviceManagerOf } from "../lib/systemd.ts";
 import type { Tracing } from "../lib/tracing.ts";
+import { plainTextHost } from "./broker-reachability.ts";
 import { adoptProxies, proxyFor } from "./proxy.ts";
-import { plainTextHost } from "./reach.ts";
 import type { Agent, AgentOptions } from "./run.ts";
 import { controlToken, serveStatus, tokenDir } from "./status.ts";
 

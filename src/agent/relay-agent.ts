@@ -5,7 +5,7 @@ import { HttpProvider } from "./providers/http.ts";
 import { LegacyClients } from "./providers/legacy-clients.ts";
 import { type LegacySseOptions, legacySseProvider, legacySseSpawner } from "./providers/legacy-sse.ts";
 import { oauthCredentials } from "./providers/oauth.ts";
-import { stdioProvider, stdioSpawner } from "./providers/stdio/provider.ts";
+import { stdioProvider, stdioSpawner } from "./providers/stdio.ts";
 import { type Transport, TransportFallback } from "./providers/transport-fallback.ts";
 import { relayAdapter } from "./relay-adapter.ts";
 import { Agent, type AgentOptions } from "./run.ts";

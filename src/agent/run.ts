@@ -15,12 +15,12 @@ import type { Link } from "../protocol/link.ts";
 import { wireOf } from "../protocol/pair.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { BackendAdapter } from "./backend-adapter.ts";
+import { type BackendState, BackendWatch } from "./backend-watch.ts";
 import { type Broker, type DialOptions, dial, Refusal, refusalOf } from "./dial.ts";
 import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { HttpProxy } from "./proxy.ts";
-import { type BackendState, BackendWatch } from "./watch.ts";
 
 /** Milliseconds that the first look at a backend may take before the agent connects without its result. */
 const FIRST_LOOK_MS = 3_000;

@@ -4,15 +4,15 @@ import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import { defaultJobsFile } from "../config/paths.ts";
 import { day, validity } from "../lib/certificate.ts";
-import { checkAddress, checkConfig, checkFolder } from "../lib/checks.ts";
-import { checkDescriptors } from "../lib/descriptors.ts";
 import { messageOf } from "../lib/errors.ts";
+import { checkDescriptors } from "../lib/file-descriptors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { checkAddress, checkConfig, checkFolder } from "../lib/machine-checks.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 import { readTls } from "../lib/pem.ts";
-import { MEMORY } from "./jobs/open.ts";
+import { MEMORY } from "./jobs/store/open.ts";
 import { howToOpen, reachOf } from "./reach.ts";
-import { relayFindings } from "./relay/findings.ts";
+import { relayFindings } from "./relay/guard-findings.ts";
 
 export interface BrokerExamination {
   config: { path: string; found: boolean };

@@ -1,7 +1,7 @@
 // The constructors of options. An option is declared once, here; environment variable, flag, YAML key, --help, the
 // tables of the documentation and the sample files follow from it.
 import type { z } from "zod";
-import type { Kind, Machine, Option, Raw } from "./declared.ts";
+import type { Kind, Machine, Option, Raw } from "./declaration.ts";
 import { formatDuration, LONGEST_MS } from "./duration.ts";
 import { checkDeclaration, checkDefault } from "./validate-declarations.ts";
 import type { Range } from "./values.ts";

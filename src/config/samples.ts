@@ -1,6 +1,6 @@
 // Sample files, in which every option stands commented out with its default.
 
-import type { Kind } from "./declared.ts";
+import type { Kind } from "./declaration.ts";
 import { wrap } from "./help.ts";
 import type { Option, Raw } from "./option.ts";
 import { catalogOf, type Program } from "./program.ts";

@@ -1,6 +1,6 @@
 // What is wrong with the declaration of an option. Those of a plugin may be JavaScript, which no type has seen.
 import type { z } from "zod";
-import type { Kind, Raw } from "./declared.ts";
+import type { Kind, Raw } from "./declaration.ts";
 
 /** What a default is, by kind; true when there may be none. */
 const DEFAULTS: Readonly<Record<Kind, [words: string, fits: (value: unknown) => boolean, unset: boolean]>> = {

@@ -1,5 +1,5 @@
 // `nfrx demo`: a broker, an agent and, when no Ollama answers, a toy backend, all in one process.
-import { workerAgent } from "../agent/worker.ts";
+import { workerAgent } from "../agent/worker-agent.ts";
 import { Broker, type BrokerOptions } from "../broker/broker.ts";
 import { randomKey } from "../lib/keys.ts";
 import type { Logger } from "../lib/log.ts";

@@ -1,8 +1,8 @@
 // What a certificate says of itself, and what speaks TLS at an address.
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
-import { codeOf } from "./checks.ts";
 import { messageOf } from "./errors.ts";
+import { codeOf } from "./machine-checks.ts";
 
 /** Milliseconds that a handshake may take. */
 const HANDSHAKE_MS = 5_000;

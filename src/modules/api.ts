@@ -13,6 +13,6 @@ export type { BackendSpec, ModuleSpec } from "./define.ts";
 export { defineModule } from "./define.ts";
 export type * from "./module.ts";
 export { MODULE_API } from "./module.ts";
-export { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool.ts";
+export { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool-options.ts";
 export type * from "./route.ts";
 export type { ModuleState } from "./state.ts";

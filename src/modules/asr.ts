@@ -14,7 +14,7 @@ import {
   translationOperation,
   voicesOperation,
 } from "./operations/audio.ts";
-import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool-options.ts";
 import { transcriptStream } from "./streams/transcript.ts";
 
 const named = z.union([z.string(), z.looseObject({}).refine(item => nameOf(item) !== undefined)]);

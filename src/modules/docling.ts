@@ -6,7 +6,7 @@ import { defineModule } from "./define.ts";
 import { doclingWatch } from "./docling-watch.ts";
 import { type Backend, LOOK_MS, type PublicEndpoint, SLOW_REQUEST_TIMEOUT_MS, type WorkerModule } from "./module.ts";
 import { healthOperation, pollOperation, resultOperation, workOperation } from "./operations/documents.ts";
-import { poolSettings, queueOptions, timeoutOption } from "./pool.ts";
+import { poolSettings, queueOptions, timeoutOption } from "./pool-options.ts";
 import type { Operation } from "./route.ts";
 
 /** What a Docling server reads besides. */

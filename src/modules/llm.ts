@@ -23,7 +23,7 @@ import {
   tokenizeOperation,
 } from "./operations/further.ts";
 import { chatOperation, embeddingOperation, responseOperation } from "./operations/openai.ts";
-import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool.ts";
+import { eventOptions, matchOptions, poolSettings, queueOptions, timeoutOption } from "./pool-options.ts";
 import { responseEndpoints, responseKeeps } from "./responses.ts";
 import { chatStream, completionStream } from "./streams/chat.ts";
 import { responseStream } from "./streams/response.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Agent } from "../../src/agent/run.ts";
 import { controlToken, serveStatus } from "../../src/agent/status.ts";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { serveMetrics } from "../../src/lib/listen.ts";
 import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";

@@ -1,6 +1,6 @@
 // Speech: forms and JSON find the worker that has their model; what the backend answers comes back as it is.
 import { expect, test } from "bun:test";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { asrAgentOptions, asrBackend } from "../../src/modules/asr.ts";
 import { bytes, headThenSilent, json, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";

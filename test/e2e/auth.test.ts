@@ -1,6 +1,6 @@
 // Who may call, who may connect, and who may read the answers from a web page.
 import { expect, test } from "bun:test";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { type CallAnswer, call } from "../kit/call.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";

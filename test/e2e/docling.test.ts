@@ -1,6 +1,6 @@
 // Documents: any worker will do, but a task stays with the worker that began it.
 import { expect, test } from "bun:test";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { doclingAgentOptions, doclingBackend } from "../../src/modules/docling.ts";
 import { bytes, json, type Respond, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";

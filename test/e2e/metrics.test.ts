@@ -1,7 +1,7 @@
 // What is counted, and where it is shown.
 import { expect, test } from "bun:test";
-import { agentDeclarations, relayDeclarations } from "../../src/agent/declared.ts";
-import { brokerDeclarations } from "../../src/broker/observe/declared.ts";
+import { agentDeclarations, relayDeclarations } from "../../src/agent/metric-declarations.ts";
+import { brokerDeclarations } from "../../src/broker/metric-declarations.ts";
 import { SERIES_KEPT_MS } from "../../src/broker/observe/labels.ts";
 import type { Declaration } from "../../src/lib/series.ts";
 import { chatStream, cut, headThenSilent, json, serveDefault, silent, status } from "../kit/backend.ts";

@@ -1,7 +1,7 @@
 // Wire v1 by hand: what agents and brokers of the 0.9 series say, letter by letter, against our broker and our agent.
 import { expect, test } from "bun:test";
 import type { Agent } from "../../src/agent/run.ts";
-import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker.ts";
+import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker-agent.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatStream, silent, startBackend, type TestBackend } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";

@@ -1,5 +1,5 @@
+import { AccessLog, type AccessRecord } from "../../src/broker/http/access-log.ts";
 import { UNMATCHED_ROUTE } from "../../src/broker/http/mount.ts";
-import { AccessLog, type AccessRecord } from "../../src/broker/observe/access.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { TestClock } from "./clock.ts";
 

@@ -1,7 +1,7 @@
 // Stores of jobs for tests.
 import type { Claim, Claimer, Job } from "../../src/broker/jobs/job.ts";
-import { SqliteStore, type StoreLimits } from "../../src/broker/jobs/sqlite.ts";
-import type { Draft, JobStore } from "../../src/broker/jobs/store.ts";
+import { SqliteStore, type StoreLimits } from "../../src/broker/jobs/store/sqlite.ts";
+import type { Draft, JobStore } from "../../src/broker/jobs/store/store.ts";
 import type { Clock } from "../../src/lib/time.ts";
 
 export const ROOMY: StoreLimits = { maxJobs: 100_000, maxBytes: 256 * 1024 * 1024 };

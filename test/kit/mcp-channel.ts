@@ -1,6 +1,6 @@
 // Servers that a test holds in its hand, instead of processes: what they are sent is kept, what they say the test says.
-import type { Channel, ChannelEvents, OpenChannel } from "../../src/agent/providers/stdio/channel.ts";
-import { readMessages } from "../../src/agent/providers/stdio/message.ts";
+import type { Channel, ChannelEvents, OpenChannel } from "../../src/agent/providers/channels/channel.ts";
+import { readMessages } from "../../src/agent/providers/channels/message.ts";
 import { NfrxError } from "../../src/lib/errors.ts";
 import { Changes } from "./until.ts";
 

@@ -4,8 +4,8 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { ClientCapabilities } from "@modelcontextprotocol/sdk/types.js";
 import type { Provider } from "../../src/agent/providers/provider.ts";
-import type { SessionManager } from "../../src/agent/providers/stdio/manager.ts";
-import { type StdioOptions, stdioProvider } from "../../src/agent/providers/stdio/provider.ts";
+import type { SessionManager } from "../../src/agent/providers/sessions/manager.ts";
+import { type StdioOptions, stdioProvider } from "../../src/agent/providers/stdio.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { systemClock } from "../../src/lib/time.ts";
 

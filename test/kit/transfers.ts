@@ -1,9 +1,9 @@
 // The transfer channels alone, behind a server of their own, and clients that come to them.
 import { AdminAuthenticator, Authenticator } from "../../src/broker/auth.ts";
+import { AccessLog } from "../../src/broker/http/access-log.ts";
 import { anyOf, checksOf } from "../../src/broker/http/checks.ts";
 import { mount } from "../../src/broker/http/mount.ts";
 import { Tickets } from "../../src/broker/http/tickets.ts";
-import { AccessLog } from "../../src/broker/observe/access.ts";
 import { BrokerMetrics } from "../../src/broker/observe/metrics.ts";
 import { callerNames } from "../../src/broker/shares.ts";
 import type { TransferLimits } from "../../src/broker/transfer/limits.ts";

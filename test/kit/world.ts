@@ -1,6 +1,6 @@
 // A whole world in one call: a broker, backends and agents, in this process, on ports of their own.
 import type { Agent } from "../../src/agent/run.ts";
-import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker.ts";
+import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker-agent.ts";
 import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";

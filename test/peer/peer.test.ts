@@ -1,7 +1,7 @@
 // Chats with the programs of the 0.9 series themselves: their agent at our broker, our agent at theirs.
 import { expect } from "bun:test";
 import type { Agent } from "../../src/agent/run.ts";
-import { workerAgent } from "../../src/agent/worker.ts";
+import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
 import { chatJson, chatStream, cut, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
 import { Call } from "../kit/call.ts";

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { alertsOf } from "../../scripts/alerts.ts";
 import { ROWS } from "../../scripts/grafana/rows.ts";
-import { agentDeclarations, relayDeclarations } from "../../src/agent/declared.ts";
-import { brokerDeclarations } from "../../src/broker/observe/declared.ts";
+import { agentDeclarations, relayDeclarations } from "../../src/agent/metric-declarations.ts";
+import { brokerDeclarations } from "../../src/broker/metric-declarations.ts";
 import { isErrorCode } from "../../src/lib/errors.ts";
 
 const packaging = join(import.meta.dir, "..", "..", "packaging");

@@ -1,8 +1,8 @@
 // The largest answer that the broker passes on, kept here, where a request can still be answered.
 import { bytesUpTo } from "../../lib/bytes.ts";
 import { hasContentType } from "../../lib/http.ts";
+import { errorText, SERVER_ERROR } from "./channels/message.ts";
 import { EventLimit } from "./event-limit.ts";
-import { errorText, SERVER_ERROR } from "./stdio/message.ts";
 
 export interface LimitedRequest {
   method: string;

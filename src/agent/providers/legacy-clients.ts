@@ -2,11 +2,11 @@
 import { asText } from "../../lib/bytes.ts";
 import { headerOf } from "../../lib/http.ts";
 import type { Clock } from "../../lib/time.ts";
+import { SESSION_NOT_FOUND } from "./channels/message.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
+import { acceptsOf, refuse } from "./sessions/http-rules.ts";
+import { frame, SSE_HEADERS, SseBody } from "./sessions/sse-body.ts";
 import { SseParser } from "./sse-parser.ts";
-import { acceptsOf, refuse } from "./stdio/http-rules.ts";
-import { SESSION_NOT_FOUND } from "./stdio/message.ts";
-import { frame, SSE_HEADERS, SseBody } from "./stdio/sse-body.ts";
 
 interface Client {
   body: SseBody;

@@ -1,12 +1,12 @@
 // The HTTP+SSE transport of 2024-11-05, from its client's side: a GET brings an endpoint and then the server's messages,
 // and the client's are sent there.
 import { NfrxError, messageOf as reasonOf } from "../../lib/errors.ts";
+import type { Channel, ChannelEvents } from "./channels/channel.ts";
+import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./channels/message.ts";
+import { RateLog } from "./channels/rate-log.ts";
+import { Spawner } from "./channels/spawner.ts";
+import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
 import { SseParser } from "./sse-parser.ts";
-import type { Channel, ChannelEvents } from "./stdio/channel.ts";
-import { SessionManager, type SessionsOptions } from "./stdio/manager.ts";
-import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./stdio/message.ts";
-import { RateLog } from "./stdio/rate-log.ts";
-import { Spawner } from "./stdio/spawner.ts";
 
 /** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
 const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { LineFramer, type Overlong } from "./stdio/framer.ts";
+import { LineFramer, type Overlong } from "./channels/framer.ts";
 
 /**
  * Reads an event stream. An event's data may span lines; one with more than `limit` bytes is dropped, and told of by what

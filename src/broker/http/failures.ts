@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
 import type { AuthClass, Content, Route } from "../../modules/route.ts";
-import { errorBody } from "../proxy/errors.ts";
+import { errorBody } from "./error-response.ts";
 
 /** What every code of an error means to a client. */
 export const MEANING: Readonly<Record<ErrorCode, string>> = {

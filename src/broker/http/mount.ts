@@ -2,8 +2,8 @@
 import { type AnyElysia, Elysia } from "elysia";
 import { NfrxError } from "../../lib/errors.ts";
 import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
-import { type AccessLog, AccessRoute } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
+import { type AccessLog, AccessRoute } from "./access-log.ts";
 import type { Check } from "./checks.ts";
 import { NearestRoute } from "./nearest-route.ts";
 import { failed, withAccessLog } from "./with-access-log.ts";

@@ -2,10 +2,10 @@
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Operation, Parameter, Route } from "../../modules/route.ts";
-import type { BodyLimits } from "../proxy/body.ts";
-import { readJson } from "../proxy/json-body.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import type { CallerOf } from "../shares.ts";
+import type { BodyLimits } from "./body/body.ts";
+import { readJson } from "./body/json-body.ts";
 import { TICKET_MS, type Tickets } from "./tickets.ts";
 
 export interface TicketRoutesOptions {

@@ -1,10 +1,10 @@
 // Around every handler: its request is told of when it has been answered, unless the handler does that itself.
 import { toNfrxError } from "../../lib/errors.ts";
 import type { Route } from "../../modules/route.ts";
-import type { AccessRecord } from "../observe/access.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
-import { countRefusal } from "../observe/refusals.ts";
-import { errorResponse } from "../proxy/errors.ts";
+import type { AccessRecord } from "./access-log.ts";
+import { countRefusal } from "./count-refusal.ts";
+import { errorResponse } from "./error-response.ts";
 
 /** How what is thrown is counted, and how it looks to the caller. */
 export interface Failing {

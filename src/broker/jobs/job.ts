@@ -1,5 +1,5 @@
 // What a job is, inside and as its clients see it.
-import type { JsonText } from "../proxy/json-body.ts";
+import type { JsonText } from "../http/body/json-body.ts";
 
 export const STATUSES = [
   "queued",

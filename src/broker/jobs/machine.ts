@@ -1,6 +1,6 @@
 // Every change of a job's state is judged here, by one function without effects.
 import { NfrxError } from "../../lib/errors.ts";
-import type { JsonText } from "../proxy/json-body.ts";
+import type { JsonText } from "../http/body/json-body.ts";
 import { type Claim, isHeld, isStatus, isTerminal, type Job, type JobError, type JobTransfer } from "./job.ts";
 import { JOB_PROPERTIES_BYTES, JOB_TRANSFERS_MAX } from "./limits.ts";
 

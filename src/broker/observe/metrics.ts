@@ -8,9 +8,9 @@ import type { Usage } from "../../modules/module.ts";
 import type { KeyKind } from "../key-throttle.ts";
 import { LiveLabel } from "./labels.ts";
 import { LlmMetrics } from "./llm.ts";
-import { type CancelPhase, RequestMetrics, type RequestSeries } from "./requests.ts";
+import { type CancelPhase, RequestMetrics, type RequestSeries } from "./request-metrics.ts";
 
-export type { RequestSeries } from "./requests.ts";
+export type { RequestSeries } from "./request-metrics.ts";
 
 /** Why an agent was not let in. */
 export type AgentRefusal = "draining" | "not_websocket" | "unauthorized" | "too_many" | "not_registered" | "rejected";

@@ -1,9 +1,9 @@
 // What is read of the pools and of what all requests share, when somebody scrapes.
 import type { Drain } from "../../lib/drain.ts";
 import type { Meters } from "../../lib/series.ts";
+import type { Budget } from "../http/body/budget.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
-import type { Budget } from "../proxy/budget.ts";
 
 const STATES: readonly Worker["state"][] = ["idle", "working", "not_ready", "draining"];
 

@@ -1,5 +1,5 @@
+import type { RequestBody } from "../http/body/body.ts";
 import type { Worker } from "../pool/worker.ts";
-import type { RequestBody } from "./body.ts";
 import type { ModelName } from "./model-name.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 

@@ -3,7 +3,7 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
-import { errorResponse } from "./errors.ts";
+import { errorResponse } from "../http/error-response.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** Bytes of an answer that is followed by a WebSocket. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { PublicEndpoint, WorkerModule } from "../../modules/module.ts";
 import type { Operation, Reply, Route } from "../../modules/route.ts";
+import { errorResponse } from "../http/error-response.ts";
 import {
   anthropicListOf,
   anthropicModelOf,
@@ -16,7 +17,6 @@ import {
 import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
 import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
 import type { Pool } from "../pool/pool.ts";
-import { errorResponse } from "./errors.ts";
 import { keepsOf } from "./kept.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { NO_WEBSOCKET, type Watches } from "./watches.ts";

@@ -2,7 +2,7 @@
 
 import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { ErrorShape, EventStreamApi } from "../../modules/module.ts";
-import { anthropicType, errorBody, typeOf } from "./errors.ts";
+import { anthropicType, errorBody, typeOf } from "../http/error-response.ts";
 
 /** What decides the form of an error. */
 export interface ErrorForm {

@@ -12,17 +12,17 @@ import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { fingerprint } from "../auth.ts";
 import type { OwnKeys } from "../credentials.ts";
+import { type BodyLimits, noBody, type RequestBody, readBody } from "../http/body/body.ts";
+import { errorResponse, rpcError } from "../http/error-response.ts";
 import type { Worker } from "../pool/worker.ts";
-import { type BodyLimits, noBody, type RequestBody, readBody } from "../proxy/body.ts";
-import { errorResponse, rpcError } from "../proxy/errors.ts";
 import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import { refuseScript } from "../proxy/refuse-script.ts";
 import { passThrough, type RespondContext } from "../proxy/respond.ts";
 import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
-import { type RelayCall, readCall } from "./message.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
+import { type RelayCall, readCall } from "./relay-call.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
 
 /** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */

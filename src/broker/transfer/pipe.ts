@@ -1,7 +1,7 @@
 import { discard } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
-import type { ChunkReader } from "../proxy/body.ts";
+import type { ChunkReader } from "../http/body/body.ts";
 
 /** How a passage ended: well, by whose fault, or because nobody wants it any more. */
 export type PipeEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";

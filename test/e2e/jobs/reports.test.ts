@@ -1,6 +1,6 @@
 // What is said, logged and counted of requests to the jobs API.
 import { expect, test } from "bun:test";
-import { ACCESS_MESSAGE } from "../../../src/broker/observe/access.ts";
+import { ACCESS_MESSAGE } from "../../../src/broker/http/access-log.ts";
 import { Call } from "../../kit/call.ts";
 import { JobsApi } from "../../kit/jobs.ts";
 import { API_KEY, World } from "../../kit/world.ts";

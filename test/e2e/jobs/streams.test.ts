@@ -1,7 +1,7 @@
 // A worker's stream, and what must not happen on it.
 
 import { expect, spyOn, test } from "bun:test";
-import type { JobCall } from "../../../src/broker/jobs/jobs-http.ts";
+import type { JobCall } from "../../../src/broker/jobs/http/jobs-http.ts";
 import { CLAIMERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
 import { access } from "../../kit/access.ts";
 import { JobsApi } from "../../kit/jobs.ts";

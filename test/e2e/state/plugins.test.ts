@@ -10,7 +10,7 @@ import { defineModule } from "../../../src/modules/define.ts";
 import { doclingModule } from "../../../src/modules/docling.ts";
 import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
 import { mcpBrokerOptions } from "../../../src/modules/mcp.ts";
-import { poolSettings } from "../../../src/modules/pool.ts";
+import { poolSettings } from "../../../src/modules/pool-options.ts";
 import { call } from "../../kit/call.ts";
 import { HandWorker } from "../../kit/hand.ts";
 import { wholeBroker } from "../../kit/whole.ts";

@@ -1,6 +1,6 @@
 // Ends that die or fall silent on the way.
 import { expect, test } from "bun:test";
-import { REFUSED_UPLOAD_MS } from "../../../src/broker/proxy/refuse.ts";
+import { REFUSED_UPLOAD_MS } from "../../../src/broker/http/body/refuse.ts";
 import { answerOf, LIMITS, TransferWorld } from "../../kit/transfers.ts";
 import { eventually } from "../../kit/until.ts";
 

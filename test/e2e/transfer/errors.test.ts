@@ -1,6 +1,6 @@
 // What a channel says to whom it does not serve.
 import { expect, test } from "bun:test";
-import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "../../../src/broker/proxy/refuse.ts";
+import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "../../../src/broker/http/body/refuse.ts";
 import { TRANSFER_ENDED_MS } from "../../../src/broker/transfer/limits.ts";
 import { Call, call } from "../../kit/call.ts";
 import { answerOf, header, KEY, LIMITS, TransferWorld } from "../../kit/transfers.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { LegacyClients } from "../../../src/agent/providers/legacy-clients.ts";
 import type { Provider, ProviderRequest } from "../../../src/agent/providers/provider.ts";
-import { SSE_HIGH_WATER } from "../../../src/agent/providers/stdio/sse-body.ts";
+import { SSE_HIGH_WATER } from "../../../src/agent/providers/sessions/sse-body.ts";
 import { TestClock } from "../../kit/clock.ts";
 import { turns } from "../../kit/storm.ts";
 

@@ -2,9 +2,9 @@
 import { afterAll, expect, test } from "bun:test";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { reach } from "../../../src/agent/broker-reachability.ts";
 import { dial } from "../../../src/agent/dial.ts";
 import { adoptProxies, proxyFor } from "../../../src/agent/proxy.ts";
-import { reach } from "../../../src/agent/reach.ts";
 import type { Finding } from "../../../src/lib/findings.ts";
 import { systemClock } from "../../../src/lib/time.ts";
 import { wireOf } from "../../../src/protocol/pair.ts";

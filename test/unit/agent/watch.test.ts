@@ -1,7 +1,7 @@
 // When an agent says that its backend is down, and when it does not.
 import { expect, test } from "bun:test";
 import type { BackendAdapter } from "../../../src/agent/backend-adapter.ts";
-import { ANSWERING_MS, type BackendState, BackendWatch } from "../../../src/agent/watch.ts";
+import { ANSWERING_MS, type BackendState, BackendWatch } from "../../../src/agent/backend-watch.ts";
 import { TestClock } from "../../kit/clock.ts";
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));

@@ -1,13 +1,13 @@
 // The parts `model` and `stream` of a multipart form: found wherever they stand, however the bytes are cut.
 
 import { describe, expect, test } from "bun:test";
-import { type BodyLimits, bodyOf, RequestBody } from "../../../src/broker/proxy/body.ts";
-import { SmallBodies } from "../../../src/broker/proxy/body-source.ts";
-import { BodyStore } from "../../../src/broker/proxy/body-store.ts";
-import { Budget } from "../../../src/broker/proxy/budget.ts";
+import { type BodyLimits, bodyOf, RequestBody } from "../../../src/broker/http/body/body.ts";
+import { SmallBodies } from "../../../src/broker/http/body/body-source.ts";
+import { BodyStore } from "../../../src/broker/http/body/body-store.ts";
+import { Budget } from "../../../src/broker/http/body/budget.ts";
+import { Spool } from "../../../src/broker/http/body/spool.ts";
 import { FormRoutingFields } from "../../../src/broker/proxy/form-routing-fields.ts";
 import type { RoutingFields } from "../../../src/broker/proxy/routing-fields.ts";
-import { Spool } from "../../../src/broker/proxy/spool.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { systemClock } from "../../../src/lib/time.ts";
 import { type Form, type FormPart, form, model, recording } from "../../kit/form.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { builtIn } from "../../../cmd/modules.ts";
-import { chooseModules } from "../../../src/broker/plugins.ts";
+import { chooseModules } from "../../../src/broker/choose-modules.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 
 test("PLUGINS chooses modules; a name that none has is a warning, not an end, and a file is neither", () => {

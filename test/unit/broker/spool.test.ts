@@ -2,8 +2,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Budget } from "../../../src/broker/proxy/budget.ts";
-import { Spool, type SpoolFile } from "../../../src/broker/proxy/spool.ts";
+import { Budget } from "../../../src/broker/http/body/budget.ts";
+import { Spool, type SpoolFile } from "../../../src/broker/http/body/spool.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { noneSpooled, spooledFiles } from "../../kit/spooled.ts";
 

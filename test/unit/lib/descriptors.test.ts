@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { checkDescriptors, WANTED_DESCRIPTORS } from "../../../src/lib/descriptors.ts";
+import { checkDescriptors, WANTED_DESCRIPTORS } from "../../../src/lib/file-descriptors.ts";
 
 test("doctor warns where few files may be open", () => {
   const verdicts = (limit: number | undefined) => [...checkDescriptors(limit)].map(({ verdict }) => verdict);

@@ -1,7 +1,7 @@
 // What is bounded, in time and in number; the hands of the clock are turned by the test, and so are the servers.
 import { describe, expect, test } from "bun:test";
-import { SessionManager } from "../../../../src/agent/providers/stdio/manager.ts";
-import { Spawner } from "../../../../src/agent/providers/stdio/spawner.ts";
+import { Spawner } from "../../../../src/agent/providers/channels/spawner.ts";
+import { SessionManager } from "../../../../src/agent/providers/sessions/manager.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { Hand, shakesHands } from "../../../kit/mcp-channel.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { LineFramer, type Overlong } from "../../../../src/agent/providers/channels/framer.ts";
 import { SseParser } from "../../../../src/agent/providers/sse-parser.ts";
-import { LineFramer, type Overlong } from "../../../../src/agent/providers/stdio/framer.ts";
 
 function frame(text: string | Uint8Array, pieces: number, limit = 100) {
   const lines: string[] = [];

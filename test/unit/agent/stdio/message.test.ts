@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { errorText, MalformedMessage, readMessages } from "../../../../src/agent/providers/stdio/message.ts";
-import { parseEventId, Replay } from "../../../../src/agent/providers/stdio/replay.ts";
+import { errorText, MalformedMessage, readMessages } from "../../../../src/agent/providers/channels/message.ts";
+import { parseEventId, Replay } from "../../../../src/agent/providers/sessions/replay.ts";
 import { elementsOf, exchange, spanOf } from "../../../../src/lib/json-span.ts";
 import { TestClock } from "../../../kit/clock.ts";
 

@@ -1,10 +1,10 @@
 // Routes as they are mounted: their doors, their paths, their errors.
 import { describe, expect, test } from "bun:test";
 import { AdminAuthenticator, Authenticator } from "../../../../src/broker/auth.ts";
+import { AccessLog } from "../../../../src/broker/http/access-log.ts";
 import { checksOf } from "../../../../src/broker/http/checks.ts";
 import { type App, mount } from "../../../../src/broker/http/mount.ts";
 import { Tickets } from "../../../../src/broker/http/tickets.ts";
-import { AccessLog } from "../../../../src/broker/observe/access.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
 import { systemClock } from "../../../../src/lib/time.ts";

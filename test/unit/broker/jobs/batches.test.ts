@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Batches } from "../../../../src/broker/jobs/batches.ts";
+import { Batches } from "../../../../src/broker/jobs/store/batches.ts";
 
 test("a transaction that fails is told to all who are in it, once, and the next one is another", async () => {
   const heard: string[] = [];

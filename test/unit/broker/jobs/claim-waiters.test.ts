@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { ClaimWaiters } from "../../../../src/broker/jobs/claim-waiters.ts";
 import { type Claimer, type Job, matches } from "../../../../src/broker/jobs/job.ts";
 import { CLAIMERS_MAX } from "../../../../src/broker/jobs/limits.ts";
+import { ClaimWaiters } from "../../../../src/broker/jobs/queue/claim-waiters.ts";
 import { ANYBODY, draftOf } from "../../../kit/job-store.ts";
 
 interface Waiter {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Deadlines } from "../../../../src/broker/jobs/deadlines.ts";
+import { Deadlines } from "../../../../src/broker/jobs/store/deadlines.ts";
 import { TestClock } from "../../../kit/clock.ts";
 
 test("a few are told of at their time", () => {

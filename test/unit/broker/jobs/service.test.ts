@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { ChannelOptions, Channels } from "../../../../src/broker/jobs/channels.ts";
-import { eventText, type JobEvent } from "../../../../src/broker/jobs/events.ts";
 import type { Job } from "../../../../src/broker/jobs/job.ts";
 import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "../../../../src/broker/jobs/limits.ts";
-import { JobMetrics } from "../../../../src/broker/jobs/metrics.ts";
-import { type JobRequest, JobService, type JobSettings } from "../../../../src/broker/jobs/service.ts";
-import type { JobStore } from "../../../../src/broker/jobs/store.ts";
+import type { ChannelOptions, Channels } from "../../../../src/broker/jobs/queue/channels.ts";
+import { eventText, type JobEvent } from "../../../../src/broker/jobs/queue/events.ts";
+import { JobMetrics } from "../../../../src/broker/jobs/queue/metrics.ts";
+import { type JobRequest, JobService, type JobSettings } from "../../../../src/broker/jobs/queue/service.ts";
+import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { Meters } from "../../../../src/lib/series.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { ANYBODY, distant, memoryStore } from "../../../kit/job-store.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { EventStream } from "../../../../src/broker/jobs/http/sse-response.ts";
 import { JOB_UNREAD_BYTES } from "../../../../src/broker/jobs/limits.ts";
-import { EventStream } from "../../../../src/broker/jobs/sse-response.ts";
 import { access } from "../../../kit/access.ts";
 import { TestClock } from "../../../kit/clock.ts";
 

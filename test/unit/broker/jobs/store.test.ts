@@ -5,11 +5,11 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Job } from "../../../../src/broker/jobs/job.ts";
-import { MIGRATIONS } from "../../../../src/broker/jobs/migrations.ts";
-import { openStore } from "../../../../src/broker/jobs/open.ts";
-import { SCHEMA } from "../../../../src/broker/jobs/rows.ts";
-import { SqliteStore, type StoreLimits } from "../../../../src/broker/jobs/sqlite.ts";
-import type { JobStore } from "../../../../src/broker/jobs/store.ts";
+import { MIGRATIONS } from "../../../../src/broker/jobs/store/migrations.ts";
+import { openStore } from "../../../../src/broker/jobs/store/open.ts";
+import { SCHEMA } from "../../../../src/broker/jobs/store/rows.ts";
+import { SqliteStore, type StoreLimits } from "../../../../src/broker/jobs/store/sqlite.ts";
+import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { ANYBODY, claimOf, distant, draftOf, endedOf, memoryStore, ROOMY } from "../../../kit/job-store.ts";

@@ -1,8 +1,8 @@
 // What the makers of channels are told, and when; without a socket.
 import { expect, test } from "bun:test";
-import { AccessLog, AccessRoute } from "../../../../src/broker/observe/access.ts";
+import { AccessLog, AccessRoute } from "../../../../src/broker/http/access-log.ts";
+import type { ChunkReader } from "../../../../src/broker/http/body/body.ts";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
-import type { ChunkReader } from "../../../../src/broker/proxy/body.ts";
 import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
 import { type ChannelOptions, type End, Transfers } from "../../../../src/broker/transfer/transfers.ts";

@@ -1,0 +1,39 @@
+// Plugin files, on their way into the program.
+import { brokerOptions } from "../src/config/broker.ts";
+import { peek } from "../src/config/load.ts";
+import { namesFile } from "../src/config/values.ts";
+import { messageOf } from "../src/lib/errors.ts";
+import { type LoadedModule, loadModules } from "../src/modules/plugin-files.ts";
+import { builtIn } from "./modules.ts";
+import { brokerProgram, nfrx } from "./programs.ts";
+
+/** The broker's program with what PLUGINS names; ends the process with 2 and one line when a file of it cannot be used. */
+export async function withPlugins(): Promise<{ program: typeof nfrx; plugins: readonly LoadedModule[] }> {
+  const files = peek(nfrx, brokerOptions.shape.plugins).filter(namesFile);
+  if (files.length === 0) return { program: nfrx, plugins: [] };
+  return orExit("nfrx", async () => {
+    const plugins = await loadModules(files);
+    let program = nfrx;
+    plugins.forEach(({ file, module }, at) => {
+      const modules = [...builtIn, ...plugins.slice(0, at).map(loaded => loaded.module)];
+      if (modules.some(({ id }) => id === module.id) || module.id in nfrx.groups)
+        throw new Error(`plugin ${file}: there is a module ${module.id} already`);
+      try {
+        program = brokerProgram([...modules, module]);
+      } catch (error) {
+        throw new Error(`plugin ${file}: ${messageOf(error)}`, { cause: error });
+      }
+    });
+    return { program, plugins };
+  });
+}
+
+/** What `work` gives; when it throws, the message goes to standard error and the process ends with 2. */
+export async function orExit<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    process.stderr.write(`${name}: ${messageOf(error)}\n`);
+    process.exit(2);
+  }
+}

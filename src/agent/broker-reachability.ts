@@ -1,0 +1,190 @@
+// Can the broker be reached? Each layer in its turn: name, connection, TLS, HTTP, clock, path, key, WebSocket.
+import { lookup } from "node:dns/promises";
+import { shakeHands } from "../lib/certificate.ts";
+import { messageOf } from "../lib/errors.ts";
+import { type Finding, fail, ok, warn } from "../lib/findings.ts";
+import { codeOf, whyUnreachable } from "../lib/machine-checks.ts";
+import { isLoopback } from "../lib/origin-guard.ts";
+import { systemClock } from "../lib/time.ts";
+import { CLOSE_NORMAL } from "../protocol/limits.ts";
+import { type Broker, dial, Refusal } from "./dial.ts";
+import { proxyTrouble } from "./proxy.ts";
+
+/** Milliseconds that one question to the broker may take. */
+const ASK_MS = 10_000;
+/** Difference of two clocks, in milliseconds, from which on it is worth a word. */
+const SKEW_SEEN_MS = 30_000;
+/** Difference of two clocks, in milliseconds, from which on tokens and certificates fail. */
+const SKEW_BAD_MS = 300_000;
+
+/** Stops at the first layer that fails, for the ones above cannot be well then. */
+export async function* reach(broker: Broker): AsyncGenerator<Finding> {
+  const { url, proxy, module } = broker;
+  const { hostname, protocol, port, pathname } = new URL(url);
+  const secure = protocol === "wss:";
+  const unencrypted = plainTextHost(url);
+  if (unencrypted !== undefined)
+    yield warn(
+      "tls",
+      `SERVER_URL is not encrypted: CLIENT_KEY and all requests travel to ${unencrypted} in the clear; use wss://`,
+    );
+  const at = { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (secure ? 443 : 80)), secure };
+  if (proxy?.problem !== undefined) {
+    yield fail("proxy", proxy.problem);
+    return;
+  }
+  if (proxy !== undefined) yield ok("proxy", `${proxy.host} is used, as ${proxy.variable} says`);
+  else {
+    const wrong = await unreachable(at);
+    yield wrong ?? ok("network", `${at.host}, port ${at.port}, can be reached`);
+    if (wrong !== undefined) return;
+  }
+  const health = await ask(broker, new URL(`${prefixOf(pathname)}/healthz`, url));
+  const trouble = proxy && proxyTrouble(proxy, health);
+  if (trouble !== undefined) {
+    yield fail("proxy", trouble.message);
+    return;
+  }
+  if (!(health instanceof Response)) {
+    yield await whyNoAnswer(at, broker, health);
+    return;
+  }
+  const broken = await notABroker(health, at, prefixOf(pathname));
+  yield broken ??
+    ok("broker", `a broker answers at ${new URL(url).host}${secure ? ", and its certificate is good" : ""}`);
+  if (broken !== undefined) return;
+  if (health.status === 503)
+    yield warn("broker", "it says that it is unavailable: it drains, or serves relays alone and has none");
+  yield clockOf(health);
+  if (!pathname.endsWith(`/api/${module}/connect`))
+    yield warn("path", `${pathname} is not /api/${module}/connect: SERVER_URL may name the door of another module`);
+  yield await examineTunnel(broker);
+}
+
+/** The path below which the broker is, at a proxy that serves others too. */
+function prefixOf(pathname: string): string {
+  return /^(.*?)\/api\/[^/]+\/connect\/?$/.exec(pathname)?.[1] ?? "";
+}
+
+/** The host that a link without encryption leaves this machine for; undefined for TLS and for this machine itself. */
+export function plainTextHost(url: string): string | undefined {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "wss:" || isLoopback(hostname) ? undefined : hostname;
+}
+
+async function unreachable({ host, port }: { host: string; port: number }): Promise<Finding | undefined> {
+  try {
+    await lookup(host);
+  } catch (error) {
+    return fail(
+      "network",
+      `the name ${host} is not known (${codeOf(error)}): correct SERVER_URL, or this machine's DNS`,
+    );
+  }
+  const why = await whyUnreachable(host, port);
+  if (why === undefined) return undefined;
+  if (why === "ECONNREFUSED")
+    return fail("network", `nothing listens at ${host}, port ${port}: start the broker, or correct SERVER_URL`);
+  if (why === "ETIMEDOUT")
+    return fail("network", `${host}, port ${port}, does not answer: a firewall, or a wrong SERVER_URL`);
+  return fail("network", `${host}, port ${port}, cannot be reached: ${why}`);
+}
+
+/** GETs; the error where there is no answer. */
+async function ask({ headers, ca, proxy }: Broker, url: URL): Promise<Response | Error> {
+  try {
+    return await fetch(url.href.replace(/^ws/, "http"), {
+      signal: AbortSignal.timeout(ASK_MS),
+      redirect: "manual",
+      headers,
+      ...(ca !== undefined && { tls: { ca } }),
+      ...(proxy?.url !== undefined && { proxy: proxy.url }),
+    });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+interface Target {
+  host: string;
+  port: number;
+  secure: boolean;
+}
+
+async function whyNoAnswer({ host, port, secure }: Target, { ca, proxy }: Broker, error: Error): Promise<Finding> {
+  if (proxy !== undefined)
+    return fail("proxy", `no answer through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
+  const hands = await shakeHands(host, port, ca);
+  if (hands === undefined) {
+    return secure
+      ? fail("tls", `${host}, port ${port}, speaks no TLS: write ws:// in SERVER_URL, or name the port that does`)
+      : fail("broker", `no answer from ${host}, port ${port}: ${messageOf(error)}`);
+  }
+  if (!secure) return fail("tls", `${host}, port ${port}, speaks TLS: write wss:// in SERVER_URL`);
+  return fail("tls", distrust(hands.distrust, hands.validTo) ?? messageOf(error));
+}
+
+function distrust(code: string | undefined, validTo: string): string | undefined {
+  switch (code) {
+    case undefined:
+      return undefined;
+    case "CERT_HAS_EXPIRED":
+      return `the broker's certificate has expired (${validTo}): renew it there, unless this machine's clock is wrong`;
+    case "CERT_NOT_YET_VALID":
+      return "the broker's certificate is not valid yet: set this machine's clock";
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+      return `nobody whom this machine trusts has signed the broker's certificate (${code}): name its authority in TLS_CA_FILE`;
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+    case "HOSTNAME_MISMATCH":
+      return "the broker's certificate is for another name: write that name in SERVER_URL";
+    default:
+      return `the broker's certificate is not trusted: ${code}`;
+  }
+}
+
+/** Says so when what answers is not a broker, which has a status in its health. */
+async function notABroker(
+  health: Response,
+  { host, port, secure }: Target,
+  prefix: string,
+): Promise<Finding | undefined> {
+  const text = await health.text();
+  if (/"status"\s*:\s*"(ok|unavailable)"/.test(text)) return undefined;
+  // Some servers answer plain HTTP at a TLS port with a page that says so.
+  if (!secure && (await shakeHands(host, port, undefined)) !== undefined)
+    return fail("tls", `${host}, port ${port}, speaks TLS: write wss:// in SERVER_URL`);
+  return fail(
+    "broker",
+    `what answers there is no broker (GET ${prefix}/healthz: ${health.status}): correct SERVER_URL`,
+  );
+}
+
+function clockOf(health: Response): Finding {
+  const there = Date.parse(health.headers.get("date") ?? "");
+  if (Number.isNaN(there)) return warn("clock", "the broker does not tell the time");
+  const skew = Date.now() - there;
+  const seconds = Math.round(Math.abs(skew) / 1000);
+  const text = `this machine's clock is ${seconds} s ${skew > 0 ? "ahead of" : "behind"} the broker's: let both follow NTP`;
+  if (Math.abs(skew) >= SKEW_BAD_MS) return fail("clock", text);
+  return Math.abs(skew) >= SKEW_SEEN_MS ? warn("clock", text) : ok("clock", "it agrees with the broker's");
+}
+
+/** Opens the WebSocket and closes it again, without a word about who calls. */
+async function examineTunnel(broker: Broker): Promise<Finding> {
+  try {
+    const events = { onStream: () => {}, onClosed: () => {} };
+    const link = await dial({ ...broker, clock: systemClock, events });
+    link.drop(CLOSE_NORMAL, "examined");
+    const key = broker.clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
+    return ok("tunnel", `a WebSocket opens, with version ${link.version} of the wire, ${key}`);
+  } catch (error) {
+    if (error instanceof Refusal) return fail("door", error.message);
+    return fail(
+      "tunnel",
+      `HTTP passes and WebSocket does not (${messageOf(error)}): whatever stands before the broker must pass the headers Upgrade and Connection on`,
+    );
+  }
+}

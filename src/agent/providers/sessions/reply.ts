@@ -1,0 +1,77 @@
+import type { Clock, Timer } from "../../../lib/time.ts";
+import { SERVER_ERROR } from "../channels/message.ts";
+import { type Accepts, refuse } from "./http-rules.ts";
+import { frame, SSE_HEADERS, SSE_KEEPALIVE_MS, SseBody } from "./sse-body.ts";
+
+/** Bytes of events that may wait for one slow client of a server that others share; beyond them it is cut off. */
+const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
+
+/**
+ * The answer to one request: JSON when the answer is the first that comes, else an event stream, which also begins when
+ * nothing has come for a while.
+ */
+export class Reply {
+  readonly #head = Promise.withResolvers<Response>();
+  readonly #quiet: Timer | undefined;
+  #body: SseBody | undefined;
+  #over = false;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly accepts: Accepts,
+    private readonly signal: AbortSignal,
+    /** Told once when the client leaves before its answer is there. */
+    private readonly onGone: () => void,
+  ) {
+    signal.addEventListener("abort", this.#left, { once: true });
+    if (!accepts.json) this.#stream();
+    else if (accepts.events) this.#quiet = clock.after(SSE_KEEPALIVE_MS, () => this.#stream(), true);
+  }
+
+  get response(): Promise<Response> {
+    return this.#head.promise;
+  }
+
+  /** A message that comes before the answer; a client that takes JSON only does not get it. */
+  publish(text: string): void {
+    if (this.#over || !this.accepts.events) return;
+    const body = this.#stream();
+    body.write(frame(text));
+    if (body.unread > SHARED_UNREAD_BYTES) body.cut(new Error("the client does not take what it is sent"));
+  }
+
+  /** The answer; `status` is for one that comes as JSON. */
+  answer(text: string, status = 200): void {
+    if (this.#over) return;
+    this.#finish();
+    if (this.#body === undefined) {
+      this.#head.resolve(new Response(text, { status, headers: { "content-type": "application/json" } }));
+      return;
+    }
+    this.#body.write(frame(text));
+    this.#body.end();
+  }
+
+  #stream(): SseBody {
+    if (this.#body === undefined) {
+      this.#quiet?.cancel();
+      this.#body = new SseBody(this.clock, { gone: this.#left }, this.signal);
+      this.#head.resolve(new Response(this.#body.stream, { headers: SSE_HEADERS }));
+    }
+    return this.#body;
+  }
+
+  readonly #left = (): void => {
+    if (this.#over) return;
+    this.#finish();
+    // Nobody reads it.
+    this.#head.resolve(refuse(499, SERVER_ERROR, "the client has gone"));
+    this.onGone();
+  };
+
+  #finish(): void {
+    this.#over = true;
+    this.#quiet?.cancel();
+    this.signal.removeEventListener("abort", this.#left);
+  }
+}

@@ -1,0 +1,29 @@
+import { childOpener } from "./channels/child.ts";
+import { Spawner } from "./channels/spawner.ts";
+import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
+
+export interface StdioOptions extends SessionsOptions {
+  command: string;
+  args: readonly string[];
+  /** Added to the few variables that every program needs. */
+  env: Readonly<Record<string, string>>;
+  /** Names of the agent's own variables that are passed on besides those. */
+  passEnv: readonly string[];
+  workdir: string | undefined;
+  /** Bytes of one message of the server. */
+  lineBytes: number;
+  random?: () => number;
+}
+
+/**
+ * A server that is a program, and speaks by its standard input and output. Providers of one program should share their
+ * `starts`, or one that is closed and opened anew forgets that the program keeps crashing.
+ */
+export function stdioProvider(options: StdioOptions, starts = stdioSpawner(options)): SessionManager {
+  return new SessionManager({ ...options, starts });
+}
+
+/** How the program is started, and what became of it. */
+export function stdioSpawner(options: StdioOptions): Spawner {
+  return new Spawner(childOpener(options), options.clock, options.random);
+}

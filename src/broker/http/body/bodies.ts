@@ -1,0 +1,62 @@
+import type { TrustedProxies } from "../../../lib/http.ts";
+import { networkOf } from "../../../lib/network.ts";
+import { fingerprint } from "../../auth.ts";
+import { CALLER_SHARE } from "../../shares.ts";
+import type { BodyLimits } from "./body.ts";
+import { type Pace, SmallBodies } from "./body-source.ts";
+import { Budget } from "./budget.ts";
+import { Spool } from "./spool.ts";
+
+export interface BodiesOptions {
+  maxBufferedBytes: number;
+  maxSpooledBytes: number;
+  uploadSpoolDir: string;
+  maxBodyBytes: number;
+  maxUploadBytes: number;
+  pace: Pace;
+  proxies: TrustedProxies;
+  /** The address at the other end of a request's connection. */
+  peer: (request: Request) => string;
+}
+
+/** Memory and disk that all request bodies of a broker share. */
+export class Bodies {
+  readonly memory: Budget;
+  readonly disk: Budget;
+  readonly spool: Spool;
+  readonly #small: SmallBodies;
+
+  constructor(private readonly options: BodiesOptions) {
+    const { maxBufferedBytes: memory, maxSpooledBytes: disk, maxBodyBytes, maxUploadBytes } = options;
+    const share = (all: number, one: number): number => Math.max(all * CALLER_SHARE, one);
+    this.memory = new Budget(memory, "too many request bodies are held in memory", share(memory, maxBodyBytes));
+    this.disk = new Budget(disk, "too many uploads are held on disk", share(disk, maxUploadBytes));
+    this.spool = new Spool(options.uploadSpoolDir, this.disk);
+    this.#small = new SmallBodies(options.pace);
+  }
+
+  /** What bodies of at most `maxBytes` may use. */
+  limits(maxBytes: number): BodyLimits {
+    const { pace } = this.options;
+    return {
+      maxBytes,
+      memory: this.memory,
+      spool: this.spool,
+      pace,
+      small: this.#small,
+      holders: request => this.#holders(request),
+    };
+  }
+
+  /** A caller, by its key, and the address, or /64 network, it calls from. */
+  #holders(request: Request): string[] {
+    const { proxies, peer } = this.options;
+    const { headers } = request;
+    const address = `address ${networkOf(proxies.clientAddress(peer(request), headers.get("x-forwarded-for")))}`;
+    const caller = fingerprint(headers);
+    return caller === NO_KEY ? [address] : [address, `caller ${caller}`];
+  }
+}
+
+/** What a caller without a key is called. */
+const NO_KEY = "-";

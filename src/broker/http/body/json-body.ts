@@ -1,0 +1,78 @@
+// Bodies of JSON: checked against a schema, while what is only carried is taken out of them as its text.
+import type { z } from "zod";
+import { NfrxError } from "../../../lib/errors.ts";
+import { spanOf } from "../../../lib/json-span.ts";
+import { type BodyLimits, readBody } from "./body.ts";
+
+/** JSON that is only carried: the text that was sent, digit for digit. */
+export type JsonText = string;
+
+/** How much of it there may be. */
+export interface CarriedLimits {
+  readonly bytes: number;
+  readonly levels: number;
+}
+
+/** A body that its schema accepts. */
+export interface JsonBody<T> {
+  readonly fields: T;
+  /**
+   * The text of an object in it, digit for digit; undefined when it is missing or null. Throws when it is too deep or too
+   * large.
+   */
+  carried(name: keyof T & string, limits: CarriedLimits): JsonText | undefined;
+}
+
+/** A body of JSON; none at all is an empty object where that is allowed. */
+export async function readJson<T extends object>(
+  request: Request,
+  limits: BodyLimits,
+  schema: z.ZodType<T>,
+  mayLack = true,
+): Promise<JsonBody<T>> {
+  const body = await readBody(request, limits, () => false, { decode: true });
+  try {
+    const sent = Buffer.from(body.bytes).toString("utf8");
+    if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");
+    const text = sent.trim() === "" ? "{}" : sent;
+    const fields = checked("", schema, JSON.parse(text));
+    return {
+      fields,
+      carried: (name, bounds) => (fields[name] ? carriedText(text, name, fields[name], bounds) : undefined),
+    };
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new NfrxError("invalid_request", "the body is not JSON");
+    throw error;
+  } finally {
+    body.release();
+  }
+}
+
+/** `value`, when the schema accepts it. Throws `invalid_request` otherwise. */
+export function checked<T>(param: string, schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is not what it should be");
+}
+
+export function invalid(param: string, problem: string): NfrxError {
+  return new NfrxError("invalid_request", `${param || "the body"}: ${problem}`, param ? { param } : {});
+}
+
+function carriedText(body: string, name: string, value: unknown, { bytes, levels }: CarriedLimits): JsonText {
+  if (isDeeper(value, levels)) throw invalid(name, `has more than ${levels} levels`);
+  const span = spanOf(body, [name]);
+  if (span === undefined) throw invalid(name, "is not an object");
+  // No string of JSON holds a line's end; between the values one would end a field of an event.
+  const text = body.slice(...span).replace(/[\r\n]/g, " ");
+  if (Buffer.byteLength(text) > bytes)
+    throw new NfrxError("too_large", `${name} is larger than ${bytes} bytes`, { param: name });
+  return text;
+}
+
+/** True when a value of JSON has more levels of objects and lists than these. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some(inner => isDeeper(inner, levels - 1));
+}

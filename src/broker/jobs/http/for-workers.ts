@@ -1,0 +1,156 @@
+// The jobs queue for those who do the work.
+import type { Drain } from "../../../lib/drain.ts";
+import type { Clock } from "../../../lib/time.ts";
+import type { Authenticator } from "../../auth.ts";
+import type { BodyLimits } from "../../http/body/body.ts";
+import { Shares } from "../../shares.ts";
+import type { Claimer, Job, JobTransfer } from "../job.ts";
+import { CLAIMERS_MAX } from "../limits.ts";
+import type { WorkerActivity } from "../queue/activity.ts";
+import type { JobService } from "../queue/service.ts";
+import { StreamClaims } from "../queue/stream-claims.ts";
+import { claimText, transferAnswer } from "../queue/view.ts";
+import { yieldToEventLoop } from "../queue/yield-to-event-loop.ts";
+import { type JobCall, type JobsHttp, json, requireGet } from "./jobs-http.ts";
+import * as requests from "./request-schemas.ts";
+import type { EventStream } from "./sse-response.ts";
+
+export interface WorkerRoutesOptions {
+  readonly service: JobService;
+  readonly activity: WorkerActivity;
+  readonly client: Authenticator;
+  readonly bodies: BodyLimits;
+  readonly drain: Drain;
+  readonly clock: Clock;
+}
+
+/** The answers to those who claim jobs, fetch their payload and report how they go. */
+export class WorkerRoutes {
+  readonly #claimWaiters = new Shares(CLAIMERS_MAX, "claims and streams that wait");
+
+  constructor(
+    private readonly http: JobsHttp,
+    private readonly options: WorkerRoutesOptions,
+  ) {}
+
+  claim(call: JobCall): Promise<Response> {
+    const { service, client, bodies, clock, activity, drain } = this.options;
+    const { request, disableIdleTimeout } = call;
+    return this.http.answer(client, call, async () => {
+      drain.enter()();
+      const { claimer, waitMs } = await requests.readClaim(request, bodies);
+      // It may have begun while the body came.
+      drain.enter()();
+      activity.saw(claimer, "poll");
+      const release = this.#claimWaiters.take(this.http.callerOf(call));
+      disableIdleTimeout();
+      const claimUntil = async (signal: AbortSignal) => service.claim(claimer, signal);
+      const waited = new AbortController();
+      const timer = clock.after(waitMs, () => waited.abort(), true);
+      if (waitMs === 0) waited.abort();
+      const job = await claimUntil(AbortSignal.any([request.signal, waited.signal])).finally(() => {
+        timer.cancel();
+        release();
+      });
+      if (job === undefined) return new Response(null, { status: 204 });
+      if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
+      activity.saw(claimer, "poll", job);
+      return json(claimText(job));
+    });
+  }
+
+  /** A worker's stream: it claims a job whenever the worker has taken the one before and holds fewer than `max`. */
+  stream(call: JobCall): Promise<Response> {
+    const { service, client, activity, drain } = this.options;
+    const { request, disableIdleTimeout } = call;
+    return this.http.answer(client, call, async () => {
+      requireGet(request);
+      const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
+      drain.enter()();
+      const release = this.#claimWaiters.take(this.http.callerOf(call));
+      disableIdleTimeout();
+      const stream = this.http.open(call);
+      // So that the worker sees that it is open.
+      stream.send(": keep-alive\n\n");
+      const closed = activity.streams(claimer);
+      const claims = new StreamClaims(service.streamed, max, stream.ended);
+      void this.#feed(stream, claimer, claims).finally(() => {
+        release();
+        closed();
+        stream.close();
+        // A broker that stops takes nothing away from workers that go on.
+        for (const job of claims.close()) if (!this.http.closing) void this.#giveBack(job, true);
+      });
+      return stream.response;
+    });
+  }
+
+  payload(call: JobCall): Promise<Response> {
+    return this.#transfer(call, "payload");
+  }
+
+  result(call: JobCall): Promise<Response> {
+    return this.#transfer(call, "result");
+  }
+
+  status(call: JobCall): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.http.counted(client, call, async () => {
+      const { by, news } = await requests.readReport(request, bodies);
+      const { status } = await service.report(id, by, news);
+      return Response.json({ status });
+    });
+  }
+
+  heartbeat(call: JobCall): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.http.counted(client, call, async () => {
+      const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
+      return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
+    });
+  }
+
+  #transfer(call: JobCall, role: JobTransfer["role"]): Promise<Response> {
+    const { service, client, bodies } = this.options;
+    const { request, id } = call;
+    return this.http.counted(client, call, async () => {
+      const { by, wanted } = await requests.readTransfer(request, bodies, role);
+      const caller = this.http.callerOf(call);
+      return json(transferAnswer(await service.transfer(id, by, { ...wanted, caller })));
+    });
+  }
+
+  async #feed(stream: EventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {
+    const { service, activity } = this.options;
+    const claim = async () => service.claim(claimer, stream.ended);
+    for (;;) {
+      await claims.room();
+      if (stream.ended.aborted) return;
+      // One that may not wait, because too many do or the broker drains, is sent away.
+      const job = await claim().catch(() => undefined);
+      if (job === undefined) return;
+      claims.add(job);
+      if (!(await this.#reaches(job, stream.ended))) return;
+      stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
+      activity.saw(claimer, "stream", job);
+      await stream.drained();
+      // The worker has not taken it; what comes behind it, it may leave unread.
+      if (stream.unread > 0) return this.#giveBack(job);
+    }
+  }
+
+  /** False when the worker's connection has ended before the claim could be written to it; the job then goes back. */
+  async #reaches(job: Job, gone: AbortSignal): Promise<boolean> {
+    await yieldToEventLoop();
+    if (!gone.aborted) return true;
+    await this.#giveBack(job);
+    return false;
+  }
+
+  /** What fails here, the lease makes good. */
+  async #giveBack(job: Job, untouched = false): Promise<void> {
+    await this.options.service.giveBack(job, untouched).catch(() => {});
+  }
+}

@@ -1,0 +1,222 @@
+// What comes in over HTTP, checked once and turned into our own words.
+import { z } from "zod";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { BodyLimits } from "../../http/body/body.ts";
+import { type CarriedLimits, checked, invalid, type JsonText, readJson } from "../../http/body/json-body.ts";
+import { type Claimer, isStatus, type JobError, type JobStatus, STATUSES } from "../job.ts";
+import {
+  CLAIM_TYPES_MAX,
+  CLAIM_WAIT_MAX_SECONDS,
+  CLIENT_UNWATCHED_MS,
+  IDEMPOTENCY_KEY_MAX,
+  JOB_ERROR_MAX,
+  JOB_JSON_BYTES,
+  JOB_JSON_LEVELS,
+  JOB_LIST_DEFAULT,
+  JOB_LIST_MAX,
+  JOB_NAME_MAX,
+  JOB_STREAM_DEFAULT,
+  JOB_STREAM_MAX,
+  LEASE_MAX_SECONDS,
+  LEASE_MIN_SECONDS,
+} from "../limits.ts";
+
+const name = z.string().trim().max(JOB_NAME_MAX, `is longer than ${JOB_NAME_MAX} characters`);
+/** A name that may be left out; null says the same, as some clients send it. */
+const optionalName = (description: string) =>
+  name
+    .nullish()
+    .transform(text => text ?? "")
+    .meta({ description });
+const object = (description: string) =>
+  z
+    .custom<Readonly<Record<string, unknown>>>(isObject, "is not an object")
+    .meta({ type: "object" })
+    .nullish()
+    .meta({ description });
+/** What has an error of its own when it is missing is asked for in the code, and said here. */
+const needed = (description: string, more: { enum?: readonly string[] } = {}) =>
+  z
+    .string()
+    .nullish()
+    .meta({ anyOf: undefined, type: "string", minLength: 1, description, ...more });
+export const leaseSeconds = z.number().min(LEASE_MIN_SECONDS).max(LEASE_MAX_SECONDS);
+
+const proof = {
+  claim_id: z.string().nullish().describe("The claim, which tells its worker from one that has the job by now."),
+  worker_id: z.string().nullish().describe("The worker, as it claimed the job."),
+};
+
+export const createBody = z
+  .object({
+    type: needed("What kind of work it is; workers claim by it."),
+    metadata: object(`Goes to the worker as it is; at most ${JOB_JSON_BYTES} bytes.`),
+    worker_id: optionalName("The one worker that may do it."),
+    worker_group: optionalName("The group of workers that may do it."),
+    priority: z.int().min(0).max(9).nullish().describe("Those with more of it go first; 0 unless told."),
+    cancel_when_unwatched: z
+      .boolean()
+      .nullish()
+      .describe(
+        `Cancel the job when its client neither follows its events nor asks for it for ${CLIENT_UNWATCHED_MS / 1000} s; without it, after \`JOBS_CLIENT_TTL\`.`,
+      ),
+  })
+  .meta({ id: "JobRequest", description: "A job to be done.", required: ["type"] });
+export const claimBody = z
+  .object({
+    types: z.array(name).max(CLAIM_TYPES_MAX).nullish().describe("The types it takes; all of them unless told."),
+    max_wait_seconds: z
+      .number()
+      .nullish()
+      .describe(`How long to wait for a job, at most ${CLAIM_WAIT_MAX_SECONDS}; 0 unless told.`),
+    lease_seconds: leaseSeconds
+      .nullish()
+      .describe("How long it may be silent about the job; `JOBS_LEASE` unless told."),
+    worker_id: optionalName("The worker's own id."),
+    worker_group: optionalName("The group it belongs to."),
+  })
+  .meta({ id: "ClaimRequest", description: "Who asks for a job, and for which." });
+export const transferBody = z
+  .object({
+    ...proof,
+    key: name.nullish().describe("Names the transfer; `payload` or `result` unless told."),
+    properties: object("Goes to the client as it is."),
+  })
+  .meta({ id: "JobTransferRequest", description: "A payload that is wanted, or a result that is there." });
+export const reportBody = z
+  .object({
+    ...proof,
+    state: needed("How it is; `queued` gives the job back.", { enum: STATUSES }),
+    progress: object("Goes to the client as it is."),
+    error: z
+      .object({ code: z.string().nullish(), message: z.string().nullish() })
+      .nullish()
+      .describe("Why it has failed."),
+  })
+  .meta({ id: "JobReport", description: "How a job is.", required: ["state"] });
+export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", description: "Whose heart beats." });
+
+const CARRIED: CarriedLimits = { bytes: JOB_JSON_BYTES, levels: JOB_JSON_LEVELS };
+
+export interface CreateRequest {
+  type: string;
+  metadata: JsonText;
+  workerId: string;
+  workerGroup: string;
+  priority: number;
+  cancelWhenUnwatched: boolean;
+}
+
+export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
+  const { fields: body, carried } = await readJson(request, limits, createBody, false);
+  const type = (body.type ?? "").trim();
+  if (type === "") throw new NfrxError("missing_type", "a type is needed", { param: "type" });
+  if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
+  return {
+    type,
+    metadata: carried("metadata", CARRIED) ?? "",
+    workerId: body.worker_id,
+    workerGroup: body.worker_group,
+    priority: body.priority ?? 0,
+    cancelWhenUnwatched: body.cancel_when_unwatched ?? false,
+  };
+}
+
+export async function readClaim(request: Request, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
+  const { fields: body } = await readJson(request, limits, claimBody);
+  return {
+    claimer: {
+      types: [...new Set(body.types ?? [])],
+      workerId: body.worker_id,
+      workerGroup: body.worker_group,
+      leaseMs: body.lease_seconds ? body.lease_seconds * 1000 : undefined,
+    },
+    waitMs: Math.min(Math.max(0, body.max_wait_seconds ?? 0), CLAIM_WAIT_MAX_SECONDS) * 1000,
+  };
+}
+
+/** The claimer of a stream, and how many jobs it may hold at once, from the query of its URL. */
+export function streamOf(query: URLSearchParams): { claimer: Claimer; max: number } {
+  const max = Number(query.get("max") || JOB_STREAM_DEFAULT);
+  if (!Number.isInteger(max) || max < 1) throw invalid("max", "is not a whole number of 1 or more");
+  return { claimer: claimerOf(query), max: Math.min(max, JOB_STREAM_MAX) };
+}
+
+function claimerOf(query: URLSearchParams): Claimer {
+  const one = (key: string): string => checked(key, name, query.get(key) ?? "");
+  const types = query.getAll("types").flatMap(text => text.split(","));
+  const named = types.map(type => checked("types", name, type)).filter(type => type !== "");
+  if (named.length > CLAIM_TYPES_MAX) throw invalid("types", `has more than ${CLAIM_TYPES_MAX} entries`);
+  const lease = query.get("lease_seconds");
+  return {
+    types: [...new Set(named)],
+    workerId: one("worker_id"),
+    workerGroup: one("worker_group"),
+    leaseMs: lease === null ? undefined : 1000 * checked("lease_seconds", leaseSeconds, Number(lease)),
+  };
+}
+
+export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
+  const { fields, carried } = await readJson(request, limits, transferBody);
+  return { by: proofOf(fields), wanted: { role, key: fields.key ?? role, properties: carried("properties", CARRIED) } };
+}
+
+export async function readReport(request: Request, limits: BodyLimits) {
+  const { fields: body, carried } = await readJson(request, limits, reportBody, false);
+  const error: JobError | undefined = body.error
+    ? {
+        code: (body.error.code ?? "").slice(0, JOB_NAME_MAX),
+        message: (body.error.message ?? "").slice(0, JOB_ERROR_MAX),
+      }
+    : undefined;
+  return {
+    by: proofOf(body),
+    news: { state: (body.state ?? "").trim(), progress: carried("progress", CARRIED), error },
+  };
+}
+
+export async function readHeartbeat(request: Request, limits: BodyLimits) {
+  return proofOf((await readJson(request, limits, heartbeatBody)).fields);
+}
+
+/** The query of a list. */
+export function listOf(query: URLSearchParams): { statuses: JobStatus[]; type: string | undefined; limit: number } {
+  const words = query
+    .getAll("status")
+    .flatMap(text => text.split(","))
+    .map(word => word.trim())
+    .filter(word => word !== "");
+  const statuses = words.filter(isStatus);
+  if (statuses.length < words.length) throw invalid("status", "is no state");
+  const type = query.get("type") || undefined;
+  const limit = Number(query.get("limit") || JOB_LIST_DEFAULT);
+  if (!Number.isInteger(limit) || limit < 1) throw invalid("limit", "is no whole number from 1");
+  return { statuses: [...new Set(statuses)], type, limit: Math.min(limit, JOB_LIST_MAX) };
+}
+
+/** The idempotency key of a request with what it asks for, so that another request with the same key is known. */
+export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: string; digest: string } | undefined {
+  const key = headers.get("idempotency-key");
+  if (key === null) return undefined;
+  if (key === "" || key.length > IDEMPOTENCY_KEY_MAX)
+    throw invalid("Idempotency-Key", `is not of 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
+  const { type, metadata, workerId, workerGroup, priority, cancelWhenUnwatched } = wanted;
+  // What was not asked for is not in it, so that digests of earlier versions still fit.
+  const more = cancelWhenUnwatched ? [cancelWhenUnwatched] : [];
+  const text = JSON.stringify([type, metadata, workerId, workerGroup, priority, ...more]);
+  return { key, digest: new Bun.CryptoHasher("sha256").update(text).digest("base64url") };
+}
+
+/** The number of the last event that a client has seen, when it says one. */
+export function lastEventOf(headers: Headers): number | undefined {
+  const text = headers.get("last-event-id");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function proofOf(body: { claim_id?: string | null | undefined; worker_id?: string | null | undefined }) {
+  return { claimId: body.claim_id || undefined, workerId: body.worker_id?.trim() || undefined };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,97 @@
+import { NfrxError } from "../../../lib/errors.ts";
+import { EVENT_STREAM } from "../../../lib/response-headers.ts";
+import { type Clock, every, type Timer } from "../../../lib/time.ts";
+import type { Access } from "../../../modules/route.ts";
+import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_BYTES } from "../limits.ts";
+
+/** Bytes that the stream wants: it asks for more when it has none. */
+const EMPTY = 1;
+
+/** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */
+export class EventStream {
+  readonly response: Response;
+  /** Aborts when it has ended, by whom ever. */
+  readonly ended: AbortSignal;
+  readonly #end = new AbortController();
+  readonly #beat: Timer;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #drained: PromiseWithResolvers<void> | undefined;
+  #left = 0;
+
+  constructor(
+    clock: Clock,
+    signal: AbortSignal,
+    /** Told of its end. */
+    private readonly access: Access,
+  ) {
+    access.defer();
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: controller => {
+          this.#controller = controller;
+        },
+        pull: () => this.#drained?.resolve(),
+        cancel: () => this.#leave(),
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: EMPTY }),
+    );
+    this.ended = this.#end.signal;
+    this.#beat = every(clock, JOB_KEEP_ALIVE_MS, () => this.send(": keep-alive\n\n"));
+    if (signal.aborted) this.#leave();
+    else signal.addEventListener("abort", () => this.#leave(), { once: true });
+    this.response = new Response(body, {
+      headers: { ...EVENT_STREAM, "x-request-id": access.id },
+    });
+  }
+
+  /** Bytes that the client has not taken. */
+  get unread(): number {
+    return this.ended.aborted ? this.#left : this.#waiting;
+  }
+
+  /** Writes; a client that leaves too much unread is cut off. */
+  send(text: string): void {
+    if (this.ended.aborted) return;
+    if (this.#waiting >= JOB_UNREAD_BYTES) {
+      this.#finish(new NfrxError("canceled", "the client does not read"));
+      // Bun prints a trace for any reason but undefined.
+      this.#controller?.error(undefined);
+      return;
+    }
+    const bytes = Buffer.from(text);
+    this.access.bytesOut += bytes.length;
+    this.#controller?.enqueue(bytes);
+  }
+
+  /** Resolves when the client has taken all there is, or the stream has ended. */
+  async drained(): Promise<void> {
+    while (!this.ended.aborted && this.#waiting > 0) {
+      this.#drained = Promise.withResolvers();
+      await this.#drained.promise;
+    }
+  }
+
+  /** Ends it behind what has been written. */
+  close(): void {
+    if (this.ended.aborted) return;
+    this.#finish();
+    this.#controller?.close();
+  }
+
+  get #waiting(): number {
+    return EMPTY - (this.#controller?.desiredSize ?? EMPTY);
+  }
+
+  #leave(): void {
+    this.#finish(new NfrxError("canceled", "the client went away"));
+  }
+
+  #finish(error?: NfrxError): void {
+    if (this.ended.aborted) return;
+    this.access.end(error);
+    this.#left = this.#waiting;
+    this.#beat.cancel();
+    this.#end.abort();
+    this.#drained?.resolve();
+  }
+}

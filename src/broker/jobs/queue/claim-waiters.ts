@@ -1,0 +1,122 @@
+import { NfrxError } from "../../../lib/errors.ts";
+import { type Claimer, type Job, matches } from "../job.ts";
+import { CLAIMERS_MAX } from "../limits.ts";
+import { yieldToEventLoop } from "./yield-to-event-loop.ts";
+
+/** As much of a job as decides who may have it. */
+export type OfferedJob = Pick<Job, "id" | "type" | "workerId" | "workerGroup">;
+
+/** Offers that one claimer keeps while it asks the store; beyond them everybody is woken instead. */
+const OFFERS_MAX = 64;
+
+/** Somebody who waits for a job. */
+interface Waiter {
+  readonly claimer: Claimer;
+  /** Called once: with a job, or with nothing when it has left. */
+  readonly done: (job: Job | undefined) => void;
+  readonly failed: (error: unknown) => void;
+  /** The store is being asked on its behalf. */
+  asking: boolean;
+  leaving: boolean;
+  /** Jobs that it was woken for, or that came while the store was being asked. */
+  offers: OfferedJob[];
+}
+
+/**
+ * Who waits for jobs, in order of arrival. A job that has been queued wakes the first who waits and may have it, and
+ * nobody else; the store decides what that one then gets. No wakeup is lost: whoever is asking the store when a job comes
+ * asks again, and who gets another job than the one it was woken for hands the wakeup on.
+ */
+export class ClaimWaiters {
+  readonly #waiters = new Set<Waiter>();
+  #closed = false;
+  #quiet: PromiseWithResolvers<void> | undefined;
+
+  constructor(
+    /** Asks the store for a job. */
+    private readonly claim: (claimer: Claimer) => Promise<Job | undefined>,
+  ) {}
+
+  get size(): number {
+    return this.#waiters.size;
+  }
+
+  /**
+   * Waits for a job until `signal` aborts. The store is asked once in any case, even if the signal has aborted before. Throws
+   * `overloaded` when too many claims wait.
+   */
+  wait(claimer: Claimer, signal: AbortSignal): Promise<Job | undefined> {
+    if (this.#waiters.size >= CLAIMERS_MAX)
+      throw new NfrxError("overloaded", "too many workers wait for jobs", { retryAfterSeconds: 5 });
+    if (this.#closed) throw new NfrxError("draining", "the broker takes no more work", { retryAfterSeconds: 10 });
+    const { promise, resolve: done, reject: failed } = Promise.withResolvers<Job | undefined>();
+    const waiter: Waiter = { claimer, done, failed, asking: false, leaving: false, offers: [] };
+    this.#waiters.add(waiter);
+    void this.#ask(waiter);
+    const leave = (): void => this.#leave(waiter);
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+    return promise.finally(() => signal.removeEventListener("abort", leave));
+  }
+
+  /** Wakes who may have a job that has just been queued. */
+  offer(job: OfferedJob): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.leaving || !matches(job, waiter.claimer)) continue;
+      if (waiter.offers.length <= OFFERS_MAX) waiter.offers.push(job);
+      if (waiter.asking) continue;
+      void this.#ask(waiter);
+      return;
+    }
+  }
+
+  /** Sends everybody away, and takes nobody more. Ends when the last has gone, and what it got has been dealt with. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiter of [...this.#waiters]) this.#leave(waiter);
+    while (this.#waiters.size > 0) {
+      this.#quiet ??= Promise.withResolvers();
+      await this.#quiet.promise;
+    }
+    await yieldToEventLoop();
+  }
+
+  /** Who is asking leaves with the answer. */
+  #leave(waiter: Waiter): void {
+    waiter.leaving = true;
+    if (!waiter.asking) this.#end(waiter, undefined);
+  }
+
+  #end(waiter: Waiter, job: Job | undefined): void {
+    if (!this.#waiters.delete(waiter)) return;
+    waiter.done(job);
+    if (this.#waiters.size === 0) this.#quiet?.resolve();
+  }
+
+  async #ask(waiter: Waiter): Promise<void> {
+    waiter.asking = true;
+    // What it was woken for is in the store by now; what comes while the store is asked may not have been seen.
+    const woken = waiter.offers;
+    waiter.offers = [];
+    let job: Job | undefined;
+    try {
+      job = await this.claim(waiter.claimer);
+    } catch (error) {
+      waiter.failed(error);
+      this.#end(waiter, undefined);
+      return this.#handOn([...woken, ...waiter.offers]);
+    }
+    waiter.asking = false;
+    if (job === undefined && !waiter.leaving) {
+      if (waiter.offers.length > 0) void this.#ask(waiter);
+      return;
+    }
+    this.#end(waiter, job);
+    this.#handOn([...woken, ...waiter.offers].filter(({ id }) => id !== job?.id));
+  }
+
+  #handOn(offers: readonly OfferedJob[]): void {
+    if (offers.length <= OFFERS_MAX) for (const offer of offers) this.offer(offer);
+    else for (const waiter of [...this.#waiters]) if (!waiter.asking) void this.#ask(waiter);
+  }
+}

@@ -1,0 +1,312 @@
+// The jobs queue: what happens to a job, who is told and who is waited for. How it looks over HTTP is in routes.ts.
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Logger } from "../../../lib/log.ts";
+import type { Clock } from "../../../lib/time.ts";
+import type { JsonText } from "../../http/body/json-body.ts";
+import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer } from "../job.ts";
+import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "../limits.ts";
+import { type Change, type Proof, requireHolder, transition } from "../machine.ts";
+import type { Draft, JobQuery, JobStore } from "../store/store.ts";
+import type { Channels } from "./channels.ts";
+import { ClaimWaiters } from "./claim-waiters.ts";
+import { ClientLiveness } from "./client-liveness.ts";
+import { eventsOf, JobEvents, type JobListener } from "./events.ts";
+import type { JobMetrics } from "./metrics.ts";
+import { Retention } from "./retention.ts";
+import { WatchedClaims } from "./stream-claims.ts";
+
+export interface JobSettings {
+  /** How long a claim holds without a word from its worker, unless it asks for something else. */
+  readonly leaseMs: number;
+  /** Claims of one job, after which it fails when the last one is lost, too. */
+  readonly maxAttempts: number;
+  /** A job whose client neither listens nor asks for this long is canceled; 0 turns that off. */
+  readonly clientTtlMs: number;
+  /** How long ended jobs are kept, and how many of them. */
+  readonly retentionMs: number;
+  readonly maxEnded: number;
+}
+
+export interface JobsOptions {
+  readonly store: JobStore;
+  readonly channels: Channels;
+  readonly settings: JobSettings;
+  readonly metrics: JobMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a caller wants done. */
+export type JobRequest = Pick<
+  Draft,
+  | "type"
+  | "priority"
+  | "metadata"
+  | "workerId"
+  | "workerGroup"
+  | "owner"
+  | "caller"
+  | "cancelWhenUnwatched"
+  | "idempotency"
+>;
+
+/** What a worker wants a channel for. */
+export interface TransferRequest {
+  readonly role: JobTransfer["role"];
+  readonly key: string;
+  readonly properties?: JsonText | undefined;
+  /** Whom the channel counts for. */
+  readonly caller: string;
+}
+
+const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
+
+export class JobService {
+  readonly events = new JobEvents();
+  readonly claimWaiters: ClaimWaiters;
+  /** The claims that streams have brought. */
+  readonly streamed = new WatchedClaims();
+  readonly #options: JobsOptions;
+  readonly #liveness: ClientLiveness;
+  readonly #retention: Retention;
+  #closed = false;
+
+  constructor(options: JobsOptions) {
+    const { store, clock, log } = options;
+    this.#options = options;
+    this.claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));
+    this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
+    this.#liveness = new ClientLiveness(clock, options.settings.clientTtlMs, id => {
+      this.#change(id, { does: "cancel", error: INACTIVE }).catch((error: unknown) => {
+        if (isGone(error)) this.#liveness.ended(id);
+        else this.#liveness.again(id);
+      });
+    });
+    // The store tells of it again when this does not succeed.
+    store.watch({ lapsed: (id, claimId) => void this.#lapse(id, claimId).catch(() => {}) });
+    this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
+  }
+
+  /** Jobs whose clients are waited for. */
+  get watched(): number {
+    return this.#liveness.size;
+  }
+
+  /** Adds a job, or finds the one that was created with the same idempotency key. */
+  async create(wanted: JobRequest): Promise<{ job: Job; added: boolean }> {
+    const { store, clock } = this.#options;
+    const at = clock.wall();
+    const draft: Draft = {
+      ...wanted,
+      id: crypto.randomUUID(),
+      rev: 1,
+      status: "queued",
+      attempts: 0,
+      transfers: [],
+      createdAt: at,
+      updatedAt: at,
+    };
+    const { job, added } = await store.add(draft);
+    if (added) this.#changed(undefined, job);
+    else if (job.idempotency?.digest !== wanted.idempotency?.digest)
+      throw new NfrxError("idempotency_conflict", "the Idempotency-Key belongs to another request");
+    else this.#touch(job);
+    return { job, added };
+  }
+
+  /** The job and its place in the queue, for its client, who is thereby heard of. Throws `not_found`. */
+  async get(id: string): Promise<{ job: Job; position: number | undefined }> {
+    const { store } = this.#options;
+    const job = await store.get(id);
+    if (job === undefined) throw notFound();
+    this.#touch(job);
+    return { job, position: job.status === "queued" ? await store.position(job) : undefined };
+  }
+
+  list(query: JobQuery): Promise<Job[]> {
+    return this.#options.store.list(query);
+  }
+
+  /** The job when it is canceled, or had ended before. */
+  cancel(id: string): Promise<Job> {
+    return this.#change(id, { does: "cancel" });
+  }
+
+  /** Claims a job for `claimer`, waiting until `hold`'s function is called. */
+  claim(claimer: Claimer, signal: AbortSignal): Promise<Job | undefined> {
+    return this.claimWaiters.wait(claimer, signal);
+  }
+
+  /** Takes back a claim that never reached its worker; or, with `untouched`, one that its worker has left without a call. */
+  async giveBack({ id, claim }: Job, untouched = false): Promise<void> {
+    if (claim === undefined) return;
+    const job = await this.#change(id, { does: "give back", claimId: claim.id, untouched });
+    if (job.status === "queued") this.#options.metrics.requeued("undelivered");
+  }
+
+  /** Opens a channel for a job's worker and tells its client. */
+  async transfer(id: string, by: Proof, { role, key, properties, caller }: TransferRequest): Promise<JobTransfer> {
+    const { channels, store } = this.#options;
+    const known = await store.get(id);
+    if (known === undefined) throw notFound();
+    requireHolder(known, by);
+    const { claim } = known;
+    const client = role === "payload" ? "writer" : "reader";
+    const channel = channels.create({
+      client,
+      caller,
+      forJob: true,
+      onProgress: () => this.#progress(id, claim?.id ?? ""),
+    });
+    const { id: channelId, expiresAt } = channel;
+    // The claim that was seen is the claim that gets the channel.
+    const proof = { claimId: claim?.id, workerId: by.workerId };
+    const change: Change = { does: "transfer", by: proof, transfer: { role, key, channelId, expiresAt, properties } };
+    try {
+      const job = await this.#change(id, change);
+      const transfer = job.transfers.find(one => one.channelId === channelId);
+      if (transfer === undefined) throw new NfrxError("internal", "a transfer that was not kept");
+      return transfer;
+    } catch (error) {
+      channels.close(channelId);
+      throw error;
+    }
+  }
+
+  /** A worker's word on how a job goes. */
+  report(
+    id: string,
+    by: Proof,
+    news: { state: string; progress?: JsonText | undefined; error?: JobError | undefined },
+  ) {
+    return this.#change(id, { does: "report", by, ...news });
+  }
+
+  /** Renews a claim's lease; the job as it is. Throws `invalid_state` when the claim has ended. */
+  async heartbeat(id: string, by: Proof): Promise<Job> {
+    const job = await this.#options.store.get(id);
+    if (job === undefined) throw notFound();
+    requireHolder(job, by);
+    this.streamed.touch(job.claim?.id);
+    await this.#options.store.renew(id, job.claim?.id ?? "");
+    return job;
+  }
+
+  /**
+   * Calls `listener` with what happens to a job that is there; as long as somebody listens, its client is. Throws
+   * `overloaded` when too many listen.
+   */
+  listen(id: string, listener: JobListener): () => void {
+    if (this.events.listeners >= JOB_LISTENERS_MAX)
+      throw new NfrxError("overloaded", "too many clients listen to jobs", { retryAfterSeconds: 5 });
+    const end = this.events.listen(id, listener);
+    this.#liveness.listens(id);
+    return () => {
+      if (end() === 0) this.#liveness.gone(id);
+    };
+  }
+
+  /** Sends every waiting worker away, and ends when the store has closed. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#liveness.close();
+    this.#retention.close();
+    await this.claimWaiters.close();
+    await this.#options.store.close();
+  }
+
+  async #claim(claimer: Claimer): Promise<Job | undefined> {
+    const { store, clock, settings, metrics, log } = this.#options;
+    const { workerId, workerGroup, leaseMs = settings.leaseMs } = claimer;
+    const claim = { id: crypto.randomUUID(), workerId, workerGroup, leaseMs, at: clock.wall() };
+    const job = await store.claim(claimer, claim);
+    if (job === undefined) return undefined;
+    this.events.tell(eventsOf({ ...job, rev: job.rev - 1 }, job));
+    metrics.claimed(job);
+    log.info(
+      { job_id: job.id, type: job.type, worker_id: workerId, worker_group: workerGroup, attempt: job.attempts },
+      "job claimed",
+    );
+    return job;
+  }
+
+  async #change(id: string, change: Change): Promise<Job> {
+    const { store, clock } = this.#options;
+    for (let tries = 0; tries < JOB_SWAPS_MAX; tries++) {
+      const before = await store.get(id);
+      if (before === undefined) throw notFound();
+      const after = transition(before, change, clock.wall());
+      if (after === undefined) return before;
+      if (!(await store.compareAndSet(before, after))) continue;
+      this.#changed(before, after);
+      return after;
+    }
+    throw new NfrxError("overloaded", "too many change this job at once", { retryAfterSeconds: 1 });
+  }
+
+  /** Tells everybody whom a change concerns. */
+  #changed(before: Job | undefined, after: Job): void {
+    const { metrics, log, channels } = this.#options;
+    this.events.tell(eventsOf(before, after));
+    if (before !== undefined) this.streamed.changed(before, after);
+    const kept = new Set(after.transfers.map(({ channelId }) => channelId));
+    const dropped =
+      after.status === "canceled"
+        ? before?.transfers
+        : before?.transfers.filter(({ channelId }) => !kept.has(channelId));
+    for (const { channelId } of dropped ?? []) channels.close(channelId);
+    if (before === undefined) {
+      metrics.created();
+      log.debug({ job_id: after.id, type: after.type }, "job created");
+    }
+    if (isTerminal(after.status)) this.#ended(after);
+    else if (before === undefined) this.#liveness.seen(after);
+    if (after.status === "queued") this.claimWaiters.offer(after);
+  }
+
+  #ended(job: Job): void {
+    const { metrics, log } = this.#options;
+    const { id: job_id, type, status, claim, error } = job;
+    this.#liveness.ended(job_id);
+    this.#retention.plan();
+    metrics.ended(job);
+    log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
+  }
+
+  /** The client of this job has been heard of. */
+  #touch(job: Job): void {
+    if (isTerminal(job.status)) this.#liveness.ended(job.id);
+    else this.#liveness.seen(job);
+  }
+
+  async #lapse(id: string, claimId: string): Promise<void> {
+    const { settings, metrics, log, store } = this.#options;
+    const lost = await store.get(id);
+    const job = await this.#change(id, { does: "lapse", claimId, maxAttempts: settings.maxAttempts });
+    if (job.rev === lost?.rev) return;
+    const { status } = job;
+    log.warn({ job_id: id, worker_id: lost?.claim?.workerId ?? "", attempt: lost?.attempts, status }, "worker lost");
+    if (status === "queued") metrics.requeued("lapsed");
+  }
+
+  /** A running transfer is a word of the worker, and one of the client. */
+  #progress(id: string, claimId: string): void {
+    this.#options.store.renew(id, claimId).catch(() => {});
+    this.#liveness.seenIfKnown(id);
+  }
+
+  /** Takes up what an earlier process left. */
+  async #resume(): Promise<void> {
+    for (const job of await this.#options.store.live()) this.#liveness.seen(job);
+    this.#retention.plan(1);
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof NfrxError && error.code === "not_found";
+}
+
+function notFound(): NfrxError {
+  return new NfrxError("not_found", "there is no such job");
+}

@@ -1,0 +1,61 @@
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Row } from "../../../lib/sqlite.ts";
+import { shareOf } from "../../shares.ts";
+import type { StoreLimits } from "./sqlite.ts";
+
+/** Roughly what a job takes besides its metadata. */
+const JOB_BYTES = 1024;
+
+/** What a job counts for against its caller's share. */
+export function bytesOf({ metadata }: { readonly metadata: string }): number {
+  return JOB_BYTES + metadata.length;
+}
+
+/** What each caller has of a store's jobs and bytes. */
+export class JobShares {
+  #used = new Map<string, { jobs: number; bytes: number }>();
+  readonly #jobs: number;
+  readonly #bytes: number;
+
+  constructor({ maxJobs, maxBytes }: StoreLimits) {
+    this.#jobs = shareOf(maxJobs);
+    this.#bytes = shareOf(maxBytes);
+  }
+
+  /** True when the caller may have one more job of so many bytes. */
+  hasRoom(caller: string, bytes: number): boolean {
+    const used = this.#used.get(caller) ?? NOTHING;
+    return used.jobs < this.#jobs && used.bytes + bytes <= this.#bytes;
+  }
+
+  /** The error for a caller that has its share. */
+  refusal(): NfrxError {
+    const message = `you have your share of the jobs queue: ${this.#jobs} jobs, or ${this.#bytes} bytes`;
+    return new NfrxError("limit_exceeded", message, { retryAfterSeconds: 10 });
+  }
+
+  added(caller: string, bytes: number): void {
+    this.#change(caller, 1, bytes);
+  }
+
+  /** Rows of jobs have been deleted. */
+  deleted(rows: readonly Row[]): void {
+    for (const row of rows) this.#change(String(row["caller"]), -1, -Number(row["bytes"]));
+  }
+
+  /** Counts anew, from what the store says each caller has. */
+  settle(rows: readonly Row[]): void {
+    this.#used = new Map(
+      rows.map(row => [String(row["caller"]), { jobs: Number(row["jobs"]), bytes: Number(row["bytes"]) }]),
+    );
+  }
+
+  #change(caller: string, jobs: number, bytes: number): void {
+    const used = this.#used.get(caller) ?? NOTHING;
+    const now = { jobs: used.jobs + jobs, bytes: used.bytes + bytes };
+    if (now.jobs <= 0) this.#used.delete(caller);
+    else this.#used.set(caller, now);
+  }
+}
+
+const NOTHING = { jobs: 0, bytes: 0 };

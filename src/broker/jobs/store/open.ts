@@ -1,0 +1,58 @@
+// Which store the jobs are kept in.
+import { SQLiteError } from "bun:sqlite";
+import { defaultJobsFile } from "../../../config/paths.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import type { Logger } from "../../../lib/log.ts";
+import { ForeignFileError, MEMORY_PATH } from "../../../lib/sqlite.ts";
+import type { Clock } from "../../../lib/time.ts";
+import { SqliteStore, type StoreLimits } from "./sqlite.ts";
+import type { JobStore } from "./store.ts";
+
+/** The word for a store that does not outlive the process. */
+export const MEMORY = "memory";
+
+/**
+ * Opens the store that JOBS_STORE names: `memory`, or a file. Unset it is a file in the state directory, and memory, with a
+ * warning, where there can be none or another process has it. Throws when a file that was named cannot be used, and when
+ * any that is there is damaged, of a newer version or somebody else's: what was acknowledged may be in it.
+ */
+export function openStore(named: string, clock: Clock, limits: StoreLimits, log: Logger): JobStore {
+  if (named === MEMORY) return new SqliteStore(MEMORY_PATH, clock, limits);
+  const path = named || defaultJobsFile({ platform: process.platform, env: process.env });
+  try {
+    return new SqliteStore(path, clock, limits);
+  } catch (error) {
+    const cause = reasonOf(error);
+    if (named !== "" || isThere(error)) {
+      const way = named === "" ? "move it away, or set JOBS_STORE" : "";
+      throw new Error(`JOBS_STORE: ${path} cannot be used: ${cause}${way && `; ${way}`}`, { cause: error });
+    }
+    log.warn(
+      { path, cause },
+      isBusy(error) ? OTHER_HAS_IT : "jobs are kept in memory and end with this process: set JOBS_STORE",
+    );
+    return new SqliteStore(MEMORY_PATH, clock, limits);
+  }
+}
+
+/** What it means to be the second broker of a file. */
+const OTHER_HAS_IT =
+  "another broker has the jobs file: this one keeps its jobs in memory, where they end with it and the other broker's workers do not get them; set JOBS_STORE to a file of its own";
+
+function reasonOf(error: unknown): string {
+  return isBusy(error) ? "another process uses it, and each broker needs a file of its own" : messageOf(error);
+}
+
+/** True for a file that another process has. */
+function isBusy(error: unknown): boolean {
+  return codeOf(error).startsWith("SQLITE_BUSY");
+}
+
+/** True for a file that is there, and that a store in memory would only hide. */
+function isThere(error: unknown): boolean {
+  return error instanceof ForeignFileError || /^SQLITE_(?:CORRUPT|NOTADB)/.test(codeOf(error));
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof SQLiteError ? (error.code ?? "") : "";
+}

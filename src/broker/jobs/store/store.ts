@@ -1,0 +1,73 @@
+// What the jobs queue asks of whatever keeps its jobs: one broker's file today, something many brokers share tomorrow.
+import type { Claim, Claimer, Job, JobStatus } from "../job.ts";
+
+/** As much of a job that has not ended as its client's watch needs. */
+export type LiveJob = Pick<Job, "id" | "cancelWhenUnwatched">;
+
+/** A job that is to be added: the store gives it its place in line. */
+export type Draft = Omit<Job, "seq">;
+
+export interface JobQuery {
+  readonly owner: string;
+  readonly statuses: readonly JobStatus[];
+  readonly type: string | undefined;
+  readonly limit: number;
+}
+
+export interface StoreOverview {
+  readonly counts: Readonly<Record<JobStatus, number>>;
+  /** When the first job of those that are queued was created, and the first of those that are held was claimed. */
+  readonly oldestQueuedAt: number | undefined;
+  readonly oldestClaimedAt: number | undefined;
+  /** The newest jobs, newest first. */
+  readonly recent: readonly Job[];
+}
+
+/** Who hears of what nobody has asked for. */
+export interface StoreWatcher {
+  /** A lease has run out; told again as long as nothing comes of it. */
+  lapsed?(id: string, claimId: string): void;
+  /** So many jobs are with workers that nobody but this process can serve; told at once, and whenever it changes. */
+  held?(count: number): void;
+  /** Nothing was written because of `cause`, and who had asked for it was told; `first` when all went well before. */
+  failed?(cause: unknown, first: boolean): void;
+  /** The first write after a failure went well. */
+  recovered?(): void;
+}
+
+/**
+ * Keeps jobs. What an answer says has happened survives the process, where the store is one that does. A change is
+ * compare-and-set by the job's `rev`; a claim is one operation, in which nobody else can take the same job. Leases of
+ * claims are kept here too, since they must be renewed where they are judged.
+ */
+export interface JobStore {
+  /** True when what it has outlives the process. */
+  readonly durable: boolean;
+  /**
+   * Adds a job; when its owner has used its idempotency key before, the job of that time is the answer, as it now is.
+   * Throws `overloaded` when there is no room.
+   */
+  add(draft: Draft): Promise<{ job: Job; added: boolean }>;
+  get(id: string): Promise<Job | undefined>;
+  /** Puts `after` in the place of `before`, which has to be the job as it is; false when it no longer is. */
+  compareAndSet(before: Job, after: Job): Promise<boolean>;
+  /** Claims the first job in line that suits, by priority and then by age, and starts the claim's lease. */
+  claim(claimer: Claimer, claim: Claim): Promise<Job | undefined>;
+  /** Starts a claim's lease anew; false when the claim has ended. */
+  renew(id: string, claimId: string): Promise<boolean>;
+  /** Tells of what happens by itself, from now on. */
+  watch(watcher: StoreWatcher): void;
+  /** How many queued jobs are before it, itself included. */
+  position(job: Job): Promise<number>;
+  /** Newest first. */
+  list(query: JobQuery): Promise<Job[]>;
+  /** The jobs that have not ended. */
+  live(): Promise<LiveJob[]>;
+  overview(recent: number): Promise<StoreOverview>;
+  /** Deletes jobs that ended before `endedBefore`, and the oldest of those beyond `keep`, at most `limit`; their ids. */
+  forget(endedBefore: number, keep: number, limit: number): Promise<string[]>;
+  /** When the first of the ended jobs ended. */
+  firstEnd(): Promise<number | undefined>;
+  /** Ends when all that was asked for is done. */
+  close(): Promise<void>;
+}
