@@ -6,12 +6,19 @@ import type { Clock } from "../../src/lib/time.ts";
 
 export const ROOMY: StoreLimits = { maxJobs: 100_000, maxBytes: 256 * 1024 * 1024 };
 
-/** A store whose answers come late and out of order, as those of a store elsewhere may. */
+/** A store whose answers come late and out of order, as those of a store elsewhere may. Its reports are late, and in order. */
 export function distant(store: JobStore, random: () => number = Math.random): JobStore {
+  const pause = async (): Promise<void> => {
+    for (let turns = Math.floor(random() * 4); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve));
+  };
   const later = async <T>(answer: Promise<T>): Promise<T> => {
     const value = await answer;
-    for (let turns = Math.floor(random() * 4); turns > 0; turns--) await new Promise(resolve => setImmediate(resolve));
+    await pause();
     return value;
+  };
+  let reports = Promise.resolve();
+  const report = (say: () => void): void => {
+    reports = reports.then(pause).then(say);
   };
   return {
     durable: store.durable,
@@ -20,7 +27,15 @@ export function distant(store: JobStore, random: () => number = Math.random): Jo
     compareAndSet: (before, after) => later(store.compareAndSet(before, after)),
     claim: (claimer, claim) => later(store.claim(claimer, claim)),
     renew: (id, claimId) => later(store.renew(id, claimId)),
-    watch: watcher => store.watch(watcher),
+    watch: (watcher, signal) =>
+      store.watch(
+        {
+          ...watcher,
+          queued: job => report(() => watcher.queued?.(job)),
+          changed: (before, after) => report(() => watcher.changed?.(before, after)),
+        },
+        signal,
+      ),
     position: job => later(store.position(job)),
     list: query => later(store.list(query)),
     live: () => later(store.live()),

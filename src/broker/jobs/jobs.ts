@@ -41,6 +41,7 @@ export class Jobs {
   readonly service: JobService;
   readonly #metrics: JobMetrics;
   readonly #activity: WorkerActivity;
+  readonly #watching = new AbortController();
 
   constructor(private readonly options: JobsOptions) {
     const { metrics, clock, drain } = options;
@@ -63,7 +64,7 @@ export class Jobs {
     // What waits for a job would wait in vain, and hold its worker here.
     drain.onBegin(() => void claimWaiters.close());
     // What a worker has goes on, here, until it ends.
-    options.store.watch({ held: drain.level(), ...this.#troubles() });
+    options.store.watch({ held: drain.level(), ...this.#troubles() }, this.#watching.signal);
   }
 
   /** How many have ended since the process began, and how long they took. */
@@ -82,6 +83,7 @@ export class Jobs {
     const { store, log } = this.options;
     const left = await store.live().catch(() => []);
     await this.service.close();
+    this.#watching.abort();
     const fields = { jobs: left.length };
     if (left.length === 0) return;
     if (store.durable) log.info(fields, "jobs that have not ended wait for the next start");

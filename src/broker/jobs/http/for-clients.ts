@@ -107,10 +107,13 @@ export class ClientRoutes {
         const stream = this.http.open(call);
         if (stream.ended.aborted) end();
         else stream.ended.addEventListener("abort", end, { once: true });
-        tell = event => this.#tell(stream, event);
+        // The job that was read may be newer than what is reported of it.
+        tell = event => {
+          if (event.id > job.rev) this.#tell(stream, event);
+        };
         stream.send(first.join("") || ": nothing new\n\n");
         if (isTerminal(job.status)) this.#closeSoon(stream);
-        for (const event of early) if (event.id > job.rev) this.#tell(stream, event);
+        for (const event of early) tell(event);
         return stream.response;
       } catch (error) {
         end();

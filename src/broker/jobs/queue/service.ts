@@ -69,6 +69,7 @@ export class JobService {
   readonly #options: JobsOptions;
   readonly #liveness: ClientLiveness;
   readonly #retention: Retention;
+  readonly #watching = new AbortController();
   #closed = false;
 
   constructor(options: JobsOptions) {
@@ -77,13 +78,21 @@ export class JobService {
     this.claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));
     this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
     this.#liveness = new ClientLiveness(clock, options.settings.clientTtlMs, id => {
-      this.#change(id, { does: "cancel", error: INACTIVE }).catch((error: unknown) => {
-        if (isGone(error)) this.#liveness.ended(id);
-        else this.#liveness.again(id);
-      });
+      this.#change(id, { does: "cancel", error: INACTIVE }).then(
+        // It may have ended before.
+        () => this.#liveness.ended(id),
+        (error: unknown) => (isGone(error) ? this.#liveness.ended(id) : this.#liveness.again(id)),
+      );
     });
-    // The store tells of it again when this does not succeed.
-    store.watch({ lapsed: (id, claimId) => void this.#lapse(id, claimId).catch(() => {}) });
+    store.watch(
+      {
+        // The store reports it again when this does not succeed.
+        lapsed: (id, claimId) => void this.#lapse(id, claimId).catch(() => {}),
+        queued: job => this.claimWaiters.offer(job),
+        changed: (before, after) => this.#onChanged(before, after),
+      },
+      this.#watching.signal,
+    );
     this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
   }
 
@@ -94,7 +103,7 @@ export class JobService {
 
   /** Adds a job, or finds the one that was created with the same idempotency key. */
   async create(wanted: JobRequest): Promise<{ job: Job; added: boolean }> {
-    const { store, clock } = this.#options;
+    const { store, clock, metrics, log } = this.#options;
     const at = clock.wall();
     const draft: Draft = {
       ...wanted,
@@ -107,8 +116,11 @@ export class JobService {
       updatedAt: at,
     };
     const { job, added } = await store.add(draft);
-    if (added) this.#changed(undefined, job);
-    else if (job.idempotency?.digest !== wanted.idempotency?.digest)
+    if (added) {
+      metrics.created();
+      log.debug({ job_id: job.id, type: job.type }, "job created");
+      this.#liveness.seen(job);
+    } else if (job.idempotency?.digest !== wanted.idempotency?.digest)
       throw new NfrxError("idempotency_conflict", "the Idempotency-Key belongs to another request");
     else this.#touch(job);
     return { job, added };
@@ -214,6 +226,7 @@ export class JobService {
     this.#retention.close();
     await this.claimWaiters.close();
     await this.#options.store.close();
+    this.#watching.abort();
   }
 
   async #claim(claimer: Claimer): Promise<Job | undefined> {
@@ -222,7 +235,6 @@ export class JobService {
     const claim = { id: crypto.randomUUID(), workerId, workerGroup, leaseMs, at: clock.wall() };
     const job = await store.claim(claimer, claim);
     if (job === undefined) return undefined;
-    this.events.tell(eventsOf({ ...job, rev: job.rev - 1 }, job));
     metrics.claimed(job);
     log.info(
       { job_id: job.id, type: job.type, worker_id: workerId, worker_group: workerGroup, attempt: job.attempts },
@@ -239,15 +251,15 @@ export class JobService {
       const after = transition(before, change, clock.wall());
       if (after === undefined) return before;
       if (!(await store.compareAndSet(before, after))) continue;
-      this.#changed(before, after);
+      if (isTerminal(after.status)) this.#ended(after);
       return after;
     }
     throw new NfrxError("overloaded", "too many change this job at once", { retryAfterSeconds: 1 });
   }
 
-  /** Tells everybody whom a change concerns. */
-  #changed(before: Job | undefined, after: Job): void {
-    const { metrics, log, channels } = this.#options;
+  /** A job has changed, by this process or by another one that has the same store: informs all that it concerns here. */
+  #onChanged(before: Job | undefined, after: Job): void {
+    const { channels } = this.#options;
     this.events.tell(eventsOf(before, after));
     if (before !== undefined) this.streamed.changed(before, after);
     const kept = new Set(after.transfers.map(({ channelId }) => channelId));
@@ -256,19 +268,13 @@ export class JobService {
         ? before?.transfers
         : before?.transfers.filter(({ channelId }) => !kept.has(channelId));
     for (const { channelId } of dropped ?? []) channels.close(channelId);
-    if (before === undefined) {
-      metrics.created();
-      log.debug({ job_id: after.id, type: after.type }, "job created");
-    }
-    if (isTerminal(after.status)) this.#ended(after);
-    else if (before === undefined) this.#liveness.seen(after);
-    if (after.status === "queued") this.claimWaiters.offer(after);
+    if (isTerminal(after.status)) this.#liveness.ended(after.id);
   }
 
+  /** Records that a change of this process has ended a job. */
   #ended(job: Job): void {
     const { metrics, log } = this.#options;
     const { id: job_id, type, status, claim, error } = job;
-    this.#liveness.ended(job_id);
     this.#retention.plan();
     metrics.ended(job);
     log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");

@@ -4,6 +4,8 @@ import type { JobsDatabase } from "./database.ts";
 interface Write {
   run(): void;
   settle(failed?: NfrxError): void;
+  /** Called after every write of the batch has been answered. */
+  report(): void;
 }
 
 /** Who hears of transactions, after what is in them has been answered. */
@@ -31,23 +33,27 @@ export class Batches {
 
   /**
    * Runs `work` in the next transaction; what it returns, or the NfrxError it throws, is the answer once that is on disk.
-   * Anything else that is thrown takes the whole transaction back and is `overloaded` to all who are in it.
+   * Anything else that is thrown takes the whole transaction back and is `overloaded` to all who are in it. `onWritten` gets
+   * what `work` returned, once that is on disk and the answer is given.
    */
-  write<T>(work: () => T): Promise<T> {
+  write<T>(work: () => T, onWritten?: (value: T) => void): Promise<T> {
     if (this.#closed) return Promise.reject(new NfrxError("draining", "the jobs queue has closed"));
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     let answer: () => void = () => {};
+    let report: () => void = () => {};
     this.#writes.push({
       run: () => {
         try {
           const value = work();
           answer = () => resolve(value);
+          if (onWritten !== undefined) report = () => onWritten(value);
         } catch (error) {
           if (!(error instanceof NfrxError)) throw error;
           answer = () => reject(error);
         }
       },
       settle: failed => (failed === undefined ? answer() : reject(failed)),
+      report: () => report(),
     });
     if (!this.#planned) setImmediate(() => this.#flush());
     this.#planned = true;
@@ -77,8 +83,12 @@ export class Batches {
     const failed =
       undone && new NfrxError("overloaded", "the jobs queue cannot be written", { retryAfterSeconds: 10, ...undone });
     for (const write of writes) write.settle(failed);
-    if (undone === undefined) this.watcher.written();
-    else this.watcher.undone(undone.cause);
+    if (undone === undefined) {
+      for (const write of writes) write.report();
+      this.watcher.written();
+    } else {
+      this.watcher.undone(undone.cause);
+    }
     this.#idle?.resolve();
   }
 }

@@ -42,7 +42,7 @@ export class SqliteStore implements JobStore {
   readonly #db: JobsDatabase;
   readonly #leases: Leases;
   readonly #batches: Batches;
-  readonly #watchers: StoreWatcher[] = [];
+  readonly #watchers = new Set<StoreWatcher>();
   readonly #shares: JobShares;
   #jobs = 0;
   /** What the watchers know. */
@@ -70,33 +70,38 @@ export class SqliteStore implements JobStore {
     }
   }
 
-  watch(watcher: StoreWatcher): void {
-    this.#watchers.push(watcher);
+  watch(watcher: StoreWatcher, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.#watchers.add(watcher);
+    signal.addEventListener("abort", () => this.#watchers.delete(watcher), { once: true });
     watcher.held?.(this.#held);
   }
 
   async add(draft: Draft): Promise<{ job: Job; added: boolean }> {
-    return this.#batches.write(() => {
-      const { owner, idempotency, metadata } = draft;
-      if (idempotency !== undefined) {
-        const [row] = this.#db.all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
-        if (row !== undefined) return { job: decode(row), added: false };
-      }
-      const bytes = bytesOf(draft);
-      this.#requireShare(draft.caller, bytes);
-      this.#requireRoom();
-      const values = { ...encode(draft), bytes };
-      const columns = Object.keys(values);
-      const { lastInsertRowid } = this.#db.change(
-        `INSERT INTO jobs (${columns.join()}) VALUES (${columns.map(() => "?").join()})`,
-        ...Object.values(values),
-      );
-      const seq = Number(lastInsertRowid);
-      if (metadata !== "") this.#db.change("INSERT INTO metadata (seq, json) VALUES (?, ?)", seq, metadata);
-      this.#jobs++;
-      this.#shares.added(draft.caller, bytes);
-      return { job: { ...draft, seq }, added: true };
-    });
+    return this.#batches.write(
+      () => {
+        const { owner, idempotency, metadata } = draft;
+        if (idempotency !== undefined) {
+          const [row] = this.#db.all(`${WHOLE} WHERE owner = ? AND idem_key = ?`, owner, idempotency.key);
+          if (row !== undefined) return { job: decode(row), added: false };
+        }
+        const bytes = bytesOf(draft);
+        this.#requireShare(draft.caller, bytes);
+        this.#requireRoom();
+        const values = { ...encode(draft), bytes };
+        const columns = Object.keys(values);
+        const { lastInsertRowid } = this.#db.change(
+          `INSERT INTO jobs (${columns.join()}) VALUES (${columns.map(() => "?").join()})`,
+          ...Object.values(values),
+        );
+        const seq = Number(lastInsertRowid);
+        if (metadata !== "") this.#db.change("INSERT INTO metadata (seq, json) VALUES (?, ?)", seq, metadata);
+        this.#jobs++;
+        this.#shares.added(draft.caller, bytes);
+        return { job: { ...draft, seq }, added: true };
+      },
+      ({ job, added }) => added && this.#changed(undefined, job),
+    );
   }
 
   async get(id: string): Promise<Job | undefined> {
@@ -105,15 +110,24 @@ export class SqliteStore implements JobStore {
   }
 
   async compareAndSet(before: Job, after: Job): Promise<boolean> {
-    return this.#batches.write(() => this.#replace(before, after));
+    return this.#batches.write(
+      () => this.#replace(before, after),
+      replaced => replaced && this.#changed(before, after),
+    );
   }
 
   async claim(claimer: Claimer, claim: Claim): Promise<Job | undefined> {
-    return this.#batches.write(() => {
-      const before = this.#first(claimer);
-      const after = before && transition(before, { does: "claim", claim }, claim.at);
-      return before !== undefined && after !== undefined && this.#replace(before, after) ? after : undefined;
-    });
+    const change = await this.#batches.write(
+      () => {
+        const before = this.#first(claimer);
+        const after = before && transition(before, { does: "claim", claim }, claim.at);
+        return before !== undefined && after !== undefined && this.#replace(before, after)
+          ? { before, after }
+          : undefined;
+      },
+      written => written && this.#changed(written.before, written.after),
+    );
+    return change?.after;
   }
 
   async renew(id: string, claimId: string): Promise<boolean> {
@@ -209,6 +223,11 @@ export class SqliteStore implements JobStore {
     if (changes === 0) return false;
     this.#leases.changed(after);
     return true;
+  }
+
+  #changed(before: Job | undefined, after: Job): void {
+    this.#tell(watcher => watcher.changed?.(before, after));
+    if (after.status === "queued") this.#tell(watcher => watcher.queued?.(after));
   }
 
   /** Makes room for a caller at the cost of its own jobs that have ended. Throws `limit_exceeded` when there are none left. */

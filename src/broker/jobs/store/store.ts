@@ -23,8 +23,12 @@ export interface StoreOverview {
   readonly recent: readonly Job[];
 }
 
-/** Who hears of what nobody has asked for. */
+/** Hears of what happens in a store, whichever process did it. */
 export interface StoreWatcher {
+  /** A job waits in line: it is new, or its claim was taken from it. A wake-up only; whether it is still there, `claim` says. */
+  queued?(job: Job): void;
+  /** A job is new (without `before`), or has changed. The changes of one job are reported in their order. */
+  changed?(before: Job | undefined, after: Job): void;
   /** A lease has run out; told again as long as nothing comes of it. */
   lapsed?(id: string, claimId: string): void;
   /** So many jobs are with workers that nobody but this process can serve; told at once, and whenever it changes. */
@@ -55,8 +59,8 @@ export interface JobStore {
   claim(claimer: Claimer, claim: Claim): Promise<Job | undefined>;
   /** Starts a claim's lease anew; false when the claim has ended. */
   renew(id: string, claimId: string): Promise<boolean>;
-  /** Tells of what happens by itself, from now on. */
-  watch(watcher: StoreWatcher): void;
+  /** Reports what happens from now on, until `signal` aborts. What is reported is in the store already. */
+  watch(watcher: StoreWatcher, signal: AbortSignal): void;
   /** How many queued jobs are before it, itself included. */
   position(job: Job): Promise<number>;
   /** Newest first. */

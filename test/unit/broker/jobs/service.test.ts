@@ -9,7 +9,7 @@ import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { Meters } from "../../../../src/lib/series.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { ANYBODY, distant, memoryStore } from "../../../kit/job-store.ts";
-import { eventually } from "../../../kit/until.ts";
+import { eventually, until } from "../../../kit/until.ts";
 
 const SETTINGS: JobSettings = {
   leaseMs: 60_000,
@@ -75,6 +75,18 @@ class Bench {
       log: { debug: log, info: log, warn: log, error: log, fatal: log },
     });
     running.push(this);
+  }
+
+  /** A service of another process on the same store. */
+  another(): JobService {
+    return new JobService({
+      store: this.store,
+      channels: this.channels,
+      settings: SETTINGS,
+      metrics: new JobMetrics(new Meters()),
+      clock: this.clock,
+      log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
+    });
   }
 
   async create(news: Partial<JobRequest> = {}): Promise<Job> {
@@ -217,14 +229,7 @@ describe("clients", () => {
     const bench = new Bench();
     const job = await bench.create();
     await bench.pass(20_000);
-    const restarted = new JobService({
-      store: bench.store,
-      channels: bench.channels,
-      settings: SETTINGS,
-      metrics: new JobMetrics(new Meters()),
-      clock: bench.clock,
-      log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
-    });
+    const restarted = bench.another();
     await bench.pass(29_999);
     await restarted.get(job.id);
     await restarted.close();
@@ -235,6 +240,7 @@ describe("events", () => {
   test("every change is told once, in order, with a number that rises", async () => {
     const bench = new Bench({ clientTtlMs: 0 }, distant);
     const job = await bench.create();
+    await eventually(() => bench.service.events.bytes > 0, "the first event");
     const heard: JobEvent[] = [];
     bench.service.listen(job.id, event => heard.push(event));
     await bench.claim();
@@ -243,6 +249,7 @@ describe("events", () => {
     await bench.service.transfer(job.id, {}, { role: "result", key: "result", caller: "w" });
     await bench.service.report(job.id, {}, { state: "completed" });
     await bench.service.cancel(job.id);
+    await eventually(() => heard.at(-1)?.id === 8, "the last event");
     expect(heard.map(({ id, kind, job: { status } }) => [id, kind === "status" ? status : kind])).toEqual([
       [2, "claimed"],
       [3, "payload"],
@@ -304,11 +311,37 @@ describe("events", () => {
       // A lapse that has won may have to hear so yet.
       await bench.pass(0);
       const last = await bench.store.get(job.id);
+      await eventually(() => heard.at(-1)?.id === last?.rev, "the last event");
       const terminal = heard.filter(({ job: { endedAt } }) => endedAt !== undefined);
       expect(terminal.map(event => [event.id, event.job.status])).toEqual([[last?.rev ?? 0, last?.status ?? "queued"]]);
       expect(heard.at(-1)).toBe(terminal[0]!);
       end();
     }
+  });
+});
+
+describe("two services of one store", () => {
+  test("what one does wakes the workers, the listeners and the claims of the other", async () => {
+    const bench = new Bench({}, distant);
+    const other = bench.another();
+    const claiming = other.claim(ANYBODY, new AbortController().signal);
+    await bench.pass(0);
+    const { id } = await bench.create();
+    const claimed = await until(claiming, "a claim at the other service");
+    expect(claimed).toMatchObject({ id, status: "claimed" });
+    let over = false;
+    other.streamed.watch(claimed?.claim?.id ?? "", () => {
+      over = true;
+    });
+    const heard: string[] = [];
+    bench.service.listen(id, event => void heard.push(event.job.status));
+    await other.report(id, {}, { state: "running" });
+    await eventually(() => heard.includes("running"), "a report at the other service");
+    await bench.service.cancel(id);
+    await eventually(() => over, "the end of the claim");
+    expect(heard.at(-1)).toBe("canceled");
+    expect(other.watched).toBe(0);
+    await other.close();
   });
 });
 

@@ -13,6 +13,7 @@ import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TestClock } from "../../../kit/clock.ts";
 import { ANYBODY, claimOf, distant, draftOf, endedOf, memoryStore, ROOMY } from "../../../kit/job-store.ts";
+import { eventually } from "../../../kit/until.ts";
 import { World } from "../../../kit/world.ts";
 
 const folders: string[] = [];
@@ -32,6 +33,9 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map(store => store.close()));
   for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
 });
+
+/** A signal that never aborts. */
+const FOREVER = new AbortController().signal;
 
 type Make = (clock: TestClock, limits?: Partial<StoreLimits>) => JobStore;
 
@@ -193,7 +197,7 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("a lease runs out once, unless it is renewed or its claim has ended", async () => {
     const { store, clock } = start();
     const lapsed: string[] = [];
-    store.watch({ lapsed: (id, claimId) => void lapsed.push(`${id} ${claimId}`) });
+    store.watch({ lapsed: (id, claimId) => void lapsed.push(`${id} ${claimId}`) }, FOREVER);
     for (const id of ["a", "b", "c"]) await added(store, { id });
     const claims = [claimOf({ leaseMs: 1000 }), claimOf({ leaseMs: 1000 }), claimOf({ leaseMs: 5000 })];
     const held: (Job | undefined)[] = [];
@@ -219,11 +223,47 @@ describe.each(STORES)("a store %s", (_, make) => {
   test("a lapse that nothing came of is told of again", async () => {
     const { store, clock } = start();
     const lapsed: string[] = [];
-    store.watch({ lapsed: id => void lapsed.push(id) });
+    store.watch({ lapsed: id => void lapsed.push(id) }, FOREVER);
     await added(store, { id: "a" });
     await store.claim(ANYBODY, claimOf({ leaseMs: 1000 }));
     clock.advance(3000);
     expect(lapsed).toEqual(["a", "a", "a"]);
+  });
+
+  test("reports every change, and every job that waits, to all who watch", async () => {
+    const { store } = start();
+    const changes: string[] = [];
+    const queued: string[] = [];
+    const stopped: string[] = [];
+    const stop = new AbortController();
+    store.watch(
+      {
+        queued: ({ id, rev }) => void queued.push(`${id} ${rev}`),
+        changed: (before, after) => void changes.push(`${after.id} ${before?.rev} ${after.rev} ${after.status}`),
+      },
+      FOREVER,
+    );
+    store.watch({ changed: (_, { id }) => void stopped.push(id) }, stop.signal);
+    const idempotency = { key: "k", digest: "d" };
+    const a = await added(store, { id: "a", idempotency });
+    expect((await store.add(draftOf({ id: "again", idempotency }))).added).toBe(false);
+    const held = await store.claim(ANYBODY, claimOf());
+    expect(await store.claim(ANYBODY, claimOf())).toBeUndefined();
+    if (held === undefined) throw new Error("nothing was claimed");
+    expect(await store.compareAndSet(a, endedOf(a, 3000))).toBe(false);
+    expect(await store.compareAndSet(held, { ...held, rev: 3, status: "queued", claim: undefined })).toBe(true);
+    await eventually(() => stopped.length === 3, "a watcher that is about to stop");
+    stop.abort();
+    await added(store, { id: "b" });
+    await eventually(() => changes.length >= 4 && queued.length >= 3, "the last reports");
+    expect(changes.toSorted()).toEqual([
+      "a 1 2 claimed",
+      "a 2 3 queued",
+      "a undefined 1 queued",
+      "b undefined 1 queued",
+    ]);
+    expect(queued.toSorted()).toEqual(["a 1", "a 3", "b 1"]);
+    expect(stopped).toEqual(["a", "a", "a"]);
   });
 
   test("lists an owner's jobs, newest first", async () => {
@@ -359,7 +399,7 @@ describe("a file", () => {
     const second = fileStore(clock, {}, path);
     open.push(second);
     const lapsed: string[] = [];
-    second.watch({ lapsed: id => void lapsed.push(id) });
+    second.watch({ lapsed: id => void lapsed.push(id) }, FOREVER);
     expect(await second.get(job.id)).toEqual(claimed);
     expect(await second.get("late")).toBeDefined();
     clock.advance(999);
