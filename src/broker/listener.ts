@@ -1,4 +1,5 @@
-import { type Address, type Answer, serveMetrics, serveWebSockets } from "../lib/listen.ts";
+import type { Address } from "../lib/address.ts";
+import { type Answer, serveMetrics, serveWebSockets } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
 import type { Clock } from "../lib/time.ts";

@@ -1,5 +1,5 @@
 // Where a broker may be reached from, given what it asks of those who come.
-import type { Address } from "../lib/listen.ts";
+import type { Address } from "../lib/address.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 
 /** The options that decide it. */

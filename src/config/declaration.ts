@@ -5,7 +5,8 @@ export type Raw = string | readonly string[];
 
 /** What of the machine a default may depend on. */
 export interface Machine {
-  readonly platform: NodeJS.Platform;
+  /** As in Node's `process.platform`. */
+  readonly platform: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

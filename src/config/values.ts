@@ -1,6 +1,6 @@
 // What a value may look like, as zod schemas: each takes the text of an option and yields its value.
 import { z } from "zod";
-import type { Address } from "../lib/listen.ts";
+import type { Address } from "../lib/address.ts";
 import { mayForward } from "../lib/request-headers.ts";
 import { parseDuration } from "./duration.ts";
 

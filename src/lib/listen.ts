@@ -1,12 +1,7 @@
 // The one way to start a server: no development pages, no error that shows its inside, no request that cannot be read.
+import type { Address } from "./address.ts";
 import { messageOf } from "./errors.ts";
 import { requestReader } from "./request-line.ts";
-
-/** An address to listen on. An empty host means every interface. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** What a server answers; undefined when the connection has become a WebSocket. */
 export type Answer = Response | undefined | Promise<Response | undefined>;
