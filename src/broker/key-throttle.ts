@@ -1,3 +1,4 @@
+import { BoundedMap } from "../lib/bounded-map.ts";
 import { NfrxError } from "../lib/errors.ts";
 import type { TrustedProxies } from "../lib/http.ts";
 import { networkOf } from "../lib/network.ts";
@@ -35,8 +36,8 @@ interface Failures {
  * opens, whatever else comes from its address.
  */
 export class KeyThrottle {
-  /** By address, or /64 network of IPv6; the one that failed longest ago first. */
-  readonly #failures = new Map<string, Failures>();
+  /** By address, or /64 network of IPv6. */
+  readonly #failures = new BoundedMap<Failures>(KEY_ADDRESSES_MAX);
 
   constructor(private readonly options: KeyThrottleOptions) {}
 
@@ -65,12 +66,7 @@ export class KeyThrottle {
     const excess = failures.count - KEY_FAILURES_MAX;
     const wait = excess > 0 ? Math.min(KEY_RETRY_MS * 2 ** Math.min(excess - 1, 30), KEY_RETRY_MAX_MS) : 0;
     if (wait > 0) failures.until = now + wait + KEY_FAILURES_MS;
-    this.#failures.delete(network);
     this.#failures.set(network, failures);
-    if (this.#failures.size > KEY_ADDRESSES_MAX) {
-      const [oldest] = this.#failures.keys();
-      if (oldest !== undefined) this.#failures.delete(oldest);
-    }
     return wait;
   }
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BoundedMap } from "../lib/bounded-map.ts";
 import { NfrxError, toNfrxError } from "../lib/errors.ts";
 import { spanOf } from "../lib/json-span.ts";
 import type { HeaderList } from "./frames.ts";
@@ -31,7 +32,7 @@ export class AgentHalf implements Half {
   readonly #servings = new Map<Stream, Serving>();
   readonly #bySid = new Map<string, Stream>();
   /** The headers that opened calls will have, until their request comes. */
-  readonly #opened = new Map<string, HeaderList>();
+  readonly #opened = new BoundedMap<HeaderList>(V1_MCP_OPENED);
   #peerStreams = 1;
 
   constructor(private readonly link: Link) {}
@@ -92,10 +93,6 @@ export class AgentHalf implements Half {
     if (auth && VISIBLE.test(auth)) headers.push(["authorization", `Bearer ${auth}`]);
     if (req_id && VISIBLE.test(req_id)) headers.push(["x-request-id", req_id]);
     this.#opened.set(sid, headers);
-    if (this.#opened.size > V1_MCP_OPENED) {
-      const oldest = this.#opened.keys().next().value;
-      if (oldest !== undefined) this.#opened.delete(oldest);
-    }
     this.#send({ t: "open.ok", sid });
   }
 

@@ -96,7 +96,7 @@ test("an Ollama that is too old for an API is not asked", async () => {
   const plain = await plainWorker(world, status(404, { detail: "Not Found" }));
   expect((await post(world, "/v1/messages")).status).toBe(404);
   expect([plain.requests.length, ollama.requests.length]).toEqual([1, 0]);
-  expect(world.pool.registry.get("plain")?.missing.none).toBeFalse();
+  expect(world.pool.registry.get("plain")?.missing.size).toBe(1);
   expect(await world.leftovers()).toEqual({});
 });
 

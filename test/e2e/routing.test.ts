@@ -1,6 +1,6 @@
 // Which worker gets a request.
 import { expect, test } from "bun:test";
-import { SEEN_MS } from "../../src/broker/pool/seen.ts";
+import { SEEN_MS } from "../../src/broker/pool/limits.ts";
 import { HOLDER_MS } from "../../src/protocol/limits.ts";
 import { chatJson, chatStream, serveDefault, silent, type TestBackend } from "../kit/backend.ts";
 import { TestClock } from "../kit/clock.ts";

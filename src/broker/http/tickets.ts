@@ -24,7 +24,7 @@ interface Kept extends Ticket {
 
 /** The tickets that are valid, by the digests of their texts: what is kept opens nothing. */
 export class Tickets {
-  /** The one that expires first comes first. */
+  /** The one that expires first comes first. Not a BoundedMap: when it is full, a new ticket is refused, no valid one dropped. */
   readonly #kept = new Map<string, Kept>();
   readonly #shares = new Shares(TICKETS_MAX, "tickets");
 

@@ -18,7 +18,7 @@ export interface LabelOptions {
  * one that left first makes room for a newcomer, and after SERIES_KEPT_MS each goes.
  */
 export class LiveLabel {
-  /** When each was last here. */
+  /** When each was last here. Not a BoundedMap: a value that is here never makes room. */
   readonly #seen = new Map<string, number>();
 
   constructor(private readonly options: LabelOptions) {}

@@ -98,7 +98,7 @@ function moduleState(pool: Pool, sources: StateSources): ModuleState {
   const { clock } = sources;
   const [now, wall] = [clock.now(), clock.wall()];
   const workers = [...pool.registry.workers];
-  const gone = pool.departed.list();
+  const gone = pool.departed.entries().map(([, departed]) => departed);
   const counts: Record<WorkerStatus, number> = { working: 0, idle: 0, not_ready: 0, draining: 0, gone: gone.length };
   for (const { state } of workers) counts[state]++;
   return {

@@ -1,41 +1,6 @@
 // Which routes a backend has: by what its agent says of it, and by what it has answered.
 import type { RouteNeeds } from "../../modules/module.ts";
 
-/** Milliseconds for which a route that a backend has answered with "no such route" counts as missing there. */
-export const MISSING_ROUTE_MS = 600_000;
-/** Routes that are remembered as missing at one worker; the one that was noted first is forgotten beyond it. */
-export const MISSING_ROUTES_MAX = 64;
-
-/** The routes that one worker's backend does not have, as far as it has been asked. */
-export class MissingRoutes {
-  readonly #until = new Map<string, number>();
-
-  /** True while nothing is known to be missing, which is all that most choices need to know. */
-  get none(): boolean {
-    return this.#until.size === 0;
-  }
-
-  add(route: string, now: number): void {
-    this.#until.delete(route);
-    this.#until.set(route, now + MISSING_ROUTE_MS);
-    const [oldest] = this.#until.keys();
-    if (this.#until.size > MISSING_ROUTES_MAX && oldest !== undefined) this.#until.delete(oldest);
-  }
-
-  has(route: string, now: number): boolean {
-    const until = this.#until.get(route);
-    if (until === undefined) return false;
-    if (now < until) return true;
-    this.#until.delete(route);
-    return false;
-  }
-
-  /** Forgets everything: the backend may be another one now. */
-  clear(): void {
-    this.#until.clear();
-  }
-}
-
 /** What an agent says of its backend. */
 export interface BackendFacts {
   readonly family: string | undefined;

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { Clock } from "../../lib/time.ts";
 
 /** Ids whose worker is remembered; the one that was used longest ago is forgotten beyond it. */
@@ -11,7 +12,6 @@ interface Owner {
   workerId: string;
   /** The caller for whom the broker learned the id. */
   caller: string;
-  usedAt: number;
 }
 
 /** Stands for the owner of an id that belongs to another caller. */
@@ -19,29 +19,20 @@ export const FOREIGN = Symbol("another caller's id");
 
 /** Which worker keeps what after the request that made it: a task, a response, a conversation. Each belongs to one caller. */
 export class Owners {
-  /** By id; the one used last is at the end. */
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners: BoundedMap<Owner>;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(clock: Clock) {
+    this.#owners = new BoundedMap(OWNERS_MAX, { clock, ms: OWNER_KEPT_MS });
+  }
 
   /** The id of the worker that has `id`; undefined when the broker does not know it, `FOREIGN` when it is another caller's. */
   find(id: string, caller: string): string | typeof FOREIGN | undefined {
     const owner = this.#owners.get(id);
-    if (owner === undefined) return undefined;
-    if (this.clock.now() - owner.usedAt >= OWNER_KEPT_MS) {
-      this.#owners.delete(id);
-      return undefined;
-    }
-    return owner.caller === caller ? owner.workerId : FOREIGN;
+    return owner === undefined || owner.caller === caller ? owner?.workerId : FOREIGN;
   }
 
   /** A worker has `id`, which belongs to this caller. */
   remember(id: string, workerId: string, caller: string): void {
-    if (id === "" || id.length > OWNED_ID_MAX) return;
-    this.#owners.delete(id);
-    this.#owners.set(id, { workerId, caller, usedAt: this.clock.now() });
-    if (this.#owners.size <= OWNERS_MAX) return;
-    const oldest = this.#owners.keys().next().value;
-    if (oldest !== undefined) this.#owners.delete(oldest);
+    if (id !== "" && id.length <= OWNED_ID_MAX) this.#owners.set(id, { workerId, caller });
   }
 }

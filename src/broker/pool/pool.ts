@@ -1,12 +1,12 @@
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, PoolSettings } from "../../modules/module.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
 import { mayHave } from "./backend-routes.ts";
-import { Departed } from "./departed.ts";
-import { DrainedIds } from "./drained.ts";
 import type { Verdict } from "./health.ts";
+import { DRAINED_IDS_MAX, GONE_SHOWN_MAX, GONE_SHOWN_MS } from "./limits.ts";
 import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
@@ -73,7 +73,7 @@ export class Pool {
   readonly totals = { completed: 0, failed: 0, joined: 0, left: 0 };
   readonly recent: Recent;
   /** Who left a moment ago. */
-  readonly departed: Departed;
+  readonly departed: BoundedMap<{ readonly worker: Worker; readonly wall: number }>;
   /** Called when a worker has gone. */
   onLeave: (worker: Worker) => void = () => {};
   readonly #queue: FairQueue<Entry>;
@@ -82,7 +82,7 @@ export class Pool {
   #inflight = 0;
   readonly #first = Promise.withResolvers<Worker>();
   readonly #past = new LinkStats();
-  readonly #drained = new DrainedIds();
+  readonly #drained = new BoundedMap<true>(DRAINED_IDS_MAX);
   readonly #startedAt: number;
 
   constructor(
@@ -96,7 +96,7 @@ export class Pool {
     this.#queue = new FairQueue(settings.queueSize);
     this.#startedAt = clock.now();
     this.recent = new Recent(this.#startedAt);
-    this.departed = new Departed(clock);
+    this.departed = new BoundedMap(GONE_SHOWN_MAX, { clock, ms: GONE_SHOWN_MS });
   }
 
   get waiting(): number {
@@ -168,11 +168,10 @@ export class Pool {
   lacksRoute(worker: Worker, slotRequest: SlotRequest): boolean {
     const { endpoint, excluded } = slotRequest;
     if (endpoint === undefined) return false;
-    const now = this.clock.now();
     const name = routeName(endpoint);
-    worker.missing.add(name, now);
+    worker.missing.set(name, true);
     return this.#offers(slotRequest).some(
-      ({ worker: other }) => other.serving && !excluded?.has(other) && !other.missing.has(name, now),
+      ({ worker: other }) => other.serving && !excluded?.has(other) && !other.missing.has(name),
     );
   }
 
@@ -222,7 +221,8 @@ export class Pool {
    * goes on; who waits for them waits for others, as when a worker drains of its own will.
    */
   drain(handle: string, drained: boolean): void {
-    this.#drained.set(handle, drained);
+    if (drained) this.#drained.set(handle, true);
+    else this.#drained.delete(handle);
     for (const worker of this.named(handle)) {
       this.change(worker, () => {
         worker.drainedByOperator = drained;
@@ -238,7 +238,7 @@ export class Pool {
   /** Takes a worker in. The older connection of the same id is returned; its requests fail over when it is closed. */
   join(worker: Worker): Worker | undefined {
     worker.drainedByOperator = this.#drained.has(this.handleOf(worker));
-    this.departed.back(worker.id);
+    this.departed.delete(worker.id);
     const older = this.registry.add(worker);
     this.totals.joined++;
     if (older !== undefined) {
@@ -256,7 +256,7 @@ export class Pool {
     worker.gone = true;
     this.totals.left++;
     this.registry.remove(worker);
-    if (this.registry.get(worker.id) === undefined) this.departed.add(worker);
+    if (this.registry.get(worker.id) === undefined) this.departed.set(worker.id, { worker, wall: this.clock.wall() });
     this.onLeave(worker);
     this.wake();
   }
@@ -366,10 +366,9 @@ export class Pool {
     if (endpoint === undefined) return all;
     const { needs } = endpoint;
     const able = needs === undefined ? all : all.filter(({ worker }) => mayHave(worker.backend, needs));
-    if (able.every(({ worker }) => worker.missing.none)) return able;
+    if (able.every(({ worker }) => worker.missing.size === 0)) return able;
     const name = routeName(endpoint);
-    const now = this.clock.now();
-    const having = able.filter(({ worker }) => !worker.missing.has(name, now));
+    const having = able.filter(({ worker }) => !worker.missing.has(name));
     return having.length > 0 ? having : able;
   }
 

@@ -21,6 +21,7 @@ export interface Ticket {
  */
 export class FairQueue<E extends Waiting> {
   readonly #entries: { entry: E; ticket: Ticket }[] = [];
+  /** Not a BoundedMap: a caller that waits must keep its round; those whose round is over make room. */
   readonly #lastRound = new Map<string, number>();
   #round = 0;
   #order = 0;

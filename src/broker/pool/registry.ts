@@ -1,12 +1,10 @@
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
+import { REMEMBERED_MODELS, SEEN_MAX, SEEN_MS } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
-import { SeenRecently } from "./seen.ts";
 import type { Worker } from "./worker.ts";
-
-/** Models whose first sight is remembered; the oldest is forgotten beyond it. */
-const REMEMBERED_MODELS = 10_000;
 
 /** Who is here, and which models they serve. */
 export class Registry {
@@ -14,11 +12,12 @@ export class Registry {
   readonly #byModel = new Map<string, Set<Worker>>();
   readonly #byAlias = new Map<string, Set<Worker>>();
   /** Unix milliseconds at which a model was first seen. */
-  readonly #firstSeen = new Map<string, number>();
+  readonly #firstSeen = new BoundedMap<number>(REMEMBERED_MODELS);
   /** Until when a model without a worker counts as briefly away. */
   readonly #away = new Map<string, Timer>();
-  readonly #modelsSeen: SeenRecently;
-  readonly #workersSeen: SeenRecently;
+  /** Names of what was here a while ago and is expected back. */
+  readonly #modelsSeen: BoundedMap<true>;
+  readonly #workersSeen: BoundedMap<true>;
 
   constructor(
     private readonly clock: Clock,
@@ -26,8 +25,8 @@ export class Registry {
     /** Called when a model that was briefly away counts as gone. */
     private readonly onGone: () => void,
   ) {
-    this.#modelsSeen = new SeenRecently(clock);
-    this.#workersSeen = new SeenRecently(clock);
+    this.#modelsSeen = new BoundedMap(SEEN_MAX, { clock, ms: SEEN_MS });
+    this.#workersSeen = new BoundedMap(SEEN_MAX, { clock, ms: SEEN_MS });
   }
 
   get workers(): IterableIterator<Worker> {
@@ -59,11 +58,11 @@ export class Registry {
     if (this.#workers.get(worker.id) !== worker) return;
     this.#workers.delete(worker.id);
     this.#unlist(worker);
-    this.#workersSeen.add(worker.id);
+    this.#workersSeen.set(worker.id, true);
     for (const model of worker.models) {
-      this.#modelsSeen.add(model);
+      this.#modelsSeen.set(model, true);
       const alias = aliasOf(model);
-      if (alias !== undefined) this.#modelsSeen.add(ALIAS + alias);
+      if (alias !== undefined) this.#modelsSeen.set(ALIAS + alias, true);
     }
     this.#leave(worker);
   }
@@ -176,7 +175,7 @@ export class Registry {
       join(this.#byModel, model, worker);
       const alias = aliasOf(model);
       if (alias !== undefined) join(this.#byAlias, alias, worker);
-      if (!this.#firstSeen.has(model)) this.#remember(model);
+      if (!this.#firstSeen.has(model)) this.#firstSeen.set(model, this.clock.wall());
       if (worker.serving) this.#back(model);
     }
     if (worker.serving) this.#back(ANY);
@@ -218,14 +217,6 @@ export class Registry {
   #isServed(model: string): boolean {
     for (const worker of this.#byModel.get(model) ?? []) if (worker.serving) return true;
     return false;
-  }
-
-  #remember(model: string): void {
-    if (this.#firstSeen.size >= REMEMBERED_MODELS) {
-      const oldest = this.#firstSeen.keys().next().value;
-      if (oldest !== undefined) this.#firstSeen.delete(oldest);
-    }
-    this.#firstSeen.set(model, this.clock.wall());
   }
 }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { NfrxError } from "../../lib/errors.ts";
 import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock } from "../../lib/time.ts";
@@ -7,8 +8,9 @@ import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
-import { type BackendFacts, MissingRoutes } from "./backend-routes.ts";
+import type { BackendFacts } from "./backend-routes.ts";
 import { Health } from "./health.ts";
+import { MISSING_ROUTE_MS, MISSING_ROUTES_MAX } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { Rates } from "./recent.ts";
 
@@ -59,7 +61,7 @@ export class Worker {
   /** What its answers say about it. */
   readonly health = new Health();
   /** Routes that its backend does not have, by its own answers. */
-  readonly missing = new MissingRoutes();
+  readonly missing: BoundedMap<true>;
   readonly rates: Rates;
   /** What traces say of it. */
   readonly traced: SpanAttributes;
@@ -86,6 +88,7 @@ export class Worker {
     this.#stated = register.max_concurrency;
     this.facts = register.agent_config ?? {};
     this.batchSize = batchSizeOf(this.facts);
+    this.missing = new BoundedMap(MISSING_ROUTES_MAX, { clock, ms: MISSING_ROUTE_MS });
     this.connectedAt = clock.wall();
     this.lastHeartbeat = this.connectedAt;
     this.rates = new Rates(clock.now());

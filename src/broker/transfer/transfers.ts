@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { Drain } from "../../lib/drain.ts";
 import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -9,7 +10,6 @@ import { errorResponse } from "../http/error-response.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import { type CallerOf, Shares, shareOf } from "../shares.ts";
 import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
-import { EndedIds } from "./ended.ts";
 import {
   TRANSFER_ENDED_MAX,
   TRANSFER_ENDED_MS,
@@ -40,14 +40,15 @@ export interface TransfersOptions {
 export class Transfers {
   readonly #options: TransfersOptions;
   readonly #channels = new Map<string, Channel>();
-  readonly #ended: EndedIds<TransferEnd>;
+  /** How each channel ended, for some time. */
+  readonly #ended: BoundedMap<TransferEnd>;
   /** Channels that callers opened, and those of jobs. */
   readonly #shares: { readonly callers: Shares; readonly jobs: Shares };
   #running = 0;
 
   constructor(options: TransfersOptions) {
     this.#options = options;
-    this.#ended = new EndedIds(options.clock, TRANSFER_ENDED_MAX, TRANSFER_ENDED_MS);
+    this.#ended = new BoundedMap(TRANSFER_ENDED_MAX, { clock: options.clock, ms: TRANSFER_ENDED_MS });
     const { channels } = options.limits;
     const own = Math.max(1, channels - Math.floor(channels * TRANSFER_JOBS_RESERVE));
     const [what, share] = ["open transfer channels", shareOf(channels)];
@@ -219,7 +220,7 @@ export class Transfers {
     const { clock, log, metrics } = this.#options;
     const { id, bytes, createdAt, options } = channel;
     this.#channels.delete(id);
-    this.#ended.add(id, outcome);
+    this.#ended.set(id, outcome);
     channel.leave();
     channel.release();
     metrics.ended(outcome);

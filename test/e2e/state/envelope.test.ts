@@ -1,6 +1,6 @@
 // The state envelope: who is here, who waits, who is gone, how it went.
 import { expect, test } from "bun:test";
-import { GONE_SHOWN_MAX, GONE_SHOWN_MS } from "../../../src/broker/pool/departed.ts";
+import { GONE_SHOWN_MAX, GONE_SHOWN_MS } from "../../../src/broker/pool/limits.ts";
 import { chatJson, status } from "../../kit/backend.ts";
 import { Call, call } from "../../kit/call.ts";
 import { TestClock } from "../../kit/clock.ts";

@@ -1,6 +1,5 @@
 // What an operator does to workers: drain, undrain, disconnect.
 import { describe, expect, test } from "bun:test";
-import { DRAINED_IDS_MAX, DrainedIds } from "../../../src/broker/pool/drained.ts";
 import { chatJson } from "../../kit/backend.ts";
 import { call } from "../../kit/call.ts";
 import { TestClock } from "../../kit/clock.ts";
@@ -265,14 +264,6 @@ test("what ran on a worker that is disconnected is sent to another one", async (
   expect((await asked).status).toBe(200);
   expect(backend.requests).toHaveLength(1);
   expect(await world.leftovers()).toEqual({});
-});
-
-test("so many drained ids are remembered, the last ones", () => {
-  const drained = new DrainedIds();
-  for (let at = 0; at < DRAINED_IDS_MAX + 5; at++) drained.set(`w${at}`, true);
-  expect([drained.has("w4"), drained.has("w5"), drained.has(`w${DRAINED_IDS_MAX + 4}`)]).toEqual([false, true, true]);
-  drained.set("w5", false);
-  expect(drained.has("w5")).toBeFalse();
 });
 
 describe("a relay of MCP", () => {

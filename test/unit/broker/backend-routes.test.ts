@@ -1,11 +1,5 @@
 import { expect, test } from "bun:test";
-import {
-  lacksRoute,
-  MISSING_ROUTE_MS,
-  MISSING_ROUTES_MAX,
-  MissingRoutes,
-  mayHave,
-} from "../../../src/broker/pool/backend-routes.ts";
+import { lacksRoute, mayHave } from "../../../src/broker/pool/backend-routes.ts";
 
 test.each([
   [404, "", true],
@@ -27,20 +21,6 @@ test.each([
   [500, "404 page not found", false],
 ])("status %i with %p lacks the route: %p", (status, body, expected) => {
   expect(lacksRoute(status, body)).toBe(expected);
-});
-
-test("a missing route is remembered for a while, and only some of them", () => {
-  const missing = new MissingRoutes();
-  expect(missing.none).toBeTrue();
-  missing.add("POST /messages", 0);
-  expect(missing.has("POST /messages", MISSING_ROUTE_MS - 1)).toBeTrue();
-  expect(missing.has("POST /other", 0)).toBeFalse();
-  expect(missing.has("POST /messages", MISSING_ROUTE_MS)).toBeFalse();
-  expect(missing.none).toBeTrue();
-  for (let at = 0; at <= MISSING_ROUTES_MAX; at++) missing.add(`POST /${at}`, 0);
-  expect([missing.has("POST /0", 0), missing.has("POST /1", 0)]).toEqual([false, true]);
-  missing.clear();
-  expect(missing.none).toBeTrue();
 });
 
 const facts = (family?: string, version?: string, complete = true) => ({ family, version, complete });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { SEEN_MS } from "../../../src/broker/pool/limits.ts";
 import { Pool, type Slot, type SlotRequest } from "../../../src/broker/pool/pool.ts";
-import { SEEN_MAX, SEEN_MS, SeenRecently } from "../../../src/broker/pool/seen.ts";
 import { Worker } from "../../../src/broker/pool/worker.ts";
 import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";
@@ -378,13 +378,6 @@ describe("workers that come and go", () => {
     expect(statuses()).toEqual([503, 503]);
     clock.advance(1);
     expect(statuses()).toEqual([404, 404]);
-  });
-
-  test("of what has left the broker remembers a bounded number", () => {
-    const clock = new TestClock();
-    const seen = new SeenRecently(clock);
-    for (let n = 0; n <= SEEN_MAX; n++) seen.add(`model-${n}`);
-    expect([seen.has("model-0"), seen.has("model-1"), seen.has(`model-${SEEN_MAX}`)]).toEqual([false, true, true]);
   });
 
   test("any worker will do where there are no models", () => {

@@ -26,7 +26,7 @@ export function pendingOf<Stream>(request: Message & { id: string }, stream: Str
 export function namedStream<Stream>(
   message: Message,
   pending: Iterable<Pending<Stream>>,
-  asked: ReadonlyMap<string, Stream>,
+  asked: Pick<ReadonlyMap<string, Stream>, "get">,
 ): Stream | undefined {
   const params = message.value["params"];
   const token = message.method === "notifications/progress" ? keyOf(at(params, "progressToken")) : undefined;

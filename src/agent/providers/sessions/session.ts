@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../../lib/bounded-map.ts";
 import { messageOf as reasonOf } from "../../../lib/errors.ts";
 import { exchange } from "../../../lib/json-span.ts";
 import type { Logger } from "../../../lib/log.ts";
@@ -50,7 +51,7 @@ export class Session {
   readonly #pending = new Map<string, Pending<EventStream | Collector>>();
   readonly #streams: SessionStreams;
   /** Requests of the server, and where they went. */
-  readonly #asked = new Map<string, EventStream | Collector>();
+  readonly #asked = new BoundedMap<EventStream | Collector>(ASKED_MAX);
   #idle: IdleTimer;
   #lastUsed: number;
   #closing: Promise<void> | undefined;
@@ -184,7 +185,7 @@ export class Session {
     const stream = named instanceof EventStream ? named : this.#unnamed(message);
     // The server only asks whether somebody is there, and its client may be back at any time.
     if (message.method === "ping" && message.kind === "request" && !stream.connected) return this.#pong(message);
-    if (message.id !== undefined) this.#remember(message.id, stream);
+    if (message.id !== undefined) this.#asked.set(message.id, stream);
     stream.publish(message.text);
   }
 
@@ -208,12 +209,6 @@ export class Session {
     } catch (error) {
       this.options.log.debug({ error: reasonOf(error) }, "a ping of the MCP server could not be answered");
     }
-  }
-
-  #remember(id: string, stream: EventStream): void {
-    this.#asked.set(id, stream);
-    const [oldest] = this.#asked.keys();
-    if (this.#asked.size > ASKED_MAX && oldest !== undefined) this.#asked.delete(oldest);
   }
 
   #end(reason: string): void {

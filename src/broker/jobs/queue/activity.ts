@@ -1,4 +1,5 @@
 // Which workers ask for jobs, for the state.
+import { BoundedMap } from "../../../lib/bounded-map.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { Claimer, Job } from "../job.ts";
 import { JOB_WORKER_ACTIVE_MS, JOB_WORKER_RECENT_MS, JOB_WORKERS_MAX } from "../limits.ts";
@@ -21,8 +22,7 @@ interface Seen {
 }
 
 export class WorkerActivity {
-  /** Who was silent longest comes first. */
-  readonly #seen = new Map<string, Seen>();
+  readonly #seen = new BoundedMap<Seen>(JOB_WORKERS_MAX);
 
   constructor(private readonly clock: Clock) {}
 
@@ -48,10 +48,10 @@ export class WorkerActivity {
   /** What the state shows, last seen first. */
   view(): { workers: object[]; active: number; recent: number; streaming: number } {
     const now = this.clock.wall();
-    for (const [key, seen] of this.#seen) {
+    for (const [key, seen] of this.#seen.entries()) {
       if (seen.streams <= 0 && now - seen.lastSeenAt > JOB_WORKER_RECENT_MS) this.#seen.delete(key);
     }
-    const all = [...this.#seen].reverse();
+    const all = this.#seen.entries().reverse();
     const isActive = (seen: Seen): boolean => seen.streams > 0 || now - seen.lastSeenAt <= JOB_WORKER_ACTIVE_MS;
     return {
       workers: all.map(([key, seen]) => ({
@@ -86,10 +86,7 @@ export class WorkerActivity {
     };
     seen.types = types;
     seen.lastSeenAt = this.clock.wall();
-    this.#seen.delete(key);
     this.#seen.set(key, seen);
-    const [oldest] = this.#seen.keys();
-    if (this.#seen.size > JOB_WORKERS_MAX && oldest !== undefined) this.#seen.delete(oldest);
     return seen;
   }
 }

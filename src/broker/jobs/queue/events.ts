@@ -45,7 +45,7 @@ interface Log {
 /** Tells listeners, and keeps what was told last. */
 export class JobEvents {
   readonly #listeners = new Map<string, Set<JobListener>>();
-  /** The jobs that were silent longest come first. */
+  /** The jobs that were silent longest come first. Not a BoundedMap: the bound is in bytes. */
   readonly #logs = new Map<string, Log>();
   #bytes = 0;
   #count = 0;
