@@ -25,7 +25,7 @@ import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/store/open.ts";
 import { KeyThrottle } from "./key-throttle.ts";
 import { Listener } from "./listener.ts";
-import { serveModules } from "./modules.ts";
+import { type ServedModules, serveModules } from "./modules.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { OwnStates } from "./observe/own.ts";
 import type { Declared } from "./observe/plugin-routes.ts";
@@ -83,6 +83,7 @@ export class Broker {
   readonly #stateStreams: { readonly all: StateStream; readonly operator: StateStream };
   readonly #cors: Cors;
   readonly #access: AccessLog;
+  readonly #modules: ServedModules;
   readonly #listener: Listener;
   #loop: Timer | undefined;
 
@@ -143,7 +144,8 @@ export class Broker {
     tracing?.count(metrics.spans);
     this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
     const expose = values.exposeRouting;
-    const { all, workers, relays } = serveModules(modules, { log, clock, metrics });
+    this.#modules = serveModules(modules, { log, clock, metrics });
+    const { all, workers, relays } = this.#modules;
     const listener = this.#makeListener(reach);
     this.#listener = listener;
     const admission = new Admission(values.maxWorkers);
@@ -319,7 +321,7 @@ export class Broker {
     this.transfers.stop();
     await this.jobs.http.close();
     await this.#listener.stop();
-    await this.jobs.close();
+    await Promise.all([this.jobs.close(), this.#modules.close()]);
   }
 
   #openJobs(shared: Pick<JobsOptions, "api" | "client" | "callerOf" | "tickets" | "bodies">): Jobs {

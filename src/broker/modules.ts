@@ -1,6 +1,7 @@
 // What a broker makes of its modules.
+import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
-import type { Clock } from "../lib/time.ts";
+import { type Clock, pause } from "../lib/time.ts";
 import type { ConfiguredModule, PoolSettings, RelaySettings, Served, WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { servedPath } from "./http/mount.ts";
@@ -17,6 +18,8 @@ export interface ServedModules {
   readonly all: readonly ServedModule[];
   readonly workers: readonly { module: WorkerModule; pool: PoolSettings }[];
   readonly relays: RelaySettings | undefined;
+  /** Closes what every module holds, once and within MODULE_CLOSE_MS. Never rejects: a module that fails is logged. */
+  close(): Promise<void>;
 }
 
 /** Has every module say what it serves. Throws, naming its file, when one cannot, or wants what another has. */
@@ -42,7 +45,31 @@ export function serveModules(
     if (worker !== undefined && pool !== undefined) workers.push({ module: worker, pool });
     all.push({ configured, served });
   }
-  return { all, workers, relays };
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closed ??= Promise.all(all.map(module => closeModule(module, clock, log))).then(() => {});
+    return closed;
+  };
+  return { all, workers, relays, close };
+}
+
+/** Milliseconds that a module has to close when the broker stops; after that the broker ends without it. */
+const MODULE_CLOSE_MS = 5_000;
+
+async function closeModule({ configured, served }: ServedModule, clock: Clock, log: Logger): Promise<void> {
+  if (served.close === undefined) return;
+  const about = { plugin: configured.id };
+  const over = new AbortController();
+  const late = pause(clock, MODULE_CLOSE_MS, over.signal).then(() => {
+    if (!over.signal.aborted) log.warn({ ...about, waited_ms: MODULE_CLOSE_MS }, "a plugin did not close in time");
+  });
+  try {
+    await Promise.race([served.close(), late]);
+  } catch (error) {
+    log.warn({ ...about, cause: messageOf(error) }, "a plugin failed to close");
+  } finally {
+    over.abort();
+  }
 }
 
 /** Names in paths and in the state that are the broker's own. */

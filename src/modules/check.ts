@@ -170,6 +170,7 @@ const served = z.strictObject({
   routes: z.array(route).optional(),
   state: callable.optional(),
   view: callable.optional(),
+  close: callable.optional(),
 });
 
 const texts = z.record(z.string(), z.string());

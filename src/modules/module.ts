@@ -96,6 +96,8 @@ export interface Served {
    * it holds no script and no style of its own: pages refuse both.
    */
   view?(shown: Shown): Html;
+  /** Ends what the module holds. Called once, when the broker stops and answers no more requests; waited for 5 seconds. */
+  close?(): Promise<void>;
 }
 
 /** What a view is made of: the state of the module's pool, where it has one, and its own. */

@@ -139,6 +139,7 @@ test("a plugin says what it is, where it is and what can be set", async () => {
 
 test("a plugin that cannot say its state spoils nobody else's, and is warned of once", async () => {
   const warnings: object[] = [];
+  let closes = 0;
   const own = { throws: () => JSON.parse("{"), bigint: () => ({ n: 1n }), promise: async () => 1, fine: () => [1] };
   const modules = Object.entries(own).map(([id, state]) =>
     defineModule({
@@ -147,6 +148,7 @@ test("a plugin that cannot say its state spoils nobody else's, and is warned of 
       options: options("Module", {}),
       serve: () => ({
         state,
+        close: async () => void closes++,
         view: ({ own: said }) => {
           if (id === "throws") throw new Error("no view");
           return html`<p>${JSON.stringify(said)}</p>`;
@@ -174,5 +176,7 @@ test("a plugin that cannot say its state spoils nobody else's, and is warned of 
   expect((await ask(broker, "/api/state/view/bigint.html")).text).toContain("is not JSON");
   expect((await ask(broker, "/api/state/view/fine.html")).text).toBe("<p>[1]</p>");
   expect(warnings.map(fields => "plugin" in fields && fields.plugin)).toEqual(["throws", "bigint", "promise"]);
+  expect(closes).toBe(0);
   await broker.stop();
+  expect(closes).toBe(modules.length);
 });

@@ -9,6 +9,7 @@ import { defineModule } from "../../../src/modules/define.ts";
 import { LOOK_MS, type Served, type WorkerModule } from "../../../src/modules/module.ts";
 import type { Route } from "../../../src/modules/route.ts";
 import { TestClock } from "../../kit/clock.ts";
+import { eventually } from "../../kit/until.ts";
 
 const clock = new TestClock();
 const route: Route = {
@@ -109,10 +110,49 @@ describe("what serve returns", () => {
     ["no operation", withEndpoint({ operation: undefined }), /`worker\.endpoints\[1\]\.operation`/],
     ["a state that is no function", { state: {} }, /`state`: expected a function/],
     ["a view that is no function", { view: "<p>" }, /`view`: expected a function/],
+    ["a close that is no function", { close: true }, /`close`: expected a function/],
   ];
   test.each(wrong)("is refused with %s", (_, what, problem) => {
     expect(() => served(what)).toThrow(problem);
     expect(() => served(what)).toThrow("/srv/mine.ts: ");
+  });
+});
+
+describe("close", () => {
+  test("is called once of every module; one that fails or takes too long is logged and holds up nothing", async () => {
+    const closed: string[] = [];
+    const warnings: object[] = [];
+    const hands = new TestClock();
+    const closes: Record<string, () => Promise<void>> = {
+      fine: async () => void closed.push("fine"),
+      throws: () => {
+        throw new Error("no connection");
+      },
+      hangs: () => new Promise(() => {}),
+    };
+    const modules = Object.entries(closes).map(([id, close]) =>
+      defineModule({ id, summary: "x", options: group, serve: () => ({ close }) }).configure({}),
+    );
+    const { close } = serveModules([...modules, ...builtIn.map(one => one.configure(defaultsOf(one.options)))], {
+      log: { ...log, warn: fields => void warnings.push(fields) },
+      clock: hands,
+      metrics: new BrokerMetrics({ clock: hands, served: model => model, isConnected: () => true }),
+    });
+    let over = false;
+    const closing = close().then(() => {
+      over = true;
+    });
+    await eventually(() => warnings.length === 1, "the module that throws");
+    expect(closed).toEqual(["fine"]);
+    expect(over).toBe(false);
+    hands.advance(5_000);
+    await closing;
+    await close();
+    expect(closed).toEqual(["fine"]);
+    expect(warnings).toEqual([
+      { plugin: "throws", cause: "no connection" },
+      { plugin: "hangs", waited_ms: 5_000 },
+    ]);
   });
 });
 
