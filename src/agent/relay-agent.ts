@@ -1,6 +1,6 @@
 import type { Logger } from "../lib/log.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
-import { wireOf } from "../protocol/pair.ts";
+import { wireOf } from "../protocol/wire-of.ts";
 import { HttpProvider } from "./providers/http.ts";
 import { LegacyClients } from "./providers/legacy-clients.ts";
 import { type LegacySseOptions, legacySseProvider, legacySseSpawner } from "./providers/legacy-sse.ts";

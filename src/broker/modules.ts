@@ -4,7 +4,7 @@ import type { Logger } from "../lib/log.ts";
 import { type Clock, pause } from "../lib/time.ts";
 import type { ConfiguredModule, PoolSettings, RelaySettings, Served, WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
-import { servedPath } from "./http/mount.ts";
+import { servedPath } from "./http/served-paths.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { ModuleMeter } from "./observe/module-metrics.ts";
 

@@ -1,19 +1,10 @@
 import { serve } from "../lib/listen.ts";
 import { chat } from "./chat.ts";
+import type { DemoContext } from "./context.ts";
 import { embed } from "./embeddings.ts";
 import { ApiError, errorResponse } from "./errors.ts";
 import { getModel, listModels } from "./models.ts";
 import { respond } from "./responses.ts";
-
-/** What a request handler of the demo backend gets besides the request. */
-export interface DemoContext {
-  /** Milliseconds between two streamed words. */
-  readonly wordMs: number;
-  /** The last segment of the path, for routes that name one thing. */
-  readonly name: string;
-  /** Tells the server that this answer is a stream: no idle limit. */
-  readonly streams: () => void;
-}
 
 type Handler = (request: Request, context: DemoContext) => Response | Promise<Response>;
 

@@ -1,4 +1,4 @@
-import type { DemoContext } from "./backend.ts";
+import type { DemoContext } from "./context.ts";
 import { ApiError } from "./errors.ts";
 
 export const ECHO_MODEL = "demo-echo";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { DemoContext } from "./backend.ts";
 import { parseBody } from "./body.ts";
+import type { DemoContext } from "./context.ts";
 import { ECHO_MODEL, requireModel } from "./models.ts";
 import { sseEvent, sseResponse } from "./sse.ts";
 import { contentSchema, countWords, echo, speak, textOf } from "./words.ts";

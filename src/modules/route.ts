@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import type { ErrorCode, NfrxError } from "../lib/errors.ts";
 import type { Span } from "../lib/trace.ts";
-import type { ErrorShape, Usage } from "./module.ts";
+import type { ErrorShape, Usage } from "./endpoint.ts";
 
 /** Who may ask. `relay`: whoever the provider behind an MCP relay lets in. */
 export type AuthClass = "none" | "api" | "client" | "api-or-client" | "api-or-admin" | "admin" | "relay";

@@ -16,7 +16,20 @@ import {
 } from "./limits.ts";
 import type { ControlMessage } from "./messages.ts";
 import { Stream, type StreamPort } from "./stream.ts";
-import { type LinkEvents, type LinkOptions, LinkStats, type Liveness, type Socket, type Wire } from "./wire.ts";
+import { type LinkEvents, LinkStats, type Liveness, type Socket, type Wire } from "./wire.ts";
+
+export interface LinkOptions {
+  socket: Socket;
+  clock: Clock;
+  /** Which half of the stream ids this end hands out. */
+  side: "broker" | "agent";
+  wire: (link: Link) => Wire;
+  events: LinkEvents;
+  /** How often to ask whether the peer lives, and after how long a silence it does not; the wire's own unless given. */
+  liveness?: Liveness | undefined;
+  /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
+  defer?: (run: () => void) => void;
+}
 
 /** How often a link looks at its peer's silence. */
 const BEAT_MS = 2_500;

@@ -7,7 +7,7 @@ import { V1_MCP_ANSWER, V1_MCP_LINGER_MS, V1_MCP_OPENED } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Fold } from "./mcp-fold.ts";
 import { errorText, idTextOf, isObject, type Waiting, wordOf } from "./mcp-rpc.ts";
-import type { Half } from "./mcp-v1.ts";
+import type { McpV1Half } from "./mcp-v1-half.ts";
 import type { Stream } from "./stream.ts";
 import { sound } from "./wire.ts";
 
@@ -28,7 +28,7 @@ interface Serving extends Waiting {
 }
 
 /** The agent's half: open and rpc become a stream with a POST, and whatever answers it becomes one rpc. */
-export class AgentHalf implements Half {
+export class AgentHalf implements McpV1Half {
   readonly #servings = new Map<Stream, Serving>();
   readonly #bySid = new Map<string, Stream>();
   /** The headers that opened calls will have, until their request comes. */

@@ -16,7 +16,7 @@ import {
   statusOf,
   type Waiting,
 } from "./mcp-rpc.ts";
-import type { Half } from "./mcp-v1.ts";
+import type { McpV1Half } from "./mcp-v1-half.ts";
 import type { Stream } from "./stream.ts";
 import { sound } from "./wire.ts";
 
@@ -40,7 +40,7 @@ interface Asking {
 }
 
 /** The broker's half: a stream with one request becomes open, open.ok, rpc and its answer. */
-export class BrokerHalf implements Half {
+export class BrokerHalf implements McpV1Half {
   readonly #askings = new Map<Stream, Asking>();
   readonly #bySid = new Map<string, Stream>();
 

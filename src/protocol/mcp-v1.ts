@@ -3,19 +3,10 @@ import { PING_MS, V1_MCP_ANSWER, V1_MCP_DEAD_MS } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { AgentHalf } from "./mcp-v1-agent.ts";
 import { BrokerHalf } from "./mcp-v1-broker.ts";
+import type { McpV1Half } from "./mcp-v1-half.ts";
 import type { ControlMessage } from "./messages.ts";
 import type { Stream } from "./stream.ts";
 import { parseControl, type Wire } from "./wire.ts";
-
-/** One end's part of the wire. */
-export interface Half {
-  turn(stream: Stream): void;
-  reset(stream: Stream, error: NfrxError): void;
-  forget(stream: Stream): void;
-  beat(now: number): void;
-  /** Takes a frame of this kind, with the text it was read from. */
-  receive(kind: string, frame: object, text: string): void;
-}
 
 /**
  * What the 0.9 series speaks between a relay of MCP and its broker, as a codec behind the same streams: one JSON-RPC
@@ -28,7 +19,7 @@ export class WireMcpV1 implements Wire {
   readonly bufferLimit: number;
   readonly initialCredit = Number.POSITIVE_INFINITY;
 
-  readonly #half: Half;
+  readonly #half: McpV1Half;
   readonly #pingMs: number;
   #pingAt: number;
 

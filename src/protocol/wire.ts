@@ -1,9 +1,7 @@
 // What a link stands between: the socket below it, the version of the wire it speaks, the application above it.
 import type { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
-import type { Clock } from "../lib/time.ts";
 import type { RequestHead } from "./frames.ts";
-import type { Link } from "./link.ts";
 import type { ControlMessage } from "./messages.ts";
 import type { Stream } from "./stream.ts";
 
@@ -60,19 +58,6 @@ export interface LinkEvents {
   onGoaway?(): void;
   /** The link is over; every stream on it has failed. Called once. */
   onClosed?(code: number, reason: string): void;
-}
-
-export interface LinkOptions {
-  socket: Socket;
-  clock: Clock;
-  /** Which half of the stream ids this end hands out. */
-  side: "broker" | "agent";
-  wire: (link: Link) => Wire;
-  events: LinkEvents;
-  /** How often to ask whether the peer lives, and after how long a silence it does not; the wire's own unless given. */
-  liveness?: Liveness | undefined;
-  /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
-  defer?: (run: () => void) => void;
 }
 
 /** What a link counts. Plain numbers, read by whoever shows them. */

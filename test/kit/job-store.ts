@@ -1,10 +1,11 @@
 // Stores of jobs for tests.
 import type { Claim, Claimer, Job } from "../../src/broker/jobs/job.ts";
-import { SqliteStore, type StoreLimits } from "../../src/broker/jobs/store/sqlite.ts";
+import type { JobLimits } from "../../src/broker/jobs/store/job-shares.ts";
+import { SqliteStore } from "../../src/broker/jobs/store/sqlite.ts";
 import type { Draft, JobStore } from "../../src/broker/jobs/store/store.ts";
 import type { Clock } from "../../src/lib/time.ts";
 
-export const ROOMY: StoreLimits = { maxJobs: 100_000, maxBytes: 256 * 1024 * 1024 };
+export const ROOMY: JobLimits = { maxJobs: 100_000, maxBytes: 256 * 1024 * 1024 };
 
 /** A store whose answers come late and out of order, as those of a store elsewhere may. Its reports are late, and in order. */
 export function distant(store: JobStore, random: () => number = Math.random): JobStore {
@@ -46,7 +47,7 @@ export function distant(store: JobStore, random: () => number = Math.random): Jo
   };
 }
 
-export function memoryStore(clock: Clock, limits: Partial<StoreLimits> = {}): JobStore {
+export function memoryStore(clock: Clock, limits: Partial<JobLimits> = {}): JobStore {
   return new SqliteStore(":memory:", clock, { ...ROOMY, ...limits });
 }
 

@@ -51,6 +51,57 @@ function mayName(target: string, allowed: readonly string[]): boolean {
   return (!code && !target.startsWith("..")) || allowed.some(place => within(target, place));
 }
 
+/** A circle in a graph of imports, as "a → b → a"; undefined when there is none. */
+function circleIn(graph: ReadonlyMap<string, readonly string[]>): string | undefined {
+  const done = new Set<string>();
+  const path: string[] = [];
+  const visit = (file: string): string | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file].join(" → ");
+    if (done.has(file)) return undefined;
+    path.push(file);
+    for (const target of graph.get(file) ?? []) {
+      const circle = visit(target);
+      if (circle !== undefined) return circle;
+    }
+    path.pop();
+    done.add(file);
+    return undefined;
+  };
+  for (const file of graph.keys()) {
+    const circle = visit(file);
+    if (circle !== undefined) return circle;
+  }
+  return undefined;
+}
+
+describe("imports form no circle", () => {
+  test("in src/, those of types included", async () => {
+    const graph = new Map<string, string[]>();
+    for await (const path of new Bun.Glob("src/**/*.ts").scan(root)) {
+      const file = path.replaceAll("\\", "/");
+      const source = await Bun.file(join(root, file)).text();
+      graph.set(
+        file,
+        importsOf(source).map(target => posix.join(posix.dirname(file), target)),
+      );
+    }
+    expect(graph.size).toBeGreaterThan(0);
+    expect(circleIn(graph)).toBeUndefined();
+  });
+
+  test("a circle is named", () => {
+    const graph = new Map([
+      ["start", ["a", "c"]],
+      ["a", ["b", "end"]],
+      ["b", ["c"]],
+      ["c", ["a"]],
+    ]);
+    expect(circleIn(graph)).toBe("a → b → c → a");
+    graph.set("c", ["end"]);
+    expect(circleIn(graph)).toBeUndefined();
+  });
+});
+
 describe("imports run one way", () => {
   test("in every file", async () => {
     const found: string[] = [];

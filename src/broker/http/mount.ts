@@ -6,6 +6,7 @@ import type { BrokerMetrics } from "../observe/metrics.ts";
 import { type AccessLog, AccessRoute } from "./access-log.ts";
 import type { Check } from "./checks.ts";
 import { NearestRoute } from "./nearest-route.ts";
+import { servedPath, servedPaths } from "./served-paths.ts";
 import { failed, withAccessLog } from "./with-access-log.ts";
 
 export interface MountOptions {
@@ -57,16 +58,6 @@ function noRoute({ method, url }: Request, nearest: NearestRoute): string {
 
 /** Where requests are that no route is for. */
 export const UNMATCHED_ROUTE = new AccessRoute("-", "-");
-
-/** A route's path as the framework writes it. */
-export function servedPath(path: string): string {
-  return path.replace(/\*\w+$/, "*");
-}
-
-/** A route's paths as the framework writes them: one, and where the route says so, the same with a slash at its end. */
-export function servedPaths({ path, orSlash }: Pick<Route, "path" | "orSlash">): string[] {
-  return orSlash ? [servedPath(path), `${path}/`] : [servedPath(path)];
-}
 
 /** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
 function add(app: AnyElysia, route: Route, { checks, guard, server, access: log, metrics }: MountOptions): void {

@@ -1,6 +1,6 @@
 // The address that somebody meant who wrote another one.
 import type { Route } from "../../modules/route.ts";
-import { servedPaths } from "./mount.ts";
+import { servedPaths } from "./served-paths.ts";
 
 /** Finds the route for a path that has none: `//v1`, or a base URL without its `/v1` or its module. */
 export class NearestRoute {

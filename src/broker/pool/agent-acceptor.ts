@@ -16,8 +16,8 @@ import {
 } from "../../protocol/limits.ts";
 import type { Link } from "../../protocol/link.ts";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
-import { wireOf } from "../../protocol/pair.ts";
 import type { Liveness, Wire } from "../../protocol/wire.ts";
+import { wireOf } from "../../protocol/wire-of.ts";
 import type { Authenticator } from "../auth.ts";
 import type { AgentRefusal } from "../observe/metrics.ts";
 import type { Admission, KeylessPlace } from "./admission.ts";

@@ -16,14 +16,12 @@ import type { Pool, Slot, SlotRequest } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 import type { Kept } from "./kept.ts";
+import { ASKED_MAX } from "./locate.ts";
 import { OutgoingBody } from "./outgoing.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 
 /** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
 export const REDISPATCHES = 2;
-
-/** Workers that are asked the same: whether they have what a request names, or what they have. */
-export const ASKED_MAX = 32;
 
 const OK = 200;
 const NOT_FOUND = 404;

@@ -5,7 +5,8 @@ import type { Gather } from "../../modules/module.ts";
 import { mayHave } from "../pool/backend-routes.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
-import { ASKED_MAX, type Exchange, type ExchangeContext } from "./exchange.ts";
+import type { Exchange, ExchangeContext } from "./exchange.ts";
+import { ASKED_MAX } from "./locate.ts";
 
 /** Milliseconds that one worker has to answer a question that all are asked. */
 const GATHER_MS = 2_000;

@@ -5,8 +5,9 @@ import type { Span } from "../../lib/trace.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
-import { ASKED_MAX } from "./exchange.ts";
 
+/** Workers that are asked the same: whether they have what a request names, or what they have. */
+export const ASKED_MAX = 32;
 /** Milliseconds that one worker has to say whether it has what a request names. */
 const LOCATE_MS = 2_000;
 

@@ -2,15 +2,27 @@
 
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { hasContentType, headerOf } from "../../lib/http.ts";
-import { pause, type Timer } from "../../lib/time.ts";
+import { type Clock, pause, type Timer } from "../../lib/time.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { ByteSource } from "./decode.ts";
 import { type Exchange, outward } from "./exchange.ts";
-import type { RespondContext } from "./respond.ts";
 import { SequenceScan } from "./sequence.ts";
 import { SseEventBoundary } from "./sse-event-boundary.ts";
 import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
 import type { Tap } from "./tap.ts";
+
+export interface RespondContext extends ErrorForm {
+  clock: Clock;
+  /** Milliseconds between position events; 0 for none. */
+  queueUpdateMs: number;
+  /** Clients are told who served them and how long that took. */
+  expose: boolean;
+  /** Set for a relay, whose event streams may be quiet for hours and are never finished by anybody but their server. */
+  relayed?: {
+    /** Bytes of one answer, or of one event. */
+    maxBytes: number;
+  };
+}
 
 /** Milliseconds between the comments that keep a quiet event stream open through proxies. */
 export const KEEP_ALIVE_MS = 15_000;

@@ -2,8 +2,8 @@
 import type { Timer } from "../../lib/time.ts";
 import type { EventStreamApi, QueueEvents } from "../../modules/module.ts";
 import type { Exchange } from "./exchange.ts";
+import type { RespondContext } from "./pump.ts";
 import { type Controller, isRead, KEEP_ALIVE, KEEP_ALIVE_MS, put } from "./pump.ts";
-import type { RespondContext } from "./respond.ts";
 
 /** How one client learns its position. */
 export type QueueNotice = Exclude<QueueEvents, "auto">;

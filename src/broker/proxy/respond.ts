@@ -2,28 +2,13 @@
 
 import { headerOf } from "../../lib/http.ts";
 import { addUnbuffered, responseHeaders } from "../../lib/response-headers.ts";
-import type { Clock } from "../../lib/time.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { Exchange } from "./exchange.ts";
-import { formOf, Pump, requireSmall } from "./pump.ts";
+import { formOf, Pump, type RespondContext, requireSmall } from "./pump.ts";
 import { modelHeaders, routingHeaders } from "./routing.ts";
 import { SseEventBoundary } from "./sse-event-boundary.ts";
-import type { ErrorForm } from "./stream-error.ts";
 import { tapFor } from "./tap.ts";
-
-export interface RespondContext extends ErrorForm {
-  clock: Clock;
-  /** Milliseconds between position events; 0 for none. */
-  queueUpdateMs: number;
-  /** Clients are told who served them and how long that took. */
-  expose: boolean;
-  /** Set for a relay, whose event streams may be quiet for hours and are never finished by anybody but their server. */
-  relayed?: {
-    /** Bytes of one answer, or of one event. */
-    maxBytes: number;
-  };
-}
 
 /** What a worker answers. */
 export type Answer = { head: ResponseHead; stream: Stream };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
-import { wireOf } from "../../protocol/pair.ts";
 import type { Liveness } from "../../protocol/wire.ts";
+import { wireOf } from "../../protocol/wire-of.ts";
 import type { Handshake } from "../pool/agent-acceptor.ts";
 
 /** How a relay of the older series introduces itself. */

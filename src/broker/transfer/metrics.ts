@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { Cell, Numbers } from "../../lib/series.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
-import type { TransferEnd } from "./transfers.ts";
+import type { TransferEnd } from "./channel.ts";
 
 /** What the transfer channels count. */
 export class TransferMetrics {

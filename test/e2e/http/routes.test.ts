@@ -1,6 +1,6 @@
 // The route table: what is declared is what is served, and no door opens to a wrong key.
 import { expect, test } from "bun:test";
-import { servedPaths } from "../../../src/broker/http/mount.ts";
+import { servedPaths } from "../../../src/broker/http/served-paths.ts";
 import { call } from "../../kit/call.ts";
 import { wholeBroker } from "../../kit/whole.ts";
 

@@ -7,7 +7,7 @@ import { dial } from "../../../src/agent/dial.ts";
 import { adoptProxies, proxyFor } from "../../../src/agent/proxy.ts";
 import type { Finding } from "../../../src/lib/findings.ts";
 import { systemClock } from "../../../src/lib/time.ts";
-import { wireOf } from "../../../src/protocol/pair.ts";
+import { wireOf } from "../../../src/protocol/wire-of.ts";
 
 const servers: { close(): unknown }[] = [];
 afterAll(() => {

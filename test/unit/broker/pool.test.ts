@@ -6,8 +6,8 @@ import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";
 import { UNROUTABLE_MS } from "../../../src/protocol/limits.ts";
 import { registerMessage, statusMessage } from "../../../src/protocol/messages.ts";
-import { LinkedPair } from "../../../src/protocol/pair.ts";
 import { TestClock } from "../../kit/clock.ts";
+import { LinkedPair } from "../../kit/linked-pair.ts";
 
 const SETTINGS: PoolSettings = {
   queueSize: 1000,

@@ -1,10 +1,11 @@
 // Links without sockets: two joined in memory, or one whose peer is the test itself.
 import { decodeFrames, type Head, type RequestHead } from "../../../src/protocol/frames.ts";
 import { Link } from "../../../src/protocol/link.ts";
-import { LinkedPair, wireOf } from "../../../src/protocol/pair.ts";
 import type { Stream } from "../../../src/protocol/stream.ts";
 import type { LinkEvents, Socket } from "../../../src/protocol/wire.ts";
+import { wireOf } from "../../../src/protocol/wire-of.ts";
 import { TestClock } from "../../kit/clock.ts";
+import { LinkedPair } from "../../kit/linked-pair.ts";
 
 export const POST: RequestHead = { method: "POST", path: "/chat/completions", headers: [["accept", "*/*"]] };
 export const GET: RequestHead = { method: "GET", path: "/models", headers: [] };

@@ -1,7 +1,14 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Row } from "../../../lib/sqlite.ts";
 import { shareOf } from "../../shares.ts";
-import type { StoreLimits } from "./sqlite.ts";
+
+/** How much a store holds. */
+export interface JobLimits {
+  /** Jobs, those that have ended included. */
+  maxJobs: number;
+  /** Bytes of its pages; beyond them no job is added, while those that are there go on. */
+  maxBytes: number;
+}
 
 /** Roughly what a job takes besides its metadata. */
 const JOB_BYTES = 1024;
@@ -17,7 +24,7 @@ export class JobShares {
   readonly #jobs: number;
   readonly #bytes: number;
 
-  constructor({ maxJobs, maxBytes }: StoreLimits) {
+  constructor({ maxJobs, maxBytes }: JobLimits) {
     this.#jobs = shareOf(maxJobs);
     this.#bytes = shareOf(maxBytes);
   }

@@ -5,7 +5,8 @@ import { messageOf } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { ForeignFileError, MEMORY_PATH } from "../../../lib/sqlite.ts";
 import type { Clock } from "../../../lib/time.ts";
-import { SqliteStore, type StoreLimits } from "./sqlite.ts";
+import type { JobLimits } from "./job-shares.ts";
+import { SqliteStore } from "./sqlite.ts";
 import type { JobStore } from "./store.ts";
 
 /** The word for a store that does not outlive the process. */
@@ -16,7 +17,7 @@ export const MEMORY = "memory";
  * warning, where there can be none or another process has it. Throws when a file that was named cannot be used, and when
  * any that is there is damaged, of a newer version or somebody else's: what was acknowledged may be in it.
  */
-export function openStore(named: string, clock: Clock, limits: StoreLimits, log: Logger): JobStore {
+export function openStore(named: string, clock: Clock, limits: JobLimits, log: Logger): JobStore {
   if (named === MEMORY) return new SqliteStore(MEMORY_PATH, clock, limits);
   const path = named || defaultJobsFile({ platform: process.platform, env: process.env });
   try {

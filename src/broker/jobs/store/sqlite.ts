@@ -6,7 +6,7 @@ import { type Claim, type Claimer, type Job, type JobStatus, STATUSES } from "..
 import { transition } from "../machine.ts";
 import { Batches } from "./batches.ts";
 import { JobsDatabase } from "./database.ts";
-import { bytesOf, JobShares } from "./job-shares.ts";
+import { bytesOf, type JobLimits, JobShares } from "./job-shares.ts";
 import { Leases } from "./leases.ts";
 import {
   decode,
@@ -24,14 +24,6 @@ import {
   WHOLE,
 } from "./rows.ts";
 import type { Draft, JobQuery, JobStore, LiveJob, StoreOverview, StoreWatcher } from "./store.ts";
-
-/** How much a store holds. */
-export interface StoreLimits {
-  /** Jobs, those that have ended included. */
-  maxJobs: number;
-  /** Bytes of its pages; beyond them no job is added, while those that are there go on. */
-  maxBytes: number;
-}
 
 /** Ended jobs that go at once when there is no room for a new one. */
 const ROOM_BATCH = 100;
@@ -53,7 +45,7 @@ export class SqliteStore implements JobStore {
   constructor(
     path: string,
     clock: Clock,
-    private readonly limits: StoreLimits,
+    private readonly limits: JobLimits,
   ) {
     this.durable = path !== MEMORY_PATH;
     this.#shares = new JobShares(limits);

@@ -5,10 +5,11 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Job } from "../../../../src/broker/jobs/job.ts";
+import type { JobLimits } from "../../../../src/broker/jobs/store/job-shares.ts";
 import { MIGRATIONS } from "../../../../src/broker/jobs/store/migrations.ts";
 import { openStore } from "../../../../src/broker/jobs/store/open.ts";
 import { SCHEMA } from "../../../../src/broker/jobs/store/rows.ts";
-import { SqliteStore, type StoreLimits } from "../../../../src/broker/jobs/store/sqlite.ts";
+import { SqliteStore } from "../../../../src/broker/jobs/store/sqlite.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TestClock } from "../../../kit/clock.ts";
@@ -25,7 +26,7 @@ function folder(): string {
   return path;
 }
 
-function fileStore(clock: TestClock, limits: Partial<StoreLimits> = {}, path = join(folder(), "state", "jobs.db")) {
+function fileStore(clock: TestClock, limits: Partial<JobLimits> = {}, path = join(folder(), "state", "jobs.db")) {
   return new SqliteStore(path, clock, { ...ROOMY, ...limits });
 }
 
@@ -37,7 +38,7 @@ afterEach(async () => {
 /** A signal that never aborts. */
 const FOREVER = new AbortController().signal;
 
-type Make = (clock: TestClock, limits?: Partial<StoreLimits>) => JobStore;
+type Make = (clock: TestClock, limits?: Partial<JobLimits>) => JobStore;
 
 const STORES: [string, Make][] = [
   ["in memory", memoryStore],
@@ -46,7 +47,7 @@ const STORES: [string, Make][] = [
 ];
 
 describe.each(STORES)("a store %s", (_, make) => {
-  function start(limits?: Partial<StoreLimits>): { clock: TestClock; store: JobStore } {
+  function start(limits?: Partial<JobLimits>): { clock: TestClock; store: JobStore } {
     const clock = new TestClock();
     const store = make(clock, limits);
     open.push(store);
