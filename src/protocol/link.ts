@@ -1,6 +1,6 @@
 import { cutText } from "../lib/bytes.ts";
 import { type ErrorCode, isErrorCode, messageOf, NfrxError } from "../lib/errors.ts";
-import { type Clock, every, type Timer } from "../lib/time.ts";
+import type { Clock } from "../lib/time.ts";
 import type { RequestHead } from "./frames.ts";
 import {
   CLOSE_PROTOCOL,
@@ -15,6 +15,7 @@ import {
   WINDOW_GROWTH,
 } from "./limits.ts";
 import type { ControlMessage } from "./messages.ts";
+import { PeerLiveness } from "./peer-liveness.ts";
 import { Stream, type StreamPort } from "./stream.ts";
 import { type LinkEvents, LinkStats, type Liveness, type Socket, type Wire } from "./wire.ts";
 
@@ -30,9 +31,6 @@ export interface LinkOptions {
   /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
   defer?: (run: () => void) => void;
 }
-
-/** How often a link looks at its peer's silence. */
-const BEAT_MS = 2_500;
 
 /**
  * One connection carrying many streams. Streams with something to send take turns; the batch that a turn of the event
@@ -53,16 +51,11 @@ export class Link implements StreamPort {
   readonly #defer: (run: () => void) => void;
   readonly #streams = new Map<number, Stream>();
   readonly #ready = new Set<Stream>();
-  readonly #beat: Timer;
+  readonly #peer: PeerLiveness;
   #nextId: number;
   #highestPeerId = 0;
   #pumping = false;
-  #lastHeard: number;
-  #heard = false;
-  /** Called with the next pong, or when the link is over. */
-  readonly #probes = new Set<(alive: boolean) => void>();
   #growth = 0;
-  #pinged = false;
   /** Every stream id has been used: the connection takes no new streams and closes with its last one. */
   #spent = false;
   #peerLeaving = false;
@@ -77,9 +70,19 @@ export class Link implements StreamPort {
     this.#events = options.events;
     this.#defer = options.defer ?? setImmediate;
     this.#nextId = options.side === "broker" ? 1 : 2;
-    this.#lastHeard = this.clock.now();
     this.wire = options.wire(this);
-    this.#beat = every(this.clock, Math.min(BEAT_MS, this.liveness?.pingMs ?? BEAT_MS), () => this.#onBeat());
+    this.#peer = new PeerLiveness({
+      clock: this.clock,
+      ping: () => this.ping(),
+      pingMs: this.liveness?.pingMs,
+      deadMs: this.wire.deadMs,
+      onHeard: () => this.#events.onHeard?.(),
+      onBeat: now => this.wire.beat(now),
+      onDead: () => {
+        this.#socket.terminate();
+        this.lost(1006, "silent for too long");
+      },
+    });
   }
 
   // ---- the application's side -------------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ export class Link implements StreamPort {
       !this.#closed &&
       !this.#spent &&
       !this.#peerLeaving &&
-      this.clock.now() - this.#lastHeard < Math.min(UNROUTABLE_MS, this.wire.deadMs)
+      this.#peer.silentMs < Math.min(UNROUTABLE_MS, this.wire.deadMs)
     );
   }
 
@@ -153,25 +156,14 @@ export class Link implements StreamPort {
 
   /** Pings the peer: resolves to true when it answers within `ms`, to false when it does not or the link is over. */
   answers(ms: number): Promise<boolean> {
-    if (this.#closed) return Promise.resolve(false);
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const settle = (alive: boolean): void => {
-      timer.cancel();
-      this.#probes.delete(settle);
-      resolve(alive);
-    };
-    const timer = this.clock.after(ms, () => settle(false));
-    this.#probes.add(settle);
-    this.#socket.ping();
-    return promise;
+    return this.#closed ? Promise.resolve(false) : this.#peer.answers(ms);
   }
 
   // ---- the socket owner's side ------------------------------------------------------------------------------------
 
   receive(message: Uint8Array | string): void {
     if (this.#closed) return;
-    this.#lastHeard = this.clock.now();
-    if (!this.#heard) this.#hear();
+    this.#peer.heard();
     this.stats.messagesIn++;
     this.stats.bytesIn += message.length;
     try {
@@ -189,10 +181,7 @@ export class Link implements StreamPort {
 
   /** A WebSocket pong came: the peer has read everything sent before its ping. */
   ponged(): void {
-    this.#lastHeard = this.clock.now();
-    if (!this.#heard) this.#hear();
-    this.#pinged = false;
-    for (const settle of this.#probes) settle(true);
+    this.#peer.ponged();
     this.#schedule();
   }
 
@@ -200,12 +189,11 @@ export class Link implements StreamPort {
   lost(code: number, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#beat.cancel();
     const error = new NfrxError("link_lost", `the connection was lost (${code}${reason === "" ? "" : ` ${reason}`})`);
     for (const stream of [...this.#streams.values()]) stream.fail(error);
     this.#streams.clear();
     this.#ready.clear();
-    for (const settle of this.#probes) settle(false);
+    this.#peer.close();
     this.#events.onClosed?.(code, reason);
   }
 
@@ -349,11 +337,6 @@ export class Link implements StreamPort {
     if (this.#spent && this.#streams.size === 0) this.#defer(() => this.close(CLOSE_RESTART, "stream ids are used up"));
   }
 
-  #hear(): void {
-    this.#heard = true;
-    this.#events.onHeard?.();
-  }
-
   #schedule(): void {
     if (this.#pumping) return;
     this.#pumping = true;
@@ -365,7 +348,9 @@ export class Link implements StreamPort {
     if (this.#closed) return;
     while (this.#ready.size > 0) {
       if (this.#socket.buffered() > SOCKET_HIGH_WATER) {
-        this.#stall();
+        // Its owner calls `drained` where the platform says so; the answer to a ping says so everywhere.
+        this.stats.socketStalls++;
+        this.#peer.requestPong();
         break;
       }
       const stream = this.#ready.values().next().value;
@@ -383,22 +368,4 @@ export class Link implements StreamPort {
     }
     this.wire.flush();
   };
-
-  /** The socket is full. Its owner calls `drained` where the platform tells; the answer to a ping tells everywhere. */
-  #stall(): void {
-    this.stats.socketStalls++;
-    if (this.#pinged) return;
-    this.#pinged = true;
-    this.#socket.ping();
-  }
-
-  #onBeat(): void {
-    const now = this.clock.now();
-    if (now - this.#lastHeard >= this.wire.deadMs) {
-      this.#socket.terminate();
-      this.lost(1006, "silent for too long");
-      return;
-    }
-    this.wire.beat(now);
-  }
 }

@@ -1,0 +1,91 @@
+import { type Clock, every, type Timer } from "../lib/time.ts";
+
+/** How often a link looks at its peer's silence. */
+const BEAT_MS = 2_500;
+
+export interface PeerLivenessOptions {
+  clock: Clock;
+  /** Sends a WebSocket ping. */
+  ping: () => void;
+  /** Milliseconds between pings, where they are set. */
+  pingMs: number | undefined;
+  /** Silence after which the peer counts as dead. */
+  deadMs: number;
+  /** The peer has sent its first message or pong. Called once, before that is handled. */
+  onHeard: () => void;
+  /** Called now and then while the peer is alive. */
+  onBeat: (now: number) => void;
+  onDead: () => void;
+}
+
+/** How long a link's peer has been silent, and whether it answers pings. */
+export class PeerLiveness {
+  readonly #options: PeerLivenessOptions;
+  readonly #beat: Timer;
+  /** Called with the next pong, or when the link is over. */
+  readonly #probes = new Set<(alive: boolean) => void>();
+  #lastHeard: number;
+  #known = false;
+  /** A pong is on its way that `requestPong` has asked for. */
+  #requested = false;
+
+  constructor(options: PeerLivenessOptions) {
+    const { clock, pingMs = BEAT_MS } = options;
+    this.#options = options;
+    this.#lastHeard = clock.now();
+    this.#beat = every(clock, Math.min(BEAT_MS, pingMs), () => this.#onBeat());
+  }
+
+  /** Milliseconds since the peer's last message or pong. */
+  get silentMs(): number {
+    return this.#options.clock.now() - this.#lastHeard;
+  }
+
+  /** A message has come. */
+  heard(): void {
+    this.#lastHeard = this.#options.clock.now();
+    if (this.#known) return;
+    this.#known = true;
+    this.#options.onHeard();
+  }
+
+  /** A pong has come. */
+  ponged(): void {
+    this.heard();
+    this.#requested = false;
+    for (const settle of this.#probes) settle(true);
+  }
+
+  /** Pings the peer, unless a pong is on its way that was requested here. */
+  requestPong(): void {
+    if (this.#requested) return;
+    this.#requested = true;
+    this.#options.ping();
+  }
+
+  /** Pings the peer: resolves to true when it answers within `ms`, to false when it does not or the link is over. */
+  answers(ms: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const settle = (alive: boolean): void => {
+      timer.cancel();
+      this.#probes.delete(settle);
+      resolve(alive);
+    };
+    const timer = this.#options.clock.after(ms, () => settle(false));
+    this.#probes.add(settle);
+    this.#options.ping();
+    return promise;
+  }
+
+  /** The link is over. */
+  close(): void {
+    this.#beat.cancel();
+    for (const settle of this.#probes) settle(false);
+  }
+
+  #onBeat(): void {
+    const { clock, deadMs, onDead, onBeat } = this.#options;
+    if (this.silentMs >= deadMs) onDead();
+    else onBeat(clock.now());
+  }
+}
