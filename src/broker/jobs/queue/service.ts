@@ -1,12 +1,13 @@
-// The jobs queue: what happens to a job, who is told and who is waited for. How it looks over HTTP is in routes.ts.
+// The jobs queue: what happens to a job. ../http says how it looks over HTTP.
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { JsonText } from "../../http/body/json-body.ts";
 import { type Claimer, isTerminal, type Job, type JobError, type JobTransfer } from "../job.ts";
-import { JOB_LISTENERS_MAX, JOB_SWAPS_MAX } from "../limits.ts";
-import { type Change, type Proof, requireHolder, transition } from "../machine.ts";
+import { JOB_LISTENERS_MAX } from "../limits.ts";
+import { type Proof, requireHolder } from "../machine.ts";
 import type { Draft, JobQuery, JobStore } from "../store/store.ts";
+import { JobChanges, jobNotFound } from "./changes.ts";
 import type { Channels } from "./channels.ts";
 import { ClaimWaiters } from "./claim-waiters.ts";
 import { ClientLiveness } from "./client-liveness.ts";
@@ -14,6 +15,7 @@ import { eventsOf, JobEvents, type JobListener } from "./events.ts";
 import type { JobMetrics } from "./metrics.ts";
 import { Retention } from "./retention.ts";
 import { WatchedClaims } from "./stream-claims.ts";
+import { JobTransfers, type TransferRequest } from "./transfers.ts";
 
 export interface JobSettings {
   /** How long a claim holds without a word from its worker, unless it asks for something else. */
@@ -50,15 +52,6 @@ export type JobRequest = Pick<
   | "idempotency"
 >;
 
-/** What a worker wants a channel for. */
-export interface TransferRequest {
-  readonly role: JobTransfer["role"];
-  readonly key: string;
-  readonly properties?: JsonText | undefined;
-  /** Whom the channel counts for. */
-  readonly caller: string;
-}
-
 const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
 
 export class JobService {
@@ -69,6 +62,8 @@ export class JobService {
   readonly #options: JobsOptions;
   readonly #liveness: ClientLiveness;
   readonly #retention: Retention;
+  readonly #changes: JobChanges;
+  readonly #transfers: JobTransfers;
   readonly #watching = new AbortController();
   #closed = false;
 
@@ -77,8 +72,14 @@ export class JobService {
     this.#options = options;
     this.claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));
     this.#retention = new Retention({ ...options, onForgotten: id => this.events.forget(id) });
+    this.#changes = new JobChanges({ ...options, onEnded: () => this.#retention.plan() });
+    this.#transfers = new JobTransfers({
+      ...options,
+      changes: this.#changes,
+      onProgress: id => this.#liveness.seenIfKnown(id),
+    });
     this.#liveness = new ClientLiveness(clock, options.settings.clientTtlMs, id => {
-      this.#change(id, { does: "cancel", error: INACTIVE }).then(
+      this.#changes.apply(id, { does: "cancel", error: INACTIVE }).then(
         // It may have ended before.
         () => this.#liveness.ended(id),
         (error: unknown) => (isGone(error) ? this.#liveness.ended(id) : this.#liveness.again(id)),
@@ -130,7 +131,7 @@ export class JobService {
   async get(id: string): Promise<{ job: Job; position: number | undefined }> {
     const { store } = this.#options;
     const job = await store.get(id);
-    if (job === undefined) throw notFound();
+    if (job === undefined) throw jobNotFound();
     this.#touch(job);
     return { job, position: job.status === "queued" ? await store.position(job) : undefined };
   }
@@ -141,7 +142,7 @@ export class JobService {
 
   /** The job when it is canceled, or had ended before. */
   cancel(id: string): Promise<Job> {
-    return this.#change(id, { does: "cancel" });
+    return this.#changes.apply(id, { does: "cancel" });
   }
 
   /** Claims a job for `claimer`, waiting until `hold`'s function is called. */
@@ -152,37 +153,13 @@ export class JobService {
   /** Takes back a claim that never reached its worker; or, with `untouched`, one that its worker has left without a call. */
   async giveBack({ id, claim }: Job, untouched = false): Promise<void> {
     if (claim === undefined) return;
-    const job = await this.#change(id, { does: "give back", claimId: claim.id, untouched });
+    const job = await this.#changes.apply(id, { does: "give back", claimId: claim.id, untouched });
     if (job.status === "queued") this.#options.metrics.requeued("undelivered");
   }
 
   /** Opens a channel for a job's worker and tells its client. */
-  async transfer(id: string, by: Proof, { role, key, properties, caller }: TransferRequest): Promise<JobTransfer> {
-    const { channels, store } = this.#options;
-    const known = await store.get(id);
-    if (known === undefined) throw notFound();
-    requireHolder(known, by);
-    const { claim } = known;
-    const client = role === "payload" ? "writer" : "reader";
-    const channel = channels.create({
-      client,
-      caller,
-      forJob: true,
-      onProgress: () => this.#progress(id, claim?.id ?? ""),
-    });
-    const { id: channelId, expiresAt } = channel;
-    // The claim that was seen is the claim that gets the channel.
-    const proof = { claimId: claim?.id, workerId: by.workerId };
-    const change: Change = { does: "transfer", by: proof, transfer: { role, key, channelId, expiresAt, properties } };
-    try {
-      const job = await this.#change(id, change);
-      const transfer = job.transfers.find(one => one.channelId === channelId);
-      if (transfer === undefined) throw new NfrxError("internal", "a transfer that was not kept");
-      return transfer;
-    } catch (error) {
-      channels.close(channelId);
-      throw error;
-    }
+  transfer(id: string, by: Proof, request: TransferRequest): Promise<JobTransfer> {
+    return this.#transfers.open(id, by, request);
   }
 
   /** A worker's word on how a job goes. */
@@ -191,13 +168,13 @@ export class JobService {
     by: Proof,
     news: { state: string; progress?: JsonText | undefined; error?: JobError | undefined },
   ) {
-    return this.#change(id, { does: "report", by, ...news });
+    return this.#changes.apply(id, { does: "report", by, ...news });
   }
 
   /** Renews a claim's lease; the job as it is. Throws `invalid_state` when the claim has ended. */
   async heartbeat(id: string, by: Proof): Promise<Job> {
     const job = await this.#options.store.get(id);
-    if (job === undefined) throw notFound();
+    if (job === undefined) throw jobNotFound();
     requireHolder(job, by);
     this.streamed.touch(job.claim?.id);
     await this.#options.store.renew(id, job.claim?.id ?? "");
@@ -243,20 +220,6 @@ export class JobService {
     return job;
   }
 
-  async #change(id: string, change: Change): Promise<Job> {
-    const { store, clock } = this.#options;
-    for (let tries = 0; tries < JOB_SWAPS_MAX; tries++) {
-      const before = await store.get(id);
-      if (before === undefined) throw notFound();
-      const after = transition(before, change, clock.wall());
-      if (after === undefined) return before;
-      if (!(await store.compareAndSet(before, after))) continue;
-      if (isTerminal(after.status)) this.#ended(after);
-      return after;
-    }
-    throw new NfrxError("overloaded", "too many change this job at once", { retryAfterSeconds: 1 });
-  }
-
   /** A job has changed, by this process or by another one that has the same store: informs all that it concerns here. */
   #onChanged(before: Job | undefined, after: Job): void {
     const { channels } = this.#options;
@@ -271,15 +234,6 @@ export class JobService {
     if (isTerminal(after.status)) this.#liveness.ended(after.id);
   }
 
-  /** Records that a change of this process has ended a job. */
-  #ended(job: Job): void {
-    const { metrics, log } = this.#options;
-    const { id: job_id, type, status, claim, error } = job;
-    this.#retention.plan();
-    metrics.ended(job);
-    log.info({ job_id, type, status, worker_id: claim?.workerId ?? "", error: error?.code }, "job ended");
-  }
-
   /** The client of this job has been heard of. */
   #touch(job: Job): void {
     if (isTerminal(job.status)) this.#liveness.ended(job.id);
@@ -289,17 +243,11 @@ export class JobService {
   async #lapse(id: string, claimId: string): Promise<void> {
     const { settings, metrics, log, store } = this.#options;
     const lost = await store.get(id);
-    const job = await this.#change(id, { does: "lapse", claimId, maxAttempts: settings.maxAttempts });
+    const job = await this.#changes.apply(id, { does: "lapse", claimId, maxAttempts: settings.maxAttempts });
     if (job.rev === lost?.rev) return;
     const { status } = job;
     log.warn({ job_id: id, worker_id: lost?.claim?.workerId ?? "", attempt: lost?.attempts, status }, "worker lost");
     if (status === "queued") metrics.requeued("lapsed");
-  }
-
-  /** A running transfer is a word of the worker, and one of the client. */
-  #progress(id: string, claimId: string): void {
-    this.#options.store.renew(id, claimId).catch(() => {});
-    this.#liveness.seenIfKnown(id);
   }
 
   /** Takes up what an earlier process left. */
@@ -311,8 +259,4 @@ export class JobService {
 
 function isGone(error: unknown): boolean {
   return error instanceof NfrxError && error.code === "not_found";
-}
-
-function notFound(): NfrxError {
-  return new NfrxError("not_found", "there is no such job");
 }
