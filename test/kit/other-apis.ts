@@ -5,18 +5,18 @@ import type { Gate } from "./gate.ts";
 
 const asked = z.looseObject({ model: z.string(), stream: z.boolean().optional() });
 
-/** What it says, a word a piece; a gate lets each piece of a stream out. */
-export function otherApis(words: readonly string[], gate?: Gate): Respond {
+/** What it says, a word a piece; a gate lets each piece of a stream out. With `streams` false it answers whole, whatever it is asked for. */
+export function otherApis(words: readonly string[], gate?: Gate, streams = true): Respond {
   const text = words.join("");
   const routes: Record<string, Respond> = {
-    "/v1/messages": messages(words, gate),
+    "/v1/messages": messages(words, gate, streams),
     "/v1/messages/count_tokens": () => json({ input_tokens: 42 }),
     "/v1/completions": () => json({ object: "text_completion", choices: [{ text }] }),
     "/v1/rerank": () => json({ results: [{ index: 1, relevance_score: 0.9 }] }),
     "/v1/moderations": () => json({ id: "modr", results: [{ flagged: false }] }),
     "/v1/images/generations": () => json({ created: 1, data: [{ b64_json: "aGk=" }] }),
-    "/api/chat": ollama(words, gate, content => ({ message: { role: "assistant", content } })),
-    "/api/generate": ollama(words, gate, response => ({ response })),
+    "/api/chat": ollama(words, gate, streams, content => ({ message: { role: "assistant", content } })),
+    "/api/generate": ollama(words, gate, streams, response => ({ response })),
     "/api/embed": (_, recorded) =>
       json({ model: asked.parse(recorded.json()).model, embeddings: [[0.1, 0.2]], prompt_eval_count: 4 }),
     "/api/show": (_, recorded) => json({ model_info: { "general.name": asked.parse(recorded.json()).model } }),
@@ -26,12 +26,12 @@ export function otherApis(words: readonly string[], gate?: Gate): Respond {
 }
 
 /** Anthropic's messages: 11 tokens in, a word a token out. */
-function messages(words: readonly string[], gate: Gate | undefined): Respond {
+function messages(words: readonly string[], gate: Gate | undefined, streams: boolean): Respond {
   return (request, recorded) => {
     const { model, stream } = asked.parse(recorded.json());
     const message = { id: "msg_test", type: "message", role: "assistant", model, stop_sequence: null };
     const usage = { input_tokens: 11, output_tokens: words.length };
-    if (stream !== true)
+    if (stream !== true || !streams)
       return json({
         ...message,
         content: [{ type: "text", text: words.join("") }],
@@ -54,14 +54,19 @@ function messages(words: readonly string[], gate: Gate | undefined): Respond {
 }
 
 /** Ollama's lines, which stream unless told not to: 13 tokens in, a word a token out. */
-function ollama(words: readonly string[], gate: Gate | undefined, say: (text: string) => object): Respond {
+function ollama(
+  words: readonly string[],
+  gate: Gate | undefined,
+  streams: boolean,
+  say: (text: string) => object,
+): Respond {
   return (request, recorded) => {
     const { model, stream = true } = asked.parse(recorded.json());
     const line = (more: object): string =>
       `${JSON.stringify({ model, created_at: "2030-01-01T00:00:00Z", ...more })}\n`;
     const counts = { prompt_eval_count: 13, prompt_eval_duration: 5, eval_count: words.length, eval_duration: 6 };
     const end = { done: true, done_reason: "stop", total_duration: 11, ...counts };
-    if (!stream) return json({ model, ...say(words.join("")), ...end });
+    if (!stream || !streams) return json({ model, ...say(words.join("")), ...end });
     const lines = [...words.map(word => line({ ...say(word), done: false })), line({ ...say(""), ...end })];
     return bytes(lines, { "content-type": "application/x-ndjson" }, 200, gate)(request, recorded);
   };

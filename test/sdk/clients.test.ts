@@ -6,7 +6,7 @@ import { TestClock } from "../kit/clock.ts";
 import { Gate } from "../kit/gate.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { API_KEY, World, type WorldOptions } from "../kit/world.ts";
-import { cutShort, everyApi, MESSAGE, rejected, TEXT } from "./clients/answers.ts";
+import { cutShort, everyApi, MESSAGE, rejected, TEXT, wholeAnswer } from "./clients/answers.ts";
 import { answerOf, type Client, failureOf, type Question } from "./clients/client.ts";
 import { javascriptClients } from "./clients/javascript.ts";
 import { hasPythonClients, PythonClients } from "./clients/python.ts";
@@ -72,22 +72,26 @@ function stories(client: Client): void {
       expect(await on.world.leftovers()).toEqual({});
     });
 
-  tell("waits in the queue for its stream", async () => {
-    await using on = await stage();
-    const { backend } = await on.world.worker({ maxConcurrency: 1 });
-    const gate = new Gate();
-    backend.respond = gated(gate, everyApi);
-    const first = on.world.chat();
-    await backend.arrived(1);
-    const answer = answerOf(client, on.question({ stream: true }));
-    if (opens(client)) await on.wire.heard(/nfrx\.queue/);
-    else await on.world.when(() => on.world.pool.waiting === 1, "the request waits");
-    on.clock.advance(KEEP_ALIVE_MS);
-    gate.open();
-    expect(await answer).toBe(TEXT);
-    await (await first).text();
-    expect(await on.world.leftovers()).toEqual({});
-  });
+  for (const [what, respond] of [
+    ["its stream", everyApi] as const,
+    ["a whole answer to its stream", wholeAnswer] as const,
+  ])
+    tell(`waits in the queue for ${what}`, async () => {
+      await using on = await stage();
+      const { backend } = await on.world.worker({ maxConcurrency: 1 });
+      const gate = new Gate();
+      backend.respond = gated(gate, respond);
+      const first = on.world.chat();
+      await backend.arrived(1);
+      const answer = answerOf(client, on.question({ stream: true }));
+      if (opens(client)) await on.wire.heard(/nfrx\.queue/);
+      else await on.world.when(() => on.world.pool.waiting === 1, "the request waits");
+      on.clock.advance(KEEP_ALIVE_MS);
+      gate.open();
+      expect(await answer).toBe(TEXT);
+      await (await first).text();
+      expect(await on.world.leftovers()).toEqual({});
+    });
 
   tell("reads a stream that opens before its backend answers", async () => {
     await using on = await stage();

@@ -1,10 +1,6 @@
 // The official SDK for Python: python_sdk.py holds what is expected of it, this side holds the world that it meets.
 import { expect, test } from "bun:test";
-import { responseStream } from "../../src/modules/streams/response.ts";
-import { bytes, chatJson, chatStream, cut, type Respond, status } from "../kit/backend-answers.ts";
-import { Gate } from "../kit/gate.ts";
-import { otherApis } from "../kit/other-apis.ts";
-import { API_KEY, World } from "../kit/world.ts";
+import { API_KEY } from "../kit/world.ts";
 import { startStory } from "./story.ts";
 
 const named = process.env["NFRX_PYTHON"];
@@ -17,46 +13,6 @@ function hasSdk(): boolean {
     return false;
   }
 }
-
-const TEXT = "It rains.";
-const WORDS = ["It ", "rains."];
-const RESPONSE = {
-  id: "resp_1",
-  object: "response",
-  created_at: 1,
-  status: "completed",
-  model: "test-model",
-  output: [
-    {
-      id: "msg_1",
-      type: "message",
-      role: "assistant",
-      status: "completed",
-      content: [{ type: "output_text", text: TEXT, annotations: [] }],
-    },
-  ],
-  parallel_tool_calls: true,
-  tool_choice: "auto",
-  tools: [],
-};
-
-/** What each API's backend streams. */
-const streamed: Respond = (request, recorded) => {
-  if (recorded.path.endsWith("/chat/completions")) return chatStream(WORDS)(request, recorded);
-  if (!recorded.path.endsWith("/responses")) return otherApis(WORDS)(request, recorded);
-  const text = responseStream.toEvents?.({ contentType: "application/json", text: JSON.stringify(RESPONSE) }) ?? "";
-  return bytes([text], { "content-type": "text/event-stream" })(request, recorded);
-};
-
-/** What it answers when it does not stream. */
-const whole: Respond = (request, recorded) => {
-  if (recorded.path.endsWith("/chat/completions")) return chatJson(TEXT)(request, recorded);
-  if (recorded.path.endsWith("/responses")) return status(200, RESPONSE)(request, recorded);
-  const content = [{ type: "text", text: TEXT }];
-  const usage = { input_tokens: 1, output_tokens: 2 };
-  const said = { id: "msg_1", type: "message", role: "assistant", model: "test-model", content, usage };
-  return status(200, { ...said, stop_reason: "end_turn", stop_sequence: null })(request, recorded);
-};
 
 // A named interpreter must do, and so must any on the machine that checks everything.
 const required = named !== undefined || process.env["CI"] === "true";
@@ -99,45 +55,6 @@ test.skipIf(!required && !hasSdk())(
       cut: () => story.words.open(),
     });
     expect(await story.world.leftovers()).toEqual({});
-  },
-  60_000,
-);
-
-test.skipIf(!required && !hasSdk())(
-  "official Python SDKs whose streams wait in the queue",
-  async () => {
-    await using world = new World();
-    const { backend } = await world.worker({ maxConcurrency: 1 });
-    let held: Promise<unknown> = Promise.resolve();
-    /** Takes the worker, and lets the one that waits behind have it, whom the backend answers with `next`. */
-    const behind = (next: Respond) => async (): Promise<void> => {
-      await held;
-      const gate = new Gate();
-      backend.respond = bytes(["{}"], {}, 200, gate);
-      const before = backend.requests.length;
-      const first = world.chat();
-      await backend.arrived(before + 1);
-      held = (async () => {
-        await world.when(() => world.pool.waiting === 1, "one waits");
-        backend.respond = next;
-        gate.open();
-        await (await first).text();
-      })();
-    };
-    const ndjson = { "content-type": "application/x-ndjson" };
-    const line = '{"model":"test-model","message":{"role":"assistant","content":"It"},"done":false}\n';
-    const words = new Gate();
-    await expectGood("python_events.py", [world.origin, API_KEY], {
-      stream: behind(streamed),
-      whole: behind(whole),
-      refused: behind(status(400, { error: { message: "too long", code: "context_length_exceeded" } })),
-      cut: behind((request, recorded) => {
-        words.open();
-        return cut(line, { headers: ndjson, gate: words })(request, recorded);
-      }),
-    });
-    await held;
-    expect(await world.leftovers()).toEqual({});
   },
   60_000,
 );

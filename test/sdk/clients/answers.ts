@@ -1,6 +1,7 @@
 // What a backend answers that has every API: the words of its answer, and its errors, in the shape of each.
 import { z } from "zod";
 import { chatJson, chatStream, cut, json, type Respond } from "../../kit/backend.ts";
+import type { RecordedRequest } from "../../kit/backend-record.ts";
 import type { Gate } from "../../kit/gate.ts";
 import { otherApis } from "../../kit/other-apis.ts";
 import type { Api } from "./client.ts";
@@ -14,12 +15,18 @@ export const MESSAGE = "the context is 512 tokens too long";
 const asked = z.looseObject({ model: z.string(), stream: z.boolean().optional() });
 
 /** The answer in the words of the API that was asked. */
-export const everyApi: Respond = (request, recorded) => {
+export const everyApi: Respond = (request, recorded) => answer(request, recorded, true);
+
+/** The same in one piece, also for a request that asks for a stream. */
+export const wholeAnswer: Respond = (request, recorded) => answer(request, recorded, false);
+
+const answer = (request: Request, recorded: RecordedRequest, streams: boolean): Response | Promise<Response> => {
   const { pathname } = new URL(request.url);
-  const { model, stream } = asked.parse(recorded.json());
+  const { model, ...body } = asked.parse(recorded.json());
+  const stream = streams && body.stream === true;
   if (pathname === "/v1/responses") return stream ? responseEvents(model) : json(response(model, "completed"));
   if (pathname === "/v1/chat/completions") return (stream ? chatStream(WORDS) : chatJson(TEXT))(request, recorded);
-  return otherApis(WORDS)(request, recorded);
+  return otherApis(WORDS, undefined, streams)(request, recorded);
 };
 
 /** The error of a backend of this API. */

@@ -67,6 +67,7 @@ def anthropic_messages(command):
         return
     with client.messages.stream(**question) as stream:
         yield from stream.text_stream
+        assert stream.get_final_message().stop_reason == "end_turn"
 
 
 def ollama_chat(command):
