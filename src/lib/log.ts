@@ -21,8 +21,8 @@ export type LogFormat = "auto" | "json" | "pretty";
 const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
 /** Milliseconds after which lines leave at the latest. */
 const FLUSH_MS = 100;
-/** Bytes of lines that are written at once. */
-const BATCH_BYTES = 64 * 1024;
+/** Characters of lines that are written at once. */
+const BATCH_CHARS = 64 * 1024;
 
 export interface LogOptions {
   level: LogLevel;
@@ -129,8 +129,9 @@ class Descriptor implements LogTarget {
  */
 class LineSink {
   dropped = 0;
-  readonly #batch = Buffer.allocUnsafe(BATCH_BYTES);
-  #filled = 0;
+  /** Lines of the batch under way. */
+  #lines = "";
+  readonly #bytes = Buffer.allocUnsafe(BATCH_CHARS);
   /** What a slow reader has not taken yet. */
   #rest: Buffer = EMPTY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -138,29 +139,33 @@ class LineSink {
   constructor(private readonly target: LogTarget) {}
 
   write(line: string): void {
-    // UTF-8 needs at most three bytes for a UTF-16 unit.
-    if (this.#filled + line.length * 3 > BATCH_BYTES) {
+    if (this.#lines.length + line.length > BATCH_CHARS) {
       if (this.#rest.length > LOG_BUFFER_BYTES) {
         this.dropped++;
         return;
       }
       this.flush();
-      if (line.length * 3 > BATCH_BYTES) return this.#send(Buffer.from(safeJson(line)));
     }
-    const bytes = this.#batch.write(line, this.#filled);
-    // Beside DEL only text beyond ASCII holds characters that a terminal could obey, and such lines are rare.
-    const safe = bytes === line.length && !line.includes(DEL) ? line : safeJson(line);
-    if (safe !== line) return this.write(safe);
-    this.#filled += bytes;
+    this.#lines += line;
     this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const lines = this.#batch.subarray(0, this.#filled);
-    this.#filled = 0;
-    this.#send(lines);
+    const lines = this.#lines;
+    this.#lines = "";
+    const bytes = this.#ascii(lines);
+    // Beside DEL only text beyond ASCII holds characters that a terminal could obey, and such lines are rare.
+    this.#send(bytes === undefined || bytes.includes(DEL) ? Buffer.from(safeJson(lines)) : bytes);
+  }
+
+  /** The bytes of lines of ASCII that are not too long. */
+  #ascii(lines: string): Buffer | undefined {
+    const { length } = lines;
+    // All characters beyond ASCII take more than one byte.
+    const ascii = length <= BATCH_CHARS && Buffer.byteLength(lines) === length;
+    return ascii ? this.#bytes.subarray(0, this.#bytes.write(lines)) : undefined;
   }
 
   /** Writes as much as the reader takes; the rest waits. */
@@ -177,7 +182,7 @@ class LineSink {
 }
 
 const EMPTY = Buffer.alloc(0);
-const DEL = "\u007f";
+const DEL = 0x7f;
 
 function isFull(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EAGAIN";
