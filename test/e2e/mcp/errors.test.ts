@@ -86,7 +86,7 @@ test("one call too many; listeners, answers and notifications are none", async (
   expect((await world.call(undefined, { method: "DELETE" })).status).toBe(202);
   running[0]?.abort();
   await provider.aborted(1);
-  await world.when(() => world.underway["seats"] === 15, "a place is free");
+  await world.when(() => world.underway["slots"] === 15, "a place is free");
   expect((await world.call(rpc(18, "tools/call"))).status).toBe(202);
   for (const client of [...running, ...listening]) client.abort();
   expect(await world.leftovers()).toEqual({});
