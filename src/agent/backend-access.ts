@@ -1,3 +1,4 @@
+import { type Converted, HeaderMemo } from "../lib/header-memo.ts";
 import type { HeaderPairs } from "../lib/http.ts";
 import { joinUrl } from "../lib/join-url.ts";
 import { backendHeaders, mayForward, travels } from "../lib/request-headers.ts";
@@ -17,6 +18,8 @@ export class BackendAccess {
   readonly tls: { readonly ca: string } | undefined;
   readonly #backend: AccessedBackend;
   readonly #replaced: ReadonlySet<string>;
+  readonly #headers = new HeaderMemo<undefined>(CHANGING);
+  readonly #headersOfV1 = new HeaderMemo<undefined>(CHANGING);
 
   constructor(backend: AccessedBackend) {
     this.#backend = backend;
@@ -33,17 +36,22 @@ export class BackendAccess {
   }
 
   /** The headers of a request as the backend gets them. A broker of the 0.9 series passes on all that its callers send. */
-  headersOf(list: HeaderList, wire: 1 | 2): HeaderPairs {
+  headersOf(list: HeaderList, wire: 1 | 2): Headers {
+    const memo = wire === 2 ? this.#headers : this.#headersOfV1;
+    return memo.of(list, pairs => this.#convert(pairs, wire)).headers;
+  }
+
+  #convert(list: HeaderList, wire: 1 | 2): Converted<undefined> {
     const further = wire === 2 || this.#backend.headers === "all";
     const drops = (name: string): boolean =>
       this.#replaced.has(name) || !(travels(name) || (further && mayForward(name)));
-    const headers = backendHeaders(list, drops);
-    headers.push(...this.own);
-    return headers;
+    return { pairs: [...backendHeaders(list, drops), ...this.own], about: undefined, reusable: true };
   }
 }
 
 const SLASH = 0x2f;
+/** Request headers that have a new value each time. */
+const CHANGING: ReadonlySet<string> = new Set(["x-request-id", "traceparent", "tracestate"]);
 
 function ownHeadersOf({ apiKey, keyHeader, ownHeaders = {} }: AccessedBackend): HeaderPairs {
   const own = new Map<string, string>();

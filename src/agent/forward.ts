@@ -109,8 +109,7 @@ function ask(
   span: Span | undefined,
 ): Promise<Response> {
   const { backend, wire } = context;
-  const own = backend.headersOf(head.headers, wire);
-  const headers = span === undefined ? own : span.inject(own);
+  const headers = backend.headersOf(span === undefined ? head.headers : span.inject(head.headers), wire);
   const init: BunFetchRequestInit = {
     method: head.method,
     headers,
@@ -124,7 +123,7 @@ function ask(
   if (!stream.arrived) {
     // Where the length is known the backend is told: not every server reads a body that comes in chunks.
     const length = headerOf(head.headers, "content-length");
-    if (length !== undefined && /^\d+$/.test(length)) init.headers = [...headers, ["content-length", length]];
+    if (length !== undefined && /^\d+$/.test(length)) headers.set("content-length", length);
     init.body = upload(stream, idle);
     init.keepalive = false;
     return fetch(url, init);
@@ -206,9 +205,7 @@ async function answer(
 function answerHeaders(headers: Headers): HeaderList {
   const list: HeaderList = [];
   // Each cookie comes as a pair of its own, all else joined.
-  headers.forEach((value, name) => {
-    if (!HOP_BY_HOP.has(name)) list.push([name, value]);
-  });
+  for (const pair of headers) if (!HOP_BY_HOP.has(pair[0])) list.push(pair);
   return list;
 }
 

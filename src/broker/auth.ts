@@ -148,7 +148,8 @@ export function fingerprint(headers: Headers): string {
   return first === undefined ? "-" : fingerprintOf(first);
 }
 
-function fingerprintOf(key: string): string {
+/** The same for a key. */
+export function fingerprintOf(key: string): string {
   return Buffer.from(digest(key)).toString("hex", 0, 4);
 }
 

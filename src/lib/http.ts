@@ -38,10 +38,21 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the bytes RFC 9110 keeps out of a field value, and all beyond Latin-1
 const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/;
 
+/** What the headers of a message say of its body. */
+export interface Content {
+  /** Its type in lower case, without parameters; empty when there is none. */
+  readonly type: string;
+  readonly encoding: string | undefined;
+}
+
+export function contentOf(pairs: HeaderPairs): Content {
+  const type = headerOf(pairs, "content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  return { type, encoding: headerOf(pairs, "content-encoding") };
+}
+
 /** True when a head's content type is `type`, parameters aside. */
 export function hasContentType(pairs: HeaderPairs, type: string): boolean {
-  const value = headerOf(pairs, "content-type");
-  return value !== undefined && value.split(";", 1)[0]?.trim().toLowerCase() === type;
+  return contentOf(pairs).type === type;
 }
 
 /** The first value of a header, by its lower-case name. */

@@ -2,7 +2,7 @@
 import { CREDENTIAL_HEADERS, type HeaderPairs, HOP_BY_HOP, isHeader, splitList } from "./http.ts";
 
 /** The headers that travel to the workers of every module. */
-const REQUEST_HEADERS = [
+const LISTED: ReadonlySet<string> = new Set([
   "content-type",
   "content-encoding",
   "accept",
@@ -16,9 +16,9 @@ const REQUEST_HEADERS = [
   "accept-docling-document-version",
   "traceparent",
   "tracestate",
-] as const;
+]);
 
-const COMMON: ReadonlySet<string> = new Set([...REQUEST_HEADERS, "cache-control"]);
+const COMMON: ReadonlySet<string> = new Set([...LISTED, "cache-control"]);
 const TRAVELS: ReadonlySet<string> = new Set([...COMMON, "x-request-id"]);
 
 /** Headers that no caller can send to a backend: cookies, addresses, and what the broker or an agent sets itself. */
@@ -65,21 +65,18 @@ export function travels(name: string): boolean {
  */
 export function requestHeaders(headers: Headers, requestId: string, further: readonly string[] = NONE): HeaderPairs {
   const pairs: HeaderPairs = [];
-  for (const name of REQUEST_HEADERS) {
-    const value = headers.get(name);
-    if (value !== null) pairs.push([name, value]);
-  }
-  if (further.length > 0) {
-    headers.forEach((value, name) => {
-      if (!TRAVELS.has(name) && mayForward(name) && further.some(pattern => matches(pattern, name)))
-        pairs.push([name, value]);
-    });
-  }
+  for (const pair of headers) if (LISTED.has(pair[0]) || isFurther(pair[0], further)) pairs.push(pair);
   pairs.push(["cache-control", "no-store"], ["x-request-id", requestId]);
   return pairs;
 }
 
 const NONE: readonly string[] = [];
+
+function isFurther(name: string, further: readonly string[]): boolean {
+  return (
+    further.length > 0 && !TRAVELS.has(name) && mayForward(name) && further.some(pattern => matches(pattern, name))
+  );
+}
 
 function matches(pattern: string, name: string): boolean {
   return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;

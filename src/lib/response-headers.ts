@@ -1,6 +1,7 @@
 // THE policy for the headers of everything that a worker or a relay answers. Their pages must not be able to act for the
 // broker, on whose origin browsers see them.
-import { type HeaderPairs, HOP_BY_HOP, headerOf, isHeader } from "./http.ts";
+import { HeaderMemo } from "./header-memo.ts";
+import { type Content, contentOf, type HeaderPairs, HOP_BY_HOP, isHeader } from "./http.ts";
 import { isPlainPath } from "./plain-path.ts";
 
 /** Response headers that never pass: of one hop, the broker's own, or an order to the browser about the whole origin. */
@@ -62,8 +63,8 @@ export const EVENT_STREAM: Readonly<Record<string, string>> = Object.fromEntries
 ]);
 
 /** Adds what makes proxies pass a stream on at once; what its backend says of that stays. */
-export function addUnbuffered(headers: HeaderPairs): void {
-  for (const [name, value] of UNBUFFERED) if (headerOf(headers, name) === undefined) headers.push([name, value]);
+export function addUnbuffered(headers: Headers): void {
+  for (const [name, value] of UNBUFFERED) if (!headers.has(name)) headers.set(name, value);
 }
 
 /** A page or script gets no origin, no script and no resources. */
@@ -95,6 +96,27 @@ export function responseHeaders(pairs: HeaderPairs, requestId: string, url: stri
   if (types > 1 || !inert) kept.push([...SANDBOX]);
   return kept;
 }
+
+/** The policy for one source of responses: what it has judged once it does not judge again. */
+export class ResponsePolicy {
+  readonly #memo = new HeaderMemo<Content>(CHANGING);
+
+  /** The headers as `responseHeaders` gives them, and what they say of the body. */
+  apply(pairs: HeaderPairs, requestId: string, url: string): { headers: Headers; content: Content } {
+    const { headers, about } = this.#memo.of(pairs, list => ({
+      pairs: responseHeaders(list, requestId, url),
+      about: contentOf(list),
+      reusable: !list.some(([name]) => LOCATION.test(name)),
+    }));
+    headers.set("x-request-id", requestId);
+    return { headers, content: about };
+  }
+}
+
+/** Response headers that have a new value each time. */
+const CHANGING: ReadonlySet<string> = new Set(["date", "x-request-id", "content-length"]);
+/** Headers that the policy judges by the address that the client asked for. */
+const LOCATION = /^(?:content-)?location$/i;
 
 /** Called for every header: prefixes begin with few letters. */
 function hasDroppedPrefix(name: string): boolean {

@@ -1,12 +1,13 @@
 // What became of each request: one line in the log and one span, both made at its end from one record.
+import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { NfrxError } from "../../lib/errors.ts";
-import { requestIdOf } from "../../lib/http.ts";
+import { firstKeyOf, requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { Access } from "../../modules/route.ts";
-import { fingerprint } from "../auth.ts";
+import { fingerprintOf } from "../auth.ts";
 
 /** The fields of a line, with their entries in doc/logs-and-traces.md. What does not apply is left out. */
 export const ACCESS_FIELDS = {
@@ -40,6 +41,8 @@ type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined
 
 /** Characters of an error's words in the access log. */
 const ACCESS_TEXT_MAX = 500;
+/** Keys of callers whose fingerprints are remembered. */
+const KNOWN_KEYS = 256;
 /** The message of each line. */
 export const ACCESS_MESSAGE = "request ended";
 
@@ -71,11 +74,23 @@ export class AccessRoute {
 
 /** Where requests are told of. */
 export class AccessLog {
+  readonly #callers = new BoundedMap<string>(KNOWN_KEYS);
+
   constructor(private readonly options: AccessLogOptions) {}
 
   /** Notes a request that has come in. Who calls this sees to it that its end is told. */
   begin(request: Request, route: AccessRoute): AccessRecord {
-    return new AccessRecord(this.options, request, route);
+    // Noted now, for when a request is over its headers may not be read any more.
+    const key = this.options.enabled ? firstKeyOf(request.headers) : undefined;
+    return new AccessRecord(this.options, request, route, key === undefined ? "-" : this.#callerOf(key));
+  }
+
+  #callerOf(key: string): string {
+    const known = this.#callers.get(key);
+    if (known !== undefined) return known;
+    const caller = fingerprintOf(key);
+    this.#callers.set(key, caller);
+    return caller;
   }
 }
 
@@ -102,20 +117,18 @@ export class AccessRecord implements Access {
   /** True when whoever answers tells of the end, or has done so. */
   deferred = false;
   readonly #method: string;
-  readonly #caller: string;
   #ended = false;
 
   constructor(
     private readonly options: AccessLogOptions,
     { method, headers }: Request,
     private readonly route: AccessRoute,
+    private readonly caller: string,
   ) {
-    const { clock, tracer, enabled } = options;
+    const { clock, tracer } = options;
     this.id = requestIdOf(headers);
     this.arrivedAt = clock.now();
     this.#method = method;
-    // Noted now, for when a request is over its headers may not be read any more.
-    this.#caller = enabled ? fingerprint(headers) : "-";
     this.span =
       tracer !== undefined && route.traced
         ? tracer.serve(route.name, headers.get("traceparent"), headers.get("tracestate"))
@@ -151,7 +164,7 @@ export class AccessRecord implements Access {
     return {
       request_id: this.id,
       trace_id: span?.recorded ? span.context.traceId : undefined,
-      caller: this.#caller,
+      caller: this.caller,
       method: this.#method,
       route: this.route.pattern,
       job_type: this.jobType,

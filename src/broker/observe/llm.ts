@@ -1,4 +1,4 @@
-import { DURATIONS, type Histogram, Memo, type Meters, type Numbers } from "../../lib/series.ts";
+import { DURATIONS, Memo, type Meters, type Numbers } from "../../lib/series.ts";
 import type { Usage } from "../../modules/module.ts";
 
 export interface LlmReport {
@@ -14,17 +14,10 @@ export interface LlmReport {
 export class LlmMetrics {
   readonly #ofModel: ReturnType<LlmMetrics["model"]>;
   readonly #ofWorker: ReturnType<LlmMetrics["worker"]>;
-  readonly #duration: Histogram<"worker_id" | "model">;
 
   constructor(meters: Meters) {
     this.#ofModel = this.model(meters);
     this.#ofWorker = this.worker(meters);
-    this.#duration = meters.histogram(
-      "nfrx_llm_request_duration_seconds",
-      "Time of a request, or of a part of one that was split, by worker and model.",
-      DURATIONS,
-      ["worker_id", "model"],
-    );
   }
 
   end({ model, workerId, ok, seconds, usage, embeddings }: LlmReport): void {
@@ -41,7 +34,7 @@ export class LlmMetrics {
   /** What one worker did: a request, or a part of one that was split. */
   byWorker(model: string, workerId: string, seconds: number, usage: Usage | undefined, embeddings: number): void {
     const ofWorker = this.#ofWorker.of(workerId);
-    this.#duration.cell({ worker_id: workerId, model }).observe(seconds);
+    ofWorker.duration.of(model).observe(seconds);
     ofWorker.seconds.value += seconds;
     if (usage !== undefined) {
       ofWorker.tokensIn.value += usage.in;
@@ -93,7 +86,14 @@ export class LlmMetrics {
       "nfrx_llm_worker_embedding_processing_seconds_total",
       "Time that workers spent on embeddings.",
     );
+    const duration = meters.histogram(
+      "nfrx_llm_request_duration_seconds",
+      "Time of a request, or of a part of one that was split, by worker and model.",
+      DURATIONS,
+      ["worker_id", "model"],
+    );
     return new Memo(worker_id => ({
+      duration: new Memo(model => duration.cell({ worker_id, model })),
       tokensIn: tokens.cell({ worker_id, kind: "in" }),
       tokensOut: tokens.cell({ worker_id, kind: "out" }),
       seconds: seconds.cell({ worker_id }),

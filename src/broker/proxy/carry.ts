@@ -1,7 +1,7 @@
 // What of an answer an event stream can carry that is already open.
 
 import { NfrxError } from "../../lib/errors.ts";
-import { type HeaderPairs, hasContentType, headerOf } from "../../lib/http.ts";
+import { contentOf, hasContentType, headerOf } from "../../lib/http.ts";
 import type { EventStreamApi } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import { type ByteSource, decoded } from "./decode.ts";
@@ -45,7 +45,7 @@ export async function carry(
       "upstream_error",
       `the backend answered without events, and with more than ${most} bytes, which no event holds`,
     );
-  const contentType = typeOf(head.headers);
+  const contentType = contentOf(head.headers).type;
   const events = api?.toEvents?.({ contentType, text: textOf(body) });
   if (events !== undefined) return { head: asEvents(head), source: after(Buffer.from(events)) };
   // Some servers report errors with status 200.
@@ -70,18 +70,13 @@ const OWN: ReadonlySet<string> = new Set(["content-type", "content-encoding", "c
 
 /** An answer of another status, which is an error where events were asked for. */
 function refusal({ status, headers }: ResponseHead, text: string): Failure {
-  const plain = typeOf(headers) === "text/plain" && text.trim() !== "" ? text.trim() : undefined;
+  const plain = contentOf(headers).type === "text/plain" && text.trim() !== "" ? text.trim() : undefined;
   const message = messageIn(text) ?? plain;
   const code = status === 400 || status === 422 ? "invalid_request" : "upstream_error";
   const failure = new NfrxError(code, message ?? `the backend answered with status ${status}`, {
     foreign: message !== undefined,
   });
   return { failure, status, text };
-}
-
-/** A content type without its parameters. */
-function typeOf(headers: HeaderPairs): string {
-  return headerOf(headers, "content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }
 
 /** Reads on from `start` until `most` bytes are there, or enough of them, or all. */

@@ -82,7 +82,6 @@ export class Exchange {
   /** Items of a request that was not, which all come with its answer. */
   whole = 0;
 
-  readonly #onAbort = (): void => this.cancel();
   #attempt: Attempt | undefined;
   #sent = false;
   /** Times a worker refused it. */
@@ -120,7 +119,8 @@ export class Exchange {
     if (request.exemptFromSlots) this.slotRequest.exemptFromSlots = true;
     if (request.servesDuringDrain) this.slotRequest.servesDuringDrain = true;
     context.metrics.begin(request.series);
-    signal.addEventListener("abort", this.#onAbort);
+    // Stays there: the signal is the request's own and ends with it.
+    signal.addEventListener("abort", () => this.cancel());
   }
 
   /** The worker that is being asked. */
@@ -236,7 +236,7 @@ export class Exchange {
 
   /** The client has no more use for the answer. */
   cancel(): void {
-    this.#attempt?.giveUp(new NfrxError("canceled", "the client went away"));
+    if (!this.#closed) this.#attempt?.giveUp(new NfrxError("canceled", "the client went away"));
   }
 
   /** Ends the exchange: the seat goes back, what happened is counted and logged. Later calls do nothing. */
@@ -244,11 +244,10 @@ export class Exchange {
     if (this.#closed) return;
     this.#closed = true;
     const { clock, metrics } = this.context;
-    const { signal, body, access, onClose } = this.request;
+    const { body, access, onClose } = this.request;
     const error = thrown === undefined ? backendFailure(this.#status) : toNfrxError(thrown);
     const now = clock.now();
     const worker = this.#attempt?.slot.worker;
-    signal.removeEventListener("abort", this.#onAbort);
     this.#attempt?.end(error);
     if (this.#waitingSince !== undefined) this.#waited(error);
     if (body.whole) access.bytesIn = body.length ?? 0;

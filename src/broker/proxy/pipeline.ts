@@ -2,8 +2,8 @@ import { asText } from "../../lib/bytes.ts";
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { CREDENTIAL_HEADERS, type HeaderPairs, type TrustedProxies } from "../../lib/http.ts";
-import { isPlainPath } from "../../lib/plain-path.ts";
 import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
+import { ResponsePolicy } from "../../lib/response-headers.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, ErrorShape, Keeps, WorkerModule } from "../../modules/module.ts";
 import type { Access, PathParams, PeerServer, RouteCall } from "../../modules/route.ts";
@@ -24,6 +24,7 @@ import { respondEarly } from "./respond-early.ts";
 import { routingHeaders } from "./routing.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 import { routingFieldsReader } from "./routing-fields-reader.ts";
+import { type TargetOf, targetOf } from "./target.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
@@ -40,33 +41,31 @@ export interface PipelineOptions extends ExchangeContext {
   uploads: BodyLimits;
 }
 
+/** What is the same for all requests of an endpoint. */
+interface Plan {
+  readonly respond: RespondContext;
+  readonly keeps: Keeps | undefined;
+  /** Callers' headers that its backends get besides the fixed list. */
+  readonly forwarded: readonly string[];
+  readonly exemptFromSlots: boolean;
+  readonly target: TargetOf;
+}
+
 /**
  * THE way of every request to a worker, for every worker module: who may, is there room, what does it want, who serves
  * it, what comes back. Modules differ in their descriptors only.
  */
 export class Pipeline {
-  readonly #respond: RespondContext;
-  readonly #forwarded: ReadonlyMap<Endpoint, readonly string[]>;
+  readonly #plans: ReadonlyMap<Endpoint, Plan>;
 
   constructor(private readonly options: PipelineOptions) {
-    const { clock, module, pool, expose, forwardHeaders } = options;
-    this.#forwarded = new Map(
-      module.endpoints.map(endpoint => {
-        const own = endpoint.headers === undefined || endpoint.headers === "all" ? [] : endpoint.headers;
-        return [endpoint, [...forwardHeaders, ...own]];
-      }),
-    );
-    this.#respond = { clock, errors: module.errors, queueUpdateMs: pool.settings.queueUpdateMs, expose };
+    const policy = new ResponsePolicy();
+    this.#plans = new Map(options.module.endpoints.map(endpoint => [endpoint, planFor(endpoint, options, policy)]));
   }
 
   /** The shape of the module's errors. */
   get errors(): ErrorShape {
     return this.options.module.errors;
-  }
-
-  #respondAs({ errors, stream }: Endpoint): RespondContext {
-    if (errors === undefined && stream === undefined) return this.#respond;
-    return { ...this.#respond, errors: errors ?? this.#respond.errors, stream };
   }
 
   /**
@@ -82,10 +81,11 @@ export class Pipeline {
       refuseScript(request.headers);
       this.authorize(request, server);
       leave = this.options.drain.enter();
-      const target = targetOf(endpoint, params, request.url);
+      const plan = this.#planOf(endpoint);
+      const target = plan.target(params, request.url);
       const labels = routingFieldsReader(request, endpoint, () => this.#usualModel(endpoint));
       const { bodies, uploads } = this.options;
-      this.#requireWorker(endpoint, workerOf(params));
+      this.#requireWorker(endpoint, plan, workerOf(params));
       const limits = endpoint.label === "json-model" ? bodies : uploads;
       body = await readBody(request, limits, chunk => labels.scan(chunk), labels);
       const read = labels.read(body);
@@ -93,9 +93,8 @@ export class Pipeline {
       access.model = label.model;
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
-      const keeps = keepsOf(endpoint);
-      const kept = keeps && (await this.#findKept(keeps, request, { access, params, label }));
-      return await this.#run(request, server, { access, endpoint, target, params, body, label, kept, leave });
+      const kept = plan.keeps && (await this.#findKept(plan.keeps, request, { access, params, label }));
+      return await this.#run(request, server, { access, endpoint, plan, target, params, body, label, kept, leave });
     } catch (thrown) {
       // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
       body?.release();
@@ -107,6 +106,12 @@ export class Pipeline {
       access.end(error);
       return response;
     }
+  }
+
+  #planOf(endpoint: Endpoint): Plan {
+    const plan = this.#plans.get(endpoint);
+    if (plan === undefined) throw new Error(`${endpoint.path} is no endpoint of ${this.options.module.id}`);
+    return plan;
   }
 
   /** Throws `unauthorized` unless the caller may use the API. */
@@ -130,14 +135,12 @@ export class Pipeline {
   }
 
   /** Throws before the body is read when nobody could take it, whatever it says. */
-  #requireWorker(endpoint: Endpoint, workerId: string | undefined): void {
+  #requireWorker({ label, method }: Endpoint, { keeps }: Plan, workerId: string | undefined): void {
     const { registry } = this.options.pool;
-    const { label, method } = endpoint;
     if (method === "GET") return;
     if (workerId !== undefined && registry.get(workerId) === undefined)
       throw this.options.pool.absence(undefined, workerId);
-    const follows = keepsOf(endpoint)?.segment !== undefined;
-    if (label === "none" && !follows && registry.size === 0 && !registry.brieflyAway(undefined))
+    if (label === "none" && keeps?.segment === undefined && registry.size === 0 && !registry.brieflyAway(undefined))
       throw new NfrxError("overloaded", "no worker");
   }
 
@@ -147,6 +150,7 @@ export class Pipeline {
     about: {
       access: Access;
       endpoint: Endpoint;
+      plan: Plan;
       target: string;
       params: PathParams;
       body: RequestBody;
@@ -155,7 +159,7 @@ export class Pipeline {
       leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, label, kept, leave, access, body, target, params } = about;
+    const { endpoint, plan, label, kept, leave, access, body, target, params } = about;
     const { clock, proxies, pool, module, metrics, expose } = this.options;
     const { id } = access;
     const workerId = workerOf(params);
@@ -164,7 +168,7 @@ export class Pipeline {
     const travelling =
       endpoint.headers === "all"
         ? relayHeaders(headers, id, CREDENTIAL_HEADERS)
-        : requestHeaders(headers, id, this.#forwarded.get(endpoint));
+        : requestHeaders(headers, id, plan.forwarded);
     // An answer on a stream that is already open has no header for its encoding.
     if (events) askIdentity(travelling);
     const { queueUpdateMs, queueEvents = "auto" } = pool.settings;
@@ -183,10 +187,7 @@ export class Pipeline {
         body,
         workerId,
         kept,
-        exemptFromSlots:
-          keepsOf(endpoint)?.segment !== undefined ||
-          endpoint.gather !== undefined ||
-          endpoint.exemptFromSlots === true,
+        exemptFromSlots: plan.exemptFromSlots,
         headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
@@ -205,7 +206,7 @@ export class Pipeline {
       const split = workerId === undefined ? endpoint.fanout?.split(label.json, () => asText(body.bytes)) : undefined;
       if (split !== undefined) return await runFanout(split, exchange, this.options);
       exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
-      const respond = this.#respondAs(endpoint);
+      const { respond } = plan;
       const pending = exchange.dispatch();
       if (!events) return passThrough(await pending, exchange, respond);
       const quiet = Promise.withResolvers<"quiet">();
@@ -229,6 +230,19 @@ export class Pipeline {
   }
 }
 
+function planFor(endpoint: Endpoint, options: PipelineOptions, policy: ResponsePolicy): Plan {
+  const { clock, module, pool, expose, forwardHeaders } = options;
+  const { errors = module.errors, stream, headers = [], gather, exemptFromSlots } = endpoint;
+  const keeps = keepsOf(endpoint);
+  return {
+    respond: { clock, policy, errors, stream, queueUpdateMs: pool.settings.queueUpdateMs, expose },
+    keeps,
+    forwarded: [...forwardHeaders, ...(headers === "all" ? [] : headers)],
+    exemptFromSlots: keeps?.segment !== undefined || gather !== undefined || exemptFromSlots === true,
+    target: targetOf(endpoint),
+  };
+}
+
 /** The headers of a body that the broker reads, and so sends on out of its encoding. */
 function withoutEncoding(pairs: HeaderPairs): HeaderPairs {
   return pairs.some(isEncoding) ? pairs.filter(pair => !isEncoding(pair)) : pairs;
@@ -239,30 +253,6 @@ const isEncoding = ([name]: HeaderPairs[number]): boolean => name === "content-e
 /** The worker that a path pins its request to. */
 function workerOf(params: PathParams): string | undefined {
   return params.worker === null ? "" : params.worker;
-}
-
-/** Path and query of what the worker is asked for. Throws `not_found` for a segment that no name can be. */
-function targetOf({ path: pattern, backendPath }: Endpoint, params: PathParams, url: string): string {
-  if (pattern.endsWith("/*")) return backendPath.replace(/\/\*$/, "") + restOf(url, pattern);
-  const path = backendPath.replace(/:(\w+)/g, (_, name: string) => {
-    const segment = params[name] ?? "";
-    if (!/^[\w.~-]{1,128}$/.test(segment) || /^\.+$/.test(segment))
-      throw new NfrxError("not_found", `${name} is not a name`, { param: name });
-    return segment;
-  });
-  const query = url.indexOf("?");
-  return query === -1 ? path : path + url.slice(query);
-}
-
-/** What follows the fixed part of a path, and the query, as they came. Throws `not_found` for a path that climbs. */
-function restOf(url: string, pattern: string): string {
-  const fixed = pattern
-    .slice(0, -2)
-    .replace(/[.+?^${}()|[\]\\]/g, "\\$&")
-    .replace(/:\w+/g, "[^/?#]+");
-  const rest = new RegExp(`^[^:]+://[^/]*/api/[^/]+(?:/id/[^/?#]*)?${fixed}(/[^#]*)`).exec(url)?.[1];
-  if (rest === undefined || !isPlainPath(rest.split("?", 1)[0] ?? "")) throw new NfrxError("not_found", "no such path");
-  return rest;
 }
 
 /** The address at the other end of the connection. */

@@ -52,7 +52,8 @@ export class Poll {
 
   /** The question as a request. */
   request(): Request {
-    return new Request(this.#url, { headers: this.headers, signal: this.#stop.signal });
+    // Each has a signal of its own, for what listens to that does not stop listening.
+    return new Request(this.#url, { headers: this.headers, signal: AbortSignal.any([this.#stop.signal]) });
   }
 
   /** Asks; `read` makes messages of the answer. Never rejects. */

@@ -1,9 +1,9 @@
 // Moves a worker's body to a client, chunk by chunk as the client takes them.
 
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { hasContentType, headerOf } from "../../lib/http.ts";
+import type { Content } from "../../lib/http.ts";
+import type { ResponsePolicy } from "../../lib/response-headers.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
 import type { ByteSource } from "./decode.ts";
 import { type Exchange, outward } from "./exchange.ts";
 import { SequenceScan } from "./sequence.ts";
@@ -13,6 +13,7 @@ import type { Tap } from "./tap.ts";
 
 export interface RespondContext extends ErrorForm {
   clock: Clock;
+  policy: ResponsePolicy;
   /** Milliseconds between position events; 0 for none. */
   queueUpdateMs: number;
   /** Clients are told who served them and how long that took. */
@@ -44,10 +45,10 @@ export type Controller = ReadableStreamDefaultController<Uint8Array>;
  */
 export type Form = "events" | "packed events" | "lines" | "other";
 
-export function formOf({ headers }: ResponseHead, { errors }: ErrorForm): Form {
-  const events = hasContentType(headers, "text/event-stream");
-  if (!events && (errors !== "ollama" || !hasContentType(headers, "application/x-ndjson"))) return "other";
-  const encoding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
+export function formOf(content: Content, { errors }: ErrorForm): Form {
+  const events = content.type === "text/event-stream";
+  if (!events && (errors !== "ollama" || content.type !== "application/x-ndjson")) return "other";
+  const encoding = content.encoding?.trim().toLowerCase() ?? "identity";
   if (encoding !== "identity" && encoding !== "") return events ? "packed events" : "other";
   return events ? "events" : "lines";
 }

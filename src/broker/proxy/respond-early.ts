@@ -1,6 +1,7 @@
 // A response that begins before its answer is known.
 
 import { toNfrxError } from "../../lib/errors.ts";
+import { contentOf } from "../../lib/http.ts";
 import { EVENT_STREAM } from "../../lib/response-headers.ts";
 import { carry } from "./carry.ts";
 import { type Exchange, outward } from "./exchange.ts";
@@ -35,7 +36,7 @@ export function respondEarly(
         finish(controller, exchange, failure, backendErrorEvent(carried, context));
         return undefined;
       }
-      const tap = tapFor(carried.head, exchange);
+      const tap = tapFor(carried.head.status, contentOf(carried.head.headers), exchange);
       exchange.tap = tap;
       const comment = routingComment(exchange, context.expose);
       if (comment.length > 0) put(controller, comment, exchange);

@@ -1,7 +1,7 @@
 // A worker's answer as a client's response, with the status and headers that the backend gave it.
 
 import { headerOf } from "../../lib/http.ts";
-import { addUnbuffered, responseHeaders } from "../../lib/response-headers.ts";
+import { addUnbuffered } from "../../lib/response-headers.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { Exchange } from "./exchange.ts";
@@ -17,12 +17,12 @@ export type Answer = { head: ResponseHead; stream: Stream };
 export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
   const { head, stream } = answer;
   const { id, access, url } = exchange.request;
-  const headers = responseHeaders(head.headers, id, url);
-  headers.push(...modelHeaders(exchange));
-  if (context.expose) headers.push(...routingHeaders(exchange));
-  const tap = tapFor(head, exchange);
+  const { headers, content } = context.policy.apply(head.headers, id, url);
+  for (const [name, value] of modelHeaders(exchange)) headers.append(name, value);
+  if (context.expose) for (const [name, value] of routingHeaders(exchange)) headers.append(name, value);
+  const tap = tapFor(head.status, content, exchange);
   exchange.tap = tap;
-  const form = formOf(head, context);
+  const form = formOf(content, context);
   if (form === "other")
     requireSmall(Math.max(stream.buffered, Number(headerOf(head.headers, "content-length") ?? 0)), context);
   else addUnbuffered(headers);

@@ -1,6 +1,5 @@
-import { hasContentType, headerOf } from "../../lib/http.ts";
+import type { Content } from "../../lib/http.ts";
 import type { Usage } from "../../modules/module.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Exchange } from "./exchange.ts";
 import { idTap } from "./id-tap.ts";
 import { keepsOf } from "./kept.ts";
@@ -14,15 +13,15 @@ export interface Tap {
 }
 
 /** Reads what an answer can tell: the id of what its worker keeps, and the tokens it took. Undefined when it tells nothing. */
-export function tapFor(head: ResponseHead, exchange: Exchange): Tap | undefined {
-  if (head.status >= 300 || headerOf(head.headers, "content-encoding") !== undefined) return undefined;
+export function tapFor(status: number, content: Content, exchange: Exchange): Tap | undefined {
+  if (status >= 300 || content.encoding !== undefined) return undefined;
   const { label, tokens } = exchange.request.endpoint;
   const member = keepsOf(exchange.request.endpoint)?.answer;
-  const events = hasContentType(head.headers, "text/event-stream");
+  const events = content.type === "text/event-stream";
   const ids = member === undefined ? undefined : idTap(member, events, id => exchange.keeps(id));
   if (tokens === "ollama") return new OllamaTap();
   if (label === "none") return ids;
-  if (!events && !hasContentType(head.headers, "application/json")) return ids;
+  if (!events && content.type !== "application/json") return ids;
   return ids === undefined ? new UsageTap() : new IdsAndUsage(ids);
 }
 

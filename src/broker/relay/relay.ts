@@ -4,7 +4,7 @@ import { headerOf, listens, MAX_ANSWER_HEADER, type TrustedProxies } from "../..
 import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { isPlainPath } from "../../lib/plain-path.ts";
 import { relayHeaders } from "../../lib/request-headers.ts";
-import { NOSNIFF } from "../../lib/response-headers.ts";
+import { NOSNIFF, ResponsePolicy } from "../../lib/response-headers.ts";
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
@@ -55,7 +55,15 @@ export class Relay {
   constructor(private readonly options: RelayOptions) {
     const { clock, maxAnswerBytes, expose } = options;
     this.#largest = [MAX_ANSWER_HEADER, String(maxAnswerBytes)];
-    this.#respond = { clock, errors: "json-rpc", queueUpdateMs: 0, expose, relayed: { maxBytes: maxAnswerBytes } };
+    const policy = new ResponsePolicy();
+    this.#respond = {
+      clock,
+      policy,
+      errors: "json-rpc",
+      queueUpdateMs: 0,
+      expose,
+      relayed: { maxBytes: maxAnswerBytes },
+    };
   }
 
   /** Answers one request; never rejects. */
