@@ -2,17 +2,12 @@
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, pause } from "../lib/time.ts";
-import type { ConfiguredModule, PoolSettings, RelaySettings, Served, WorkerModule } from "../modules/module.ts";
+import type { ConfiguredModule, PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { servedPath } from "./http/served-paths.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { ModuleMeter } from "./observe/module-metrics.ts";
-
-/** A module and what it serves. */
-export interface ServedModule {
-  readonly configured: ConfiguredModule;
-  readonly served: Served;
-}
+import type { ServedModule } from "./observe/state.ts";
 
 export interface ServedModules {
   readonly all: readonly ServedModule[];

@@ -1,8 +1,7 @@
 // Whether the broker can serve anybody, for whoever sends it requests.
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
-import type { ServedModule } from "../modules.ts";
-import { readinessOf, type StateSources, serverStatus } from "./state.ts";
+import { readinessOf, type ServedModule, type StateSources, serverStatus } from "./state.ts";
 
 export function healthRoutes(sources: StateSources): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({

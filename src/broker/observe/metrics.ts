@@ -6,14 +6,12 @@ import { type Clock, systemClock, type Timer } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { KeyKind } from "../key-throttle.ts";
+import type { AgentRefusal } from "../pool/admission.ts";
 import { LiveLabel } from "./labels.ts";
 import { LlmMetrics } from "./llm.ts";
 import { type CancelPhase, RequestMetrics, type RequestSeries } from "./request-metrics.ts";
 
 export type { RequestSeries } from "./request-metrics.ts";
-
-/** Why an agent was not let in. */
-export type AgentRefusal = "draining" | "not_websocket" | "unauthorized" | "too_many" | "not_registered" | "rejected";
 
 /** What the metrics ask of the broker. */
 export interface MetricsSources {

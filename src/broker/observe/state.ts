@@ -2,23 +2,27 @@
 import type { Drain } from "../../lib/drain.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
-import type { Served, Shown } from "../../modules/module.ts";
+import type { ConfiguredModule, Served, Shown } from "../../modules/module.ts";
 import type { ModuleState, ServerState, ServerStatus, WorkerStatus, WorkerView } from "../../modules/state.ts";
-import type { Jobs } from "../jobs/jobs.ts";
-import type { ServedModule } from "../modules.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
-import type { Relays } from "../relay/relays.ts";
 import type { OwnStates } from "./own.ts";
 
 /** Waiting requests of a module that the state shows at most. */
 const QUEUE_SHOWN_MAX = 50;
 
+/** A module and what it serves. */
+export interface ServedModule {
+  readonly configured: ConfiguredModule;
+  readonly served: Served;
+}
+
 export interface StateSources {
   modules: readonly ServedModule[];
   pools: readonly Pool[];
-  relays: Relays | undefined;
-  jobs: Jobs;
+  relays: { readonly pool: Pool; state(): object } | undefined;
+  /** What the state shows of jobs, as JSON; more to an operator. */
+  jobs: { state(operator: boolean): Promise<string> };
   drain: Drain;
   clock: Clock;
   startedAt: number;

@@ -1,5 +1,8 @@
 import { networkOf } from "../../lib/network.ts";
 
+/** Why an agent was not let in. */
+export type AgentRefusal = "draining" | "not_websocket" | "unauthorized" | "too_many" | "not_registered" | "rejected";
+
 /** Connections of agents that bring no key in their headers and have not registered, at most. */
 export const KEYLESS_MAX = 64;
 /** Connections of that kind from one address (of IPv6: from one /64), at most. */

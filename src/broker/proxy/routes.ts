@@ -4,6 +4,10 @@ import type { ErrorCode } from "../../lib/errors.ts";
 import type { PublicEndpoint, WorkerModule } from "../../modules/module.ts";
 import type { Operation, Reply, Route } from "../../modules/route.ts";
 import { errorResponse } from "../http/error-response.ts";
+import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
+import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
+import type { Pool } from "../pool/pool.ts";
+import { keepsOf } from "./kept.ts";
 import {
   anthropicListOf,
   anthropicModelOf,
@@ -13,11 +17,7 @@ import {
   listModels,
   modelList,
   modelObject,
-} from "../models.ts";
-import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
-import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
-import type { Pool } from "../pool/pool.ts";
-import { keepsOf } from "./kept.ts";
+} from "./models.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { NO_WEBSOCKET, type Watches } from "./watches.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { NfrxError } from "../lib/errors.ts";
-import type { Pool } from "./pool/pool.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import type { Pool } from "../pool/pool.ts";
 
 export const modelObject = z
   .looseObject({
