@@ -7,7 +7,7 @@ import { codeOf, whyUnreachable } from "../lib/machine-checks.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 import { systemClock } from "../lib/time.ts";
 import { CLOSE_NORMAL } from "../protocol/limits.ts";
-import { type Broker, dial, Refusal } from "./dial.ts";
+import { type BrokerEndpoint, DialRefusal, dial } from "./dial.ts";
 import { proxyTrouble } from "./proxy.ts";
 
 /** Milliseconds that one question to the broker may take. */
@@ -18,7 +18,7 @@ const SKEW_SEEN_MS = 30_000;
 const SKEW_BAD_MS = 300_000;
 
 /** Stops at the first layer that fails, for the ones above cannot be well then. */
-export async function* reach(broker: Broker): AsyncGenerator<Finding> {
+export async function* reach(broker: BrokerEndpoint): AsyncGenerator<Finding> {
   const { url, proxy, module } = broker;
   const { hostname, protocol, port, pathname } = new URL(url);
   const secure = protocol === "wss:";
@@ -91,7 +91,7 @@ async function unreachable({ host, port }: { host: string; port: number }): Prom
 }
 
 /** GETs; the error where there is no answer. */
-async function ask({ headers, ca, proxy }: Broker, url: URL): Promise<Response | Error> {
+async function ask({ headers, ca, proxy }: BrokerEndpoint, url: URL): Promise<Response | Error> {
   try {
     return await fetch(url.href.replace(/^ws/, "http"), {
       signal: AbortSignal.timeout(ASK_MS),
@@ -111,7 +111,11 @@ interface Target {
   secure: boolean;
 }
 
-async function whyNoAnswer({ host, port, secure }: Target, { ca, proxy }: Broker, error: Error): Promise<Finding> {
+async function whyNoAnswer(
+  { host, port, secure }: Target,
+  { ca, proxy }: BrokerEndpoint,
+  error: Error,
+): Promise<Finding> {
   if (proxy !== undefined)
     return fail("proxy", `no answer through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
   const hands = await shakeHands(host, port, ca);
@@ -173,7 +177,7 @@ function clockOf(health: Response): Finding {
 }
 
 /** Opens the WebSocket and closes it again, without a word about who calls. */
-async function examineTunnel(broker: Broker): Promise<Finding> {
+async function examineTunnel(broker: BrokerEndpoint): Promise<Finding> {
   try {
     const events = { onStream: () => {}, onClosed: () => {} };
     const link = await dial({ ...broker, clock: systemClock, events });
@@ -181,7 +185,7 @@ async function examineTunnel(broker: Broker): Promise<Finding> {
     const key = broker.clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
     return ok("tunnel", `a WebSocket opens, with version ${link.version} of the wire, ${key}`);
   } catch (error) {
-    if (error instanceof Refusal) return fail("door", error.message);
+    if (error instanceof DialRefusal) return fail("door", error.message);
     return fail(
       "tunnel",
       `HTTP passes and WebSocket does not (${messageOf(error)}): whatever stands before the broker must pass the headers Upgrade and Connection on`,

@@ -7,7 +7,7 @@ import type { LinkEvents, Socket, Wire } from "../protocol/wire.ts";
 import { type HttpProxy, proxyTrouble } from "./proxy.ts";
 
 /** A broker as an agent dials it. */
-export type Broker = Omit<DialOptions, "clock" | "events" | "signal">;
+export type BrokerEndpoint = Omit<DialOptions, "clock" | "events" | "signal">;
 
 export interface DialOptions {
   /** The module whose agents connect at this address. */
@@ -33,7 +33,7 @@ const NO_SUBPROTOCOL = "Missing client protocol";
 
 /** Connects: with wire v2 when the broker picks it, else with v1. Rejects with the reason, as far as it can be found out. */
 export async function dial(options: DialOptions): Promise<Link> {
-  if (options.proxy?.problem !== undefined) throw new Refusal(options.proxy.problem, true);
+  if (options.proxy?.problem !== undefined) throw new DialRefusal(options.proxy.problem, true);
   try {
     return await connect(options, [SUBPROTOCOL]);
   } catch (error) {
@@ -132,7 +132,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
   // A host that cannot be reached directly says nothing about the proxy, and the other way round.
   const byProxy = (outcome: Response | Error): Error | undefined => {
     const trouble = proxy && proxyTrouble(proxy, outcome);
-    return trouble && new Refusal(trouble.message, trouble.permanent);
+    return trouble && new DialRefusal(trouble.message, trouble.permanent);
   };
   const refused = byProxy(new Error(message));
   if (refused !== undefined) return refused;
@@ -157,7 +157,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
 }
 
 /** A broker, or what stands there instead, has said why it does not let the agent in. */
-export class Refusal extends Error {
+export class DialRefusal extends Error {
   override readonly name = "Refusal";
 
   constructor(
@@ -173,35 +173,35 @@ function refusal(
   { url, module, clientKey }: DialOptions,
   status: number,
   location: string | null,
-): Refusal | undefined {
+): DialRefusal | undefined {
   if (status >= 300 && status < 400)
-    return new Refusal(
+    return new DialRefusal(
       `the address redirects to ${location}: correct SERVER_URL, or set AGENT_HEADERS where a gateway asks for a login`,
       true,
     );
-  if (status === 503) return new Refusal("the broker is draining or full", false);
-  if (status === 429) return new Refusal("the broker has had too many wrong keys from this address", false);
+  if (status === 503) return new DialRefusal("the broker is draining or full", false);
+  if (status === 429) return new DialRefusal("the broker has had too many wrong keys from this address", false);
   const path = new URL(url).pathname;
   if (status < 500 && !path.endsWith(`/api/${module}/connect`))
-    return new Refusal(
+    return new DialRefusal(
       `agents do not connect at ${path} (status ${status}): SERVER_URL must end in /api/${module}/connect`,
       true,
     );
-  if (status === 401 || status === 403) return new Refusal(keyRefused(clientKey), true);
-  if (status === 404) return new Refusal("there is no broker at this address (404); check SERVER_URL", true);
+  if (status === 401 || status === 403) return new DialRefusal(keyRefused(clientKey), true);
+  if (status === 404) return new DialRefusal("there is no broker at this address (404); check SERVER_URL", true);
   return undefined;
 }
 
 /** What is wrong when a broker closes a connection before it has let the agent in. */
-export function refusalOf({ clientKey }: Pick<DialOptions, "clientKey">, code: number, reason: string): Error {
+export function dialRefusal({ clientKey }: Pick<DialOptions, "clientKey">, code: number, reason: string): Error {
   if (code !== CLOSE_POLICY) return new Error(`the connection was closed: ${code} ${reason}`.trim());
-  if (reason === "unauthorized") return new Refusal(keyRefused(clientKey), true);
+  if (reason === "unauthorized") return new DialRefusal(keyRefused(clientKey), true);
   if (reason === "id in use")
-    return new Refusal(
+    return new DialRefusal(
       `another agent is connected under this id and answers (${code} ${reason}): stop it, or set another CLIENT_ID`,
       true,
     );
-  return new Refusal(`the broker refused this agent: ${code} ${reason}`.trim(), true);
+  return new DialRefusal(`the broker refused this agent: ${code} ${reason}`.trim(), true);
 }
 
 function keyRefused(clientKey: string | undefined): string {

@@ -12,7 +12,7 @@ import { tokenDir } from "./status.ts";
 /** Milliseconds that a program on this machine may take to answer. */
 const ASK_MS = 2_000;
 
-type Address = { host: string; port: number };
+type HostAndPort = { host: string; port: number };
 
 export interface AgentExamination {
   program: string;
@@ -24,8 +24,8 @@ export interface AgentExamination {
   keyOption: string | undefined;
   /** A backend without models is of no use. */
   needsModels: boolean;
-  statusAddress: Address | undefined;
-  metricsAddress: Address | undefined;
+  statusAddress: HostAndPort | undefined;
+  metricsAddress: HostAndPort | undefined;
   logDir: string | undefined;
 }
 
@@ -85,7 +85,7 @@ function explain(message: string, address: string): string {
 }
 
 /** Why the agent that runs with this METRICS_PORT does not serve; undefined when it is connected to its broker. */
-export async function agentTrouble(metricsAddress: Address | undefined): Promise<string | undefined> {
+export async function agentTrouble(metricsAddress: HostAndPort | undefined): Promise<string | undefined> {
   if (metricsAddress === undefined) return "the agent can be asked only with METRICS_PORT set";
   const text = await ask(metricsAddress, "/metrics");
   if (text === undefined) return `no agent answers at port ${metricsAddress.port}`;
@@ -93,14 +93,14 @@ export async function agentTrouble(metricsAddress: Address | undefined): Promise
 }
 
 /** What to say of an address that an agent of ours listens at already. */
-async function running(address: Address, path: string): Promise<string | undefined> {
+async function running(address: HostAndPort, path: string): Promise<string | undefined> {
   const text = (await ask(address, path)) ?? "";
   const ours = /"build_sha"|nfrx_worker_build_info/.test(text);
   return ours ? `an agent of nfrx is running at port ${address.port}` : undefined;
 }
 
 /** What is said at an address of this machine's; undefined when nothing is. */
-async function ask({ host, port }: Address, path: string): Promise<string | undefined> {
+async function ask({ host, port }: HostAndPort, path: string): Promise<string | undefined> {
   try {
     const url = `http://${host === "" || host === "0.0.0.0" ? "127.0.0.1" : host}:${port}${path}`;
     return await (await fetch(url, { signal: AbortSignal.timeout(ASK_MS) })).text();

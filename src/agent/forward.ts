@@ -35,7 +35,7 @@ export function forward(stream: Stream, head: RequestHead, context: ForwardConte
   const respond = (signal: AbortSignal, idle: IdleTimer): Promise<Response> =>
     ask(stream, head, context, signal, idle, call);
   // What `fetch` hands out is nobody else's.
-  return exchange(stream, { ...context, owned: true }, respond, call);
+  return serveStream(stream, { ...context, owned: true }, respond, call);
 }
 
 /** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
@@ -46,7 +46,7 @@ export function callBelow(span: Span | undefined, method: string, service?: Span
   return call;
 }
 
-export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs" | "onAnswer"> {
+export interface ServeContext extends Pick<ForwardContext, "clock" | "idleMs" | "onAnswer"> {
   /** Nobody else holds the chunks of the response, so that their memory may be freed once they are sent. */
   owned?: boolean;
 }
@@ -55,9 +55,9 @@ export interface ExchangeContext extends Pick<ForwardContext, "clock" | "idleMs"
  * Serves one stream: sends back what `respond` answers. Resolves when the exchange is over; rejects with the reason when it
  * failed, after the peer was told. A reset from the peer aborts the signal at once. `call` is the span of what is asked.
  */
-export async function exchange(
+export async function serveStream(
   stream: Stream,
-  { clock, idleMs, owned = false, onAnswer }: ExchangeContext,
+  { clock, idleMs, owned = false, onAnswer }: ServeContext,
   respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
   call?: Span,
 ): Promise<void> {

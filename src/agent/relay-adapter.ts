@@ -11,7 +11,7 @@ import { RESOURCE_METADATA_PATH } from "../lib/well-known.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { BackendAdapter, Serving } from "./backend-adapter.ts";
-import { callBelow, exchange } from "./forward.ts";
+import { callBelow, serveStream } from "./forward.ts";
 import { limited } from "./providers/answer-limit.ts";
 import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
@@ -24,7 +24,7 @@ const LOOK_MS = 15_000;
 /** Where the broker asks for a relay's own address and what is below it; the rest of the path is the provider's. */
 const RELAY_PATH = "/mcp";
 
-export interface RelayOptions {
+export interface RelayAdapterOptions {
   /** The id under which it is reached. */
   id: string;
   provider: Provider;
@@ -46,7 +46,7 @@ export interface RelayOptions {
 }
 
 /** A provider as an agent's service. */
-export function relayAdapter(options: RelayOptions): BackendAdapter {
+export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
   const { provider, id, clock } = options;
   const token = options.authToken === undefined ? undefined : digest(options.authToken);
   const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
@@ -125,7 +125,7 @@ export function relayAdapter(options: RelayOptions): BackendAdapter {
       const counted: CountedCall = { method: head.method, outcome: "failed" };
       try {
         const call = callBelow(serving.span, head.method);
-        await exchange(
+        await serveStream(
           stream,
           { clock, idleMs: 0 },
           signal => respond(stream, head, serving, signal, counted, call),

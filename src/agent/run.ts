@@ -16,7 +16,7 @@ import type { Stream } from "../protocol/stream.ts";
 import { wireOf } from "../protocol/wire-of.ts";
 import type { BackendAdapter } from "./backend-adapter.ts";
 import { type BackendState, BackendWatch } from "./backend-watch.ts";
-import { type Broker, type DialOptions, dial, Refusal, refusalOf } from "./dial.ts";
+import { type BrokerEndpoint, type DialOptions, DialRefusal, dial, dialRefusal } from "./dial.ts";
 import { mayBeDown } from "./forward.ts";
 import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
@@ -176,7 +176,7 @@ export class Agent {
   }
 
   /** What it dials, and how. */
-  get broker(): Broker {
+  get broker(): BrokerEndpoint {
     const { module, serverUrl: url, clientKey, headers = {}, ca, proxy, wire = wireOf } = this.#options;
     return { module, url, clientKey, headers, ca, proxy, wire };
   }
@@ -223,7 +223,7 @@ export class Agent {
       this.#backoff.held(this.#clock.now() - began);
     } catch (error) {
       reason = `cannot connect to ${serverUrl}: ${messageOf(error)}`;
-      permanent = error instanceof Refusal && error.permanent;
+      permanent = error instanceof DialRefusal && error.permanent;
     }
     if (this.#stop.signal.aborted) return;
     this.#lastError = reason;
@@ -254,7 +254,7 @@ export class Agent {
           onClosed: (code, reason) =>
             this.#accepted
               ? closed.resolve(`the connection was closed: ${code} ${reason}`.trim())
-              : closed.reject(refusalOf(broker, code, reason)),
+              : closed.reject(dialRefusal(broker, code, reason)),
         },
       });
       return await this.#membership(link, closed.promise);

@@ -9,7 +9,7 @@ import { ownRoutes } from "./modules.ts";
 import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health-routes.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
-import { type Declared, pluginRoutes } from "./observe/plugin-routes.ts";
+import { type DeclaredOptions, pluginRoutes } from "./observe/plugin-routes.ts";
 import { metricsRoute, type StateReaders, stateRoutes } from "./observe/routes.ts";
 import type { ServedModule, StateSources } from "./observe/state.ts";
 import type { Operator } from "./operator/operator.ts";
@@ -34,7 +34,7 @@ export interface Services {
   ticketRoutes: TicketRoutesOptions;
   operator: Operator;
   /** Where the options are declared. */
-  declared: Declared | undefined;
+  declared: DeclaredOptions | undefined;
   /** False when /metrics has a listener of its own. */
   publicMetrics: boolean;
   /** /metrics asks for no key. */

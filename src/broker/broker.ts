@@ -28,7 +28,7 @@ import { Listener } from "./listener.ts";
 import { type ServedModules, serveModules } from "./modules.ts";
 import { BrokerMetrics } from "./observe/metrics.ts";
 import { OwnStates } from "./observe/own.ts";
-import type { Declared } from "./observe/plugin-routes.ts";
+import type { DeclaredOptions } from "./observe/plugin-routes.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
@@ -58,7 +58,7 @@ export interface BrokerOptions {
   tracing?: Tracing | undefined;
   clock?: Clock;
   /** Where the options are declared, for whoever asks what can be set. */
-  declared?: Declared;
+  declared?: DeclaredOptions;
 }
 
 /** A running broker. */

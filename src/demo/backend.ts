@@ -2,13 +2,13 @@ import { serve } from "../lib/listen.ts";
 import { chat } from "./chat.ts";
 import type { DemoContext } from "./context.ts";
 import { embed } from "./embeddings.ts";
-import { ApiError, errorResponse } from "./errors.ts";
-import { getModel, listModels } from "./models.ts";
+import { ApiError, apiErrorResponse } from "./errors.ts";
+import { getModel, listDemoModels } from "./models.ts";
 import { respond } from "./responses.ts";
 
 type Handler = (request: Request, context: DemoContext) => Response | Promise<Response>;
 
-export interface DemoOptions {
+export interface DemoBackendOptions {
   /** 0 or absent: any free port. */
   readonly port?: number;
   /** Milliseconds between two streamed words; 30 unless told. */
@@ -24,7 +24,7 @@ export interface DemoBackend {
 
 /** The map of the demo backend; a trailing `/*` stands for one more segment. */
 const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-  "/v1/models": { GET: listModels },
+  "/v1/models": { GET: listDemoModels },
   "/v1/models/*": { GET: getModel },
   "/v1/chat/completions": { POST: chat },
   "/v1/responses": { POST: respond },
@@ -35,7 +35,7 @@ const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
  * Starts the toy OpenAI-compatible backend that `nfrx demo` uses when no real one answers. It has no model inside: `demo-echo` repeats the
  * last user message, `demo-embed` hashes words into vectors. Listens on 127.0.0.1 only.
  */
-export function startDemoBackend(options: DemoOptions = {}): DemoBackend {
+export function startDemoBackend(options: DemoBackendOptions = {}): DemoBackend {
   const { port = 0, wordMs = 30 } = options;
   const server = serve({
     option: "the demo's backend",
@@ -61,7 +61,7 @@ async function answer(request: Request, wordMs: number, streams: () => void): Pr
     if (!handler) throw new ApiError(405, `${pathname} does not take ${request.method}`, "method_not_allowed");
     return await handler(request, { wordMs, name: segment(pathname.slice(slash + 1)), streams });
   } catch (error) {
-    return errorResponse(error);
+    return apiErrorResponse(error);
   }
 }
 

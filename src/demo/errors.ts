@@ -13,7 +13,7 @@ export class ApiError extends Error {
 }
 
 /** Turns anything thrown into an OpenAI error response; what is not an `ApiError` is a 500 without details. */
-export function errorResponse(error: unknown): Response {
+export function apiErrorResponse(error: unknown): Response {
   const { status, message, code, param } =
     error instanceof ApiError ? error : new ApiError(500, "The demo backend failed", "internal_error");
   const type = status >= 500 ? "server_error" : "invalid_request_error";

@@ -7,7 +7,7 @@ export const EMBED_MODEL = "demo-embed";
 const models = [ECHO_MODEL, EMBED_MODEL].map(id => ({ id, object: "model", created: 0, owned_by: "nfrx-demo" }));
 
 /** GET /v1/models */
-export function listModels(): Response {
+export function listDemoModels(): Response {
   return Response.json({ object: "list", data: models });
 }
 

@@ -22,14 +22,14 @@ export async function respond(request: Request, context: DemoContext): Promise<R
   const items = typeof input === "string" ? [{ role: "user", content: input }] : input;
   const text = echo(items);
   const read = countWords(instructions ?? "", ...items.map(({ content }) => textOf(content)));
-  const reply = new Reply(model, instructions ?? null, text, read);
+  const reply = new DemoResponse(model, instructions ?? null, text, read);
   if (!stream) return Response.json(reply.completed());
   context.streams();
   return sseResponse(events(reply, speak(text, context.wordMs, request.signal)), request.signal);
 }
 
 /** One answer, in the states that a client sees it in. */
-class Reply {
+class DemoResponse {
   readonly itemId = `msg_${crypto.randomUUID()}`;
   readonly #id = `resp_${crypto.randomUUID()}`;
   readonly #createdAt = Math.floor(Date.now() / 1000);
@@ -92,7 +92,7 @@ class Reply {
   }
 }
 
-async function* events(reply: Reply, words: AsyncIterable<string>): AsyncGenerator<string> {
+async function* events(reply: DemoResponse, words: AsyncIterable<string>): AsyncGenerator<string> {
   let sequence_number = 0;
   const event = (type: string, fields: object) =>
     sseEvent({ type, sequence_number: sequence_number++, ...fields }, type);

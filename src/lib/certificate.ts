@@ -16,7 +16,7 @@ export function validity(pem: string): { from: number; to: number } {
 /** A day as people write it. */
 export const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
-export interface Handshake {
+export interface TlsHandshake {
   /** Why the certificate is not to be trusted, in the words of OpenSSL; undefined when it is. */
   readonly distrust: string | undefined;
   /** When the certificate ends. */
@@ -24,8 +24,8 @@ export interface Handshake {
 }
 
 /** Shakes hands with whatever listens there; undefined when that speaks no TLS. `ca` is trusted besides the system's. */
-export function shakeHands(host: string, port: number, ca: string | undefined): Promise<Handshake | undefined> {
-  const { promise, resolve } = Promise.withResolvers<Handshake | undefined>();
+export function shakeHands(host: string, port: number, ca: string | undefined): Promise<TlsHandshake | undefined> {
+  const { promise, resolve } = Promise.withResolvers<TlsHandshake | undefined>();
   const servername = /^[\d.]+$|:/.test(host) ? undefined : host;
   const socket = connect({
     host,
@@ -34,7 +34,7 @@ export function shakeHands(host: string, port: number, ca: string | undefined): 
     ...(servername !== undefined && { servername }),
     ...(ca !== undefined && { ca }),
   });
-  const end = (found: Handshake | undefined): void => {
+  const end = (found: TlsHandshake | undefined): void => {
     clearTimeout(timer);
     socket.destroy();
     resolve(found);

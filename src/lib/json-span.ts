@@ -1,13 +1,13 @@
 // Finds values in a JSON text without building it, so that an id can be exchanged and all else stays as it was written.
 
 /** Where a value stands: from, and up to but not including. */
-export type Span = readonly [from: number, to: number];
+export type JsonSpan = readonly [from: number, to: number];
 
 /**
  * The span of the value at `path` through the objects of `text`, which must be sound JSON. Of a key that stands twice the
  * last counts, as JSON.parse has it.
  */
-export function spanOf(text: string, path: readonly string[]): Span | undefined {
+export function spanOf(text: string, path: readonly string[]): JsonSpan | undefined {
   let at = skipSpace(text, 0);
   for (const key of path) {
     const next = text.charCodeAt(at) === OPEN_BRACE ? startOf(text, at, key) : undefined;
@@ -31,7 +31,7 @@ export function elementsOf(text: string): string[] {
 }
 
 /** The text with the values at some paths exchanged; a path that is not there is left out. */
-export function exchange(
+export function replaceValues(
   text: string,
   changes: readonly (readonly [path: readonly string[], value: string])[],
 ): string {

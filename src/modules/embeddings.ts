@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { asText } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
-import { elementsOf, exchange, spanOf } from "../lib/json-span.ts";
+import { elementsOf, replaceValues, spanOf } from "../lib/json-span.ts";
 import type { Fanout, PartAnswer, SplitRequest } from "./module.ts";
 
 const request = z.looseObject({ input: z.array(z.unknown()) });
@@ -37,7 +37,7 @@ export const embeddingsFanout: Fanout = {
       items: input.length,
       part: (start, end) => {
         inputs ??= elementsAt(text(), "input");
-        return Buffer.from(exchange(text(), [[["input"], `[${inputs.slice(start, end).join()}]`]]));
+        return Buffer.from(replaceValues(text(), [[["input"], `[${inputs.slice(start, end).join()}]`]]));
       },
       parse: parsePart,
       merge,
@@ -99,7 +99,7 @@ function merge(parts: readonly PartAnswer[]): Uint8Array {
 
 /** An item with its place among all. */
 function numbered(item: string, index: number): string {
-  if (spanOf(item, ["index"]) !== undefined) return exchange(item, [[["index"], String(index)]]);
+  if (spanOf(item, ["index"]) !== undefined) return replaceValues(item, [[["index"], String(index)]]);
   const fields = item.slice(1, -1).trim();
   return `{"index":${index}${fields === "" ? "" : `,${fields}`}}`;
 }

@@ -39,7 +39,7 @@ export interface FrameSink {
 }
 
 /** A growing batch of frames that leaves as one message. The bytes of `take` are valid until the next `put`. */
-export class Batch {
+export class FrameBatch {
   #buffer = Buffer.allocUnsafeSlow(64 * 1024);
   #length = 0;
 

@@ -3,7 +3,7 @@ import { hasContentType } from "../lib/http.ts";
 import { EventReader } from "../lib/sse.ts";
 import type { ResponseHead } from "./frames.ts";
 import { V1_MCP_ANSWER } from "./limits.ts";
-import { errorText, parse, responseTo, strictText, type Waiting, wordOf } from "./mcp-rpc.ts";
+import { type AwaitedReply, parse, responseTo, rpcErrorText, strictText, wordOf } from "./mcp-rpc.ts";
 
 /** Makes one JSON-RPC message out of an MCP server's answer in HTTP, JSON or events, as its bytes come. */
 export class Fold {
@@ -16,7 +16,7 @@ export class Fold {
 
   constructor(
     private readonly head: ResponseHead,
-    private readonly waiting: Waiting,
+    private readonly waiting: AwaitedReply,
   ) {
     if (this.#isFine && hasContentType(head.headers, "text/event-stream"))
       this.#events = new EventReader(V1_MCP_ANSWER, data => this.#onEvent(data));
@@ -69,6 +69,6 @@ export class Fold {
   #failed(message: string): string {
     const { status } = this.head;
     const word = this.#isFine ? "MCP_UPSTREAM_ERROR" : wordOf(status);
-    return errorText(this.waiting.idText, message, word, { status });
+    return rpcErrorText(this.waiting.idText, message, word, { status });
   }
 }

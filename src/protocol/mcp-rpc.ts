@@ -6,14 +6,14 @@ import type { HeaderList, RequestHead } from "./frames.ts";
 import { NAME_MAX } from "./limits.ts";
 
 /** A request that waits for its response. */
-export interface Waiting {
+export interface AwaitedReply {
   id: string | number | undefined;
   /** The id as it was written, or `null`. */
   idText: string;
 }
 
 /** A call that v1 can carry. */
-export interface RpcCall extends Waiting {
+export interface RpcCall extends AwaitedReply {
   method: string;
   /** The caller's bearer token. */
   token: string | undefined;
@@ -22,7 +22,7 @@ export interface RpcCall extends Waiting {
 }
 
 /** An answer in HTTP that no relay was asked for. */
-export interface Reply {
+export interface RpcReply {
   status: number;
   headers: HeaderList;
   body: string;
@@ -58,7 +58,7 @@ export function statusOf(word: string): number {
 }
 
 /** The text of an error. `idText` is JSON. */
-export function errorText(idText: string, message: string, mcp: string, more: object = {}): string {
+export function rpcErrorText(idText: string, message: string, mcp: string, more: object = {}): string {
   const error = JSON.stringify({ code: SERVER_ERROR, message, data: { mcp, ...more } });
   return `{"jsonrpc":"2.0","id":${idText},"error":${error}}`;
 }
@@ -67,11 +67,11 @@ export function errorText(idText: string, message: string, mcp: string, more: ob
 const SERVER_ERROR = -32_000;
 
 /** An error as an HTTP answer. */
-export function errorReply(status: number, idText: string, message: string, mcp = wordOf(status)): Reply {
+export function errorReply(status: number, idText: string, message: string, mcp = wordOf(status)): RpcReply {
   const headers: HeaderList = [["content-type", "application/json"]];
   if (status === 401) headers.push(["www-authenticate", "Bearer"]);
   if (status === 405) headers.push(["allow", "POST"]);
-  return { status, headers, body: errorText(idText, message, mcp) };
+  return { status, headers, body: rpcErrorText(idText, message, mcp) };
 }
 
 const request = z.object({
@@ -82,7 +82,7 @@ const request = z.object({
 const notification = z.object({ jsonrpc: z.literal("2.0"), id: z.undefined().optional(), method: z.string().min(1) });
 
 /** Why a request is refused that needs no body for it; undefined when its body tells. */
-export function refusalOf({ method, path }: RequestHead): Reply | undefined {
+export function rpcRefusal({ method, path }: RequestHead): RpcReply | undefined {
   const place = path.split("?", 1)[0];
   if (place !== "/mcp" && place !== "/mcp/") return refusal(404, `${OLDER} has no addresses below its own`);
   if (method === "POST") return undefined;
@@ -90,7 +90,7 @@ export function refusalOf({ method, path }: RequestHead): Reply | undefined {
 }
 
 /** The call that a POST makes, or how it is answered when v1 cannot carry it. */
-export function readCall({ headers }: RequestHead, body: Uint8Array): RpcCall | Reply {
+export function readRpcCall({ headers }: RequestHead, body: Uint8Array): RpcCall | RpcReply {
   const text = strictText(body);
   const value = text === undefined ? undefined : parse(text);
   if (text === undefined || value === undefined) return refusal(400, "the body is not JSON");
@@ -114,7 +114,7 @@ export function readCall({ headers }: RequestHead, body: Uint8Array): RpcCall | 
 const OLDER = "a relay of the 0.9 series";
 
 /** What the caller asks cannot be carried; nobody else was asked. */
-function refusal(status: number, message: string): Reply {
+function refusal(status: number, message: string): RpcReply {
   return errorReply(status, "null", message, "MCP_SCHEMA_ERROR");
 }
 
@@ -122,7 +122,7 @@ function refusal(status: number, message: string): Reply {
  * The response in `text`, whose value is `value`, as the end that waits can take it: as it is, or, when it is an error
  * that names no id, with the id of its request. Undefined when it is no response to that.
  */
-export function responseTo({ id, idText }: Waiting, text: string, value: unknown): string | undefined {
+export function responseTo({ id, idText }: AwaitedReply, text: string, value: unknown): string | undefined {
   if (!isObject(value) || "method" in value) return undefined;
   const isError = isObject(value["error"]);
   if (!isError && !("result" in value)) return undefined;

@@ -6,7 +6,7 @@ import type { HeaderList } from "./frames.ts";
 import { V1_MCP_ANSWER, V1_MCP_LINGER_MS, V1_MCP_OPENED } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Fold } from "./mcp-fold.ts";
-import { errorText, idTextOf, isObject, type Waiting, wordOf } from "./mcp-rpc.ts";
+import { type AwaitedReply, idTextOf, isObject, rpcErrorText, wordOf } from "./mcp-rpc.ts";
 import type { McpV1Half } from "./mcp-v1-half.ts";
 import type { Stream } from "./stream.ts";
 import { sound } from "./wire.ts";
@@ -20,7 +20,7 @@ const request = z.object({ sid: z.string().min(1), payload: z.unknown().optional
 const close = z.object({ sid: z.string(), msg: z.string().nullish() });
 
 /** What is known of one exchange besides its stream. */
-interface Serving extends Waiting {
+interface ServedCall extends AwaitedReply {
   sid: string;
   fold: Fold | undefined;
   answered: boolean;
@@ -29,7 +29,7 @@ interface Serving extends Waiting {
 
 /** The agent's half: open and rpc become a stream with a POST, and whatever answers it becomes one rpc. */
 export class AgentHalf implements McpV1Half {
-  readonly #servings = new Map<Stream, Serving>();
+  readonly #servings = new Map<Stream, ServedCall>();
   readonly #bySid = new Map<string, Stream>();
   /** The headers that opened calls will have, until their request comes. */
   readonly #opened = new BoundedMap<HeaderList>(V1_MCP_OPENED);
@@ -56,7 +56,7 @@ export class AgentHalf implements McpV1Half {
 
   reset(stream: Stream, error: NfrxError): void {
     const serving = this.#servings.get(stream);
-    if (serving !== undefined) this.#answer(serving, errorText(serving.idText, error.message, wordOf(error.status)));
+    if (serving !== undefined) this.#answer(serving, rpcErrorText(serving.idText, error.message, wordOf(error.status)));
   }
 
   forget(stream: Stream): void {
@@ -121,7 +121,7 @@ export class AgentHalf implements McpV1Half {
   }
 
   /** Answers once; a broker of the 0.9 series takes a close without an answer for an empty result. */
-  #answer(serving: Serving, payload: string): void {
+  #answer(serving: ServedCall, payload: string): void {
     if (serving.answered) return;
     serving.answered = true;
     serving.answeredAt = this.link.clock.now();
@@ -146,7 +146,7 @@ const PLAIN: HeaderList = [
 /** What a header may hold of a word from outside. */
 const VISIBLE = /^[\x21-\x7e]+$/;
 
-function waitingIn(text: string, value: unknown): Waiting {
+function waitingIn(text: string, value: unknown): AwaitedReply {
   const id = isObject(value) ? value["id"] : undefined;
   return typeof id === "string" || typeof id === "number"
     ? { id, idText: idTextOf(text) }

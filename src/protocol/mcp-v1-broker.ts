@@ -7,14 +7,14 @@ import type { RequestHead } from "./frames.ts";
 import { ERROR_TEXT_BYTES, NAME_MAX, V1_MCP_FRAME, V1_MCP_WAIT_MS } from "./limits.ts";
 import type { Link } from "./link.ts";
 import {
+  type AwaitedReply,
   errorReply,
-  errorText,
-  type Reply,
-  readCall,
-  refusalOf,
+  type RpcReply,
+  readRpcCall,
   responseTo,
+  rpcErrorText,
+  rpcRefusal,
   statusOf,
-  type Waiting,
 } from "./mcp-rpc.ts";
 import type { McpV1Half } from "./mcp-v1-half.ts";
 import type { Stream } from "./stream.ts";
@@ -26,7 +26,7 @@ const answered = z.object({ sid: z.string(), payload: z.unknown().optional() });
 const closed = z.object({ sid: z.string(), msg: z.string().nullish() });
 
 /** What is known of one exchange besides its stream. */
-interface Asking {
+interface AskedCall {
   sid: string;
   state: "reading" | "opening" | "asked" | "answered";
   /** When it was opened at the relay. */
@@ -34,14 +34,14 @@ interface Asking {
   head: RequestHead | undefined;
   body: Uint8Array[];
   bytes: number;
-  waiting: Waiting;
+  waiting: AwaitedReply;
   /** The frame with the request, until the relay has agreed to take it. */
   rpc: string;
 }
 
 /** The broker's half: a stream with one request becomes open, open.ok, rpc and its answer. */
 export class BrokerHalf implements McpV1Half {
-  readonly #askings = new Map<Stream, Asking>();
+  readonly #askings = new Map<Stream, AskedCall>();
   readonly #bySid = new Map<string, Stream>();
 
   constructor(private readonly link: Link) {}
@@ -59,7 +59,7 @@ export class BrokerHalf implements McpV1Half {
     if (out.ended) out.sent = true;
     const { head } = asking;
     if (asking.state !== "reading" || head === undefined) return;
-    const refusal = refusalOf(head) ?? (asking.bytes > V1_MCP_FRAME ? tooLarge(413, "null") : undefined);
+    const refusal = rpcRefusal(head) ?? (asking.bytes > V1_MCP_FRAME ? tooLarge(413, "null") : undefined);
     if (refusal !== undefined) this.#reply(stream, asking, refusal);
     else if (out.ended) this.#ask(stream, asking, head);
   }
@@ -97,8 +97,8 @@ export class BrokerHalf implements McpV1Half {
     }
   }
 
-  #ask(stream: Stream, asking: Asking, head: RequestHead): void {
-    const call = readCall(head, Buffer.concat(asking.body, asking.bytes));
+  #ask(stream: Stream, asking: AskedCall, head: RequestHead): void {
+    const call = readRpcCall(head, Buffer.concat(asking.body, asking.bytes));
     asking.body = [];
     if ("status" in call) return this.#reply(stream, asking, call);
     const { sid } = asking;
@@ -151,7 +151,7 @@ export class BrokerHalf implements McpV1Half {
       stream,
       asking,
       response === undefined
-        ? { status: 502, headers, body: errorText(asking.waiting.idText, NO_RESPONSE, "MCP_UPSTREAM_ERROR") }
+        ? { status: 502, headers, body: rpcErrorText(asking.waiting.idText, NO_RESPONSE, "MCP_UPSTREAM_ERROR") }
         : { status: 200, headers, body: response },
     );
   }
@@ -167,14 +167,14 @@ export class BrokerHalf implements McpV1Half {
     );
   }
 
-  #reply(stream: Stream, asking: Asking, { status, headers, body }: Reply): void {
+  #reply(stream: Stream, asking: AskedCall, { status, headers, body }: RpcReply): void {
     asking.state = "answered";
     asking.body = [];
     stream.deliverHead({ status, headers }, body === "");
     if (body !== "") stream.deliverData(Buffer.from(body), true);
   }
 
-  #of(stream: Stream): Asking {
+  #of(stream: Stream): AskedCall {
     let asking = this.#askings.get(stream);
     if (asking === undefined) {
       const waiting = { id: undefined, idText: "null" };
@@ -194,7 +194,7 @@ export class BrokerHalf implements McpV1Half {
     return asking;
   }
 
-  #bySidIn(sid: string, state: Asking["state"]): { stream: Stream; asking: Asking } | undefined {
+  #bySidIn(sid: string, state: AskedCall["state"]): { stream: Stream; asking: AskedCall } | undefined {
     const stream = this.#bySid.get(sid);
     const asking = stream && this.#askings.get(stream);
     return stream !== undefined && asking?.state === state ? { stream, asking } : undefined;
@@ -209,7 +209,7 @@ export class BrokerHalf implements McpV1Half {
 const NO_RESPONSE =
   "the relay sent something else than the response; one of the 0.9 series cannot pass on what a server says before it";
 
-function tooLarge(status: 413 | 431, idText: string): Reply {
+function tooLarge(status: 413 | 431, idText: string): RpcReply {
   const what = status === 413 ? "a request" : "an authorization";
   return errorReply(
     status,

@@ -34,7 +34,7 @@ const DRAINING = "worker_draining";
 const UNREACHED = /\bdial (?:tcp|unix)\b|connection refused/;
 
 /** What is known of one exchange besides its stream. */
-interface Exchange {
+interface V1Exchange {
   requestId: string;
   /** A request's head and body, which go out as one. */
   head?: Head;
@@ -57,7 +57,7 @@ export class WireV1 implements Wire {
   readonly bufferLimit: number;
   readonly initialCredit = Number.POSITIVE_INFINITY;
 
-  readonly #exchanges = new Map<Stream, Exchange>();
+  readonly #exchanges = new Map<Stream, V1Exchange>();
   readonly #byRequest = new Map<string, Stream>();
   #peerStreams = 1;
   #pingAt: number;
@@ -210,7 +210,7 @@ export class WireV1 implements Wire {
     else stream.reset(new NfrxError("upstream_error", "the worker ended its answer before its head"));
   }
 
-  #release(stream: Stream, exchange: Exchange): void {
+  #release(stream: Stream, exchange: V1Exchange): void {
     const held = exchange.held;
     if (held === undefined) return;
     delete exchange.held;
@@ -261,7 +261,7 @@ export class WireV1 implements Wire {
 
   // ---- both -------------------------------------------------------------------------------------------------------
 
-  #open(stream: Stream, requestId: string): Exchange {
+  #open(stream: Stream, requestId: string): V1Exchange {
     let exchange = this.#exchanges.get(stream);
     if (exchange === undefined) {
       exchange = { requestId, body: [], bytes: 0, headSent: false };

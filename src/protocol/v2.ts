@@ -1,6 +1,6 @@
 import { asBuffer } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
-import { Batch, decodeFrames, type FrameSink, type Head, Kind } from "./frames.ts";
+import { decodeFrames, FrameBatch, type FrameSink, type Head, Kind } from "./frames.ts";
 import {
   BATCH_BYTES,
   DATA_MAX,
@@ -26,8 +26,8 @@ export class WireV2 implements Wire, FrameSink {
   readonly initialCredit = STREAM_WINDOW;
 
   /** Resets, credit and signals leave before any body. */
-  readonly #control = new Batch();
-  readonly #batch = new Batch();
+  readonly #control = new FrameBatch();
+  readonly #batch = new FrameBatch();
   /** DATA bytes the connection may still send. */
   #credit = LINK_WINDOW;
   /** DATA bytes that arrived since the connection's window was last given back. */

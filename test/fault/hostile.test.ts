@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Batch, Kind } from "../../src/protocol/frames.ts";
+import { FrameBatch, Kind } from "../../src/protocol/frames.ts";
 import { CONTROL_MAX, STREAM_WINDOW } from "../../src/protocol/limits.ts";
 import { HandWorker } from "../kit/hand.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
@@ -115,7 +115,7 @@ test("WebSockets that are none", async () => {
 }, 60_000);
 
 /** What a worker sends over and over without ever reading, as one message. */
-const floods: [name: string, fill: (batch: Batch, next: () => number) => void][] = [
+const floods: [name: string, fill: (batch: FrameBatch, next: () => number) => void][] = [
   ["pings", batch => batch.putSignal(Kind.PING, Buffer.alloc(8))],
   ["streams of its own", (batch, next) => batch.putHead(next(), { method: "GET", path: "/", headers: [] }, true)],
 ];
@@ -139,7 +139,7 @@ for (const [name, fill] of floods) {
       over = true;
     });
     while (!over) {
-      const batch = new Batch();
+      const batch = new FrameBatch();
       for (let i = 0; i < 2000; i++) fill(batch, () => (id += 2));
       await Promise.race([worker.write(wsFrame(2, Buffer.from(batch.take()))), gone]);
       // A write on a closed socket is over at once; the log has to be read all the same.

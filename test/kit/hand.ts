@@ -1,5 +1,5 @@
 // A worker written by hand: it says exactly what the test says, in either version of the wire.
-import { Batch, decodeFrames, type Head, type HeaderList, Kind } from "../../src/protocol/frames.ts";
+import { decodeFrames, FrameBatch, type Head, type HeaderList, Kind } from "../../src/protocol/frames.ts";
 import { Changes } from "./until.ts";
 import { CLIENT_KEY } from "./world.ts";
 
@@ -98,8 +98,8 @@ export class HandWorker {
   }
 
   /** Sends v2 frames in one message. */
-  put(fill: (batch: Batch) => void): void {
-    const batch = new Batch();
+  put(fill: (batch: FrameBatch) => void): void {
+    const batch = new FrameBatch();
     fill(batch);
     this.send(new Uint8Array(batch.take()));
   }

@@ -1,5 +1,5 @@
 // A broker by hand, which asks an agent for whatever the test says, over wire v2.
-import { Batch, decodeFrames, type HeaderList, Kind } from "../../src/protocol/frames.ts";
+import { decodeFrames, FrameBatch, type HeaderList, Kind } from "../../src/protocol/frames.ts";
 import { Changes } from "./until.ts";
 
 /** What an agent answered: a status, or the code with which it reset the stream. */
@@ -47,7 +47,7 @@ export class HostileBroker implements AsyncDisposable {
   async ask(method: string, path: string, headers: HeaderList = [], body = ""): Promise<Outcome> {
     const id = this.#nextId;
     this.#nextId += 2;
-    const batch = new Batch();
+    const batch = new FrameBatch();
     batch.putHead(id, { method, path, headers }, body === "");
     if (body !== "") batch.putData(id, Buffer.from(body), true);
     this.#socket?.sendBinary(new Uint8Array(batch.take()));
@@ -65,7 +65,7 @@ export class HostileBroker implements AsyncDisposable {
       onWindow: () => {},
       onGoaway: () => {},
       onPing: payload => {
-        const batch = new Batch();
+        const batch = new FrameBatch();
         batch.putSignal(Kind.PONG, payload);
         this.#socket?.sendBinary(new Uint8Array(batch.take()));
       },

@@ -1,5 +1,5 @@
 // Requests and frames that no library sends, made from a seed: the same ones in every run.
-import { Batch, Kind } from "../../src/protocol/frames.ts";
+import { FrameBatch, Kind } from "../../src/protocol/frames.ts";
 import type { ApiOperation } from "../kit/api-document.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { ADMIN_KEY } from "./credentials.ts";
@@ -181,7 +181,7 @@ export function fuzzedMessage(random: Random): string | Uint8Array<ArrayBuffer> 
   if (kind < 0.3) return JSON.stringify({ type: pick(random, TYPES_OF_CONTROL), ...controlOf(random) });
   if (kind < 0.4) return JSON.stringify(jsonOf(random, 0));
   if (kind < 0.5) return pick(random, ["", "{", "null", "[]", '{"type":', "\u0000"]);
-  const batch = new Batch();
+  const batch = new FrameBatch();
   const id = Math.floor(random() * 8);
   const step = random();
   if (step < 0.25)

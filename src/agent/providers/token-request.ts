@@ -31,7 +31,7 @@ export interface Grant {
 }
 
 /** What a token server would not give. */
-interface Refusal {
+interface TokenRefusal {
   status: number;
   /** The word of RFC 6749, section 5.2, where it said one. */
   word: string | undefined;
@@ -80,7 +80,7 @@ export class TokenClient {
   }
 
   /** Asks, and asks again with another proof where the first may be what the server refuses. */
-  async #prove(refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | Refusal> {
+  async #prove(refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | TokenRefusal> {
     const [first = oauth.None(), second] = this.#proofs;
     const answer = await this.#ask(first, refreshToken, signal);
     if (second === undefined || isGrant(answer) || PROVEN.has(answer.word ?? "")) return answer;
@@ -93,7 +93,11 @@ export class TokenClient {
     return answer;
   }
 
-  async #ask(proof: oauth.ClientAuth, refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | Refusal> {
+  async #ask(
+    proof: oauth.ClientAuth,
+    refreshToken: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Grant | TokenRefusal> {
     let status = 0;
     const options = {
       signal,
@@ -150,7 +154,7 @@ export class TokenClient {
     }
   }
 
-  #tell({ status, word, explanation }: Refusal, message: string, refreshToken?: string): void {
+  #tell({ status, word, explanation }: TokenRefusal, message: string, refreshToken?: string): void {
     const { clientSecret } = this.options;
     const safeExplanation = explanation === undefined ? undefined : harmless(explanation, [clientSecret, refreshToken]);
     this.log.warn({ status, oauth_error: word, explanation: safeExplanation }, message);
@@ -195,7 +199,7 @@ function grantOf({ access_token, token_type, refresh_token, expires_in }: oauth.
   };
 }
 
-function isGrant(answer: Grant | Refusal): answer is Grant {
+function isGrant(answer: Grant | TokenRefusal): answer is Grant {
   return "accessToken" in answer;
 }
 

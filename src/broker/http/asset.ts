@@ -18,7 +18,7 @@ export const PAGE_POLICY: readonly string[] = [
 
 /** A file as it is handed out: read and compressed when it is first asked for, and kept. */
 export class Asset {
-  #loaded: Promise<Loaded> | undefined;
+  #loaded: Promise<LoadedAsset> | undefined;
   #small: Promise<Uint8Array<ArrayBuffer>> | undefined;
 
   /** `read` gives its bytes, `headers` go with every answer. */
@@ -51,13 +51,13 @@ export class Asset {
     return new Response(await this.#small, { headers: { ...headers, "content-encoding": "gzip" } });
   }
 
-  #load(): Promise<Loaded> {
+  #load(): Promise<LoadedAsset> {
     this.#loaded ??= this.read().then(bytes => ({ bytes, version: Bun.SHA256.hash(bytes, "hex").slice(0, 16) }));
     return this.#loaded;
   }
 }
 
-interface Loaded {
+interface LoadedAsset {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly version: string;
 }

@@ -8,7 +8,7 @@ import { descriptorsOf, pluginDescriptor } from "./option-descriptors.ts";
 import { type StateSources, shownOf } from "./state.ts";
 
 /** Where the options of a program are declared, by plugin. */
-export interface Declared {
+export interface DeclaredOptions {
   groups: Groups;
   /** The groups that belong to a plugin of the same name. */
   plugins?: readonly string[];
@@ -16,7 +16,7 @@ export interface Declared {
 
 export interface PluginSources {
   sources: StateSources;
-  declared: Declared | undefined;
+  declared: DeclaredOptions | undefined;
 }
 
 export function pluginRoutes({ sources, declared }: PluginSources): Route[] {

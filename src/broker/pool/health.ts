@@ -10,7 +10,7 @@ export const REST_MS = 1_000;
 export const REST_MAX_MS = 60_000;
 
 /** How a request went at a worker; undefined when it says nothing about the worker. */
-export type Verdict = "ok" | "failed" | undefined;
+export type HealthVerdict = "ok" | "failed" | undefined;
 
 /**
  * Whether a worker rests. It does after some failures of its own in a row. When a rest is over, one request at a time
@@ -86,7 +86,7 @@ const OWN_FAILURES: ReadonlySet<string> = new Set(["upstream_error", "timeout", 
  * What an exchange with a worker says about that: its status, as far as it has answered, and the code of the error that
  * ended the exchange early. A caller's mistake (4xx) and a limit (429) say nothing.
  */
-export function verdictOf(status: number | undefined, errorCode: string | undefined): Verdict {
+export function verdictOf(status: number | undefined, errorCode: string | undefined): HealthVerdict {
   if (status !== undefined && status >= 500) return status === NOT_IMPLEMENTED ? undefined : "failed";
   if (errorCode !== undefined) return OWN_FAILURES.has(errorCode) ? "failed" : undefined;
   return status !== undefined && status < 400 ? "ok" : undefined;

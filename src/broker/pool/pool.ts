@@ -5,9 +5,9 @@ import type { Endpoint, PoolSettings } from "../../modules/module.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { LinkStats } from "../../protocol/wire.ts";
 import { mayHave } from "./backend-routes.ts";
-import type { Verdict } from "./health.ts";
+import type { HealthVerdict } from "./health.ts";
 import { DRAINED_IDS_MAX, GONE_SHOWN_MAX, GONE_SHOWN_MS } from "./limits.ts";
-import { FairQueue, type Ticket, type Waiting } from "./queue.ts";
+import { FairQueue, type QueueTicket, type Waiting } from "./queue.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { Registry } from "./registry.ts";
 import { type Choice, choose, type Offer, SCORE_ALIAS } from "./schedule.ts";
@@ -33,7 +33,7 @@ export interface SlotRequest {
   /** Workers that have already failed this request. */
   excluded?: Set<Worker>;
   /** The request's place, kept when it comes back to wait again. */
-  ticket?: Ticket;
+  ticket?: QueueTicket;
   /** How the state calls the request while it waits. */
   requestId?: string;
   /** Called once when the request begins to wait. */
@@ -51,7 +51,7 @@ function routeName({ method, backendPath }: RequestedEndpoint): string {
 export interface Slot {
   readonly worker: Worker;
   /** Says how the request went, before the place is given back. */
-  report(verdict: Verdict): void;
+  report(verdict: HealthVerdict): void;
   /** Gives the place back and wakes the queue. Further calls do nothing. */
   release(): void;
 }
@@ -396,7 +396,7 @@ export class Pool {
     };
   }
 
-  #report(worker: Worker, verdict: Verdict, slotRequest: SlotRequest, probe: boolean): void {
+  #report(worker: Worker, verdict: HealthVerdict, slotRequest: SlotRequest, probe: boolean): void {
     const { health } = worker;
     if (verdict === "ok") {
       if (health.succeeded()) this.wake();

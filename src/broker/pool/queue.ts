@@ -8,7 +8,7 @@ export interface Waiting {
 }
 
 /** A request's place among the others: fixed when it first waits, kept when it has to wait again. */
-export interface Ticket {
+export interface QueueTicket {
   round: number;
   order: number;
 }
@@ -20,7 +20,7 @@ export interface Ticket {
  * that cannot run now.
  */
 export class FairQueue<E extends Waiting> {
-  readonly #entries: { entry: E; ticket: Ticket }[] = [];
+  readonly #entries: { entry: E; ticket: QueueTicket }[] = [];
   /** Not a BoundedMap: a caller that waits must keep its round; those whose round is over make room. */
   readonly #lastRound = new Map<string, number>();
   #round = 0;
@@ -37,7 +37,7 @@ export class FairQueue<E extends Waiting> {
   }
 
   /** Puts an entry in its place; `ticket` is the one it had before, if it has waited already. */
-  add(entry: E, ticket?: Ticket): Ticket {
+  add(entry: E, ticket?: QueueTicket): QueueTicket {
     const mine = ticket ?? { round: this.#nextRound(entry.caller), order: this.#order++ };
     let low = 0;
     let high = this.#entries.length;
@@ -104,6 +104,6 @@ export class FairQueue<E extends Waiting> {
   }
 }
 
-function before(a: Ticket, b: Ticket): boolean {
+function before(a: QueueTicket, b: QueueTicket): boolean {
   return a.round !== b.round ? a.round < b.round : a.order < b.order;
 }

@@ -1,5 +1,5 @@
 // Puts another name where a request's body names its model; every other byte stays as it was sent.
-import { type Span, spanOf } from "../../lib/json-span.ts";
+import { type JsonSpan, spanOf } from "../../lib/json-span.ts";
 
 /** Where a body names its model, and how to exchange that name. */
 export interface ModelName {
@@ -36,13 +36,13 @@ export class WholeJsonModel implements ModelName {
   }
 }
 
-function spliced(body: Uint8Array, [from, to]: Span, value: Uint8Array): Uint8Array {
+function spliced(body: Uint8Array, [from, to]: JsonSpan, value: Uint8Array): Uint8Array {
   return Buffer.concat([body.subarray(0, from), value, body.subarray(to)]);
 }
 
 /** A JSON object that passes through, whose model stands at a known place. */
 export class JsonModelAt implements ModelName {
-  constructor(private readonly span: Span) {}
+  constructor(private readonly span: JsonSpan) {}
 
   growth(name: string): number {
     return Buffer.byteLength(JSON.stringify(name)) - (this.span[1] - this.span[0]);

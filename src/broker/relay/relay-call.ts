@@ -18,7 +18,7 @@ export interface RelayCall {
 }
 
 /** Reads a small call. Anything else is named after its HTTP method. */
-export function readCall(httpMethod: string, body: RequestBody): RelayCall {
+export function readRelayCall(httpMethod: string, body: RequestBody): RelayCall {
   if (httpMethod !== "POST") return { method: httpMethod, id: null, exemptFromSlots: true };
   const message = readRpc(body.whole ? body.bytes : new Uint8Array(0));
   return {

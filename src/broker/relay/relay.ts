@@ -23,7 +23,7 @@ import { passThrough } from "../proxy/respond.ts";
 import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
-import { type RelayCall, readCall } from "./relay-call.ts";
+import { type RelayCall, readRelayCall } from "./relay-call.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
 
 /** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */
@@ -85,7 +85,7 @@ export class Relay {
       const workerId = this.#workerOf(request, relayId);
       body = await readBody(request, limits, () => false);
       server.timeout(request, 0);
-      const call = readCall(request.method, body);
+      const call = readRelayCall(request.method, body);
       // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
       if (servesDuringDrain && (!call.exemptFromSlots || request.method === "GET")) drain.enter();
       // Nobody waits for the end of listening.

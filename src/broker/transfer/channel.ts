@@ -9,7 +9,7 @@ export type End = "reader" | "writer";
 export type TransferEnd = PipeEnd | "expired";
 
 /** What the maker of a channel wants, and what it is told. */
-export interface ChannelOptions {
+export interface TransferChannelOptions {
   /** Milliseconds that the ends have to meet. */
   readonly ttlMs?: number | undefined;
   /** Whom it counts for; nobody when not given. */
@@ -31,7 +31,7 @@ interface Arrival {
 }
 
 /** Where one reader and one writer meet, once. */
-export class Channel {
+export class TransferChannel {
   readonly id = crypto.randomUUID();
   /** Bytes that were taken from the writer. */
   bytes = 0;
@@ -46,7 +46,7 @@ export class Channel {
   readonly #arrivals: Partial<Record<End, Arrival>> = {};
 
   constructor(
-    readonly options: ChannelOptions,
+    readonly options: TransferChannelOptions,
     /** Milliseconds since 1970. */
     readonly expiresAt: number,
     /** Of the monotonic clock. */

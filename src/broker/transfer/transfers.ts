@@ -9,7 +9,7 @@ import { countRefusal } from "../http/count-refusal.ts";
 import { errorResponse } from "../http/error-response.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import { type CallerOf, Shares, shareOf } from "../shares.ts";
-import { Channel, type ChannelOptions, type End, type TransferEnd } from "./channel.ts";
+import { type End, TransferChannel, type TransferChannelOptions, type TransferEnd } from "./channel.ts";
 import {
   TRANSFER_ENDED_MAX,
   TRANSFER_ENDED_MS,
@@ -20,7 +20,7 @@ import {
 import type { TransferMetrics } from "./metrics.ts";
 import { failureFor, type Pipe, type PipeOptions, requireDone } from "./pipe.ts";
 
-export type { ChannelOptions, End, TransferEnd } from "./channel.ts";
+export type { End, TransferChannelOptions, TransferEnd } from "./channel.ts";
 
 export interface TransfersOptions {
   clock: Clock;
@@ -39,7 +39,7 @@ export interface TransfersOptions {
  */
 export class Transfers {
   readonly #options: TransfersOptions;
-  readonly #channels = new Map<string, Channel>();
+  readonly #channels = new Map<string, TransferChannel>();
   /** How each channel ended, for some time. */
   readonly #ended: BoundedMap<TransferEnd>;
   /** Channels that callers opened, and those of jobs. */
@@ -67,13 +67,13 @@ export class Transfers {
   }
 
   /** Opens a channel; `expiresAt` is in milliseconds since 1970. Throws `overloaded` when there are too many, `limit_exceeded` when the caller has its share. */
-  create(options: ChannelOptions = {}): { id: string; expiresAt: number } {
+  create(options: TransferChannelOptions = {}): { id: string; expiresAt: number } {
     const { clock, limits } = this.#options;
     if (this.#channels.size >= limits.channels)
       throw new NfrxError("overloaded", "too many transfer channels are open", { retryAfterSeconds: 5 });
     const { ttlMs = limits.ttlMs, caller, forJob } = options;
     const release = caller === undefined ? undefined : this.#shares[forJob ? "jobs" : "callers"].take(caller);
-    const channel = new Channel(options, clock.wall() + ttlMs, clock.now());
+    const channel = new TransferChannel(options, clock.wall() + ttlMs, clock.now());
     if (release !== undefined) channel.release = release;
     this.#channels.set(channel.id, channel);
     channel.timer = clock.after(ttlMs, () => this.#giveUp(channel, "expired"), true);
@@ -176,7 +176,7 @@ export class Transfers {
   }
 
   /** Throws what there is to say of a channel that is not open. */
-  #find(id: string): Channel {
+  #find(id: string): TransferChannel {
     const channel = this.#channels.get(id);
     if (channel !== undefined) return channel;
     const end = this.#ended.get(id);
@@ -185,7 +185,7 @@ export class Transfers {
     throw new NfrxError("transfer_closed", "the transfer is over");
   }
 
-  #begin(channel: Channel): Omit<PipeOptions, End> {
+  #begin(channel: TransferChannel): Omit<PipeOptions, End> {
     const { clock, limits, metrics } = this.#options;
     this.#running++;
     let reportedAt = clock.now();
@@ -209,14 +209,14 @@ export class Transfers {
   }
 
   /** Ends a channel whose ends have not met. */
-  #giveUp(channel: Channel, end: "expired" | "closed"): void {
+  #giveUp(channel: TransferChannel, end: "expired" | "closed"): void {
     channel.giveUp(
       end === "expired" ? expired() : new NfrxError("transfer_closed", "the transfer is not wanted any more"),
     );
     this.#over(channel, end);
   }
 
-  #over(channel: Channel, outcome: TransferEnd): void {
+  #over(channel: TransferChannel, outcome: TransferEnd): void {
     const { clock, log, metrics } = this.#options;
     const { id, bytes, createdAt, options } = channel;
     this.#channels.delete(id);

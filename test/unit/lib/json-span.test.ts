@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { elementsOf, exchange, spanOf } from "../../../src/lib/json-span.ts";
+import { elementsOf, replaceValues, spanOf } from "../../../src/lib/json-span.ts";
 
 const at = (text: string, ...path: string[]): string | undefined => {
   const span = spanOf(text, path);
@@ -64,7 +64,7 @@ test("elements of an array, as they were written", () => {
 test("values are exchanged, and all else stays", () => {
   const text = '{"id": 1, "n":1.0, "params":{"token":"t"}}';
   expect(
-    exchange(text, [
+    replaceValues(text, [
       [["params", "token"], "9"],
       [["id"], '"x"'],
       [["none"], "0"],

@@ -1,19 +1,19 @@
 // The bytes of wire v2, written out.
 import { describe, expect, test } from "bun:test";
-import { Batch, Kind } from "../../../src/protocol/frames.ts";
+import { FrameBatch, Kind } from "../../../src/protocol/frames.ts";
 import { FRAME_MAX } from "../../../src/protocol/limits.ts";
 import { frame, framesOf } from "./ends.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
-function put(fill: (batch: Batch) => void): Uint8Array {
-  const batch = new Batch();
+function put(fill: (batch: FrameBatch) => void): Uint8Array {
+  const batch = new FrameBatch();
   fill(batch);
   return batch.take();
 }
 
 describe("layout", () => {
-  test.each<[string, (batch: Batch) => void, string]>([
+  test.each<[string, (batch: FrameBatch) => void, string]>([
     [
       "a request head",
       batch => batch.putHead(1, { method: "GET", path: "/a", headers: [["b", "c"]] }, true),
@@ -62,7 +62,7 @@ describe("layout", () => {
 
 describe("a batch", () => {
   test("grows as it must and is reused", () => {
-    const batch = new Batch();
+    const batch = new FrameBatch();
     for (const size of [10, 100_000, FRAME_MAX, 5]) {
       for (let n = 0; n < 3; n++) batch.putData(n, Buffer.alloc(size, n), n === 2);
       const seen = framesOf(batch.take());
@@ -72,7 +72,7 @@ describe("a batch", () => {
   });
 
   test("leaves out a head that is too large, and nothing else", () => {
-    const batch = new Batch();
+    const batch = new FrameBatch();
     batch.putData(1, Buffer.from("before"), false);
     expect(() => batch.putHead(3, { status: 200, headers: [["x", "ä".repeat(60_000)]] }, true)).toThrow("headers");
     batch.putData(1, Buffer.from("behind"), true);
@@ -81,7 +81,7 @@ describe("a batch", () => {
 
   test("takes text of any kind", () => {
     const headers: [string, string][] = [["x", `"\\\n\u0000\u2028😀\ud800`]];
-    const batch = new Batch();
+    const batch = new FrameBatch();
     batch.putHead(1, { status: 200, headers }, false);
     batch.putReset(1, "internal", "😀".repeat(1000));
     const [head, reset] = framesOf(batch.take());

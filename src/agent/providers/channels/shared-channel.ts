@@ -1,5 +1,5 @@
 import { NfrxError } from "../../../lib/errors.ts";
-import { exchange, spanOf } from "../../../lib/json-span.ts";
+import { replaceValues, spanOf } from "../../../lib/json-span.ts";
 import { SESSION_VERSIONS } from "../sessions/http-rules.ts";
 import type { Channel, ChannelEvents, OpenChannel } from "./channel.ts";
 import { CLIENT } from "./discovery.ts";
@@ -102,7 +102,7 @@ class SharedChannel {
       [TOKEN_OF_REQUEST, `${number}`],
     ] as const;
     try {
-      this.#inner.send(exchange(text, changes));
+      this.#inner.send(replaceValues(text, changes));
     } catch (error) {
       this.#asked.delete(number);
       throw error;
@@ -141,7 +141,7 @@ class SharedChannel {
     const older = SESSION_VERSIONS.some(known => known === asked) && typeof agreed === "string" && `${asked}` < agreed;
     const changes: [readonly string[], string][] = [[ID, hello.id ?? "null"]];
     if (older) changes.push([VERSION_OF_RESULT, JSON.stringify(asked)]);
-    const text = exchange(answer.text, changes);
+    const text = replaceValues(answer.text, changes);
     // As with a process, no answer comes before the asking is done.
     queueMicrotask(() => client.receive(text));
   }
@@ -150,7 +150,7 @@ class SharedChannel {
     const id = keyOf(at(message.value, "params", "requestId"));
     for (const [number, asked] of this.#asked) {
       if (asked.client === client && asked.id === id)
-        this.#inner.send(exchange(message.text, [[REQUEST_OF_CANCEL, `${number}`]]));
+        this.#inner.send(replaceValues(message.text, [[REQUEST_OF_CANCEL, `${number}`]]));
     }
   }
 
@@ -173,7 +173,7 @@ class SharedChannel {
     if (number === this.#hello) return this.#greeted(message);
     const asked = this.#asked.get(number);
     this.#asked.delete(number);
-    asked?.client.receive(exchange(message.text, [[ID, asked.id]]));
+    asked?.client.receive(replaceValues(message.text, [[ID, asked.id]]));
   }
 
   #refuse(message: Message): void {
@@ -190,7 +190,8 @@ class SharedChannel {
     const params = message.value["params"];
     if (message.method === "notifications/progress") {
       const asked = this.#asked.get(numberOf(keyOf(at(params, "progressToken"))));
-      if (asked?.token !== undefined) asked.client.receive(exchange(message.text, [[TOKEN_OF_PROGRESS, asked.token]]));
+      if (asked?.token !== undefined)
+        asked.client.receive(replaceValues(message.text, [[TOKEN_OF_PROGRESS, asked.token]]));
       return;
     }
     // What tells of the server itself is for all; a log may be about what only one client has asked.

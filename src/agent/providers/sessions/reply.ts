@@ -10,7 +10,7 @@ const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
  * The answer to one request: JSON when the answer is the first that comes, else an event stream, which also begins when
  * nothing has come for a while.
  */
-export class Reply {
+export class PostReply {
   readonly #head = Promise.withResolvers<Response>();
   readonly #quiet: Timer | undefined;
   #body: SseBody | undefined;

@@ -1,6 +1,6 @@
 import { BoundedMap } from "../../../lib/bounded-map.ts";
 import { messageOf as reasonOf } from "../../../lib/errors.ts";
-import { exchange } from "../../../lib/json-span.ts";
+import { replaceValues } from "../../../lib/json-span.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { type Clock, IdleTimer } from "../../../lib/time.ts";
 import type { Channel, OpenChannel } from "../channels/channel.ts";
@@ -157,7 +157,7 @@ export class Session {
     if (this.#reason !== undefined) return;
     if (message.kind !== "response") return this.#publish(message);
     this.#first.resolve(message);
-    this.#settle(message.id, id => (id === message.id ? message.text : exchange(message.text, [[["id"], id]])));
+    this.#settle(message.id, id => (id === message.id ? message.text : replaceValues(message.text, [[["id"], id]])));
   }
 
   /** Gives the request with this id its answer; when it was the last on its stream, the stream ends. */

@@ -1,5 +1,5 @@
 import { NfrxError, messageOf as reasonOf } from "../../../lib/errors.ts";
-import { exchange, spanOf } from "../../../lib/json-span.ts";
+import { replaceValues, spanOf } from "../../../lib/json-span.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { Channel, OpenChannel } from "../channels/channel.ts";
@@ -14,11 +14,11 @@ import {
   unquoted,
 } from "../channels/message.ts";
 import { type Accepts, refuse } from "./http-rules.ts";
-import { Reply } from "./reply.ts";
+import { PostReply } from "./reply.ts";
 import { PENDING_MAX } from "./session.ts";
 
 /** What waits for an answer, under an id of ours. */
-interface Waiting {
+interface PendingCall {
   /** The client's own id and progress token, as JSON. */
   id: string;
   token: string | undefined;
@@ -32,7 +32,7 @@ interface Waiting {
  */
 export class SharedServer {
   readonly #channel: Channel;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Map<number, PendingCall>();
   #next = 1;
   #reason: string | undefined;
 
@@ -72,16 +72,16 @@ export class SharedServer {
       );
     }
     const number = this.#next++;
-    const reply = new Reply(this.clock, accepts, signal, () => this.#cancel(number));
+    const reply = new PostReply(this.clock, accepts, signal, () => this.#cancel(number));
     const tokenSpan = spanOf(request.text, TOKEN_OF_REQUEST);
-    const waiting: Waiting = {
+    const waiting: PendingCall = {
       id: request.id,
       token: tokenSpan === undefined ? undefined : request.text.slice(...tokenSpan),
       publish: text => reply.publish(text),
       answer: (message, text) => reply.answer(text, message === undefined ? 200 : statusOf(message)),
     };
     this.#waiting.set(number, waiting);
-    const text = exchange(request.text, [
+    const text = replaceValues(request.text, [
       [["id"], `${number}`],
       [TOKEN_OF_REQUEST, `${number}`],
     ]);
@@ -141,7 +141,7 @@ export class SharedServer {
       const number = numberOf(message.id);
       const waiting = this.#waiting.get(number);
       if (waiting === undefined) return;
-      const text = exchange(message.text, [
+      const text = replaceValues(message.text, [
         [["id"], waiting.id],
         ...this.#back(message, SUBSCRIPTION_OF_RESULT, number, waiting.id),
       ]);
@@ -168,7 +168,7 @@ export class SharedServer {
     const waiting = named === undefined ? this.#only() : this.#waiting.get(number);
     if (waiting === undefined)
       return this.log.debug({ method: message.method }, "a notification that nobody waits for");
-    const text = exchange(message.text, [
+    const text = replaceValues(message.text, [
       ...this.#back(message, TOKEN_OF_PROGRESS, number, waiting.token),
       ...this.#back(message, SUBSCRIPTION_OF_NOTIFICATION, number, waiting.id),
       ...this.#back(message, REQUEST_OF_CANCEL, number, waiting.id),
@@ -177,7 +177,7 @@ export class SharedServer {
   }
 
   /** What names nobody belongs to the only client there is. */
-  #only(): Waiting | undefined {
+  #only(): PendingCall | undefined {
     const [only] = this.#waiting.values();
     return this.#waiting.size === 1 ? only : undefined;
   }

@@ -28,12 +28,12 @@ export interface SharedServersOptions {
   log: Logger;
 }
 
-type Slot = "stateless" | "sessionless";
+type SharedKind = "stateless" | "sessionless";
 
 /** The servers that belong to no session, started when they are needed, and what was found out about them. */
 export class SharedServers {
-  readonly #servers = new Map<Slot, SharedServer>();
-  readonly #starting = new Map<Slot, Promise<SharedServer>>();
+  readonly #servers = new Map<SharedKind, SharedServer>();
+  readonly #starting = new Map<SharedKind, Promise<SharedServer>>();
   #versions: readonly string[] | undefined;
   #finding: Promise<readonly string[]> | undefined;
   /** A server has been seen at work. */
@@ -112,7 +112,7 @@ export class SharedServers {
     await Promise.all([...this.#servers.values()].map(server => server.close()));
   }
 
-  #has(slot: Slot): boolean {
+  #has(slot: SharedKind): boolean {
     return this.#servers.get(slot)?.alive === true || this.#starting.has(slot);
   }
 
@@ -189,7 +189,7 @@ export class SharedServers {
     server.tell('{"jsonrpc":"2.0","method":"notifications/initialized"}');
   }
 
-  #server(slot: Slot, signal: AbortSignal, greet: Greet): Promise<SharedServer> {
+  #server(slot: SharedKind, signal: AbortSignal, greet: Greet): Promise<SharedServer> {
     const server = this.#servers.get(slot);
     if (server?.alive) return Promise.resolve(server);
     let starting = this.#starting.get(slot);
@@ -200,7 +200,7 @@ export class SharedServers {
     return abortable(starting, signal);
   }
 
-  async #start(slot: Slot, greet: Greet): Promise<SharedServer> {
+  async #start(slot: SharedKind, greet: Greet): Promise<SharedServer> {
     const server = this.#open();
     const timeout = this.#timeout();
     try {

@@ -29,7 +29,7 @@ export interface JobSettings {
   readonly maxEnded: number;
 }
 
-export interface JobsOptions {
+export interface JobServiceOptions {
   readonly store: JobStore;
   readonly channels: Channels;
   readonly settings: JobSettings;
@@ -59,7 +59,7 @@ export class JobService {
   readonly claimWaiters: ClaimWaiters;
   /** The claims that streams have brought. */
   readonly streamed = new WatchedClaims();
-  readonly #options: JobsOptions;
+  readonly #options: JobServiceOptions;
   readonly #liveness: ClientLiveness;
   readonly #retention: Retention;
   readonly #changes: JobChanges;
@@ -67,7 +67,7 @@ export class JobService {
   readonly #watching = new AbortController();
   #closed = false;
 
-  constructor(options: JobsOptions) {
+  constructor(options: JobServiceOptions) {
     const { store, clock, log } = options;
     this.#options = options;
     this.claimWaiters = new ClaimWaiters(claimer => this.#claim(claimer));

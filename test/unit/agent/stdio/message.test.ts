@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { errorText, MalformedMessage, readMessages } from "../../../../src/agent/providers/channels/message.ts";
 import { parseEventId, Replay } from "../../../../src/agent/providers/sessions/replay.ts";
-import { elementsOf, exchange, spanOf } from "../../../../src/lib/json-span.ts";
+import { elementsOf, replaceValues, spanOf } from "../../../../src/lib/json-span.ts";
 import { TestClock } from "../../../kit/clock.ts";
 
 describe("a message", () => {
@@ -66,7 +66,7 @@ describe("a span", () => {
   });
 
   test("is exchanged, and nothing else", () => {
-    const changed = exchange(text, [
+    const changed = replaceValues(text, [
       [["a", "d"], "3"],
       [["id"], '"new"'],
       [["none"], "4"],

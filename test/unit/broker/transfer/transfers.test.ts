@@ -5,7 +5,7 @@ import type { ChunkReader } from "../../../../src/broker/http/body/body.ts";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
 import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
-import { type ChannelOptions, type End, Transfers } from "../../../../src/broker/transfer/transfers.ts";
+import { type End, type TransferChannelOptions, Transfers } from "../../../../src/broker/transfer/transfers.ts";
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import type { RouteCall } from "../../../../src/modules/route.ts";
@@ -31,7 +31,7 @@ class Place {
   /** What the maker of the channel was told. */
   readonly told: unknown[] = [];
 
-  create(options: ChannelOptions = {}): string {
+  create(options: TransferChannelOptions = {}): string {
     const { told } = this;
     return this.transfers.create({
       onProgress: bytes => told.push(bytes),
