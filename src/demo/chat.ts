@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sseEvent } from "../lib/sse.ts";
 import { parseBody } from "./body.ts";
 import type { DemoContext } from "./context.ts";
 import { ECHO_MODEL, requireModel } from "./models.ts";
-import { sseEvent, sseResponse } from "./sse.ts";
+import { sseResponse } from "./sse.ts";
 import { contentSchema, countWords, echo, speak, textOf } from "./words.ts";
 
 const chatSchema = z.looseObject({
@@ -34,7 +35,7 @@ export async function chat(request: Request, context: DemoContext): Promise<Resp
 async function* chunks(head: object, words: AsyncIterable<string>, usage: object | undefined): AsyncGenerator<string> {
   // With include_usage every chunk but the last carries `usage: null`, as OpenAI sends it.
   const chunk = (choices: object[], value: object | null = null) =>
-    sseEvent({ ...head, object: "chat.completion.chunk", choices, ...(usage ? { usage: value } : {}) });
+    sseEvent(JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usage && { usage: value }) }));
   const choice = (delta: object, finish_reason: "stop" | null = null) => [
     { index: 0, delta, logprobs: null, finish_reason },
   ];
@@ -42,5 +43,5 @@ async function* chunks(head: object, words: AsyncIterable<string>, usage: object
   for await (const word of words) yield chunk(choice({ content: word }));
   yield chunk(choice({}, "stop"));
   if (usage) yield chunk([], usage);
-  yield "data: [DONE]\n\n";
+  yield sseEvent("[DONE]");
 }

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { sseEvent } from "../lib/sse.ts";
 import { parseBody } from "./body.ts";
 import type { DemoContext } from "./context.ts";
 import { ECHO_MODEL, requireModel } from "./models.ts";
-import { sseEvent, sseResponse } from "./sse.ts";
+import { sseResponse } from "./sse.ts";
 import { contentSchema, countWords, echo, speak, textOf } from "./words.ts";
 
 const responsesSchema = z.looseObject({
@@ -95,7 +96,7 @@ class DemoResponse {
 async function* events(reply: DemoResponse, words: AsyncIterable<string>): AsyncGenerator<string> {
   let sequence_number = 0;
   const event = (type: string, fields: object) =>
-    sseEvent({ type, sequence_number: sequence_number++, ...fields }, type);
+    sseEvent(JSON.stringify({ type, sequence_number: sequence_number++, ...fields }), { event: type });
   const item = { output_index: 0 };
   const part = { item_id: reply.itemId, output_index: 0, content_index: 0 };
 

@@ -1,8 +1,3 @@
-/** One server-sent event, ready for the wire. */
-export function sseEvent(data: unknown, event?: string): string {
-  return `${event === undefined ? "" : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`;
-}
-
 /**
  * Answers with the given events, each pulled when the client has taken the one before. When `signal` aborts, the client is gone: the
  * generator is ended and nothing more is produced.

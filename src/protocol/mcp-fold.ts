@@ -1,6 +1,6 @@
 import { NfrxError } from "../lib/errors.ts";
 import { hasContentType } from "../lib/http.ts";
-import { EventReader } from "../lib/sse.ts";
+import { EventReader } from "../lib/sse-reader.ts";
 import type { ResponseHead } from "./frames.ts";
 import { V1_MCP_ANSWER } from "./limits.ts";
 import { type AwaitedReply, parse, responseTo, rpcErrorText, strictText, wordOf } from "./mcp-rpc.ts";

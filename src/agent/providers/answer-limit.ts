@@ -47,10 +47,13 @@ function passing(body: ReadableStream<Uint8Array>, events: EventLimit): Readable
       async pull(controller) {
         for (;;) {
           const { done, value } = await reader.read();
-          const parts = done ? events.end() : events.feed(value);
-          for (const part of parts) if (part.length > 0) controller.enqueue(part);
+          let passed = false;
+          for (const part of done ? events.end() : events.feed(value)) {
+            if (part.length > 0) controller.enqueue(part);
+            passed = true;
+          }
           if (done) return controller.close();
-          if (parts.length > 0) return;
+          if (passed) return;
         }
       },
       cancel: reason => reader.cancel(reason),

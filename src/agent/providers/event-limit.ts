@@ -1,13 +1,16 @@
 import { TopLevelScan } from "../../lib/json-scan.ts";
+import { sseEvent } from "../../lib/sse.ts";
+import { isLineEnd, SseEventBoundary } from "../../lib/sse-event-boundary.ts";
+import { EventReader } from "../../lib/sse-reader.ts";
 
-const LF = 0x0a;
-const CR = 0x0d;
 const OPEN_BRACE = 0x7b;
 const WANTED: ReadonlySet<string> = new Set(["id", "method"]);
 
 /** What ends an event early: a name that no client of MCP looks at, given last, counts for all of it. */
-const VOID = Buffer.from("event: nfrx.too_large\n\n");
-const LINE_END = Buffer.from("\n");
+const VOID_NAME = "nfrx.too_large";
+const VOID = Buffer.from(`event: ${VOID_NAME}\n\n`);
+const NEW_LINE = 0x0a;
+const LINE_END = Buffer.of(NEW_LINE);
 /** Bytes that `VOID` may need. */
 const ROOM = 64;
 
@@ -26,9 +29,9 @@ export interface TooLarge {
 export class EventLimit {
   /** Bytes of the event so far. */
   #length = 0;
-  #last = 0;
-  /** LF CR has ended an event, and an LF may still belong to it. */
-  #open = false;
+  /** The last byte of the event that has been passed on. */
+  #last = NEW_LINE;
+  readonly #boundary = new SseEventBoundary();
   #scan: TopLevelScan | undefined;
   #cut = false;
 
@@ -39,21 +42,14 @@ export class EventLimit {
   ) {}
 
   /** The next bytes as they go on; they may be views into `chunk`. */
-  feed(chunk: Uint8Array): Uint8Array[] {
-    const parts: Uint8Array[] = [];
+  *feed(chunk: Uint8Array): Generator<Uint8Array> {
     let from = 0;
-    for (let at = 0; at < chunk.length; at++) {
-      const byte = chunk[at] ?? 0;
-      const ended = byte === LF ? this.#last === LF || this.#open : byte === CR && isLineEnd(this.#last);
-      this.#open = byte === CR && this.#last === LF;
-      this.#last = byte;
-      if (!ended) continue;
-      this.#part(chunk.subarray(from, at + 1), parts);
-      parts.push(...this.end());
-      from = at + 1;
+    for (let end = this.#boundary.next(chunk); end !== -1; end = this.#boundary.next(chunk, end)) {
+      yield* this.#part(chunk.subarray(from, end));
+      yield* this.end();
+      from = end;
     }
-    if (from < chunk.length) this.#part(chunk.subarray(from), parts);
-    return parts;
+    if (from < chunk.length) yield* this.#part(chunk.subarray(from));
   }
 
   /** What remains to be said when the stream, or an event, is over. */
@@ -62,26 +58,28 @@ export class EventLimit {
     this.#cut = false;
     this.#scan = undefined;
     this.#length = 0;
+    this.#last = NEW_LINE;
     const id = scan?.values.get("id");
     const known = typeof id === "string" || typeof id === "number" ? JSON.stringify(id) : undefined;
     const text = cut ? this.instead({ id: known, hasMethod: scan?.values.has("method") ?? false }) : undefined;
-    return text === undefined ? [] : [Buffer.from(`event: message\ndata: ${text}\n\n`)];
+    return text === undefined ? [] : [Buffer.from(sseEvent(text, { event: "message" }))];
   }
 
-  #part(bytes: Uint8Array, parts: Uint8Array[]): void {
+  *#part(bytes: Uint8Array): Generator<Uint8Array> {
     this.#look(bytes);
     const room = this.limit - ROOM - this.#length;
     this.#length += bytes.length;
     if (this.#cut) return;
     if (bytes.length <= room) {
-      parts.push(bytes);
-      return;
+      this.#last = bytes.at(-1) ?? this.#last;
+      return yield bytes;
     }
     this.#cut = true;
     const kept = bytes.subarray(0, Math.max(0, room));
     // What has left before may end with a line, and an empty one would end the event.
-    const between = isLineEnd(kept.at(-1) ?? LF) ? [] : [LINE_END];
-    parts.push(kept, ...between, VOID);
+    yield kept;
+    if (!isLineEnd(kept.at(-1) ?? this.#last)) yield LINE_END;
+    yield VOID;
   }
 
   #look(bytes: Uint8Array): void {
@@ -92,6 +90,17 @@ export class EventLimit {
   }
 }
 
-function isLineEnd(byte: number): boolean {
-  return byte === LF || byte === CR;
+/** Reads events of at most `limit` bytes from the chunks that it is given; a larger one is left out. */
+export function limitedReader(
+  limit: number,
+  onEvent: (data: string, name: string) => void,
+  onTooLarge: (message: TooLarge) => void = () => {},
+): (chunk: Uint8Array) => void {
+  const events = new EventLimit(limit, message => void onTooLarge(message));
+  const reader = new EventReader(limit, (data, name) => {
+    if (name !== VOID_NAME) onEvent(data, name);
+  });
+  return chunk => {
+    for (const part of events.feed(chunk)) reader.feed(part);
+  };
 }

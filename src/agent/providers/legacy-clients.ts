@@ -1,12 +1,13 @@
 // Clients of the HTTP+SSE transport of 2024-11-05: a GET opens their stream and names where their messages go.
 import { asText } from "../../lib/bytes.ts";
 import { headerOf } from "../../lib/http.ts";
+import { sseEvent } from "../../lib/sse.ts";
 import type { Clock } from "../../lib/time.ts";
 import { SESSION_NOT_FOUND } from "./channels/message.ts";
+import { limitedReader } from "./event-limit.ts";
 import type { Provider, ProviderRequest } from "./provider.ts";
 import { acceptsOf, refuse } from "./sessions/http-rules.ts";
-import { frame, SSE_HEADERS, SseBody } from "./sessions/sse-body.ts";
-import { SseParser } from "./sse-parser.ts";
+import { messageEvent, SSE_HEADERS, SseBody } from "./sessions/sse-body.ts";
 
 interface Client {
   body: SseBody;
@@ -56,7 +57,7 @@ export class LegacyClients implements Provider {
     const body = new SseBody(this.clock, { gone: () => this.#gone(id) }, signal);
     if (!signal.aborted) this.#clients.set(id, { body, session: undefined, left });
     // Relative to the address that the client has called, whatever proxy stands before it.
-    body.write(Buffer.from(`event: endpoint\ndata: ?sessionId=${id}\n\n`));
+    body.write(Buffer.from(sseEvent(`?sessionId=${id}`, { event: "endpoint" })));
     // By this header the broker knows whose session it is.
     return new Response(body.stream, { headers: { ...SSE_HEADERS, "mcp-session-id": id } });
   }
@@ -96,18 +97,14 @@ export class LegacyClients implements Provider {
     if (body === null) return;
     if (headers.get("content-type")?.startsWith("text/event-stream") !== true) {
       const text = asText(new Uint8Array(await new Response(body).arrayBuffer()));
-      if (text !== "") client.body.write(frame(text));
+      if (text !== "") client.body.write(messageEvent(text));
       return;
     }
-    const parser = new SseParser(
-      this.limit,
-      (_name, data) => {
-        if (data !== "") client.body.write(frame(data));
-      },
-      () => {},
-    );
+    const read = limitedReader(this.limit, data => {
+      if (data !== "") client.body.write(messageEvent(data));
+    });
     for await (const chunk of body) {
-      parser.push(chunk);
+      read(chunk);
       // A client that reads slowly holds its server back.
       await client.body.room();
     }

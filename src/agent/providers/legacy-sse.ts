@@ -5,8 +5,8 @@ import type { Channel, ChannelEvents } from "./channels/channel.ts";
 import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./channels/message.ts";
 import { RateLog } from "./channels/rate-log.ts";
 import { Spawner } from "./channels/spawner.ts";
+import { limitedReader } from "./event-limit.ts";
 import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
-import { SseParser } from "./sse-parser.ts";
 
 /** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
 const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
@@ -117,13 +117,13 @@ class LegacySse implements Channel {
         `the MCP server answers ${response.status} ${type} where events should come`,
       );
     }
-    const parser = new SseParser(
+    const read = limitedReader(
       this.options.lineBytes,
-      (name, data) => this.#event(name, data),
-      line => this.events.overlong(line.hasMethod ? undefined : line.id),
+      (data, name) => this.#event(name, data),
+      ({ hasMethod, id }) => this.events.overlong(hasMethod ? undefined : id),
     );
     for await (const chunk of response.body) {
-      parser.push(chunk);
+      read(chunk);
       if (this.#gate !== undefined) await this.#gate.promise;
     }
   }

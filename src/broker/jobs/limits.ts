@@ -30,8 +30,6 @@ export const JOB_UNREAD_BYTES = 1024 * 1024;
 export const JOB_LOG_EVENTS = 64;
 /** Bytes of kept events, all jobs together; the jobs that were silent longest go first. */
 export const JOB_LOG_BYTES = 16 * 1024 * 1024;
-/** Milliseconds between the comments that keep a stream of events open. */
-export const JOB_KEEP_ALIVE_MS = 15_000;
 /** Shortest and longest lease, in seconds, that a claim may ask for. */
 export const LEASE_MIN_SECONDS = 1;
 /** Longest lease, in seconds, that a claim may ask for. */

@@ -1,5 +1,6 @@
 import { NfrxError } from "../../lib/errors.ts";
 import { EVENT_STREAM } from "../../lib/response-headers.ts";
+import { sseEvent } from "../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
 import { Shares } from "../shares.ts";
@@ -79,7 +80,7 @@ export class StateStream {
   #event(age: number): Promise<Uint8Array> {
     const now = this.clock.now();
     if (this.#last !== undefined && now - this.#last.at <= age) return this.#last.event;
-    const event = this.read().then(state => Buffer.from(`data: ${state}\n\n`));
+    const event = this.read().then(state => Buffer.from(sseEvent(state)));
     // A state that cannot be read is read again for whoever comes next.
     event.catch(() => {
       if (this.#last?.event === event) this.#last = undefined;

@@ -3,11 +3,12 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Content } from "../../lib/http.ts";
 import type { ResponsePolicy } from "../../lib/response-headers.ts";
+import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../lib/sse.ts";
+import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
 import type { ByteSource } from "./decode.ts";
 import { type Exchange, outward } from "./exchange.ts";
 import { SequenceScan } from "./sequence.ts";
-import { SseEventBoundary } from "./sse-event-boundary.ts";
 import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
 import type { Tap } from "./tap.ts";
 
@@ -25,14 +26,12 @@ export interface RespondContext extends ErrorForm {
   };
 }
 
-/** Milliseconds between the comments that keep a quiet event stream open through proxies. */
-export const KEEP_ALIVE_MS = 15_000;
 /** Milliseconds that the last bytes of an answer that is cut have to leave. */
 const LAST_BYTES_MS = 50;
 /** Position events and comments that may wait for a client that does not read. */
 const MOST_UNREAD = 16;
 
-export const KEEP_ALIVE = Buffer.from(": keep-alive\n\n");
+export const QUIET = Buffer.from(KEEP_ALIVE);
 const EVENT_BREAK = Buffer.from("\n\n");
 const LINE_BREAK = Buffer.from("\n");
 const LF = 0x0a;
@@ -100,7 +99,7 @@ export class Pump {
       this.#lastAt = asked;
       this.#startKeepAlive(controller);
       // Bun holds the end of the head back until something follows: who opens a stream to listen must hear that it is open.
-      if (relayed !== undefined && this.source.buffered === 0) return put(controller, KEEP_ALIVE, this.exchange);
+      if (relayed !== undefined && this.source.buffered === 0) return put(controller, QUIET, this.exchange);
     }
     try {
       const bytes = await this.source.read();
@@ -154,7 +153,7 @@ export class Pump {
       this.#keepAlive = this.context.clock.after(ms, () => {
         const silent = this.context.clock.now() - this.#lastAt;
         if (silent >= KEEP_ALIVE_MS && this.#borders.between && isRead(controller))
-          put(controller, KEEP_ALIVE, this.exchange);
+          put(controller, QUIET, this.exchange);
         arm(silent >= KEEP_ALIVE_MS ? KEEP_ALIVE_MS : KEEP_ALIVE_MS - silent);
       });
     };

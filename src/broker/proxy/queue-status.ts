@@ -1,9 +1,10 @@
 // What a client sees while its request waits: its position in the queue, and comments.
+import { KEEP_ALIVE_MS, sseEvent } from "../../lib/sse.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { EventStreamApi, QueueEvents } from "../../modules/module.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RespondContext } from "./pump.ts";
-import { type Controller, isRead, KEEP_ALIVE, KEEP_ALIVE_MS, put } from "./pump.ts";
+import { type Controller, isRead, put, QUIET } from "./pump.ts";
 
 /** How one client learns its position. */
 export type QueueNotice = Exclude<QueueEvents, "auto">;
@@ -59,8 +60,7 @@ export class QueueStatusStream {
     const position = queueUpdateMs > 0 ? this.exchange.queuePosition : 0;
     const notice = position > 0 ? this.notice() : "off";
     // A client that does not read gets no more of this; nothing is lost.
-    if (isRead(controller))
-      put(controller, notice === "off" ? KEEP_ALIVE : this.#position(position, notice), this.exchange);
+    if (isRead(controller)) put(controller, notice === "off" ? QUIET : this.#position(position, notice), this.exchange);
     const next = notice === "off" ? KEEP_ALIVE_MS : Math.min(queueUpdateMs, KEEP_ALIVE_MS);
     this.#timer = clock.after(next, () => this.#write(controller));
   }
@@ -68,6 +68,6 @@ export class QueueStatusStream {
   #position(position: number, notice: "event" | "comment"): Uint8Array {
     const { id, label } = this.exchange.request;
     const data = JSON.stringify({ type: "nfrx.queue", request_id: id, model: label.model, position });
-    return Buffer.from(notice === "event" ? `event: nfrx.queue\ndata: ${data}\n\n` : `: nfrx.queue ${data}\n\n`);
+    return Buffer.from(notice === "event" ? sseEvent(data, { event: "nfrx.queue" }) : `: nfrx.queue ${data}\n\n`);
   }
 }

@@ -2,12 +2,12 @@
 
 import { headerOf } from "../../lib/http.ts";
 import { addUnbuffered } from "../../lib/response-headers.ts";
+import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { Exchange } from "./exchange.ts";
 import { formOf, Pump, type RespondContext, requireSmall } from "./pump.ts";
 import { modelHeaders, routingHeaders } from "./routing.ts";
-import { SseEventBoundary } from "./sse-event-boundary.ts";
 import { tapFor } from "./tap.ts";
 
 /** What a worker answers. */

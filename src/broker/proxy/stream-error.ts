@@ -1,6 +1,7 @@
 // How an error looks at the end of a stream that has already begun.
 
 import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { sseEvent } from "../../lib/sse.ts";
 import type { ErrorShape, EventStreamApi } from "../../modules/module.ts";
 import { anthropicType, errorBody, typeOf } from "../http/error-response.ts";
 
@@ -101,7 +102,7 @@ function responseError(
 }
 
 function event(body: object): Uint8Array {
-  return Buffer.from(`event: error\ndata: ${JSON.stringify(body)}\n\n`);
+  return Buffer.from(sseEvent(JSON.stringify(body), { event: "error" }));
 }
 
 function withoutUndefined(fields: Fields): Fields {

@@ -1,9 +1,10 @@
 // Chat completions and completions as OpenAI streams them.
 import { z } from "zod";
+import { sseEvent } from "../../lib/sse.ts";
 import type { EventStreamApi } from "../module.ts";
-import { dataEvent, jsonOf } from "./sse.ts";
+import { jsonOf } from "./sse.ts";
 
-const DONE = "data: [DONE]\n\n";
+const DONE = sseEvent("[DONE]");
 
 const chat = z.looseObject({
   choices: z
@@ -23,18 +24,19 @@ export const chatStream: EventStreamApi = {
     const parsed = chat.safeParse(jsonOf(answer));
     if (!parsed.success) return undefined;
     const { choices, usage, ...rest } = parsed.data;
-    const chunk = { ...rest, object: "chat.completion.chunk" };
+    const chunkOf = (choices: object[], more = {}): string =>
+      sseEvent(JSON.stringify({ ...rest, object: "chat.completion.chunk", choices, ...more }));
     const events: string[] = [];
     for (const [at, choice] of choices.entries()) {
       const { message, index = at, finish_reason, ...more } = choice;
       // In chunks a tool call is found by its index.
       const calls = message.tool_calls?.map((call, position) => ({ index: position, ...call }));
       const delta = { ...message, ...(calls && { tool_calls: calls }) };
-      events.push(dataEvent({ ...chunk, choices: [{ ...more, index, delta, finish_reason: null }] }));
+      events.push(chunkOf([{ ...more, index, delta, finish_reason: null }]));
       const last = at === choices.length - 1;
       const end = { index, delta: {}, finish_reason: finish_reason ?? "stop" };
       // A chunk of its own for the usage would have no choices, which only a client that asks for it expects.
-      events.push(dataEvent({ ...chunk, choices: [end], ...(last && usage !== undefined && { usage }) }));
+      events.push(chunkOf([end], last && usage !== undefined ? { usage } : {}));
     }
     return events.join("") + DONE;
   },
@@ -44,6 +46,6 @@ export const chatStream: EventStreamApi = {
 export const completionStream: EventStreamApi = {
   toEvents(answer) {
     const parsed = completion.safeParse(jsonOf(answer));
-    return parsed.success ? dataEvent(parsed.data) + DONE : undefined;
+    return parsed.success ? sseEvent(JSON.stringify(parsed.data)) + DONE : undefined;
   },
 };

@@ -1,14 +1,10 @@
 // What all APIs' event streams share.
+import { sseEvent } from "../../lib/sse.ts";
 import type { WholeAnswer } from "../module.ts";
 
 /** One event of an API that names its events by their type. */
 export function typedEvent(event: { readonly type: string; readonly [field: string]: unknown }): string {
-  return `event: ${event.type}\n${dataEvent(event)}`;
-}
-
-/** One event without a name. */
-export function dataEvent(data: unknown): string {
-  return `data: ${JSON.stringify(data)}\n\n`;
+  return sseEvent(JSON.stringify(event), { event: event.type });
 }
 
 /** The JSON of an answer, whatever its content type says; undefined when it is not JSON. */

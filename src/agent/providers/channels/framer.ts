@@ -11,8 +11,8 @@ export interface Overlong {
 }
 
 /**
- * Cuts bytes into lines of UTF-8, over the borders of chunks; a CR before the line's end is dropped, and empty lines are
- * unless they are asked for. Of a line beyond `limit` bytes only what it was is kept.
+ * Cuts bytes into lines of UTF-8, over the borders of chunks; a CR before the line's end is dropped, and empty lines are.
+ * Of a line beyond `limit` bytes only what it was is kept.
  */
 export class LineFramer {
   #parts: Uint8Array[] = [];
@@ -23,7 +23,6 @@ export class LineFramer {
     private readonly limit: number,
     private readonly onLine: (line: string) => void,
     private readonly onOverlong: (line: Overlong) => void,
-    private readonly emptyLines = false,
   ) {}
 
   push(chunk: Uint8Array): void {
@@ -66,7 +65,7 @@ export class LineFramer {
     this.#scan = undefined;
     if (scan !== undefined) return this.onOverlong(overlong(scan, length));
     const line = asText(bytes.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes);
-    if (line !== "" || this.emptyLines) this.onLine(line);
+    if (line !== "") this.onLine(line);
   }
 }
 

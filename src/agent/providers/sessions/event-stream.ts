@@ -1,6 +1,7 @@
+import { sseEvent } from "../../../lib/sse.ts";
 import type { Clock } from "../../../lib/time.ts";
 import { eventId, type Replay } from "./replay.ts";
-import { frame, primingFrame, SseBody } from "./sse-body.ts";
+import { messageEvent, SseBody } from "./sse-body.ts";
 
 /** Events that wait for a client to open its stream, when nobody else can take them; the oldest go first. */
 const WAITING_EVENTS = 256;
@@ -47,7 +48,7 @@ export class EventStream {
 
   publish(text: string): void {
     const count = ++this.#count;
-    const bytes = frame(text, eventId(this.number, count));
+    const bytes = messageEvent(text, eventId(this.number, count));
     this.replay.add(this.number, count, bytes);
     if (this.#body !== undefined) this.#body.write(bytes);
     else if (this.holds) this.#hold(bytes);
@@ -60,7 +61,9 @@ export class EventStream {
   connect(signal: AbortSignal, primed: boolean): ReadableStream<Uint8Array> {
     this.#replace();
     const body = this.#open(signal);
-    if (primed) body.write(primingFrame(eventId(this.number, this.#count - this.#waiting.length)));
+    // An event with an id and nothing else, by which a stream can be taken up again before anything has come.
+    const id = eventId(this.number, this.#count - this.#waiting.length);
+    if (primed) body.write(Buffer.from(sseEvent("", { id })));
     for (const bytes of this.#waiting.splice(0)) body.write(bytes);
     this.#waitingBytes = 0;
     return body.stream;

@@ -1,7 +1,8 @@
+import { KEEP_ALIVE_MS } from "../../../lib/sse.ts";
 import type { Clock, Timer } from "../../../lib/time.ts";
 import { SERVER_ERROR } from "../channels/message.ts";
 import { type Accepts, refuse } from "./http-rules.ts";
-import { frame, SSE_HEADERS, SSE_KEEPALIVE_MS, SseBody } from "./sse-body.ts";
+import { messageEvent, SSE_HEADERS, SseBody } from "./sse-body.ts";
 
 /** Bytes of events that may wait for one slow client of a server that others share; beyond them it is cut off. */
 const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
@@ -25,7 +26,7 @@ export class PostReply {
   ) {
     signal.addEventListener("abort", this.#left, { once: true });
     if (!accepts.json) this.#stream();
-    else if (accepts.events) this.#quiet = clock.after(SSE_KEEPALIVE_MS, () => this.#stream(), true);
+    else if (accepts.events) this.#quiet = clock.after(KEEP_ALIVE_MS, () => this.#stream(), true);
   }
 
   get response(): Promise<Response> {
@@ -36,7 +37,7 @@ export class PostReply {
   publish(text: string): void {
     if (this.#over || !this.accepts.events) return;
     const body = this.#stream();
-    body.write(frame(text));
+    body.write(messageEvent(text));
     if (body.unread > SHARED_UNREAD_BYTES) body.cut(new Error("the client does not take what it is sent"));
   }
 
@@ -48,7 +49,7 @@ export class PostReply {
       this.#head.resolve(new Response(text, { status, headers: { "content-type": "application/json" } }));
       return;
     }
-    this.#body.write(frame(text));
+    this.#body.write(messageEvent(text));
     this.#body.end();
   }
 

@@ -1,7 +1,6 @@
+import { KEEP_ALIVE, KEEP_ALIVE_MS, sseEvent } from "../../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../../lib/time.ts";
 
-/** Milliseconds between comments on a quiet event stream, which keep what lies between from cutting it. */
-export const SSE_KEEPALIVE_MS = 15_000;
 /** Bytes of events that wait for a slow client before its server is read no further. */
 export const SSE_HIGH_WATER = 1024 * 1024;
 /** Milliseconds after which a client that takes nothing of what waits for it is cut off. */
@@ -36,8 +35,8 @@ export class SseBody {
       { pull: controller => this.#pull(controller), cancel: () => this.#lost() },
       { highWaterMark: 0 },
     );
-    this.#keepAlive = every(clock, SSE_KEEPALIVE_MS, () => {
-      if (this.#queue.length === 0) this.write(KEEPALIVE);
+    this.#keepAlive = every(clock, KEEP_ALIVE_MS, () => {
+      if (this.#queue.length === 0) this.write(QUIET);
     });
     // Of a client that left before it began nothing is told.
     if (signal?.aborted) this.#finish({});
@@ -140,16 +139,11 @@ export class SseBody {
   }
 }
 
-const KEEPALIVE = Buffer.from(": keepalive\n\n");
+const QUIET = Buffer.from(KEEP_ALIVE);
 
-/** One event. `data` is one line; its id may be missing. */
-export function frame(data: string, id?: string): Uint8Array {
-  return Buffer.from(`event: message\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`);
-}
-
-/** An event with an id and nothing else, by which a stream can be taken up again before anything has come. */
-export function primingFrame(id: string): Uint8Array {
-  return Buffer.from(`id: ${id}\ndata: \n\n`);
+/** A message as an event; its id may be missing. */
+export function messageEvent(text: string, id?: string): Uint8Array {
+  return Buffer.from(sseEvent(text, { event: "message", ...(id !== undefined && { id }) }));
 }
 
 /** The headers of every event stream. */

@@ -1,5 +1,6 @@
 // The jobs queue for those who do the work.
 import type { Drain } from "../../../lib/drain.ts";
+import { KEEP_ALIVE, sseEvent } from "../../../lib/sse.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { Authenticator } from "../../auth.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
@@ -71,7 +72,7 @@ export class WorkerRoutes {
       disableIdleTimeout();
       const stream = this.http.open(call);
       // So that the worker sees that it is open.
-      stream.send(": keep-alive\n\n");
+      stream.send(KEEP_ALIVE);
       const closed = activity.streams(claimer);
       const claims = new StreamClaims(service.streamed, max, stream.ended);
       void this.#feed(stream, claimer, claims).finally(() => {
@@ -133,7 +134,7 @@ export class WorkerRoutes {
       if (job === undefined) return;
       claims.add(job);
       if (!(await this.#reaches(job, stream.ended))) return;
-      stream.send(`event: job\ndata: ${claimText(job)}\n\n`);
+      stream.send(sseEvent(claimText(job), { event: "job" }));
       activity.saw(claimer, "stream", job);
       await stream.drained();
       // The worker has not taken it; what comes behind it, it may leave unread.

@@ -1,8 +1,9 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import { EVENT_STREAM } from "../../../lib/response-headers.ts";
+import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../../lib/time.ts";
 import type { Access } from "../../../modules/route.ts";
-import { JOB_KEEP_ALIVE_MS, JOB_UNREAD_BYTES } from "../limits.ts";
+import { JOB_UNREAD_BYTES } from "../limits.ts";
 
 /** Bytes that the stream wants: it asks for more when it has none. */
 const EMPTY = 1;
@@ -36,7 +37,7 @@ export class EventStream {
       new ByteLengthQueuingStrategy({ highWaterMark: EMPTY }),
     );
     this.ended = this.#end.signal;
-    this.#beat = every(clock, JOB_KEEP_ALIVE_MS, () => this.send(": keep-alive\n\n"));
+    this.#beat = every(clock, KEEP_ALIVE_MS, () => this.send(KEEP_ALIVE));
     if (signal.aborted) this.#leave();
     else signal.addEventListener("abort", () => this.#leave(), { once: true });
     this.response = new Response(body, {

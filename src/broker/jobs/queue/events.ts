@@ -1,4 +1,5 @@
 // The events of jobs: told to whoever listens, and kept for a while for those who come back.
+import { sseEvent } from "../../../lib/sse.ts";
 import type { Job, JobTransfer } from "../job.ts";
 import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "../limits.ts";
 import { transferText, viewText } from "./view.ts";
@@ -29,7 +30,7 @@ export function transferEvents(job: Job, after: number): JobEvent[] {
 export function eventText(event: JobEvent, id: number | string = event.id, position?: number): string {
   const { kind, job, transfer } = event;
   const data = transfer === undefined ? viewText(job, position) : transferText(transfer);
-  return `event: ${kind}\nid: ${id}\ndata: ${data}\n\n`;
+  return sseEvent(data, { event: kind, id });
 }
 
 export type JobListener = (event: JobEvent) => void;

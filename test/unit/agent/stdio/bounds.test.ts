@@ -197,7 +197,7 @@ describe("requests", () => {
     at.clock.advance(15_000);
     const reader = call.body?.getReader();
     const { value } = (await reader?.read()) ?? {};
-    expect(new TextDecoder().decode(value)).toBe(": keepalive\n\n");
+    expect(new TextDecoder().decode(value)).toBe(": keep-alive\n\n");
     await reader?.cancel();
   });
 });

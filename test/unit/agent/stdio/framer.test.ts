@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { LineFramer, type Overlong } from "../../../../src/agent/providers/channels/framer.ts";
-import { SseParser } from "../../../../src/agent/providers/sse-parser.ts";
+import { limitedReader } from "../../../../src/agent/providers/event-limit.ts";
 
 function frame(text: string | Uint8Array, pieces: number, limit = 100) {
   const lines: string[] = [];
@@ -45,27 +45,30 @@ describe("lines", () => {
 describe("events", () => {
   function parse(text: string, pieces: number): [string, string][] {
     const found: [string, string][] = [];
-    const parser = new SseParser(
-      40,
-      (name, data) => found.push([name, data]),
-      () => found.push(["overlong", ""]),
+    const read = limitedReader(
+      140,
+      (data, name) => found.push([name, data]),
+      ({ id = "", hasMethod }) => found.push([hasMethod ? "a large call" : "a large answer", id]),
     );
     const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; at += pieces) parser.push(bytes.subarray(at, at + pieces));
+    for (let at = 0; at < bytes.length; at += pieces) read(bytes.subarray(at, at + pieces));
     return found;
   }
 
   test.each([1, 4, 1000])("come with their names and lines, in chunks of %i bytes", pieces => {
-    const text = `: hello\r\n\r\nevent: endpoint\r\ndata: /x\r\n\r\nid: 1\ndata:a\ndata: b\n\nevent: empty\n\ndata: ${"z".repeat(50)}\n\ndata: end\n\n`;
+    const text = `: hello\r\n\r\nevent: endpoint\r\ndata: /x\r\n\r\nid: 1\ndata:a\ndata: b\n\nevent: empty\n\ndata: {"id":7,"result":"${"z".repeat(150)}"}\n\ndata: end\n\n`;
     expect(parse(text, pieces)).toEqual([
       ["endpoint", "/x"],
       ["message", "a\nb"],
-      ["overlong", ""],
+      ["a large answer", "7"],
       ["message", "end"],
     ]);
   });
 
   test("of many lines are bounded too", () => {
-    expect(parse(`data: ${"a".repeat(30)}\ndata: ${"b".repeat(30)}\n\ndata: c\n\n`, 9)).toEqual([["message", "c"]]);
+    expect(parse(`data: ${"a".repeat(90)}\ndata: ${"b".repeat(90)}\n\ndata: c\n\n`, 9)).toEqual([
+      ["a large answer", ""],
+      ["message", "c"],
+    ]);
   });
 });

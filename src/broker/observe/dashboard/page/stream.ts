@@ -1,5 +1,5 @@
 // The state as it comes: server-sent events read by hand, because EventSource carries no Authorization header.
-import { EventReader } from "../../../../lib/sse.ts";
+import { EventReader } from "../../../../lib/sse-reader.ts";
 import { Backoff } from "../../../../lib/time.ts";
 import type { ApiKey } from "./key.ts";
 import type { State } from "./state.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { SseEventBoundary } from "../../../src/broker/proxy/sse-event-boundary.ts";
+import { SseEventBoundary } from "../../../src/lib/sse-event-boundary.ts";
 
 /** What it says after each piece. */
 function watch(...pieces: string[]): [between: boolean, longest: number][] {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { EventReader } from "../../../src/lib/sse.ts";
+import { EventReader } from "../../../src/lib/sse-reader.ts";
 
 function read(text: string | Uint8Array, size = 1_000, limit = 1_000): string[] {
   const found: string[] = [];
@@ -29,7 +29,11 @@ describe("the data of events", () => {
 
   test("an event beyond the limit throws, many small ones do not", () => {
     expect(read(`data: ${"x".repeat(90)}\n\n`.repeat(50), 7, 100)).toHaveLength(50);
-    for (const text of [`data: ${"x".repeat(100)}`, `data: ${"x".repeat(50)}\n`.repeat(2), `: ${"x".repeat(100)}`])
+    for (const text of [`data: ${"x".repeat(100)}`, `data: ${"x".repeat(50)}\n`.repeat(2)])
       expect(() => read(text, 7, 100)).toThrow("more than 100 characters");
+  });
+
+  test("a long comment is left out, without being kept", () => {
+    expect(read(`: ${"x".repeat(500)}\ndata: a\n\n`, 7, 100)).toEqual(["a"]);
   });
 });
