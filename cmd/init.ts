@@ -51,10 +51,10 @@ export function writeConfig(program: Program, { path, text, values }: NewConfig)
 
 function reason(error: unknown, path: string, program: Program): string {
   const code = error instanceof Error && "code" in error ? error.code : "";
-  if (code === "EEXIST") return `${path} is there already and was left as it is; name another file with --config`;
+  if (code === "EEXIST") return `${path} already exists and was not changed; name another file with --config`;
   if (code === "EACCES" || code === "EPERM" || code === "EROFS")
-    return `${path} cannot be written by this user; run init as root, or name another file: --config ./${program.configFile}`;
-  return `${path} could not be written: ${messageOf(error)}`;
+    return `${path}: this user cannot write it; run init as root, or name another file: --config ./${program.configFile}`;
+  return `${path}: cannot write: ${messageOf(error)}`;
 }
 
 /** A unit that runs already is started again, so that it reads the new file. */
@@ -67,17 +67,18 @@ function brokerSteps(named: string, start: string, values: Values<typeof brokerO
 
 ${start}
 
-On each private machine, set up an agent (nfrx-llm beside Ollama; likewise nfrx-asr, nfrx-docling, nfrx-mcp) and start it as it says:
+On each private machine, set up an agent (nfrx-llm for Ollama; in the same way nfrx-asr, nfrx-docling, nfrx-mcp), then start it as init tells you:
 
   nfrx-llm init --server-url ${origin.replace(/^http/, "ws")} --client-key ${clientKey}
 
-Clients use ${origin}/api/llm/v1 with the key ${apiKey} as bearer token${publicUrl === undefined ? ", or the name by which they\nreach this machine" : ""}.
+Clients use ${origin}/api/llm/v1 with the bearer token ${apiKey}.${publicUrl === undefined ? "\nReplace the host name with the one under which they reach this machine." : ""}
 To check the setup, run: nfrx doctor${named}
 `;
 }
 
 function agentSteps(name: string, named: string, start: string, agent: NewConfig["values"]["agent"]): string {
-  const missing = agent?.clientKey === undefined ? "\nIt has no client_key yet: put the broker's CLIENT_KEY in.\n" : "";
+  const missing =
+    agent?.clientKey === undefined ? "\nclient_key is not set yet: enter the broker's CLIENT_KEY there.\n" : "";
   return `It connects to ${agent?.serverUrl}.
 ${missing}
 Start it:

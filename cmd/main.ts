@@ -77,7 +77,7 @@ export async function main<G extends Groups, C extends string>(
       folder: logDirOf(backend),
     });
     for (const { name, meant } of misspelt)
-      log.warn({ variable: name, meant }, `${name} is not an option and has no effect: did you mean ${meant}?`);
+      log.warn({ variable: name, meant }, `${name} is not an option and is ignored; did you mean ${meant}?`);
     process.exit(await run({ values, configFile, command, log, droppedLogs: dropped }));
   } catch (error) {
     const mistake = error instanceof ConfigError;
@@ -95,12 +95,12 @@ export async function main<G extends Groups, C extends string>(
 
 /** What `doctor` finds, behind the variables that nothing reads. */
 async function* withMisspelt(misspelt: readonly Misspelt[], rest: AsyncIterable<Finding>): AsyncGenerator<Finding> {
-  for (const { name, meant } of misspelt) yield warn("config", `${name} is not an option: did you mean ${meant}?`);
+  for (const { name, meant } of misspelt) yield warn("config", `${name} is not an option; did you mean ${meant}?`);
   yield* rest;
 }
 
 /** The findings, after one that names the files which the service takes further settings from. */
 async function* withFiles(files: readonly string[], findings: AsyncIterable<Finding>): AsyncGenerator<Finding> {
-  if (files.length > 0) yield ok("settings", `${files.join(" and ")} count too, as for the service`);
+  if (files.length > 0) yield ok("settings", `${files.join(" and ")} also apply, as for the service`);
   yield* findings;
 }

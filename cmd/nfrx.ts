@@ -20,7 +20,7 @@ await main(program, {
   run: async ({ values, command, log, droppedLogs }) => {
     const configured = builtIn.map(module => module.configure(values[module.id] ?? {}));
     if (command === "demo") return runDemo({ values: values.broker, modules: configured, log, onSignal: onStopSignal });
-    if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR is not used yet: this broker stands alone");
+    if (values.broker.redisAddr !== undefined) log.warn({}, "REDIS_ADDR has no effect yet: brokers do not share state");
     const chosen = chooseModules(values.broker.plugins, builtIn, log).map(({ id }) => id);
     const modules = [
       ...configured.filter(({ id }) => chosen.includes(id)),

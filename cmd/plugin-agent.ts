@@ -24,7 +24,7 @@ export async function runPluginAgent(argv: readonly string[]): Promise<never> {
   const { agentProgram, module } = await orExit("nfrx worker", async () => {
     const file = peek(anyPluginAgent, pluginWorkerOptions.shape.plugin, host);
     if (file === undefined) {
-      if (!asksForHelp(host)) throw new Error("which plugin? Name its file with --plugin or PLUGIN");
+      if (!asksForHelp(host)) throw new Error("no plugin given: name its file with --plugin or PLUGIN");
       process.stdout.write(
         readFlags(host.argv, catalogOf(anyHelp), anyHelp).print === "version"
           ? versionLine(anyHelp)
@@ -33,7 +33,7 @@ export async function runPluginAgent(argv: readonly string[]): Promise<never> {
       process.exit(0);
     }
     const [loaded] = await loadModules([file]);
-    if (loaded === undefined) throw new Error(`plugin ${file}: it was not loaded`);
+    if (loaded === undefined) throw new Error(`plugin ${file} was not loaded`);
     const module = withAgent(loaded);
     return { agentProgram: named(loaded.file, () => pluginAgentProgram(module)), module };
   });
@@ -48,7 +48,7 @@ function asksForHelp(host: Host): boolean {
 const anyHelp = program({
   ...anyPluginAgent,
   summary:
-    "The agent of a plugin. Name the plugin's file or folder with --plugin FILE or PLUGIN: nfrx worker --plugin ./rerank.ts --help lists its own options too.",
+    "Runs the agent of a plugin. Name the plugin's file or folder with --plugin FILE or PLUGIN. With a plugin, --help also lists the plugin's options: nfrx worker --plugin ./rerank.ts --help",
   groups: { common: commonOptions, agent: agentOptions("<id>"), worker: pluginWorkerOptions },
 });
 

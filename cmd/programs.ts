@@ -33,13 +33,13 @@ export function brokerProgram(modules: readonly Module[]) {
   };
   return program({
     name: "nfrx",
-    summary: "The broker: one public, OpenAI-compatible address for AI services on private machines.",
+    summary: "Broker that gives AI services on private machines one public, OpenAI-compatible address.",
     configFile: "server.yaml",
     groups,
     plugins: modules.map(({ id }) => id),
     commands: {
-      demo: "Start a broker with a demo backend and an agent, all on this machine.",
-      worker: "Run the agent of a plugin: nfrx worker --plugin FILE (--help lists its options).",
+      demo: "Start a broker, an agent and a demo backend on this machine.",
+      worker: "Run a plugin's agent: nfrx worker --plugin FILE (add --help to list its options).",
     },
     build,
   });
@@ -55,7 +55,7 @@ export const pluginWorkerOptions = options(
       env: "PLUGIN",
       path: "file",
       default: undefined,
-      help: "Plugin file, or its folder, whose agent is run.",
+      help: "File or folder of the plugin whose agent to run.",
     }),
     ...workerOptions.shape,
   },
@@ -66,7 +66,7 @@ export const pluginWorkerOptions = options(
 export function pluginAgentProgram({ id, summary, agent }: Module & { agent: ModuleAgent }) {
   return program({
     name: PLUGIN_AGENT,
-    summary: `The agent of the plugin ${id}. ${summary}`,
+    summary: `Agent of the plugin ${id}. ${summary}`,
     configFile: `${id}.yaml`,
     groups: {
       common: commonOptions,
@@ -82,7 +82,7 @@ export function pluginAgentProgram({ id, summary, agent }: Module & { agent: Mod
 /** As much of it as is known before the file is read. */
 export const anyPluginAgent = program({
   name: PLUGIN_AGENT,
-  summary: "The agent of a plugin.",
+  summary: "Agent of a plugin.",
   configFile: "plugin.yaml",
   groups: { worker: pluginWorkerOptions },
   build,
@@ -90,7 +90,7 @@ export const anyPluginAgent = program({
 
 export const nfrxLlm = program({
   name: "nfrx-llm",
-  summary: "The agent beside a language model server: serves a broker's chat, responses and embeddings requests.",
+  summary: "Agent for a language model server: serves chat, responses and embeddings requests from a broker.",
   configFile: "worker.yaml",
   groups: {
     common: commonOptions,
@@ -104,7 +104,7 @@ export const nfrxLlm = program({
 
 export const nfrxAsr = program({
   name: "nfrx-asr",
-  summary: "The agent beside a transcription server: serves a broker's transcription requests.",
+  summary: "Agent for a speech server: serves transcription and speech requests from a broker.",
   configFile: "asr.yaml",
   groups: {
     common: commonOptions,
@@ -118,7 +118,7 @@ export const nfrxAsr = program({
 
 export const nfrxDocling = program({
   name: "nfrx-docling",
-  summary: "The agent beside a Docling server: serves a broker's document conversions.",
+  summary: "Agent for a Docling server: serves document conversions from a broker.",
   configFile: "docling.yaml",
   groups: {
     common: commonOptions,
@@ -132,7 +132,7 @@ export const nfrxDocling = program({
 
 export const nfrxMcp = program({
   name: "nfrx-mcp",
-  summary: "The relay beside an MCP server: makes it reachable through a broker.",
+  summary: "Relay for an MCP server: makes it reachable through a broker.",
   configFile: "mcp.yaml",
   groups: {
     common: commonOptions,

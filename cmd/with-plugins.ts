@@ -17,7 +17,7 @@ export async function withPlugins(): Promise<{ program: typeof nfrx; plugins: re
     plugins.forEach(({ file, module }, at) => {
       const modules = [...builtIn, ...plugins.slice(0, at).map(loaded => loaded.module)];
       if (modules.some(({ id }) => id === module.id) || module.id in nfrx.groups)
-        throw new Error(`plugin ${file}: there is a module ${module.id} already`);
+        throw new Error(`plugin ${file}: the id ${module.id} is taken by another module`);
       try {
         program = brokerProgram([...modules, module]);
       } catch (error) {

@@ -6,13 +6,13 @@ import { type ErrorCode, NfrxError } from "../src/lib/errors.ts";
 import type { AuthClass, Route } from "../src/modules/route.ts";
 
 const CALLERS: Readonly<Record<AuthClass, string>> = {
-  none: "anybody",
+  none: "none",
   api: "`API_KEY`",
   client: "`CLIENT_KEY`",
   "api-or-admin": "`API_KEY` or `ADMIN_KEY`",
   "api-or-client": "`API_KEY` or `CLIENT_KEY`",
   admin: "`ADMIN_KEY`",
-  relay: "whom the relay lets in",
+  relay: "as the relay requires",
 };
 
 const PINNED = "/id/:worker";
@@ -23,11 +23,11 @@ export function apiPage(routes: readonly Route[], tags: readonly Tag[]): string 
   return [
     "# HTTP API",
     "",
-    "<!-- Rendered by `npm run docs` from the routes as they are declared; do not edit. -->",
+    "<!-- Generated from the declared routes by `npm run docs`; do not edit. -->",
     "",
     INTRODUCTION,
     "",
-    "A running broker describes itself with schemas and examples: as a page at `/api/client/`, as OpenAPI 3.1 at",
+    "A running broker serves this description with schemas and examples: as a page at `/api/client/`, as OpenAPI 3.1 at",
     "`/api/client/openapi.json`.",
     ...tags.flatMap(tag => section(tag, documented)),
     ...errorSection(documented),
@@ -47,7 +47,7 @@ function section({ name, description }: Tag, routes: readonly Route[]): string[]
         `| \`${method} ${documentedPath(path)}\` | ${CALLERS[auth]} | ${operation?.summary ?? ""} |`,
     );
   const pinned = mine.some(twin)
-    ? ["", `All of them but \`connect\` are also there for one worker alone, below \`/api/${name}/id/{worker}\`.`]
+    ? ["", `All of them except \`connect\` are also available for a single worker, below \`/api/${name}/id/{worker}\`.`]
     : [];
   return [
     "",
@@ -55,7 +55,7 @@ function section({ name, description }: Tag, routes: readonly Route[]): string[]
     "",
     description,
     "",
-    "| Route | Caller | What it does |",
+    "| Route | Key | Purpose |",
     "| --- | --- | --- |",
     ...rows,
     ...pinned,
@@ -86,15 +86,15 @@ function errorSection(routes: readonly Route[]): string[] {
     "",
     "## Errors",
     "",
-    "The same error in every shape; a part with several has that of the API to which the route belongs.",
+    "The same error in every format. A module with several APIs uses the format of the API to which the route belongs.",
     "",
-    "| Shape | Parts | Body |",
+    "| Format | Modules | Body |",
     "| --- | --- | --- |",
     ...examples,
     "",
-    "What a word means. Where it says 429 or 503, `Retry-After` may tell when to ask again.",
+    "Error codes. With 429 or 503, `Retry-After` may state when to retry.",
     "",
-    "| Status | Word | Meaning | Parts |",
+    "| Status | Code | Meaning | Modules |",
     "| --- | --- | --- | --- |",
     ...rows,
   ];

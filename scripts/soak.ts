@@ -7,7 +7,7 @@ import { randomness, Storm, stormBackend } from "../test/kit/storm.ts";
 
 const HELP = `bun run soak [options]
 
-Runs a broker and its agents under random load and random kills, and looks for what is left behind.
+Runs a broker and its agents under random load and random kills, and checks that they leave nothing behind.
 $NFRX_DIST runs the built programs.
 
   --minutes N    how long (default 10)
@@ -141,7 +141,7 @@ class Soak {
     await pause(SETTLE_S);
     this.#rss.push(broker.rss);
     const unhandled = await broker.metric("nfrx_unhandled_errors_total");
-    if (unhandled !== 0) this.problems.push(`${unhandled} errors that nobody had expected\n${broker.tail}`);
+    if (unhandled !== 0) this.problems.push(`${unhandled} unhandled errors\n${broker.tail}`);
     if (storm.answers.short > 0) this.problems.push(`${storm.answers.short} short answers passed for whole ones`);
     const clients = Object.values(storm.phases).reduce((sum, count) => sum + count, 0);
     console.log(

@@ -71,7 +71,7 @@ export const ROWS: readonly Row[] = [
         `${sumRate("", "nfrx_request_completed_total", `${MODULE},${FAILED}`)} / ${sumRate("", "nfrx_request_completed_total", MODULE)}`,
       ),
       stat("First byte, p95", "s", percentiles("nfrx_request_first_byte_seconds", MODULE, [0.95])[0]?.expr ?? ""),
-      stat("Under way", "short", `sum(nfrx_request_inflight{${MODULE}})`),
+      stat("In flight", "short", `sum(nfrx_request_inflight{${MODULE}})`),
       stat("Waiting", "short", `sum(nfrx_queue_length{${MODULE}})`),
       stat("Workers", "short", `sum(nfrx_workers_connected{${MODULE}})`),
       stat("Tokens out", "short", sumRate("", "nfrx_request_size_total", `${MODULE},size_kind="tokens_out"`)),
@@ -88,18 +88,18 @@ export const ROWS: readonly Row[] = [
         query(sumRate("error_code", "nfrx_request_completed_total", `${MODULE},success="false"`), "{{error_code}}"),
       ),
       stacked(
-        "Backends' answers",
+        "Backend responses",
         "reqps",
         query(sumRate("status", "nfrx_request_backend_answers_total", MODULE), "{{status}}"),
       ),
       stacked(
-        "Clients that went away",
+        "Canceled by clients",
         "reqps",
         query(sumRate("phase", "nfrx_request_canceled_total", MODULE), "{{phase}}"),
       ),
-      stacked("Turned away", "reqps", query(sumRate("reason", "nfrx_refused_total", BROKER), "{{reason}}")),
+      stacked("Rejected", "reqps", query(sumRate("reason", "nfrx_refused_total", BROKER), "{{reason}}")),
       stacked(
-        "Sent to another worker",
+        "Retries on another worker",
         "reqps",
         query(sumRate("ext", "nfrx_request_retries_total", MODULE), "{{ext}}"),
       ),
@@ -110,7 +110,7 @@ export const ROWS: readonly Row[] = [
     panels: [
       panel("Whole request", "s", ...percentiles("nfrx_request_duration_seconds", MODULE)),
       panel("First byte", "s", ...percentiles("nfrx_request_first_byte_seconds", MODULE)),
-      panel("Between two pieces of a stream", "s", ...percentiles("nfrx_request_gap_seconds", MODULE)),
+      panel("Between chunks of a stream", "s", ...percentiles("nfrx_request_gap_seconds", MODULE)),
       panel("In the queue", "s", ...percentiles("nfrx_request_queue_seconds", MODULE)),
       panel("First byte by model, p95", "s", ...percentiles("nfrx_request_first_byte_seconds", LLM, [0.95], "label")),
       panel(
@@ -121,29 +121,29 @@ export const ROWS: readonly Row[] = [
     ],
   },
   {
-    title: "Queue, workers and seats",
+    title: "Queue, workers and slots",
     panels: [
       panel(
         "Queue",
         "short",
         query(`sum by (ext) (nfrx_queue_length{${MODULE}})`, "{{ext}} waiting"),
-        query(`sum by (ext) (nfrx_queue_capacity{${MODULE}})`, "{{ext}} room"),
+        query(`sum by (ext) (nfrx_queue_capacity{${MODULE}})`, "{{ext}} capacity"),
       ),
       panel(
-        "Seats",
+        "Slots",
         "short",
-        query(`sum by (ext) (nfrx_seats_taken{${MODULE}})`, "{{ext}} taken"),
+        query(`sum by (ext) (nfrx_seats_taken{${MODULE}})`, "{{ext}} in use"),
         query(`sum by (ext) (nfrx_seats{${MODULE}})`, "{{ext}} all"),
       ),
       stacked("Workers", "short", query(`sum by (ext, state) (nfrx_workers{${MODULE}})`, "{{ext}} {{state}}")),
       panel(
-        "Workers that came and went",
+        "Connections and disconnections of workers",
         "short",
-        query(`sum by (ext) (increase(nfrx_workers_joined_total{${MODULE}}[$__rate_interval]))`, "{{ext}} came"),
-        query(`sum by (ext) (increase(nfrx_workers_left_total{${MODULE}}[$__rate_interval]))`, "{{ext}} went"),
+        query(`sum by (ext) (increase(nfrx_workers_joined_total{${MODULE}}[$__rate_interval]))`, "{{ext}} connected"),
+        query(`sum by (ext) (increase(nfrx_workers_left_total{${MODULE}}[$__rate_interval]))`, "{{ext}} disconnected"),
       ),
       stacked(
-        "Agents turned away",
+        "Rejected agents",
         "short",
         query(sumRate("ext, reason", "nfrx_agents_refused_total", MODULE), "{{ext}} {{reason}}"),
       ),
@@ -181,11 +181,11 @@ export const ROWS: readonly Row[] = [
       ),
       {
         ...stacked(
-          "Requests at once by worker",
+          "Concurrent requests by worker",
           "short",
           query(sumRate("worker_id", "nfrx_llm_worker_processing_seconds_total", BROKER), "{{worker_id}}"),
         ),
-        description: "Seconds of work in a second: how many requests the worker had at once, on average.",
+        description: "Average number of concurrent requests of the worker (seconds of work per second).",
       },
       stacked(
         "Embeddings by worker",
@@ -212,8 +212,8 @@ export const ROWS: readonly Row[] = [
       panel(
         "Sessions and relays",
         "short",
-        query(`sum(nfrx_mcp_sessions{${BROKER}})`, "sessions the broker knows"),
-        query(`sum(nfrx_worker_sessions{${AGENT}})`, "sessions that relays keep"),
+        query(`sum(nfrx_mcp_sessions{${BROKER}})`, "sessions known to the broker"),
+        query(`sum(nfrx_worker_sessions{${AGENT}})`, "sessions of relays"),
         query(`sum(nfrx_workers_connected{${MCP}})`, "relays"),
       ),
       stacked(
@@ -234,7 +234,7 @@ export const ROWS: readonly Row[] = [
         query(sumRate("status, error_code", "nfrx_jobs_ended_total", BROKER), "{{status}} {{error_code}}"),
         query(sumRate("reason", "nfrx_jobs_requeued_total", BROKER), "back in the queue: {{reason}}"),
       ),
-      stacked("Kept", "short", query(`sum by (status) (nfrx_jobs{${BROKER}})`, "{{status}}")),
+      stacked("Stored", "short", query(`sum by (status) (nfrx_jobs{${BROKER}})`, "{{status}}")),
       panel(
         "Oldest",
         "s",
@@ -242,7 +242,7 @@ export const ROWS: readonly Row[] = [
         query(`max(nfrx_jobs_oldest_claimed_seconds{${BROKER}})`, "held by a worker"),
       ),
       panel(
-        "How long",
+        "Durations",
         "s",
         ...percentiles("nfrx_jobs_queue_seconds", BROKER, [0.5, 0.95]).map(({ expr, legend }) =>
           query(expr, `queue ${legend}`),
@@ -252,11 +252,11 @@ export const ROWS: readonly Row[] = [
         ),
       ),
       panel(
-        "Who waits",
+        "Waiting",
         "short",
-        query(`sum(nfrx_jobs_waiting_workers{${BROKER}})`, "workers for a job"),
+        query(`sum(nfrx_jobs_waiting_workers{${BROKER}})`, "job workers for a job"),
         query(`sum(nfrx_jobs_listeners{${BROKER}})`, "clients for events"),
-        query(`sum(nfrx_jobs_watched{${BROKER}})`, "jobs whose client must be heard of"),
+        query(`sum(nfrx_jobs_watched{${BROKER}})`, "jobs that end without their client"),
       ),
     ],
   },
@@ -265,20 +265,20 @@ export const ROWS: readonly Row[] = [
     panels: [
       panel("Transferred", "Bps", query(sumRate("", "nfrx_transfer_bytes_total", BROKER), "bytes")),
       panel("Transfer channels", "short", query(`sum by (state) (nfrx_transfer_channels{${BROKER}})`, "{{state}}")),
-      stacked("Transfers that ended", "cps", query(sumRate("outcome", "nfrx_transfers_total", BROKER), "{{outcome}}")),
+      stacked("Finished transfers", "cps", query(sumRate("outcome", "nfrx_transfers_total", BROKER), "{{outcome}}")),
       panel(
         "Tunnel",
         "Bps",
         query(sumRate("ext", "nfrx_tunnel_received_bytes_total", MODULE), "{{ext}} from agents"),
         query(sumRate("ext", "nfrx_tunnel_sent_bytes_total", MODULE), "{{ext}} to agents"),
       ),
-      panel("Exchanges open", "short", query(`sum by (ext) (nfrx_tunnel_streams{${MODULE}})`, "{{ext}}")),
+      panel("Open streams", "short", query(`sum by (ext) (nfrx_tunnel_streams{${MODULE}})`, "{{ext}}")),
       panel(
         "Stalls and resets",
         "cps",
         query(sumRate("ext", "nfrx_tunnel_window_stalls_total", MODULE), "{{ext}} no credit"),
         query(sumRate("ext", "nfrx_tunnel_socket_stalls_total", MODULE), "{{ext}} socket full"),
-        query(sumRate("ext", "nfrx_tunnel_resets_total", MODULE), "{{ext}} given up"),
+        query(sumRate("ext", "nfrx_tunnel_resets_total", MODULE), "{{ext}} reset"),
       ),
     ],
   },
@@ -292,7 +292,7 @@ export const ROWS: readonly Row[] = [
         query(`process_resident_memory_bytes{${BROKER}}`, "{{instance}} resident"),
         query(`process_heap_bytes{${BROKER}}`, "{{instance}} heap"),
       ),
-      panel("Event loop late", "s", ...percentiles("nfrx_event_loop_lag_seconds", BROKER)),
+      panel("Event loop lag", "s", ...percentiles("nfrx_event_loop_lag_seconds", BROKER)),
       panel(
         "Request bodies",
         "bytes",
@@ -332,14 +332,14 @@ export const ROWS: readonly Row[] = [
         query(sumRate("instance", "nfrx_worker_jobs_canceled_total", AGENT), "{{instance}} canceled"),
       ),
       panel(
-        "At once",
+        "Concurrency",
         "short",
         query(`nfrx_worker_current_jobs{${AGENT}}`, "{{instance}}"),
         query(`nfrx_worker_max_concurrency{${AGENT}} < 100000`, "{{instance}} at most"),
       ),
       panel("At the backend, p95", "s", ...percentiles("nfrx_worker_job_duration_seconds", AGENT, [0.95], "instance")),
       panel("Memory", "bytes", query(`process_resident_memory_bytes{${AGENT}}`, "{{instance}}")),
-      panel("Event loop late, p99", "s", ...percentiles("nfrx_event_loop_lag_seconds", AGENT, [0.99], "instance")),
+      panel("Event loop lag, p99", "s", ...percentiles("nfrx_event_loop_lag_seconds", AGENT, [0.99], "instance")),
     ],
   },
 ];

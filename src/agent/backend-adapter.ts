@@ -90,7 +90,7 @@ function asking({ own: headers, tls }: BackendAccess): Ask {
     let length = 0;
     for await (const chunk of response.body ?? []) {
       length += chunk.length;
-      if (length > PROBE_BYTES) throw new Error(`GET ${url} answered with more than ${PROBE_BYTES} bytes`);
+      if (length > PROBE_BYTES) throw new Error(`the response to GET ${url} exceeds ${PROBE_BYTES} bytes`);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks, length).toString("utf8");
@@ -109,7 +109,7 @@ async function followed(url: string, init: BunFetchRequestInit): Promise<Respons
     if (response.status < 300 || response.status >= 400 || location === null || left === 0) return response;
     const next = new URL(location, at);
     if (next.hostname !== new URL(at).hostname || (at.startsWith("https:") && next.protocol !== "https:"))
-      throw new Error(`GET ${at} answered ${response.status}: it leads to ${next.origin}, which is another host`);
+      throw new Error(`GET ${at} redirects (${response.status}) to another host, ${next.origin}`);
     await response.body?.cancel();
     at = next.href;
   }

@@ -16,7 +16,7 @@ export type BackendState = ({ ready: true } & ProbeResult) | { ready: false; rea
 
 /** Looks at the backend now and then, and tells of every change. */
 export class BackendWatch {
-  #state: BackendState = { ready: false, reason: "not asked yet" };
+  #state: BackendState = { ready: false, reason: "not checked yet" };
   #timer: Timer | undefined;
   #looking = false;
   /** The last look failed, and answers come all the same. */

@@ -26,17 +26,17 @@ export async function* reach(broker: BrokerEndpoint): AsyncGenerator<Finding> {
   if (unencrypted !== undefined)
     yield warn(
       "tls",
-      `SERVER_URL is not encrypted: CLIENT_KEY and all requests travel to ${unencrypted} in the clear; use wss://`,
+      `SERVER_URL is not encrypted: CLIENT_KEY and all requests are sent to ${unencrypted} in plain text; use wss://`,
     );
   const at = { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (secure ? 443 : 80)), secure };
   if (proxy?.problem !== undefined) {
     yield fail("proxy", proxy.problem);
     return;
   }
-  if (proxy !== undefined) yield ok("proxy", `${proxy.host} is used, as ${proxy.variable} says`);
+  if (proxy !== undefined) yield ok("proxy", `using ${proxy.host} (${proxy.variable})`);
   else {
     const wrong = await unreachable(at);
-    yield wrong ?? ok("network", `${at.host}, port ${at.port}, can be reached`);
+    yield wrong ?? ok("network", `${at.host}, port ${at.port}, is reachable`);
     if (wrong !== undefined) return;
   }
   const health = await ask(broker, new URL(`${prefixOf(pathname)}/healthz`, url));
@@ -50,14 +50,16 @@ export async function* reach(broker: BrokerEndpoint): AsyncGenerator<Finding> {
     return;
   }
   const broken = await notABroker(health, at, prefixOf(pathname));
-  yield broken ??
-    ok("broker", `a broker answers at ${new URL(url).host}${secure ? ", and its certificate is good" : ""}`);
+  yield broken ?? ok("broker", `a broker responds at ${new URL(url).host}${secure ? " with a valid certificate" : ""}`);
   if (broken !== undefined) return;
   if (health.status === 503)
-    yield warn("broker", "it says that it is unavailable: it drains, or serves relays alone and has none");
+    yield warn(
+      "broker",
+      "the broker reports that it is unavailable: it is draining, or it serves only relays and none is connected",
+    );
   yield clockOf(health);
   if (!pathname.endsWith(`/api/${module}/connect`))
-    yield warn("path", `${pathname} is not /api/${module}/connect: SERVER_URL may name the door of another module`);
+    yield warn("path", `${pathname} is not /api/${module}/connect: SERVER_URL may point to another module's endpoint`);
   yield await examineTunnel(broker);
 }
 
@@ -76,18 +78,15 @@ async function unreachable({ host, port }: { host: string; port: number }): Prom
   try {
     await lookup(host);
   } catch (error) {
-    return fail(
-      "network",
-      `the name ${host} is not known (${codeOf(error)}): correct SERVER_URL, or this machine's DNS`,
-    );
+    return fail("network", `cannot resolve ${host} (${codeOf(error)}): check SERVER_URL and this machine's DNS`);
   }
   const why = await whyUnreachable(host, port);
   if (why === undefined) return undefined;
   if (why === "ECONNREFUSED")
     return fail("network", `nothing listens at ${host}, port ${port}: start the broker, or correct SERVER_URL`);
   if (why === "ETIMEDOUT")
-    return fail("network", `${host}, port ${port}, does not answer: a firewall, or a wrong SERVER_URL`);
-  return fail("network", `${host}, port ${port}, cannot be reached: ${why}`);
+    return fail("network", `${host}, port ${port}, does not respond: check firewalls and SERVER_URL`);
+  return fail("network", `cannot reach ${host}, port ${port}: ${why}`);
 }
 
 /** GETs; the error where there is no answer. */
@@ -117,14 +116,14 @@ async function whyNoAnswer(
   error: Error,
 ): Promise<Finding> {
   if (proxy !== undefined)
-    return fail("proxy", `no answer through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
+    return fail("proxy", `no response through ${proxy.host} (${proxy.variable}): ${messageOf(error)}`);
   const hands = await shakeHands(host, port, ca);
   if (hands === undefined) {
     return secure
-      ? fail("tls", `${host}, port ${port}, speaks no TLS: write ws:// in SERVER_URL, or name the port that does`)
-      : fail("broker", `no answer from ${host}, port ${port}: ${messageOf(error)}`);
+      ? fail("tls", `${host}, port ${port}, does not use TLS: use ws:// in SERVER_URL, or the TLS port`)
+      : fail("broker", `no response from ${host}, port ${port}: ${messageOf(error)}`);
   }
-  if (!secure) return fail("tls", `${host}, port ${port}, speaks TLS: write wss:// in SERVER_URL`);
+  if (!secure) return fail("tls", `${host}, port ${port}, uses TLS: use wss:// in SERVER_URL`);
   return fail("tls", distrust(hands.distrust, hands.validTo) ?? messageOf(error));
 }
 
@@ -133,17 +132,17 @@ function distrust(code: string | undefined, validTo: string): string | undefined
     case undefined:
       return undefined;
     case "CERT_HAS_EXPIRED":
-      return `the broker's certificate has expired (${validTo}): renew it there, unless this machine's clock is wrong`;
+      return `the broker's certificate has expired (${validTo}): renew it, or correct this machine's clock`;
     case "CERT_NOT_YET_VALID":
-      return "the broker's certificate is not valid yet: set this machine's clock";
+      return "the broker's certificate is not valid yet: correct this machine's clock";
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-      return `nobody whom this machine trusts has signed the broker's certificate (${code}): name its authority in TLS_CA_FILE`;
+      return `the CA of the broker's certificate is not trusted (${code}): set TLS_CA_FILE to its certificate`;
     case "ERR_TLS_CERT_ALTNAME_INVALID":
     case "HOSTNAME_MISMATCH":
-      return "the broker's certificate is for another name: write that name in SERVER_URL";
+      return "the broker's certificate is for another host name: use that name in SERVER_URL";
     default:
       return `the broker's certificate is not trusted: ${code}`;
   }
@@ -159,21 +158,21 @@ async function notABroker(
   if (/"status"\s*:\s*"(ok|unavailable)"/.test(text)) return undefined;
   // Some servers answer plain HTTP at a TLS port with a page that says so.
   if (!secure && (await shakeHands(host, port, undefined)) !== undefined)
-    return fail("tls", `${host}, port ${port}, speaks TLS: write wss:// in SERVER_URL`);
+    return fail("tls", `${host}, port ${port}, uses TLS: use wss:// in SERVER_URL`);
   return fail(
     "broker",
-    `what answers there is no broker (GET ${prefix}/healthz: ${health.status}): correct SERVER_URL`,
+    `the server at this address is not a broker (GET ${prefix}/healthz: ${health.status}): correct SERVER_URL`,
   );
 }
 
 function clockOf(health: Response): Finding {
   const there = Date.parse(health.headers.get("date") ?? "");
-  if (Number.isNaN(there)) return warn("clock", "the broker does not tell the time");
+  if (Number.isNaN(there)) return warn("clock", "the broker's response has no Date header");
   const skew = Date.now() - there;
   const seconds = Math.round(Math.abs(skew) / 1000);
-  const text = `this machine's clock is ${seconds} s ${skew > 0 ? "ahead of" : "behind"} the broker's: let both follow NTP`;
+  const text = `this machine's clock is ${seconds} s ${skew > 0 ? "ahead of" : "behind"} the broker's: synchronize both with NTP`;
   if (Math.abs(skew) >= SKEW_BAD_MS) return fail("clock", text);
-  return Math.abs(skew) >= SKEW_SEEN_MS ? warn("clock", text) : ok("clock", "it agrees with the broker's");
+  return Math.abs(skew) >= SKEW_SEEN_MS ? warn("clock", text) : ok("clock", "in sync with the broker's");
 }
 
 /** Opens the WebSocket and closes it again, without a word about who calls. */
@@ -182,13 +181,13 @@ async function examineTunnel(broker: BrokerEndpoint): Promise<Finding> {
     const events = { onStream: () => {}, onClosed: () => {} };
     const link = await dial({ ...broker, clock: systemClock, events });
     link.drop(CLOSE_NORMAL, "examined");
-    const key = broker.clientKey === undefined ? "and no key is asked for" : "and the CLIENT_KEY is taken";
-    return ok("tunnel", `a WebSocket opens, with version ${link.version} of the wire, ${key}`);
+    const key = broker.clientKey === undefined ? "without a key" : "and CLIENT_KEY is accepted";
+    return ok("tunnel", `connected by WebSocket, wire version ${link.version}, ${key}`);
   } catch (error) {
     if (error instanceof DialRefusal) return fail("door", error.message);
     return fail(
       "tunnel",
-      `HTTP passes and WebSocket does not (${messageOf(error)}): whatever stands before the broker must pass the headers Upgrade and Connection on`,
+      `HTTP works but WebSocket does not (${messageOf(error)}): make the proxy before the broker forward the headers Upgrade and Connection`,
     );
   }
 }

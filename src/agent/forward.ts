@@ -63,7 +63,7 @@ export async function serveStream(
 ): Promise<void> {
   const abort = new AbortController();
   const idle = new IdleTimer(clock, idleMs, () =>
-    abort.abort(new NfrxError("timeout", `no byte from the backend for ${idleMs / 1000} seconds`)),
+    abort.abort(new NfrxError("timeout", `no data from the backend for ${idleMs / 1000} seconds`)),
   );
   stream.onClose(() => {
     if (stream.failure !== undefined) abort.abort(stream.failure);
@@ -213,7 +213,7 @@ function answerHeaders(headers: Headers): HeaderList {
 function explain(thrown: unknown, signal: AbortSignal): NfrxError {
   if (signal.reason instanceof NfrxError) return signal.reason;
   if (thrown instanceof NfrxError) return thrown;
-  if (isUnreachable(thrown)) return new NfrxError("refused", "the backend cannot be reached");
+  if (isUnreachable(thrown)) return new NfrxError("refused", "cannot reach the backend");
   // Bun adds advice for whoever wrote the code; the message goes to clients.
   const message = messageOf(thrown).replace(/ For more information, pass .*$/, "");
   return new NfrxError("upstream_error", `the backend failed: ${message}`, { cause: thrown });

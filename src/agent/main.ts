@@ -52,13 +52,13 @@ export async function runAgent(options: AgentProcess): Promise<number> {
   if (unencrypted !== undefined)
     log.warn(
       { host: unencrypted },
-      "SERVER_URL is not encrypted: CLIENT_KEY and all requests travel in the clear; use wss://",
+      "SERVER_URL is not encrypted: CLIENT_KEY and all requests are sent in plain text; use wss://",
     );
   const manager = await serviceManagerOf(log);
   const shutdown = (): void => {
     manager.stopping();
     agent.shutdown(options.drainTimeoutMs).then(finished => {
-      if (!finished) log.warn({}, "not all work finished before the drain timed out");
+      if (!finished) log.warn({}, "drain timeout: some requests did not finish");
     });
   };
   const servers: Bun.Server<undefined>[] = [];
@@ -80,7 +80,7 @@ export async function runAgent(options: AgentProcess): Promise<number> {
   } catch (error) {
     log.error(
       { reason: error instanceof Error ? error.message : String(error) },
-      "the agent stops; start it with --reconnect to keep it trying",
+      "the agent exits; start it with --reconnect to make it retry",
     );
     return 1;
   } finally {

@@ -24,14 +24,14 @@ export class AgentMetrics {
   readonly meters = new Meters();
   /** What became of the spans of traces. */
   readonly spans = declareSpans(this.meters);
-  readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests begun.");
+  readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests started.");
   readonly #ended: Readonly<Record<AgentOutcome, Cell>> = {
-    succeeded: this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that were answered."),
+    succeeded: this.#counter("nfrx_worker_jobs_succeeded_total", "Requests that succeeded."),
     failed: this.#counter("nfrx_worker_jobs_failed_total", "Requests that failed."),
-    canceled: this.#counter("nfrx_worker_jobs_canceled_total", "Requests whose caller went away."),
+    canceled: this.#counter("nfrx_worker_jobs_canceled_total", "Requests canceled by the caller."),
   };
   readonly #duration: Distribution;
-  readonly #connections = this.#counter("nfrx_worker_connections_total", "Connections made to the broker.");
+  readonly #connections = this.#counter("nfrx_worker_connections_total", "Connections to the broker.");
   readonly #loop: { start(): Timer };
   /** What the connections counted that are over. */
   readonly #past = new LinkStats();
@@ -39,16 +39,16 @@ export class AgentMetrics {
   constructor(sources: AgentSources) {
     const { meters } = this;
     this.#duration = meters
-      .histogram("nfrx_worker_job_duration_seconds", "Time of a request at the backend.", DURATIONS)
+      .histogram("nfrx_worker_job_duration_seconds", "Duration of a request at the backend.", DURATIONS)
       .cell({});
     const gauge = (name: string, help: string, read: () => number): void =>
       meters.gauge(name, help).read(set => set({}, read()));
     gauge("nfrx_worker_connected_to_server", "1 while connected to the broker.", () => Number(sources.server()));
-    gauge("nfrx_worker_connected_to_backend", "1 while the backend answers.", () => Number(sources.backend()));
-    gauge("nfrx_worker_current_jobs", "Requests under way.", sources.current);
-    gauge("nfrx_worker_max_concurrency", "Requests taken at once at most.", sources.max);
+    gauge("nfrx_worker_connected_to_backend", "1 while the backend responds.", () => Number(sources.backend()));
+    gauge("nfrx_worker_current_jobs", "Requests in flight.", sources.current);
+    gauge("nfrx_worker_max_concurrency", "Maximum number of concurrent requests.", sources.max);
     const build = { version: VERSION, sha: SHA, date: DATE };
-    meters.gauge("nfrx_worker_build_info", "Always 1; the build in its labels.", BUILD).cell(build).value = 1;
+    meters.gauge("nfrx_worker_build_info", "Always 1; the labels describe the build.", BUILD).cell(build).value = 1;
     this.#declareTunnel(sources.link);
     declareProcess(meters, sources.droppedLogs);
     this.#loop = declareLoopLag(meters);
@@ -83,16 +83,16 @@ export class AgentMetrics {
         const now = link();
         set({}, read(this.#past) + (now === undefined ? 0 : read(now)));
       });
-    counter("nfrx_worker_tunnel_received_bytes_total", "Bytes that came from the broker.", stats => stats.bytesIn);
+    counter("nfrx_worker_tunnel_received_bytes_total", "Bytes received from the broker.", stats => stats.bytesIn);
     counter("nfrx_worker_tunnel_sent_bytes_total", "Bytes sent to the broker.", stats => stats.bytesOut);
     counter(
       "nfrx_worker_tunnel_window_stalls_total",
-      "Times an exchange had bytes to send and no credit: its reader was slow.",
+      "Times a stream waited for flow control credit because its reader was slow.",
       stats => stats.windowStalls,
     );
     counter(
       "nfrx_worker_tunnel_socket_stalls_total",
-      "Times the whole connection had to wait for its socket or its window.",
+      "Times the whole connection waited for its socket or its window.",
       stats => stats.socketStalls,
     );
   }

@@ -59,7 +59,7 @@ export function proxyTrouble(proxy: HttpProxy, outcome: Pick<Response, "status">
   const message = outcome instanceof Error ? messageOf(outcome) : `status ${outcome.status}`;
   if (/\b407\b/.test(message)) {
     return {
-      message: `the proxy ${host} (${variable}) asks for a user and a password (407): write ${variable}=http://user:password@${host}`,
+      message: `the proxy ${host} (${variable}) requires a user and a password (407): set ${variable}=http://user:password@${host}`,
       permanent: true,
     };
   }
@@ -69,11 +69,11 @@ export function proxyTrouble(proxy: HttpProxy, outcome: Pick<Response, "status">
     const permanent = status.startsWith("4");
     const what = permanent
       ? `does not allow the connection (${status}): allow it there, or put the host in NO_PROXY`
-      : `cannot reach the other end (${status})`;
+      : `cannot reach the target (${status})`;
     return { message: `the proxy ${host} (${variable}) ${what}`, permanent };
   }
   const why = /ECONNREFUSED|Unable to connect|Failed to connect|ConnectionRefused/i.test(message)
-    ? "does not answer"
+    ? "does not respond"
     : undefined;
   return why && { message: `the proxy ${host} (${variable}) ${why}: ${message}`, permanent: false };
 }
@@ -88,14 +88,14 @@ function addressOf(variable: string, written: string): Pick<HttpProxy, "url" | "
   const text = written.trim();
   const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`);
   if (url === null || url.hostname === "")
-    return { url: undefined, host: "", problem: `${variable} is not the address of a proxy: write http://host:port` };
+    return { url: undefined, host: "", problem: `${variable} is not a proxy URL: use http://host:port` };
   const { host, protocol } = url;
   if (protocol === "http:" || protocol === "https:") return { url: url.href, host };
   const kind = protocol.startsWith("socks") ? "SOCKS proxies are" : `${protocol}// is`;
   return {
     url: undefined,
     host,
-    problem: `${variable} names ${protocol}//${host}: ${kind} not supported; name an HTTP proxy (http://host:port), or put the host in NO_PROXY`,
+    problem: `${variable} names ${protocol}//${host}: ${kind} not supported; use an HTTP proxy (http://host:port), or put the host in NO_PROXY`,
   };
 }
 

@@ -60,10 +60,12 @@ export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
         "www-authenticate": "Bearer",
       });
     if (!options.streaming && head.method === "GET" && head.path !== RESOURCE_METADATA_PATH)
-      return failure(405, undefined, "this relay keeps no streams open", message.id, { allow: "POST, DELETE" });
+      return failure(405, undefined, "this relay does not offer event streams (MCP_STREAMING is off)", message.id, {
+        allow: "POST, DELETE",
+      });
     if (head.method !== "POST" || !asks(message)) return undefined;
     if (running.size >= limit)
-      return failure(429, "MCP_LIMIT_EXCEEDED", "too many calls at once", message.id, { "retry-after": "1" });
+      return failure(429, "MCP_LIMIT_EXCEEDED", "too many concurrent calls", message.id, { "retry-after": "1" });
     running.add(stream);
     return undefined;
   };
@@ -96,7 +98,7 @@ export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
     if (response.status === 401 && !options.endToEnd) {
       // The provider's word on the relay's own credentials: a caller could do nothing with it.
       await response.body?.cancel();
-      throw new NfrxError("upstream_error", "the provider refused the relay's credentials");
+      throw new NfrxError("upstream_error", "the provider rejected the relay's credentials");
     }
     const text = (): string => Buffer.from(body ?? NOTHING).toString("utf8");
     return withinLimit(options.streaming ? response : await collapsed(response, text()), head, message);
@@ -152,7 +154,7 @@ async function bodyOf(stream: Stream): Promise<Uint8Array | null> {
   let length = 0;
   for (let chunk = await stream.read(); chunk !== null; chunk = await stream.read()) {
     length += chunk.length;
-    if (length > CALL_BYTES) throw new NfrxError("too_large", `a relay takes at most ${CALL_BYTES} bytes of a call`);
+    if (length > CALL_BYTES) throw new NfrxError("too_large", `the call exceeds ${CALL_BYTES} bytes`);
     chunks.push(chunk);
   }
   return length === 0 ? null : Buffer.concat(chunks, length);

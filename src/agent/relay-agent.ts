@@ -62,7 +62,7 @@ const DEFAULT_URL = "http://127.0.0.1:7777/";
 export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgentOptions): Agent {
   const id = given || crypto.randomUUID();
   // Callers must be told it.
-  if (id !== given) rest.log.info({ id }, "without CLIENT_ID the relay has this id until it is started anew");
+  if (id !== given) rest.log.info({ id }, "CLIENT_ID is not set: the relay has this ID until it restarts");
   const clock = rest.clock ?? systemClock;
   const transports = waysOf(settings, clock, rest.log);
   const provider = new TransportFallback(transports, settings.initTimeoutMs, clock, rest.log);
@@ -140,7 +140,7 @@ function legacySseTransport(url: string, shared: Shared): Transport {
   const options = { ...shared, url };
   const starts = legacySseSpawner(options);
   return {
-    name: `${url} in the way of 2024`,
+    name: `${url} with HTTP+SSE`,
     open: () => new LegacyClients(legacySseProvider(options, starts), shared.lineBytes, shared.clock),
   };
 }

@@ -14,11 +14,11 @@ export class RelayCounts {
 
   declare(meters: Meters, sessions: () => number): void {
     meters
-      .gauge("nfrx_worker_sessions", "Sessions of MCP that the relay keeps; over HTTP the server keeps them itself.")
+      .gauge("nfrx_worker_sessions", "MCP sessions of the relay. HTTP providers keep their own, which are not counted.")
       .read(set => set({}, sessions()));
     this.#calls = meters.counter(
       "nfrx_worker_calls_total",
-      "Calls of MCP by method and outcome: succeeded, failed, canceled (the caller went away), refused by the relay itself.",
+      "MCP calls by method and outcome: succeeded, failed, canceled (by the caller), refused (by the relay).",
       ["method", "outcome"],
     );
   }

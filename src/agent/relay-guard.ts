@@ -4,6 +4,9 @@ import { type Finding, ok, warn } from "../lib/findings.ts";
 export function relayGuardFinding({ authToken, open }: { authToken: string | undefined; open: boolean }): Finding {
   if (authToken !== undefined) return ok("guard", "callers need AUTH_TOKEN");
   return open
-    ? warn("guard", "MCP_OPEN is set: anybody may call this relay if the broker has MCP_ALLOW_OPEN; set AUTH_TOKEN")
-    : ok("guard", "callers need the broker's API key; to give callers a key of their own, set AUTH_TOKEN");
+    ? warn(
+        "guard",
+        "MCP_OPEN is set: anyone can call this relay if the broker has MCP_ALLOW_OPEN; set AUTH_TOKEN to require a token",
+      )
+    : ok("guard", "callers need the broker's API key; for a separate key, set AUTH_TOKEN");
 }

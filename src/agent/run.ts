@@ -145,7 +145,7 @@ export class Agent {
   undrain(): void {
     if (this.#terminating) return;
     this.#work.end();
-    this.#log.info({}, "taking work again");
+    this.#log.info({}, "accepting work again");
     this.#announce();
   }
 
@@ -190,7 +190,7 @@ export class Agent {
   get summary(): string {
     const { state } = this;
     const why = this.#lastError === "" ? "" : `; last error: ${this.#lastError}`;
-    return `${state.replace("_", ", ")}, ${this.#work.inflight} requests under way${why}`;
+    return `${state.replace("_", ", ")}, ${this.#work.inflight} requests in flight${why}`;
   }
 
   /** The body of GET /status. */
@@ -231,8 +231,8 @@ export class Agent {
     const wait = permanent ? this.#backoff.afterRefusal() : this.#backoff.next();
     const about = { reason, retry_in_ms: Math.round(wait) };
     if (!permanent) this.#log.warn(about, "not connected");
-    else if (reason !== this.#refusal) this.#log.error(about, "refused by the broker");
-    else this.#log.debug(about, "refused by the broker again");
+    else if (reason !== this.#refusal) this.#log.error(about, "rejected by the broker");
+    else this.#log.debug(about, "rejected by the broker again");
     this.#refusal = permanent ? reason : "";
     await pause(this.#clock, wait, this.#stop.signal);
   }
@@ -336,7 +336,7 @@ export class Agent {
   #onBackend(state: BackendState): void {
     const warning = state.ready ? state.warning : undefined;
     if (warning !== undefined && warning !== this.#warning)
-      this.#log.warn({ problem: warning }, "some models are left out");
+      this.#log.warn({ problem: warning }, "some models were left out");
     this.#warning = warning ?? this.#warning;
     if (state.ready) this.#log.info({ models: state.models.length }, "the backend is ready");
     else this.#log.warn({ backend: this.#options.service.address, reason: state.reason }, "the backend is not ready");
@@ -390,7 +390,10 @@ export class Agent {
     if (draining && !this.#servesDuringDrain) return stream.reset(new NfrxError("refused", "draining"));
     const wire = this.#link?.version ?? 2;
     if (wire === 2 && service.declares?.(head) === false) {
-      this.#log.warn({ method: head.method, path: head.path }, "the broker asked for what this module does not serve");
+      this.#log.warn(
+        { method: head.method, path: head.path },
+        "rejecting a request for a path that this module does not serve",
+      );
       return stream.reset(new NfrxError("not_found", "this agent does not serve the path"));
     }
     const began = this.#clock.now();

@@ -55,7 +55,7 @@ export function serveStatus({ agent, address, token, onShutdown }: StatusOptions
     if (act === undefined) throw new NfrxError("not_found", "not found");
     if (method !== "POST") throw new NfrxError("method_not_allowed", "use POST");
     if (!isLoopback(addressOf(request, server)))
-      throw new NfrxError("forbidden", "control works from this machine only");
+      throw new NfrxError("forbidden", "/control is available only from this machine");
     if (!authorized(request)) throw new NfrxError("unauthorized", "missing or invalid X-Auth-Token");
     act();
     return Response.json({ status: "ok" });
@@ -93,7 +93,7 @@ export function controlToken(folder: string, name: string, log: Logger): string 
     if (token.length >= 16) return token;
   } catch (error) {
     if (error instanceof SecretFileRefused) {
-      log.warn({ file, reason: error.message }, "the control token file is not safe to use, so /control is off");
+      log.warn({ file, reason: error.message }, "/control is off: the control token file is not safe to use");
       return undefined;
     }
     // There is no file yet: it is made below.
@@ -105,7 +105,7 @@ export function controlToken(folder: string, name: string, log: Logger): string 
     chmodSync(file, 0o600);
     return token;
   } catch (error) {
-    log.warn({ file, error: messageOf(error) }, "the control token cannot be kept, so /control is off");
+    log.warn({ file, error: messageOf(error) }, "/control is off: cannot store the control token");
     return undefined;
   }
 }

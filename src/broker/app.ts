@@ -69,11 +69,11 @@ export function routesOf(services: Services): Route[] {
 export function tagsOf(modules: readonly ServedModule[]): Tag[] {
   return [
     ...modules.map(({ configured }) => ({ name: configured.id, description: configured.summary })),
-    { name: "jobs", description: "A queue between clients and workers that both only call out." },
-    { name: "transfer", description: "Channels that carry the bytes of one request to another, once." },
-    { name: "state", description: "What an operator sees." },
-    { name: "admin", description: "What an operator does." },
-    { name: "health", description: "Whether the broker can serve, for whoever sends it requests." },
-    { name: "documentation", description: "This document, and the page that shows it." },
+    { name: "jobs", description: "Job queue between clients and job workers; both connect outbound." },
+    { name: "transfer", description: "One-time channels that stream the body of one request to another." },
+    { name: "state", description: "State, for operators and dashboards." },
+    { name: "admin", description: "Operator actions." },
+    { name: "health", description: "Health checks for load balancers and monitors." },
+    { name: "documentation", description: "This OpenAPI document and its viewer." },
   ];
 }

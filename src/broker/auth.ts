@@ -127,7 +127,7 @@ export class AdminAuthenticator {
 
   /** Throws `forbidden` when there is no key to bring, `unauthorized` or `too_many_attempts` when the request does not bring it. */
   check(headers: Headers, peer: () => string): void {
-    if (this.#key === undefined) throw new NfrxError("forbidden", "administration is off: ADMIN_KEY is not set");
+    if (this.#key === undefined) throw new NfrxError("forbidden", "operator actions are off: ADMIN_KEY is not set");
     if (!this.admits(headers)) throw refusalOf({ kind: "admin", throttle: this.#throttle }, headers, peer);
   }
 }

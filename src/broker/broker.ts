@@ -100,7 +100,7 @@ export class Broker {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#cors = new Cors(values.allowedOrigins, origin =>
-      log.warn({ origin }, "pages of this origin may not call the API: to allow them, add it to ALLOWED_ORIGINS"),
+      log.warn({ origin }, "blocked a page of another origin; to allow it, add the origin to ALLOWED_ORIGINS"),
     );
     const proxies = new TrustedProxies(values.trustedProxies);
     const throttle = new KeyThrottle({
@@ -116,7 +116,7 @@ export class Broker {
       roles: values.clientHttpRoles,
       ...shared,
     });
-    if (api.open) log.warn({}, "the API asks for no key: set API_KEY or API_HTTP_ROLES");
+    if (api.open) log.warn({}, "the API requires no key: set API_KEY or API_HTTP_ROLES");
     if (client.open) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
     const reach = reachOf(values);
     if (reach.narrowed) log.warn({}, howToOpen(reach));
@@ -135,8 +135,7 @@ export class Broker {
     });
     void bodies.spool.trouble().then(cause => {
       const dir = values.uploadSpoolDir;
-      if (cause !== undefined)
-        log.warn({ dir, cause }, "UPLOAD_SPOOL_DIR cannot be used: some large uploads will fail");
+      if (cause !== undefined) log.warn({ dir, cause }, "cannot use UPLOAD_SPOOL_DIR: some large uploads will fail");
     });
     const clock = this.#clock;
     const { drain, metrics } = this;
@@ -251,7 +250,7 @@ export class Broker {
       new StateStream(
         clock,
         () => readState(sources, operator),
-        error => log.error({ cause: String(error) }, "the state could not be read"),
+        error => log.error({ cause: String(error) }, "cannot read the state"),
       );
     this.#stateStreams = { all: stateStream(false), operator: stateStream(true) };
     const server = (): Upgrader => listener.server;
@@ -298,7 +297,7 @@ export class Broker {
   get summary(): string {
     const agents = this.#pools.reduce((sum, pool) => sum + pool.registry.size, 0);
     const { draining, inflight } = this.drain;
-    return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests under way`;
+    return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests in flight`;
   }
 
   /** Takes no new work, waits for what runs, at most `timeoutMs` (Infinity waits for ever, 0 not at all). True when all of it finished. */
@@ -368,7 +367,7 @@ export class Broker {
       receive: request => this.#receive(request),
       onError: error => {
         this.metrics.unhandled();
-        log.error({ cause: String(error) }, "a request failed unexpectedly");
+        log.error({ cause: String(error) }, "unexpected error in a request");
       },
       metrics: () => this.metrics.response(),
       clock: this.#clock,

@@ -8,8 +8,8 @@ export function chooseModules(names: readonly string[], known: readonly Module[]
   const ids = known.map(({ id }) => id);
   for (const name of names) {
     if (name !== "*" && !namesFile(name) && !ids.includes(name)) {
-      const hint = existsSync(name) ? `; for the plugin of that name in this folder write ./${name}` : "";
-      log.warn({ plugin: name, known: ids }, `PLUGINS names a module that is not here${hint}`);
+      const hint = existsSync(name) ? `; to load a plugin of that name from this directory, write ./${name}` : "";
+      log.warn({ plugin: name, known: ids }, `PLUGINS names an unknown module${hint}`);
     }
   }
   return names.includes("*") ? [...known] : known.filter(({ id }) => names.includes(id));

@@ -43,7 +43,7 @@ export async function* examineBroker({ config, values }: BrokerExamination): Asy
   yield await checkAddress("address", { host, port }, "PORT", async () => running?.text);
   if (metricsAddress !== undefined && metricsAddress.port !== port)
     yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", async () =>
-      running === undefined ? undefined : "the running broker has it",
+      running === undefined ? undefined : "in use by the running broker",
     );
   if (values.jobsStore !== MEMORY) {
     const file = values.jobsStore || defaultJobsFile(process);
@@ -57,33 +57,33 @@ export async function* examineBroker({ config, values }: BrokerExamination): Asy
 function* keys(values: BrokerExamination["values"]): Generator<Finding> {
   const { apiKey, clientKey, adminKey, apiHttpRoles, clientHttpRoles } = values;
   const all = [
-    { name: "API_KEY", key: apiKey, roles: apiHttpRoles, open: "anybody may use the models" },
-    { name: "CLIENT_KEY", key: clientKey, roles: clientHttpRoles, open: "anybody may connect an agent" },
+    { name: "API_KEY", key: apiKey, roles: apiHttpRoles, open: "anyone can use the models" },
+    { name: "CLIENT_KEY", key: clientKey, roles: clientHttpRoles, open: "anyone can connect an agent" },
     { name: "ADMIN_KEY", key: adminKey, roles: [], open: undefined },
   ];
   let well = true;
   for (const { name, key, roles, open } of all) {
     const problem =
       key !== undefined
-        ? key.length < KEY_LENGTH && `${name} is short enough to be guessed`
+        ? key.length < KEY_LENGTH && `${name} is short enough to be guessed; use a longer one`
         : open !== undefined && roles.length === 0 && `${open}: set ${name}`;
     if (problem === false) continue;
     well = false;
     yield warn("keys", problem);
   }
   for (const [one, other, risk] of [
-    ["API_KEY", "CLIENT_KEY", "every caller may connect an agent"],
-    ["API_KEY", "ADMIN_KEY", "every caller is an operator"],
-    ["CLIENT_KEY", "ADMIN_KEY", "every agent is an operator"],
+    ["API_KEY", "CLIENT_KEY", "every caller can connect an agent"],
+    ["API_KEY", "ADMIN_KEY", "every caller has operator rights"],
+    ["CLIENT_KEY", "ADMIN_KEY", "every agent has operator rights"],
   ] as const) {
     const [first, second] = [one, other].map(name => all.find(key => key.name === name)?.key);
     if (first === undefined || first !== second) continue;
     well = false;
-    yield warn("keys", `${one} and ${other} are the same, so ${risk}: set different keys`);
+    yield warn("keys", `${one} and ${other} are equal, so ${risk}: set different keys`);
   }
   if (!well) return;
-  yield ok("keys", "each kind of caller has a key of its own");
-  if (adminKey === undefined) yield ok("keys", "ADMIN_KEY is not set: nobody can drain or disconnect workers");
+  yield ok("keys", "all keys are set and different");
+  if (adminKey === undefined) yield ok("keys", "ADMIN_KEY is not set: operator actions are off");
 }
 
 /** Whether callers reach MCP relays by a public name, where a proxy stands in front. */
@@ -94,7 +94,7 @@ function examineNames(values: BrokerExamination["values"]): Finding | undefined 
   if (!isLoopback(host) || allowedHosts.length > 0) return undefined;
   return warn(
     "names",
-    `a broker on ${host} refuses public host names; behind a proxy, set PUBLIC_URL (or ALLOWED_HOSTS) to the public name`,
+    `a broker on ${host} rejects public host names; behind a proxy, set PUBLIC_URL (or ALLOWED_HOSTS) to the public name`,
   );
 }
 
@@ -105,14 +105,11 @@ function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["valu
     const { from, to } = validity(cert);
     const now = Date.now();
     if (now > to)
-      return fail(
-        "certificate",
-        `${tlsCertFile} has expired on ${day(to)}: renew it, unless this machine's clock is wrong`,
-      );
+      return fail("certificate", `${tlsCertFile} expired on ${day(to)}: renew it, or correct this machine's clock`);
     if (now < from)
-      return fail("certificate", `${tlsCertFile} is valid from ${day(from)} on: set this machine's clock`);
-    if (now > to - RENEW_MS) return warn("certificate", `${tlsCertFile} ends on ${day(to)}: renew it`);
-    return ok("certificate", `${tlsCertFile} is valid until ${day(to)} and fits its key`);
+      return fail("certificate", `${tlsCertFile} is not valid before ${day(from)}: correct this machine's clock`);
+    if (now > to - RENEW_MS) return warn("certificate", `${tlsCertFile} expires on ${day(to)}: renew it`);
+    return ok("certificate", `${tlsCertFile} is valid until ${day(to)} and matches its key`);
   } catch (error) {
     return fail("certificate", messageOf(error));
   }
@@ -121,7 +118,7 @@ function examineCertificate({ tlsCertFile, tlsKeyFile }: BrokerExamination["valu
 /** Why the broker that runs with these options does not serve; undefined when it does. */
 export async function brokerTrouble(values: BrokerExamination["values"]): Promise<string | undefined> {
   const running = await Running.find(values);
-  return running === undefined ? `no broker answers at port ${values.port}` : running.trouble;
+  return running === undefined ? `no broker responds at port ${values.port}` : running.trouble;
 }
 
 /** A broker that serves already at the address of this one. */
@@ -141,7 +138,7 @@ class Running {
     const health = await running.#get("/healthz");
     const status = /"status"\s*:\s*"(ok|unavailable)"/.exec((await health?.text()) ?? "")?.[1];
     if (status === undefined) return undefined;
-    if (status === "unavailable") running.trouble = "the broker drains, or has nobody to serve with";
+    if (status === "unavailable") running.trouble = "the broker is draining, or has no worker";
     return running;
   }
 
@@ -154,16 +151,14 @@ class Running {
     const state = await this.#get("/api/state");
     if (state?.status === 401 || state?.status === 403) {
       await state.body?.cancel();
-      yield warn("running", "the broker that runs refuses this API_KEY: it was started with another configuration");
+      yield warn("running", "the running broker rejects this API_KEY: it was started with another configuration");
       return;
     }
     const ready = await this.#get("/readyz");
     const shown: unknown = state?.status === 200 ? await state.json() : await state?.body?.cancel();
     const answer = ready === undefined ? "" : await ready.text();
     const reason = /"reason"\s*:\s*"([^"]*)"/.exec(answer)?.[1] ?? "";
-    yield ready?.status === 200
-      ? ok("running", `it is ready: ${reason}`)
-      : warn("running", `it is not ready: ${reason}`);
+    yield ready?.status === 200 ? ok("running", `ready: ${reason}`) : warn("running", `not ready: ${reason}`);
     yield* relayFindings(shown);
   }
 

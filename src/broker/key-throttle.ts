@@ -52,7 +52,7 @@ export class KeyThrottle {
     this.options.onWrongKey(kind, wait > 0);
     if (wait === 0) return unauthorized();
     const seconds = Math.ceil(wait / 1000);
-    return new NfrxError("too_many_attempts", `too many wrong keys from this address: try again in ${seconds} s`, {
+    return new NfrxError("too_many_attempts", `too many wrong keys from this address: retry in ${seconds} s`, {
       retryAfterSeconds: seconds,
     });
   }

@@ -57,7 +57,7 @@ export class Listener {
 
   /** The server that listens now; with a new certificate it is a new one. */
   get server(): Upgrader {
-    if (this.#server === undefined) throw new Error("the broker does not listen yet");
+    if (this.#server === undefined) throw new Error("the broker is not listening yet");
     return this.#server;
   }
 

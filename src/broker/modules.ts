@@ -28,14 +28,15 @@ export function serveModules(
   for (const configured of modules) {
     const wrong = (problem: string): Error => new Error(`${configured.file ?? configured.id}: ${problem}`);
     if (RESERVED.has(configured.id) || all.some(other => other.configured.id === configured.id))
-      throw wrong(`there is a module ${configured.id} already`);
+      throw wrong(`a module with the id ${configured.id} already exists`);
     const served = called(configured, () =>
       configured.serve({ log, clock, metrics: new ModuleMeter(configured.id, metrics.meters) }),
     );
     const { worker, pool } = served;
     if ((worker === undefined) !== (pool === undefined)) throw wrong("`worker` and `pool` go together");
-    if (worker !== undefined && worker.id !== configured.id) throw wrong(`its worker has another id, ${worker.id}`);
-    if (served.relays !== undefined && relays !== undefined) throw wrong("another module has the relays already");
+    if (worker !== undefined && worker.id !== configured.id)
+      throw wrong(`its worker has the different id ${worker.id}`);
+    if (served.relays !== undefined && relays !== undefined) throw wrong("another module already serves relays");
     relays ??= served.relays;
     if (worker !== undefined && pool !== undefined) workers.push({ module: worker, pool });
     all.push({ configured, served });
@@ -75,7 +76,7 @@ function called<T>({ file, id }: ConfiguredModule, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw new Error(`${file ?? id}: it cannot be started: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`${file ?? id}: cannot start: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });
   }
@@ -114,10 +115,10 @@ class Places {
       if (name === undefined) continue;
       const before = this.#names.get(place) ?? name;
       if (configured !== undefined && before !== name)
-        throw wrong(`calls :${name} what another route calls :${before}`);
+        throw wrong(`names the parameter :${name}, another route names it :${before}`);
       this.#names.set(place, before);
     }
-    if (configured !== undefined && this.#taken.has(place)) throw wrong("is there already");
+    if (configured !== undefined && this.#taken.has(place)) throw wrong("already exists");
     this.#taken.add(place);
   }
 }

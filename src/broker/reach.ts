@@ -31,5 +31,5 @@ export function reachOf({ host, port, allowOpen, ...keys }: ReachOptions): Reach
 
 /** What to do about a broker that listens on this machine only. */
 export function howToOpen({ missing }: Reach): string {
-  return `listening on 127.0.0.1 only, because a key is missing: set ${missing.join(" and ")}, or ALLOW_OPEN=true to serve everybody without a key`;
+  return `listening on 127.0.0.1 only, because a key is missing: set ${missing.join(" and ")}, or ALLOW_OPEN=true to serve everyone without a key`;
 }

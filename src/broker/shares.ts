@@ -46,10 +46,14 @@ export class Shares {
 
   /** Takes one; the function gives it back. Throws `overloaded` when there is none, `limit_exceeded` when the caller has its share. */
   take(caller: string): () => void {
-    if (this.#all >= this.max) throw new NfrxError("overloaded", `there are too many ${this.what}`, AGAIN);
+    if (this.#all >= this.max) throw new NfrxError("overloaded", `too many ${this.what}`, AGAIN);
     const held = this.#held.get(caller) ?? 0;
     if (held >= this.share)
-      throw new NfrxError("limit_exceeded", `you have too many ${this.what}: at most ${this.share} at once`, AGAIN);
+      throw new NfrxError(
+        "limit_exceeded",
+        `too many ${this.what} of this caller: at most ${this.share} at once`,
+        AGAIN,
+      );
     this.#add(caller, 1);
     let mine = true;
     return () => {

@@ -31,7 +31,7 @@ export function watchTls(
     } catch (error) {
       log.error(
         { cert_file: files.certFile, error: messageOf(error) },
-        "the new certificate cannot be used; the old one serves on",
+        "cannot use the new certificate; keeping the old one",
       );
     }
   };
@@ -43,7 +43,7 @@ export function watchTls(
   const watchers: FSWatcher[] = [...new Set([files.certFile, files.keyFile].map(file => dirname(file)))].map(folder =>
     watch(folder, { persistent: false }, touched),
   );
-  log.debug({ files: [basename(files.certFile), basename(files.keyFile)] }, "certificate files are watched");
+  log.debug({ files: [basename(files.certFile), basename(files.keyFile)] }, "watching the certificate files");
   return {
     close() {
       timer?.cancel();

@@ -42,13 +42,13 @@ function agentObjections({
     ...headerObjections("agentHeaders", agentHeaders),
     ...(handshake === undefined
       ? []
-      : [{ keys: ["agentHeaders"], problem: `${handshake} is not a header that can be set` }]),
+      : [{ keys: ["agentHeaders"], problem: `${handshake} cannot be set as a header; remove it` }]),
     ...(key === undefined || clientKey === undefined
       ? []
       : [
           {
             keys: ["agentHeaders", "clientKey"],
-            problem: `${key} carries CLIENT_KEY: leave CLIENT_KEY out and bring it as X-Api-Key in AGENT_HEADERS`,
+            problem: `${key} carries CLIENT_KEY: unset CLIENT_KEY and send the key as X-Api-Key in AGENT_HEADERS`,
           },
         ]),
   ];
@@ -61,33 +61,37 @@ function agentShape(module: string) {
       schemes: ["ws", "wss", "http", "https"],
       default: `ws://localhost:8080/api/${module}/connect`,
       rewrite: written => serverUrl(module, written),
-      help: `Address of the broker; http(s):// is turned into ws(s)://, and /api/${module}/connect is added below its path.`,
+      help: `Broker URL. http(s):// becomes ws(s)://, and /api/${module}/connect is appended to the path.`,
     }),
-    clientKey: option.secret({ env: "CLIENT_KEY", default: undefined, help: "CLIENT_KEY of the broker." }),
+    clientKey: option.secret({
+      env: "CLIENT_KEY",
+      default: undefined,
+      help: "The agents' key: the CLIENT_KEY that is set at the broker.",
+    }),
     clientId: option.text({
       env: "CLIENT_ID",
       default: undefined,
       defaultNote: module === "mcp" ? "assigned by the broker" : "random",
-      help: "Id of this agent at the broker.",
+      help: "ID under which the broker knows this agent.",
     }),
     clientName: option.text({
       env: "CLIENT_NAME",
       default: undefined,
       defaultNote: "the host name",
-      help: "Name of this agent for people.",
+      help: "Display name.",
     }),
     tlsCaFile: option.text({
       env: "TLS_CA_FILE",
       path: "file",
       default: undefined,
-      help: "PEM file with a further authority to trust for the broker's certificate.",
+      help: "PEM file with an additional CA to trust for the broker's certificate.",
     }),
     metricsAddress: option.address({
       env: "METRICS_PORT",
       yaml: "metrics_addr",
       default: undefined,
       defaultNote: "off",
-      help: "Port or address of /metrics.",
+      help: "Port or address where /metrics is served.",
     }),
     requestTimeoutMs: option.seconds({
       env: "REQUEST_TIMEOUT",
@@ -96,20 +100,20 @@ function agentShape(module: string) {
       max: DAY,
       help:
         module === "mcp"
-          ? "Kept for settings of the 0.9 series: a call may be silent for as long as it likes."
-          : "A request whose backend is silent this long fails, in seconds.",
+          ? "Accepted for compatibility with 0.9; has no effect. MCP calls have no idle timeout."
+          : "Idle timeout of a request, in seconds: it fails when the backend sends nothing for this long.",
     }),
     reconnect: option.bool({
       env: "RECONNECT",
       short: "r",
       default: false,
       seed: () => "true",
-      help: "Connects again and again while the broker or the backend is away, instead of exiting.",
+      help: "Retries while the broker or the backend is unavailable, instead of exiting.",
     }),
     agentHeaders: option.pairs({
       env: "AGENT_HEADERS",
       default: {},
-      help: "Headers of the connection to the broker, for a gateway in front of it: NAME=value with commas between, or a YAML map.",
+      help: "Headers to send to the broker, for a gateway in front of it: comma-separated NAME=value pairs, or a YAML map.",
     }),
   };
 }
@@ -119,12 +123,12 @@ const backendAccess = {
     env: "BACKEND_CA_FILE",
     path: "file",
     default: undefined,
-    help: "PEM file with a further authority to trust for the backend's certificate.",
+    help: "PEM file with an additional CA to trust for the backend's certificate.",
   }),
   backendHeaders: option.pairs({
     env: "BACKEND_HEADERS",
     default: {},
-    help: "Headers that the agent adds to every request to the backend: NAME=value with commas between, or a YAML map.",
+    help: "Headers to add to every request to the backend: comma-separated NAME=value pairs, or a YAML map.",
   }),
 };
 
@@ -145,21 +149,21 @@ export const workerOptions = options(
       default: 2,
       min: 1,
       max: 10_000,
-      help: "Requests it takes at once.",
+      help: "Maximum number of concurrent requests.",
     }),
     statusAddress: option.address({
       env: "STATUS_ADDR",
       bareHost: "127.0.0.1",
       default: undefined,
       defaultNote: "off",
-      help: "Address of /status, /version and /control; a port alone listens on 127.0.0.1. On any other address every request needs X-Auth-Token.",
+      help: "Address of /status, /version and /control. A bare port listens on 127.0.0.1. On any other address every request needs X-Auth-Token.",
     }),
     drainTimeoutMs: option.duration({
       env: "DRAIN_TIMEOUT",
       default: "1m",
       max: DAY,
       allowForever: true,
-      help: "How long running requests may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+      help: "Time for running requests to finish after SIGTERM. 0 exits immediately, -1 waits indefinitely. A second SIGTERM exits immediately.",
     }),
   },
   workerObjections,

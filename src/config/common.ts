@@ -7,12 +7,12 @@ export const commonOptions = options("Log", {
     env: "LOG_LEVEL",
     values: ["all", "debug", "info", "warn", "error", "fatal", "none"],
     default: "info",
-    help: "Least serious level that is logged: all, debug, info, warn, error, fatal or none.",
+    help: "Lowest level to log: all, debug, info, warn, error, fatal or none.",
   }),
   logFormat: option.choice({
     env: "LOG_FORMAT",
     values: ["auto", "pretty", "json"],
     default: "auto",
-    help: "Form of the log on standard error: pretty or json; auto is pretty on a terminal and JSON elsewhere.",
+    help: "Format of the log on standard error: pretty or json. auto is pretty on a terminal and json elsewhere.",
   }),
 });

@@ -12,9 +12,9 @@ interface Flag {
 
 const BUILT_IN: Record<(typeof BUILT_IN_FLAGS)[number], Flag> = {
   config: { names: ["--config"], help: "Configuration file.", value: { choices: [], path: "file" } },
-  help: { names: ["-h", "--help"], help: "Show help; all: every option.", value: undefined },
-  version: { names: ["-v", "--version"], help: "Show the version of this build.", value: undefined },
-  "help-plugins": { names: ["--help-plugins"], help: "Lists the options of the modules.", value: undefined },
+  help: { names: ["-h", "--help"], help: "Show help and exit; all: every option.", value: undefined },
+  version: { names: ["-v", "--version"], help: "Show the version and exit.", value: undefined },
+  "help-plugins": { names: ["--help-plugins"], help: "List the options of the modules.", value: undefined },
 };
 
 function flagsOf(program: Program): Flag[] {

@@ -29,9 +29,9 @@ export class ConfigError extends Error {
     /** The command that the program was given. */
     readonly command?: string,
   ) {
-    const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
+    const count = mistakes.length === 1 ? "1 error" : `${mistakes.length} errors`;
     const lines = mistakes.map(mistake => `  - ${mistake.text}`);
-    super(`cannot start: ${count} in the configuration\n${lines.join("\n")}\nAll options: ${program} --help all`);
+    super(`cannot start: ${count} in the configuration:\n${lines.join("\n")}\nAll options: ${program} --help all`);
     this.mistakes = mistakes;
   }
 }
@@ -40,7 +40,7 @@ export class ConfigError extends Error {
 export function describeSource(source: Mistake["source"]): string {
   switch (source.from) {
     case "default":
-      return "not given";
+      return "unset";
     case "environment":
       return `environment variable ${source.name}`;
     case "flag":

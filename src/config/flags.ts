@@ -62,7 +62,7 @@ class Reader {
     const denied = name.startsWith("--no-") ? this.catalog.flags.get(name.slice(5)) : undefined;
     if (denied?.kind === "bool") {
       if (value === undefined) this.#add(denied, name, "false");
-      else this.#note(`flag ${name} takes no value; write --${denied.flag}=false`, denied);
+      else this.#note(`flag ${name} takes no value; use --${denied.flag}=false`, denied);
       return;
     }
     const known = [...this.catalog.flags.keys(), ...this.builtIn].map(flag => `--${flag}`);
@@ -122,7 +122,7 @@ class Reader {
     } else {
       // Unshown, since it may be the value of the flag before it, and a secret.
       const before = (this.argv[this.#next - 2] ?? "").split("=", 1)[0] ?? "";
-      const hint = this.#find(before) !== undefined ? ` after ${before}; a value is joined to it with =` : "";
+      const hint = this.#find(before) !== undefined ? ` after ${before}; use = to give a value` : "";
       this.#note(`unexpected argument ${this.#next}${hint}`);
     }
   }

@@ -39,7 +39,7 @@ export function options<S extends Shape>(
     title,
     shape,
     finish: found => {
-      if (!isComplete(found, shape)) throw new Error(`the options "${title}" lack a value`);
+      if (!isComplete(found, shape)) throw new Error(`a value is missing for the option group "${title}"`);
       return { values: found, objections: check(found) };
     },
   };

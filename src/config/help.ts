@@ -29,9 +29,12 @@ const SHOWN_FLAGS = 3;
 function shortHelp(program: Program, machine: Machine): string {
   const words = commandsOf(program);
   const flags: [string, string][] = [
-    ["--config <file>", `Read this file (default ${defaultConfigFile(machine, program.configFile)}; env CONFIG_FILE).`],
-    ["-h, --help", "Show this page. --help all: every option. --help <group>: the options of a group."],
-    ["-v, --version", "Show version, commit and date of this build."],
+    [
+      "--config <file>",
+      `Read this configuration file (default ${defaultConfigFile(machine, program.configFile)}; env CONFIG_FILE).`,
+    ],
+    ["-h, --help", "Show this help and exit. --help all: every option. --help <group>: the options of a group."],
+    ["-v, --version", "Show version, commit and build date, and exit."],
   ];
   const groups = Object.entries(program.groups).map(([name, { shape }]): [string, string] => {
     const names = Object.values(shape).map(({ flag }) => `--${flag}`);
@@ -44,7 +47,7 @@ function shortHelp(program: Program, machine: Machine): string {
     `\nUsage: ${program.name} [command] [options]`,
     ...table("Commands", words),
     ...table("General", flags),
-    ...table("Groups of options", groups),
+    ...table("Option groups", groups),
     "\nPrecedence: flag > environment > file > default.",
     "",
   ].join("\n");
@@ -60,10 +63,16 @@ function initHelp(program: Program, machine: Machine): string {
     `${BUILT_IN_COMMANDS.init}`,
     `\nUsage: ${name} init [--config <file>] [options]`,
     "",
-    wrap(`The file is ${defaultConfigFile(machine, configFile)} unless --config names another. It must not exist.`, ""),
-    wrap("Options and environment variables that you give are written to the file; the others stay as comments.", ""),
-    ...(seeded.length === 0 ? [] : [`Made at random unless you give them: ${seeded.join(", ")}.`]),
-    "Only its owner can read the file; when root writes it, the group nfrx can as well, if it exists.",
+    wrap(
+      `Writes ${defaultConfigFile(machine, configFile)}, or the file that --config names. The file must not exist yet.`,
+      "",
+    ),
+    wrap(
+      "Options that you set by flag or environment are written to the file; the others are included as comments.",
+      "",
+    ),
+    ...(seeded.length === 0 ? [] : [`Generated at random unless you set them: ${seeded.join(", ")}.`]),
+    "Only the owner can read the file. If root runs init and the group nfrx exists, that group can read it too.",
     `\nEvery option: ${name} --help all`,
     "",
   ].join("\n");
@@ -84,9 +93,9 @@ export function helpText(program: Program, machine: Machine): string {
       "--config <file>",
       `Configuration file. Default: ${defaultConfigFile(machine, program.configFile)}. Env: CONFIG_FILE.`,
     ),
-    entry("-h, --help [all|<group>]", "Show the short page, every option, or the options of a group, and exit."),
-    entry("-v, --version", "Show version, commit and date of this build, and exit."),
-    ...(plugins === undefined ? [] : [entry("--help-plugins", "Lists the options of the modules alone.")]),
+    entry("-h, --help [all|<group>]", "Show the short help, every option (all), or the options of a group, and exit."),
+    entry("-v, --version", "Show version, commit and build date, and exit."),
+    ...(plugins === undefined ? [] : [entry("--help-plugins", "List only the options of the modules.")]),
   ];
   return [
     versionLine(program).trimEnd(),

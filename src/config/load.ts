@@ -85,7 +85,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
     mistakes.push(...finished.mistakes);
   }
   if (mistakes.length > 0) throw new ConfigError(program.name, mistakes, line.command);
-  if (!isComplete(values, program.groups)) throw new Error(`${program.name}: a group of options is missing`);
+  if (!isComplete(values, program.groups)) throw new Error(`${program.name}: an option group is missing`);
   return {
     kind: "run",
     values,
@@ -115,7 +115,7 @@ function init<G extends Groups, C extends string>(
   const path = configPath(host, line.config)?.path ?? defaultConfigFile(host, program.configFile);
   const text = filledYaml(program, set);
   const written = load(program, { ...host, argv: [], env: {}, readFile: () => text });
-  if (written.kind !== "run") throw new Error(`${program.name}: the file of init does not load`);
+  if (written.kind !== "run") throw new Error(`${program.name}: the file that init wrote cannot be loaded`);
   return { kind: "init", path, text, values: written.values };
 }
 

@@ -96,7 +96,7 @@ function text<D extends string | Unset>(
   spec: TextSpec<D> & { readonly defaultOn?: (machine: Machine) => string | D },
 ): Option<string | D> {
   checkDeclaration("text", spec);
-  const { expects = "a text", defaultOn, path } = spec;
+  const { expects = "text", defaultOn, path } = spec;
   const [schema, raw] = [values.text(spec.pattern), written(spec.default)];
   return declare<string | D>("text", spec, spec.default, { schema, expects, raw, path, defaultOn });
 }
@@ -104,7 +104,7 @@ function text<D extends string | Unset>(
 /** A text that is never shown. */
 function secret<D extends Unset>(spec: TextSpec<D>): Option<string | D> {
   checkDeclaration("secret", spec);
-  const { expects = "printable ASCII, which is all that an HTTP header carries" } = spec;
+  const { expects = "printable ASCII, as HTTP headers require" } = spec;
   const schema = spec.pattern === undefined ? values.key : values.text(spec.pattern);
   return declare<string | D>("secret", spec, spec.default, { schema, expects, secret: true });
 }
@@ -165,7 +165,7 @@ function time(kind: "seconds" | "duration", spec: DurationSpec<string | Unset>):
   const schema = values.duration(range, { forever, plainSeconds: kind === "seconds" });
   const bounds = `from ${formatDuration(range.min)} to ${formatDuration(range.max)}`;
   const plain = kind === "seconds" ? ", or a number of seconds" : "";
-  const expects = `a duration ${bounds} such as 30s or 1m30s${plain}${forever ? ", or -1 for ever" : ""}`;
+  const expects = `a duration ${bounds} such as 30s or 1m30s${plain}${forever ? ", or -1 for no limit" : ""}`;
   const { default: raw } = spec;
   checkDefault(spec.env, raw, schema, expects);
   const initial = raw === undefined ? raw : schema.parse(raw);
@@ -226,7 +226,7 @@ interface ListSpec<E> extends Spec<readonly NoInfer<E>[]> {
 /** A list: a YAML list, or one text with commas; a text that begins with `[` is a JSON list. */
 function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
   checkDeclaration("list", spec);
-  const { expects = "a list with commas", secret: hidden = false, default: items, isPath } = spec;
+  const { expects = "a comma-separated list", secret: hidden = false, default: items, isPath } = spec;
   const schema = values.list(spec.of, spec.emptyWord);
   return declare<readonly E[]>("list", spec, items, {
     schema,
@@ -240,7 +240,7 @@ function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
 /** Names with values: a YAML map, a JSON object, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
 function pairs(spec: Spec<Readonly<Record<string, string>>>): Option<Readonly<Record<string, string>>> {
   checkDeclaration("pairs", spec);
-  const expects = "a map, a JSON object or a list of NAME=value";
+  const expects = "a map, a JSON object or comma-separated NAME=value pairs";
   return declare("pairs", spec, spec.default, { schema: values.pairs, expects, secret: true });
 }
 

@@ -22,9 +22,9 @@ export interface Program<G extends Groups = Groups, C extends string = string> {
 
 /** Commands that every program has besides its own, and what they do. */
 export const BUILT_IN_COMMANDS = {
-  init: "Write a configuration file with every option and fresh keys, and say what to do next.",
-  doctor: "Check the configuration and everything around it; one line for each problem.",
-  health: "Ask the running program whether it serves; exit with 0 when it does. For containers.",
+  init: "Write a configuration file with every option and new keys, and show the next steps.",
+  doctor: "Check the configuration and its environment; one line per finding.",
+  health: "Check whether the running program is healthy; exit status 0 if so. For containers.",
 } as const;
 
 /** Every word that the first argument of a program may be, and what it does. */
@@ -68,7 +68,7 @@ export function catalogOf({ name, groups }: Pick<Program, "name" | "groups">): C
     const found = new Map<string, Option<unknown>>();
     for (const option of options) {
       for (const key of namesOf(option)) {
-        if (found.has(key) || reserved.includes(key)) throw new Error(`${name}: two options have the ${kind} ${key}`);
+        if (found.has(key) || reserved.includes(key)) throw new Error(`${name}: two options share the ${kind} ${key}`);
         found.set(key, option);
       }
     }

@@ -5,7 +5,7 @@ import type { Option } from "./option.ts";
 import { CONFIG_DIRS } from "./paths.ts";
 import { catalogOf, type Program } from "./program.ts";
 
-export const NOTICE = "<!-- Made from the declarations in src/ by `npm run docs`; change it there. -->";
+export const NOTICE = "<!-- Generated from the declarations in src/ by `npm run docs`; do not edit. -->";
 
 export const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replace(/\*/g, "\\*");
 export const code = (text: string) => `\`${text}\``;
@@ -38,18 +38,18 @@ export function configurationPage(programs: readonly Program[]): string {
   return `${NOTICE}\n\n# Options\n\n${INTRODUCTION}\n\n${chapters.join("\n")}`;
 }
 
-const INTRODUCTION = `Each option is taken from its default, the configuration file, the environment and the command line; the later one wins.
-A value that does not parse, an unknown YAML key and an unknown flag stop the program with exit code 2 and one message that
-names every mistake and where it is.
+const INTRODUCTION = `Precedence: flag > environment > file > default. An invalid value, an unknown YAML key or an unknown flag stops the program
+with exit code 2 and one message that lists every error with its location.
 
-- The file: \`--config\` or \`CONFIG_FILE\` names it. Otherwise it is looked for in \`${CONFIG_DIRS.linux}\` on Linux,
-  \`${CONFIG_DIRS.darwin}\` on macOS, \`${CONFIG_DIRS.win32}\` on Windows, and may be missing. A dot in a key goes one level down:
-  \`plugin_options.llm.queue_size\` is \`queue_size\` below \`llm\` below \`plugin_options\`. A key without a value is unset.
-- The environment: an empty variable is unset.
-- Flags: \`--port 8080\` or \`--port=8080\`. Yes-or-no flags need no value; \`--no-reconnect\` says no.
-- Durations: \`5m\`, \`1m30s\`, \`250ms\`, \`0\`, and \`-1\` for ever where that is allowed; options in seconds also take plain numbers.
-- Sizes: \`1048576\`, \`1MiB\`, \`1MB\`. Lists: a YAML list, or one text with commas.
-- \`--help\` lists the options, \`--version\` says the build.`;
+- File: \`--config\` or \`CONFIG_FILE\` names it. The default is the program's file (\`server.yaml\` for \`nfrx\`, \`worker.yaml\` for
+  \`nfrx-llm\`, and \`asr.yaml\`, \`docling.yaml\`, \`mcp.yaml\` for the agents of those names) in \`${CONFIG_DIRS.linux}\` on Linux,
+  \`${CONFIG_DIRS.darwin}\` on macOS, \`${CONFIG_DIRS.win32}\` on Windows; it is optional. A dot in a key stands for
+  nesting: \`plugin_options.llm.queue_size\` is \`queue_size\` below \`llm\` below \`plugin_options\`. A key without a value is unset.
+- Environment: an empty variable is unset.
+- Flags: \`--port 8080\` or \`--port=8080\`. Boolean flags need no value; \`--no-reconnect\` sets false.
+- Durations: \`5m\`, \`1m30s\`, \`250ms\`, \`0\`, and \`-1\` for no limit where that is allowed. Options in seconds also accept plain numbers.
+- Sizes: \`1048576\`, \`1MiB\`, \`1MB\`. Lists: a YAML list, or comma-separated text.
+- \`--help\` shows the options, \`--version\` the build.`;
 
 /**
  * doc/limits.md: the constants that carry a doc comment in the source text of src/protocol/limits.ts and in that of the
@@ -70,7 +70,7 @@ export function limitsPage(wire: string, rooms: string, programs: readonly Progr
             ],
           ],
     );
-    return `## ${program.name}\n\n${table(["Option", "Default", "Least", "Most", "Purpose"], rows)}\n`;
+    return `## ${program.name}\n\n${table(["Option", "Default", "Minimum", "Maximum", "Purpose"], rows)}\n`;
   });
   const head = ["Name", "Value", "Meaning"];
   const protocol = `## Between broker and agent\n\nFixed; both ends are built with them.\n\n${table(head, constants(wire))}\n`;

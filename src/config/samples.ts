@@ -12,7 +12,7 @@ const explain = (option: Option<unknown>) => {
 };
 
 const headOf = (program: Program, how: string) =>
-  `## ${program.name} — ${program.summary}\n## ${how}\n## Made from the declarations in src/ by \`npm run docs\`; change it there.\n`;
+  `## ${program.name} — ${program.summary}\n## ${how}\n## Generated from the declarations in src/ by \`npm run docs\`; do not edit.\n`;
 
 interface Branch {
   readonly options: [string, Option<unknown>][];
@@ -64,7 +64,8 @@ function holds(at: Branch, set: Settings): boolean {
 /** What options are set to. */
 export type Settings = ReadonlyMap<Option<unknown>, Raw>;
 
-const TO_SET = "To set an option, remove the single # before it, and before the lines that it stands under.";
+const TO_SET =
+  "To set an option, uncomment it by removing the single #, and uncomment the keys above it in the hierarchy.";
 
 /** The sample configuration file of a program. */
 export function sampleYaml(program: Program): string {
@@ -86,5 +87,5 @@ export function sampleEnv(program: Program): string {
     const { defaultRaw = "" } = option;
     return `${explain(option)}\n#${option.env}=${typeof defaultRaw === "string" ? defaultRaw : defaultRaw.join(",")}\n`;
   });
-  return [headOf(program, "To set an option, remove the single # before it."), ...lines].join("\n");
+  return [headOf(program, "To set an option, uncomment it by removing the single #."), ...lines].join("\n");
 }

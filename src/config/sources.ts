@@ -38,7 +38,7 @@ export function readConfigFile(catalog: Catalog, host: Host, flag: string | unde
     const missing = code === "ENOENT" || code === "ENOTDIR";
     if (missing && named === undefined) return { path, found: false, settings: [], mistakes: [] };
     const by = named?.by ?? "its default";
-    const why = missing ? "is missing" : `cannot be read: ${code}`;
+    const why = missing ? "does not exist" : `cannot be read: ${code}`;
     const mistake: Mistake = {
       option: "CONFIG_FILE",
       value: path,

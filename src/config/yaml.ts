@@ -7,20 +7,20 @@ import type { ParsedSource, Setting } from "./setting.ts";
 
 // In our own words, because the parser's messages may quote the line, and the line may hold a key.
 const SYNTAX: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: "this key is here twice",
-  TAB_AS_INDENT: "a tab is no indentation in YAML, use spaces",
+  DUPLICATE_KEY: "this key appears twice",
+  TAB_AS_INDENT: "indented with a tab; use spaces",
   BAD_INDENT: "the indentation is wrong",
   MISSING_CHAR: "a character is missing, perhaps a closing quote or bracket",
-  BAD_DQ_ESCAPE: "a backslash in double quotes begins no known escape; use single quotes or double it",
+  BAD_DQ_ESCAPE: "unknown escape after a backslash in double quotes; use single quotes, or double the backslash",
   BAD_SCALAR_START: "a value that begins with this character must be quoted",
   TAG_RESOLVE_FAILED: "a value that begins with ! must be quoted",
   BAD_ALIAS: "a value that begins with * must be quoted",
   MULTIPLE_DOCS: "only one YAML document is allowed in the file",
   NON_STRING_KEY: "a key must be a plain name",
   BLOCK_AS_IMPLICIT_KEY: 'a value that contains ": " must be quoted',
-  MULTILINE_IMPLICIT_KEY: "a line without a colon, or a value that must be quoted",
+  MULTILINE_IMPLICIT_KEY: "the colon is missing, or the value must be quoted",
   KEY_OVER_1024_CHARS: "a key is longer than 1,024 characters",
-  UNEXPECTED_TOKEN: "a character that means nothing here; quote the value if it belongs to one",
+  UNEXPECTED_TOKEN: "unexpected character; if it is part of a value, quote the value",
   BAD_DIRECTIVE: "a line that begins with % must be quoted",
   IMPOSSIBLE: "this is not valid YAML",
 };
@@ -73,7 +73,7 @@ class Reader {
     const root = this.#document.contents;
     if (root === null || isEmpty(root)) return;
     if (isMap(root)) this.#readMap(root, "");
-    else this.#note(`line ${this.#lineOf(root)}: a configuration file is a list of "key: value" lines`);
+    else this.#note(`line ${this.#lineOf(root)}: expected "key: value" lines`);
   }
 
   #readMap(map: YAMLMap, prefix: string): void {
@@ -94,7 +94,7 @@ class Reader {
 
   #readSection(path: string, line: number, value: unknown): void {
     if (isMap(value)) this.#readMap(value, `${path}.`);
-    else if (!isEmpty(value)) this.#note(`line ${line}: key ${path} takes further keys below it, not a value`);
+    else if (!isEmpty(value)) this.#note(`line ${line}: key ${path} takes nested keys, not a value`);
   }
 
   #readOption(option: Option<unknown>, key: string, line: number, value: unknown): void {
@@ -105,7 +105,7 @@ class Reader {
       const text = `${option.env}: ${read.why} (${describeSource(source)})`;
       this.mistakes.push({ option: option.env, value: undefined, source, text });
     } else if (earlier !== undefined) {
-      this.#note(`line ${line}: key ${key} says the same as key ${earlier}; keep one of them`);
+      this.#note(`line ${line}: key ${key} sets the same option as key ${earlier}; remove one of them`);
     } else if (read.raw !== undefined) {
       this.#given.set(option, key);
       this.settings.push({ option, raw: read.raw, source });
@@ -124,7 +124,7 @@ class Reader {
         node.items.map(pair => pair.value),
         node,
       );
-    return { ok: false, why: many ? `it is not ${option.expects}` : "it takes one value here" };
+    return { ok: false, why: many ? `it is not ${option.expects}` : "expected a single value" };
   }
 
   /** The items of a list, or of a map as `NAME=value` items. */
@@ -133,7 +133,7 @@ class Reader {
     for (const [index, node] of nodes.entries()) {
       const item = this.#resolve(node);
       const key = map?.items[index]?.key;
-      if (!isScalar(item)) return { ok: false, why: "each of its items is one plain value" };
+      if (!isScalar(item)) return { ok: false, why: "each item must be a single plain value" };
       items.push(isScalar(key) ? `${key.value}=${item.value ?? ""}` : String(item.value));
     }
     return { ok: true, raw: items };

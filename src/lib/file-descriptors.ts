@@ -22,7 +22,7 @@ export function* checkDescriptors(limit = descriptorLimit()): Generator<Finding>
   yield limit < WANTED_DESCRIPTORS
     ? warn(
         "files",
-        `only ${limit} files may be open, and each connection is one: set LimitNOFILE=1048576 in the unit, or ulimit -n ${WANTED_DESCRIPTORS}`,
+        `the limit is ${limit} open files, and each connection needs one: set LimitNOFILE=1048576 in the unit, or ulimit -n ${WANTED_DESCRIPTORS}`,
       )
-    : ok("files", `${limit} files may be open`);
+    : ok("files", `the limit is ${limit} open files`);
 }

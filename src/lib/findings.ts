@@ -27,10 +27,10 @@ export async function report(
     count[verdict]++;
     print(`${WORD[verdict].padEnd(5)} ${subject.padEnd(12)} ${oneLine(text)}\n`);
   }
-  const also = count.warn === 0 ? "" : `, ${count.warn} ${count.warn === 1 ? "thing" : "things"} to look at`;
+  const also = count.warn === 0 ? "" : `, ${count.warn} ${count.warn === 1 ? "warning" : "warnings"}`;
   print(
     count.fail === 0
-      ? `\nAll is well${also}.\n`
+      ? `\nNo errors${also}.\n`
       : `\n${count.fail} of ${count.ok + count.warn + count.fail} checks failed${also}.\n`,
   );
   return count.fail === 0 ? 0 : 1;

@@ -22,7 +22,7 @@ export function joinUrl(base: string, rest: string): string {
   const joined = path === "" ? address : root + path;
   const plain = (path === "" || path.startsWith("/")) && !ODD.test(path) && !CONTROL.test(rest) && isPlainPath(path);
   if (!plain || !URL.canParse(joined) || !isBelow(new URL(joined), new URL(root)))
-    throw new NfrxError("not_found", "the path does not lead to an address of the backend");
+    throw new NfrxError("not_found", "the path leads outside the backend's base URL");
   const queries = [own, query].filter(one => one !== undefined && one !== "");
   return queries.length === 0 ? joined : `${joined}?${queries.join("&")}`;
 }

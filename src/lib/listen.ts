@@ -73,9 +73,9 @@ function listening<S>(option: string, { host, port }: Address, start: () => S): 
 }
 
 const WHY: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program listens there",
-  EADDRNOTAVAIL: "no interface of this machine has that address",
-  EACCES: "that is not allowed",
+  EADDRINUSE: "another program uses this port",
+  EADDRNOTAVAIL: "no interface of this machine has this address",
+  EACCES: "permission denied",
 };
 
 /** Serves /metrics, and nothing else, on an address of its own. Throws when that cannot be had. */

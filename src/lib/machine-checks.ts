@@ -17,11 +17,11 @@ export function codeOf(error: unknown): string {
 
 /** A configuration file that may hold keys: there, and for its owner alone. */
 export function checkConfig({ path, found }: { path: string; found: boolean }, program: string): Finding {
-  if (!found) return ok("config", `no file at ${path}; the environment and the defaults count`);
+  if (!found) return ok("config", `no file at ${path}; using the environment and the defaults`);
   const open = process.platform !== "win32" && (statSync(path).mode & 0o004) !== 0;
   return open
-    ? warn("config", `${path} can be read by everybody on this machine, with the keys in it: chmod 640 ${path}`)
-    : ok("config", `${path} was read by ${program} and holds no mistake`);
+    ? warn("config", `every user of this machine can read ${path} and the keys in it: chmod 640 ${path}`)
+    : ok("config", `${path} is valid for ${program}`);
 }
 
 /** A folder that files are to be written to. One that is missing is not made: its parent is looked at instead. */
@@ -34,18 +34,18 @@ export function checkFolder(subject: string, folder: string, option: string): Fi
     const full = codeOf(error) === "ENOSPC";
     return fail(
       subject,
-      full ? fullDisk(folder, 0, option) : `${folder} cannot be written: ${messageOf(error)}; set ${option}`,
+      full ? fullDisk(folder, 0, option) : `cannot write to ${folder}: ${messageOf(error)}; set ${option}`,
     );
   }
   const { bavail, bsize } = statfsSync(there);
   const free = bavail * bsize;
   return free < FREE_BYTES
     ? fail(subject, fullDisk(folder, free, option))
-    : ok(subject, there === folder ? `${folder} can be written` : `${folder} can be made`);
+    : ok(subject, there === folder ? `${folder} is writable` : `${folder} can be created`);
 }
 
 function fullDisk(folder: string, free: number, option: string): string {
-  return `the disk of ${folder} is full (${Math.floor(free / 1024 / 1024)} MiB left): make room, or set ${option}`;
+  return `the disk of ${folder} is full (${Math.floor(free / 1024 / 1024)} MiB left): free some space, or set ${option}`;
 }
 
 /** Why nothing can listen at an address; undefined when it is free. An empty host is every interface. */
@@ -71,17 +71,14 @@ export async function checkAddress(
   if (why === "EADDRINUSE") {
     const mine = await own();
     if (mine !== undefined) return ok(subject, mine);
-    return fail(
-      subject,
-      `port ${port} is taken by another program: stop that one (ss -ltnp says which), or set ${option}`,
-    );
+    return fail(subject, `port ${port} is in use by another program: stop it (ss -ltnp shows which), or set ${option}`);
   }
   if (why === "EACCES")
     return fail(
       subject,
-      `port ${port} may not be used: ports below 1024 need root or CAP_NET_BIND_SERVICE; set ${option}`,
+      `no permission to use port ${port}: ports below 1024 need root or CAP_NET_BIND_SERVICE; or set ${option}`,
     );
-  return fail(subject, `nothing can listen at ${where}: ${why}; correct ${option}`);
+  return fail(subject, `cannot listen at ${where}: ${why}; correct ${option}`);
 }
 
 /** Why no TCP connection comes about; undefined when one does. */

@@ -47,7 +47,7 @@ export class OriginGuard {
       });
     }
     if (origin === null || this.#allowsOrigin(origin) || this.#isOwn(origin, host)) return;
-    throw new NfrxError("forbidden", "pages of this origin may not call here (see ALLOWED_ORIGINS)", {
+    throw new NfrxError("forbidden", "origin not allowed (see ALLOWED_ORIGINS)", {
       param: "origin",
     });
   }

@@ -66,7 +66,7 @@ export class OtlpExport {
   take(span: Span): void {
     if (this.#waiting >= TRACE_QUEUE_MAX || this.#closed) {
       this.counts.dropped.value++;
-      if (!this.#closed) this.#complain("too many spans wait for the collector");
+      if (!this.#closed) this.#complain("dropping spans: too many are waiting for the collector");
       return;
     }
     this.#waiting++;
@@ -153,7 +153,10 @@ export class OtlpExport {
       });
       await bytesUpTo(ANSWER_BYTES, response.body); // read, so that the connection serves the next batch
       if (response.ok) return { error: undefined, retryable: false };
-      return { error: `the collector answered ${response.status}`, retryable: RETRYABLE.has(response.status) };
+      return {
+        error: `the collector responded with status ${response.status}`,
+        retryable: RETRYABLE.has(response.status),
+      };
     } catch (thrown) {
       return { error: messageOf(thrown), retryable: true };
     }
@@ -166,7 +169,7 @@ export class OtlpExport {
     this.#warnedAt = now;
     const { failed, dropped } = this.counts;
     const about = { url: plain(url), failed_spans: failed.value, dropped_spans: dropped.value };
-    log.warn({ ...about, error }, "traces could not be sent");
+    log.warn({ ...about, error }, "cannot send traces");
   }
 }
 

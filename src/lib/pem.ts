@@ -21,16 +21,16 @@ const ENCRYPTED = /-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED
 export function readTls({ certFile, keyFile }: TlsFiles): TlsMaterial {
   const cert = readCertificates("TLS_CERT_FILE", certFile);
   const key = readOption("TLS_KEY_FILE", keyFile);
-  if (ENCRYPTED.test(key)) throw new Error(`TLS_KEY_FILE: the key in ${keyFile} has a passphrase; remove it`);
+  if (ENCRYPTED.test(key)) throw new Error(`TLS_KEY_FILE: the key in ${keyFile} is encrypted; remove its passphrase`);
   if (!PRIVATE_KEY.test(key))
-    throw new Error(`TLS_KEY_FILE: ${keyFile} holds ${what(key)}, not a private key in PEM form`);
+    throw new Error(`TLS_KEY_FILE: ${keyFile} contains ${what(key)}, not a private key in PEM format`);
   const belongs = (pem: string | undefined): boolean =>
     pem !== undefined && new X509Certificate(pem).checkPrivateKey(privateKey(keyFile, key));
   const [first, ...rest] = cert.match(CERTIFICATE) ?? [];
   if (belongs(first)) return { cert, key };
   throw new Error(
     rest.some(belongs)
-      ? `TLS_CERT_FILE: in ${certFile} put the server's own certificate first, then those of the authorities`
+      ? `TLS_CERT_FILE: in ${certFile}, put the server's own certificate first, then the CA certificates`
       : `TLS_KEY_FILE: the key in ${keyFile} does not belong to the certificate in ${certFile} (TLS_CERT_FILE)`,
   );
 }
@@ -40,7 +40,7 @@ export function readCertificates(option: string, path: string): string {
   const text = readOption(option, path);
   const certificates = text.match(CERTIFICATE) ?? [];
   if (certificates.length === 0)
-    throw new Error(`${option}: ${path} holds ${what(text)}, not a certificate in PEM form`);
+    throw new Error(`${option}: ${path} contains ${what(text)}, not a certificate in PEM format`);
   for (const [index, pem] of certificates.entries()) {
     try {
       new X509Certificate(pem);
@@ -64,9 +64,10 @@ function readOption(option: string, path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") throw new Error(`${option}: there is no file ${path}`);
-    if (code === "EACCES" || code === "EPERM") throw new Error(`${option}: this user cannot read ${path}`);
-    if (code === "EISDIR") throw new Error(`${option}: ${path} is a folder, not a file`);
+    if (code === "ENOENT") throw new Error(`${option}: file ${path} not found`);
+    if (code === "EACCES" || code === "EPERM")
+      throw new Error(`${option}: this user has no permission to read ${path}`);
+    if (code === "EISDIR") throw new Error(`${option}: ${path} is a directory, not a file`);
     throw new Error(`${option}: ${path} cannot be read: ${messageOf(error)}`);
   }
 }

@@ -16,22 +16,26 @@ export function declareProcess(meters: Meters, droppedLogs: () => number): void 
       if (value !== undefined) set({}, value);
     });
   meters
-    .counter("nfrx_log_lines_dropped_total", "Lines of the log that could not be written.")
+    .counter("nfrx_log_lines_dropped_total", "Log lines that could not be written.")
     .read(set => set({}, droppedLogs()));
-  meters.counter("process_cpu_seconds_total", "CPU time spent, in seconds.").read(set => {
+  meters.counter("process_cpu_seconds_total", "Total CPU time, in seconds.").read(set => {
     const { user, system } = process.cpuUsage();
     set({}, (user + system) / 1e6);
   });
-  gauge("process_start_time_seconds", "When the process began, in seconds since 1970.", () => STARTED_AT);
-  gauge("process_resident_memory_bytes", "Memory that is resident.", () => process.memoryUsage.rss());
-  gauge("process_virtual_memory_bytes", "Addresses that are reserved, which says little; on Linux only.", () =>
+  gauge("process_start_time_seconds", "Start time of the process, in seconds since the epoch.", () => STARTED_AT);
+  gauge("process_resident_memory_bytes", "Resident memory.", () => process.memoryUsage.rss());
+  gauge("process_virtual_memory_bytes", "Virtual memory (Linux only); says little about actual use.", () =>
     onLinux("status", /^VmSize:\s+(\d+)/m, 1024),
   );
-  gauge("process_heap_bytes", "Memory of JavaScript objects, garbage included.", () => process.memoryUsage().heapUsed);
-  gauge("process_open_fds", "Open file descriptors; on Linux only.", () =>
+  gauge(
+    "process_heap_bytes",
+    "Memory of JavaScript objects, uncollected garbage included.",
+    () => process.memoryUsage().heapUsed,
+  );
+  gauge("process_open_fds", "Open file descriptors (Linux only).", () =>
     process.platform === "linux" ? readdirSync("/proc/self/fd").length - 1 : undefined,
   );
-  gauge("process_max_fds", "File descriptors that may be open; on Linux only.", () =>
+  gauge("process_max_fds", "Limit of open file descriptors (Linux only).", () =>
     onLinux("limits", /^Max open files\s+(\d+)/m, 1),
   );
 }
@@ -49,11 +53,7 @@ function onLinux(file: string, pattern: RegExp, unit: number): number | undefine
  * other.
  */
 export function declareLoopLag(meters: Meters): { start(): Timer } {
-  const lags = meters.histogram(
-    "nfrx_event_loop_lag_seconds",
-    "How late the event loop is, looked at ten times a second.",
-    LAGS,
-  );
+  const lags = meters.histogram("nfrx_event_loop_lag_seconds", "Event loop lag, sampled ten times a second.", LAGS);
   return {
     start() {
       const lag = lags.cell({});

@@ -40,10 +40,7 @@ export function onStopSignal(first: () => void): void {
 export function installUnhandledHandlers(log: Logger, count: () => void = () => {}): void {
   const report = (error: unknown): void => {
     count();
-    log.error(
-      { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
-      "an error that nobody had expected",
-    );
+    log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, "unhandled error");
   };
   process.on("unhandledRejection", report);
   process.on("uncaughtException", report);

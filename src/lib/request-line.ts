@@ -14,8 +14,8 @@ export function requestReader(): (request: Request) => Request | Response {
     const { url } = request;
     if (host === null) return withoutHost(request, url);
     // Bun joins several Host headers with commas.
-    if (host.includes(",")) return unreadable("the request has more than one Host");
-    if (url.startsWith("/") || !URL.canParse(url)) return unreadable("the Host header is not valid");
+    if (host.includes(",")) return unreadable("the request has more than one Host header header");
+    if (url.startsWith("/") || !URL.canParse(url)) return unreadable("invalid Host header");
     good = host;
     return request;
   };
@@ -23,9 +23,9 @@ export function requestReader(): (request: Request) => Request | Response {
 
 /** HTTP/1.0 does not ask for a Host. */
 function withoutHost(request: Request, url: string): Request | Response {
-  if (!url.startsWith("/")) return URL.canParse(url) ? request : unreadable("the URL is not valid");
+  if (!url.startsWith("/")) return URL.canParse(url) ? request : unreadable("invalid URL");
   const whole = `http://localhost${url}`;
-  if (!URL.canParse(whole)) return unreadable("the URL is not valid");
+  if (!URL.canParse(whole)) return unreadable("invalid URL");
   return Object.defineProperty(request, "url", { value: new URL(whole).href });
 }
 

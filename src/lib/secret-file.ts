@@ -9,15 +9,15 @@ import type { Logger } from "./log.ts";
  */
 export function secureSecretFile(path: string, log: Logger): { size: number } {
   const found = statSync(path);
-  if (!found.isFile()) throw new SecretFileRefused("it is not a regular file");
+  if (!found.isFile()) throw new SecretFileRefused("not a regular file");
   if (process.platform !== "win32" && (found.mode & 0o077) !== 0) {
     const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
     try {
       chmodSync(path, 0o600);
     } catch {
-      throw new SecretFileRefused(`other users can open it (mode ${mode}), and its mode cannot be changed`);
+      throw new SecretFileRefused(`other users can read it (mode ${mode}), and its mode cannot be changed`);
     }
-    log.warn({ file: path, mode }, "other users could open this secret file; its mode is now 0600");
+    log.warn({ file: path, mode }, "other users could read this secret file; its mode was changed to 0600");
   }
   return { size: found.size };
 }

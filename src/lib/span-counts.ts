@@ -5,7 +5,7 @@ export type SpanCounts = Record<"exported" | "failed" | "dropped", Cell>;
 
 /** Declares the counter of them, which stays at zero where no traces are made. */
 export function declareSpans(meters: Meters): SpanCounts {
-  const counter = meters.counter("nfrx_trace_spans_total", "Spans of traces, by what became of them.", ["outcome"]);
+  const counter = meters.counter("nfrx_trace_spans_total", "Spans by outcome.", ["outcome"]);
   return {
     exported: counter.cell({ outcome: "exported" }),
     failed: counter.cell({ outcome: "failed" }),

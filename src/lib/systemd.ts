@@ -65,7 +65,7 @@ export async function serviceManager(service: ServiceEnvironment): Promise<Servi
 
 /** The manager of this process. */
 export function serviceManagerOf(log: Logger): Promise<ServiceManager> {
-  const onTrouble = (cause: string): void => log.warn({ cause }, "the service manager cannot be told");
+  const onTrouble = (cause: string): void => log.warn({ cause }, "cannot notify the service manager");
   return serviceManager({ env: process.env, pid: process.pid, clock: systemClock, onTrouble });
 }
 

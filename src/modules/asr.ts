@@ -38,10 +38,10 @@ function listed(name: "voices" | "models") {
   return { name, method: "GET" as const, jobType: "asr.list", label: "none" as const, events: false, gather };
 }
 
-/** Speech to text, and text to speech, of servers with OpenAI's audio API. */
+/** Speech to text and text to speech, by servers with OpenAI's audio API. */
 export const asr: WorkerModule = {
   id: "asr",
-  summary: "Speech to text, and text to speech, of servers with OpenAI's audio API.",
+  summary: "Speech to text and text to speech, by servers with OpenAI's audio API.",
   listsModels: true,
   errors: "openai",
   requestTimeoutMs: SLOW_REQUEST_TIMEOUT_MS,
@@ -100,8 +100,8 @@ const asrBrokerOptions = options("Module asr", {
     aliases: ["DEFAULT_MODEL"],
     yaml: "plugin_options.asr.default_model",
     default: undefined,
-    defaultNote: "the only model that is connected",
-    help: "Model of a transcription or translation that names none.",
+    defaultNote: "the connected model, if there is only one",
+    help: "Default model of transcriptions and translations.",
   }),
 });
 
@@ -111,10 +111,10 @@ export const asrAgentOptions = options("Backend", {
     env: "ASR_BASE_URL",
     default: "http://127.0.0.1:5002/v1",
     rewrite: baseUrl,
-    help: "Transcription backend, with its /v1.",
+    help: "Base URL of the speech backend, including /v1.",
   }),
   ...modelsOption(),
-  asrApiKey: option.secret({ env: "ASR_API_KEY", default: undefined, help: "Key of the backend." }),
+  asrApiKey: option.secret({ env: "ASR_API_KEY", default: undefined, help: "API key of the backend." }),
 });
 
 export const asrModule = defineModule({

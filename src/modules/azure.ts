@@ -35,19 +35,20 @@ export const azureEndpoints: readonly PublicEndpoint[] = [
 function asDeployment(operation: Operation): Operation {
   return {
     ...operation,
-    summary: `${operation.summary}, as a deployment of Azure`,
+    summary: `${operation.summary} (Azure deployment)`,
     parameters: [
       ...(operation.parameters ?? []),
       {
         name: "model",
         in: "path",
-        description: "The deployment. The `model` in the body is what counts; Azure's SDKs send the same name in both.",
+        description:
+          "Deployment name. It is ignored: the `model` in the body selects the worker. Azure's SDKs send the same name in both.",
         example: "demo-echo",
       },
       {
         name: "api-version",
         in: "query",
-        description: "The version of Azure's API, which every SDK of Azure sends; any is accepted.",
+        description: "Azure API version, as Azure's SDKs send it; any value is accepted.",
         example: "2024-10-21",
       },
     ],

@@ -9,11 +9,11 @@ const callable = z.custom<(...given: never[]) => unknown>(value => typeof value 
 const object = z.custom<object>(value => typeof value === "object" && value !== null, "expected an object");
 const amount = z.custom<number>(
   value => typeof value === "number" && value >= 0,
-  "expected a number; make the pool with `poolSettings`",
+  "expected a number; create the pool with `poolSettings`",
 );
 const errorCode = z.custom<ErrorCode>(
   value => typeof value === "string" && isErrorCode(value),
-  "expected a code of NfrxError",
+  "expected an error code of NfrxError",
 );
 
 const method = z.enum(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
@@ -23,10 +23,10 @@ const errors = z.enum(shapes);
 const path = (star: string, written: string) =>
   z
     .string()
-    .startsWith("/", "a path begins with /")
-    .regex(/^[^\s?#]*$/, "a path has no spaces, no ? and no #")
-    .regex(new RegExp(`^[^*]*(?:/${star})?$`), `a star stands in the last segment alone, as ${written}`);
-const address = z.string().regex(/^https?:\/\/\S*[^\s/]$/, "expected a URL without a slash at its end");
+    .startsWith("/", "a path must begin with /")
+    .regex(/^[^\s?#]*$/, "a path must not contain spaces, ? or #")
+    .regex(new RegExp(`^[^*]*(?:/${star})?$`), `only the last segment can have a star, as in ${written}`);
+const address = z.string().regex(/^https?:\/\/\S*[^\s/]$/, "expected a URL without a trailing slash");
 
 const reply = z.strictObject({
   description: z.string(),
@@ -50,7 +50,7 @@ const operation = z.strictObject({
     )
     .optional(),
   request: z.strictObject({ optional: z.boolean().optional(), content: z.array(object) }).optional(),
-  responses: z.record(z.string().regex(/^[1-5]\d\d$/, "expected a status"), reply),
+  responses: z.record(z.string().regex(/^[1-5]\d\d$/, "expected an HTTP status"), reply),
   otherwise: reply.optional(),
   failures: z.array(errorCode).optional(),
 });
@@ -73,12 +73,12 @@ const keptName = z.strictObject({
   missing: errorCode.optional(),
 });
 
-const headerName = z.string().regex(/^[a-z\d!#$%&'+.^_`|~-]+$/, "expected the name of a header in lower case");
+const headerName = z.string().regex(/^[a-z\d!#$%&'+.^_`|~-]+$/, "expected a header name in lower case");
 
 const headerPattern = z
   .string()
-  .regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/, "expected the name of a header in lower case, with a star at its end or none")
-  .refine(name => mayForward(name.replace(/\*$/, "")), "this header never passes");
+  .regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/, "expected a header name in lower case, optionally with a trailing star")
+  .refine(name => mayForward(name.replace(/\*$/, "")), "this header is never forwarded");
 
 const endpoint = z.strictObject({
   method,
@@ -182,7 +182,7 @@ const backend = z.strictObject({
   apiKey: z.string().optional(),
   keyHeader: z
     .string()
-    .regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected the name of a header")
+    .regex(/^[\w!#$%&'*+.^`|~-]+$/, "expected a header name")
     .optional(),
   ownHeaders: z.record(z.string(), z.string()).optional(),
   ca: z.string().optional(),
@@ -220,7 +220,7 @@ function checked<T>(name: string, schema: z.ZodType, value: T): T {
   if (result.success) return value;
   const [issue] = result.error.issues;
   const at = issue === undefined || issue.path.length === 0 ? "" : `\`${fieldOf(issue.path)}\`: `;
-  throw new Error(`what \`${name}\` returns is not right: ${at}${issue?.message}`);
+  throw new Error(`\`${name}\` returned an invalid value: ${at}${issue?.message}`);
 }
 
 /** `routes[0].auth` */
@@ -232,5 +232,5 @@ function fieldOf(path: readonly PropertyKey[]): string {
 export function refusePromise(name: string, value: unknown): void {
   if (value === undefined || value === null) throw new Error(`\`${name}\` returns nothing; return an object`);
   if (typeof value === "object" && value !== null && "then" in value)
-    throw new Error(`\`${name}\` returns a promise, which is not waited for: do such work at the top of the file`);
+    throw new Error(`\`${name}\` returns a promise, which is not supported: use top-level await instead`);
 }

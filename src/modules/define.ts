@@ -68,7 +68,7 @@ function backendOf(spec: BackendSpec): Backend {
   refusePromise("backend", spec);
   const { apiKey, pollMs = LOOK_MS, facts = {}, ...rest } = spec;
   const probe = async (ask: Ask): Promise<ProbeResult> => checkProbed({ facts: {}, ...(await spec.probe(ask)) });
-  if (typeof spec.probe !== "function") throw new Error("a backend's `probe` is a function");
+  if (typeof spec.probe !== "function") throw new Error("a backend's `probe` must be a function");
   return checkBackend({ ...rest, apiKey, pollMs, facts, probe });
 }
 
@@ -78,15 +78,15 @@ const PARTS = new Set(["id", "summary", "options", "serve", "agent"]);
 function checkSpec(spec: ModuleSpec<Shape, Shape>): void {
   const { id, summary, options, serve, agent } = spec;
   if (typeof id !== "string" || !ID.test(id))
-    throw new Error(`a module's id is lower-case letters, digits and dashes, which ${JSON.stringify(id)} is not`);
+    throw new Error(`invalid module id ${JSON.stringify(id)}: use lower-case letters, digits and dashes`);
   const unknown = Object.keys(spec).find(part => !PARTS.has(part));
-  if (unknown !== undefined) throw new Error(`a module has no part \`${unknown}\``);
-  if (typeof summary !== "string") throw new Error("a module's `summary` is a text");
-  if (!isGroup(options)) throw new Error('a module\'s `options` are made by options("Module …", { … })');
-  if (serve !== undefined && typeof serve !== "function") throw new Error("a module's `serve` is a function");
+  if (unknown !== undefined) throw new Error(`unknown module field \`${unknown}\``);
+  if (typeof summary !== "string") throw new Error("a module's `summary` must be a string");
+  if (!isGroup(options)) throw new Error('create a module\'s `options` with options("Module …", { … })');
+  if (serve !== undefined && typeof serve !== "function") throw new Error("a module's `serve` must be a function");
   if (agent === undefined) return;
-  if (!isGroup(agent?.options)) throw new Error('an agent\'s `options` are made by options("Backend", { … })');
-  if (typeof agent.backend !== "function") throw new Error("an agent's `backend` is a function");
+  if (!isGroup(agent?.options)) throw new Error('create an agent\'s `options` with options("Backend", { … })');
+  if (typeof agent.backend !== "function") throw new Error("an agent's `backend` must be a function");
 }
 
 function isGroup(value: unknown): boolean {

@@ -41,10 +41,10 @@ const work = (verb: "Convert" | "Chunk", path: string, jobType: string): PublicE
 
 const convert = "/v1/convert";
 
-/** Documents to text and structure, by Docling servers. */
+/** Conversion of documents to text and structure, by Docling servers. */
 export const docling: WorkerModule = {
   id: "docling",
-  summary: "Documents to text and structure, by Docling servers.",
+  summary: "Conversion of documents to text and structure, by Docling servers.",
   listsModels: false,
   errors: "plain",
   requestTimeoutMs: SLOW_REQUEST_TIMEOUT_MS,
@@ -91,9 +91,9 @@ export const doclingAgentOptions = options("Backend", {
     env: "DOC_BASE_URL",
     default: "http://127.0.0.1:5001",
     rewrite: baseUrl,
-    help: "Docling server, without /v1.",
+    help: "Base URL of the Base URL of the Docling server, without /v1.",
   }),
-  docApiKey: option.secret({ env: "DOC_API_KEY", default: undefined, help: "Key of the backend." }),
+  docApiKey: option.secret({ env: "DOC_API_KEY", default: undefined, help: "API key of the backend." }),
 });
 
 export const doclingModule = defineModule({

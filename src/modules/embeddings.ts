@@ -59,10 +59,10 @@ function parsePart(bytes: Uint8Array, count: number): PartAnswer {
     throw new NfrxError("upstream_error", "the backend's embeddings are not JSON");
   }
   const parsed = answer.safeParse(json);
-  if (!parsed.success) throw new NfrxError("upstream_error", "the backend's answer is not a list of embeddings");
+  if (!parsed.success) throw new NfrxError("upstream_error", "the backend's response is not a list of embeddings");
   const { data, usage, model } = parsed.data;
   if (data.length !== count)
-    throw new NfrxError("upstream_error", `the backend gave ${data.length} embeddings for ${count} inputs`);
+    throw new NfrxError("upstream_error", `the backend returned ${data.length} embeddings for ${count} inputs`);
   const order = orderOf(data.map(({ index }) => index));
   const items = elementsAt(text, "data");
   const content: Content = { model, items: order.map(at => items[at] ?? "{}") };

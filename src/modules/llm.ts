@@ -73,7 +73,7 @@ const besides = [
 /** Chat, responses and embeddings of OpenAI-compatible servers, and their further routes where a backend has them. */
 export const llm: WorkerModule = {
   id: "llm",
-  summary: "Chat, responses and embeddings of OpenAI-compatible servers.",
+  summary: "Chat, responses and embeddings, by OpenAI-compatible servers.",
   listsModels: true,
   modelsBelow: [OLLAMA_PREFIX],
   errors: "openai",
@@ -138,7 +138,7 @@ export const llmBrokerOptions = options("Module llm", {
     default: 8,
     min: 1,
     max: 1024,
-    help: "Workers that one embeddings request is split over at most.",
+    help: "Maximum number of workers over which one embeddings request is split.",
   }),
   ...queueOptions("llm"),
   ...timeoutOption("llm", "10m"),
@@ -152,25 +152,25 @@ export const llmAgentOptions = options("Backend", {
     env: "COMPLETION_BASE_URL",
     default: "http://127.0.0.1:11434/v1",
     rewrite: baseUrl,
-    help: "OpenAI-compatible backend, with its /v1.",
+    help: "Base URL of the OpenAI-compatible backend, including /v1.",
   }),
   completionApiKey: option.secret({
     env: "COMPLETION_API_KEY",
     aliases: ["OLLAMA_API_KEY"],
     default: undefined,
-    help: "Key of the backend.",
+    help: "API key of the backend.",
   }),
   completionAgentVersion: option.text({
     env: "COMPLETION_AGENT_VERSION",
     default: undefined,
-    defaultNote: "asked of the backend",
-    help: "Version of the backend as it is announced.",
+    defaultNote: "reported by the backend",
+    help: "Version of the backend to report.",
   }),
   apiStyle: option.choice({
     env: "API_STYLE",
     values: ["openai", "ollama"],
     default: "openai",
-    help: "How the backend is asked for its models: openai is GET /models, ollama is GET /api/tags beside the /v1.",
+    help: "How to query the backend's models: openai is GET /models, ollama is GET /api/tags next to /v1.",
   }),
   ...modelsOption(),
   embeddingBatchSize: option.int({
@@ -178,14 +178,14 @@ export const llmAgentOptions = options("Backend", {
     default: 0,
     min: 0,
     max: 100_000,
-    help: "Inputs of an embeddings call that suit the backend best; 0 says nothing about it.",
+    help: "Preferred number of inputs per embeddings request to this backend; 0 states no preference.",
   }),
   modelPollIntervalMs: option.duration({
     env: "MODEL_POLL_INTERVAL",
     default: "1m",
     min: 100,
     max: 24 * HOUR,
-    help: "How often the backend is asked for its models; a changed list is announced at once.",
+    help: "Interval for querying the backend's models. Changes are reported immediately.",
   }),
   logDir: option.text({
     env: "LOG_DIR",
@@ -193,7 +193,7 @@ export const llmAgentOptions = options("Backend", {
     default: undefined,
     defaultOn: defaultLogDir,
     defaultNote: "none on Linux, ~/Library/Logs/nfrx on macOS, %ProgramData%\\nfrx\\Logs on Windows",
-    help: "Directory of log files besides standard error.",
+    help: "Directory for log files, in addition to standard error.",
   }),
 });
 

@@ -22,7 +22,7 @@ export const mcpBrokerOptions = options(
       default: 10_485_760,
       min: 1024,
       max: GIB,
-      help: "Largest MCP request; a larger one is answered with 413.",
+      help: "Maximum size of an MCP request. Larger requests get 413.",
     }),
     maxRespBytes: option.bytes({
       env: "BROKER_MAX_RESP_BYTES",
@@ -31,7 +31,7 @@ export const mcpBrokerOptions = options(
       default: 10_485_760,
       min: 1024,
       max: GIB,
-      help: "Largest MCP response.",
+      help: "Maximum size of an MCP response.",
     }),
     wsHeartbeatMs: option.int({
       env: "BROKER_WS_HEARTBEAT_MS",
@@ -40,7 +40,7 @@ export const mcpBrokerOptions = options(
       default: 15_000,
       min: 10,
       max: 10 * MINUTE,
-      help: "Milliseconds between pings to a relay.",
+      help: "Interval between pings to a relay, in milliseconds.",
     }),
     wsDeadAfterMs: option.int({
       env: "BROKER_WS_DEAD_AFTER_MS",
@@ -49,7 +49,7 @@ export const mcpBrokerOptions = options(
       default: 45_000,
       min: 10,
       max: 60 * MINUTE,
-      help: "Milliseconds of silence after which a relay is dropped.",
+      help: "Idle timeout of a relay connection, in milliseconds.",
     }),
     maxConcurrencyPerClient: option.int({
       env: "BROKER_MAX_CONCURRENCY_PER_CLIENT",
@@ -58,7 +58,7 @@ export const mcpBrokerOptions = options(
       default: 16,
       min: 1,
       max: 100_000,
-      help: "Calls at once to one relay; more wait for MCP_QUEUE_TIMEOUT.",
+      help: "Maximum number of concurrent calls per relay. Further calls wait up to MCP_QUEUE_TIMEOUT.",
     }),
     queueTimeoutMs: option.duration({
       env: "MCP_QUEUE_TIMEOUT",
@@ -66,25 +66,30 @@ export const mcpBrokerOptions = options(
       flag: "mcp-queue-timeout",
       default: "30s",
       max: DAY,
-      help: "How long a call waits while its relay has as many as it takes; then it is answered with 429. 0 is at once.",
+      help: "Time that a call waits for a busy relay before it gets 429. 0 rejects it immediately.",
     }),
     requireApiKey: option.bool({
       env: "MCP_REQUIRE_API_KEY",
       yaml: "plugin_options.mcp.require_api_key",
       default: false,
-      help: "Asks callers of every relay for the API_KEY of the broker, besides the AUTH_TOKEN of a relay that has one.",
+      help: "Requires the broker's API_KEY from callers of every relay, in addition to the relay's AUTH_TOKEN if it has one.",
     }),
     allowOpen: option.bool({
       env: "MCP_ALLOW_OPEN",
       yaml: "plugin_options.mcp.allow_open",
       default: false,
-      help: "Lets relays with MCP_OPEN serve callers without credentials.",
+      help: "Allows relays with MCP_OPEN to serve callers without credentials.",
     }),
   },
   ({ wsHeartbeatMs, wsDeadAfterMs }) =>
     wsDeadAfterMs > wsHeartbeatMs
       ? []
-      : [{ keys: ["wsHeartbeatMs", "wsDeadAfterMs"], problem: "a relay must get time for more than one ping" }],
+      : [
+          {
+            keys: ["wsHeartbeatMs", "wsDeadAfterMs"],
+            problem: "the relay timeout must be longer than one ping interval",
+          },
+        ],
 );
 
 const general = {
@@ -92,41 +97,41 @@ const general = {
     env: "PROVIDER_URL",
     default: undefined,
     defaultNote: "http://127.0.0.1:7777/, unless MCP_STDIO_COMMAND or MCP_HTTP_URL is set",
-    help: "HTTP provider; the short way to say MCP_HTTP_URL.",
+    help: "URL of an HTTP provider; short form of MCP_HTTP_URL.",
   }),
   authToken: option.secret({
     env: "AUTH_TOKEN",
     default: undefined,
     seed: randomKey,
-    help: "Token that callers of this relay bring, as bearer or X-Api-Key. Without a token they bring the API_KEY of the broker.",
+    help: "Token that callers of this relay send, as bearer token or X-Api-Key. Without it they send the broker's API_KEY.",
   }),
   open: option.bool({
     env: "MCP_OPEN",
     default: false,
-    help: "Serves callers without credentials, where the broker allows it with MCP_ALLOW_OPEN. Has no effect with AUTH_TOKEN.",
+    help: "Serves callers without credentials, if the broker allows it with MCP_ALLOW_OPEN. Has no effect with AUTH_TOKEN.",
   }),
   authMode: option.choice({
     env: "MCP_AUTH_MODE",
     values: ["shield", "end-to-end"],
     default: "shield",
-    help: "shield: what a caller brings as Authorization stops at the relay. end-to-end: it goes through to the provider, which judges it itself.",
+    help: "shield: the relay removes the caller's Authorization header. end-to-end: it is forwarded to the provider, which checks it.",
   }),
   replicas: option.bool({
     env: "MCP_REPLICAS",
     default: false,
-    help: "Shares its CLIENT_ID with other relays that say so too; sessions stay with their relay.",
+    help: "Shares CLIENT_ID with other relays that set this option too. Each session stays with its relay.",
   }),
   drainTimeoutMs: option.duration({
     env: "DRAIN_TIMEOUT",
     default: "1m",
     max: DAY,
     allowForever: true,
-    help: "How long running calls may take to end after SIGTERM; 0 exits at once, -1 waits for ever. A second SIGTERM exits at once.",
+    help: "Time for running calls to finish after SIGTERM. 0 exits immediately, -1 waits indefinitely. A second SIGTERM exits immediately.",
   }),
   httpAllowStreaming: option.bool({
     env: "MCP_HTTP_ALLOW_STREAMING",
     default: true,
-    help: "Passes event streams of the provider on as they are; without, each call has one answer in JSON and nobody can listen.",
+    help: "Forwards the provider's event streams. If false, each call gets one JSON response, and clients cannot open an event stream.",
   }),
   transportOrder: option.list({
     env: "MCP_TRANSPORT_ORDER",
@@ -134,7 +139,7 @@ const general = {
     of: z.enum(["stdio", "http", "oauth", "legacy-sse"]),
     expects: "a list of stdio, http, oauth and legacy-sse",
     default: ["stdio", "http", "oauth"],
-    help: "Ways to reach the provider, tried in this order: stdio, http, oauth, legacy-sse.",
+    help: "Transports to try, in this order: stdio, http, oauth, legacy-sse.",
   }),
   initTimeoutMs: option.duration({
     env: "MCP_INIT_TIMEOUT",
@@ -142,7 +147,7 @@ const general = {
     default: "2m",
     min: 10,
     max: 15 * MINUTE,
-    help: "How long a provider may take to start and to answer for the first time; callers get 503 meanwhile.",
+    help: "Time for the provider to start and to respond for the first time. Callers get 503 until then.",
   }),
   protocolVersion: option.text({
     env: "MCP_PROTOCOL_VERSION",
@@ -151,7 +156,7 @@ const general = {
     expects: "a version such as 2025-11-25",
     default: undefined,
     defaultNote: "negotiated",
-    help: "Version of MCP to speak.",
+    help: "MCP version to use with the provider.",
   }),
   maxInflight: option.int({
     env: "MCP_MAX_INFLIGHT",
@@ -159,13 +164,13 @@ const general = {
     default: 0,
     min: 0,
     max: 100_000,
-    help: "Calls at once; 0 is no limit.",
+    help: "Maximum number of concurrent calls; 0 sets no limit.",
   }),
   enableLegacySse: option.bool({
     env: "MCP_ENABLE_LEGACY_SSE",
     yaml: "enableLegacySSE",
     default: false,
-    help: "Allows the HTTP+SSE transport of 2024.",
+    help: "Allows the HTTP+SSE transport of MCP 2024-11-05.",
   }),
 };
 
@@ -173,32 +178,32 @@ const sessions = {
   sessionlessCompat: option.bool({
     env: "MCP_SESSIONLESS_COMPAT",
     default: true,
-    help: "Answers calls that bring no session, as some clients send them, by a session of the relay's own. For a provider over stdio or legacy-sse.",
+    help: "Serves calls without a session, as some clients send them, through a session of the relay. For stdio and legacy-sse providers.",
   }),
   shared: option.bool({
     env: "MCP_SHARED",
     default: false,
-    help: "Starts a program over stdio once for all sessions, as a program needs that can run only once. Its clients share what it remembers, and it cannot ask them anything.",
+    help: "Starts one stdio process for all sessions, for programs that can run only once. Its clients share its state, and it cannot send them requests.",
   }),
   sessionIdleMs: option.duration({
     env: "MCP_SESSION_IDLE",
     default: "30m",
     max: DAY,
-    help: "An unused session of a provider over stdio or legacy-sse ends after this; 0 is never.",
+    help: "Idle timeout of a session of a stdio or legacy-sse provider; 0 disables it.",
   }),
   maxSessions: option.int({
     env: "MCP_MAX_SESSIONS",
     default: 64,
     min: 1,
     max: 10_000,
-    help: "Sessions at once of a provider over stdio or legacy-sse, each of which has a process or a connection; the one idle longest goes first.",
+    help: "Maximum number of sessions of a stdio or legacy-sse provider; each has its own process or connection. Beyond it the longest idle session is closed.",
   }),
   maxLineBytes: option.bytes({
     env: "MCP_MAX_LINE_BYTES",
     default: 16_777_216,
     min: 1024,
     max: GIB,
-    help: "Bytes of one message of a provider over stdio or legacy-sse.",
+    help: "Maximum size of one message of a stdio or legacy-sse provider.",
   }),
 };
 
@@ -208,7 +213,7 @@ const stdio = {
     path: "file",
     yaml: "stdio.command",
     default: undefined,
-    help: "Program to start as the provider; an absolute path unless MCP_STDIO_ALLOW_RELATIVE.",
+    help: "Program to start as the provider. Must be an absolute path unless MCP_STDIO_ALLOW_RELATIVE is set.",
   }),
   stdioArgs: option.list({
     env: "MCP_STDIO_ARGS",
@@ -216,34 +221,34 @@ const stdio = {
     of: text(),
     secret: true,
     default: [],
-    help: 'Its arguments, with commas between; a JSON list such as ["--roots", "a,b"] where they hold commas.',
+    help: 'Arguments of the program, comma-separated; use a JSON array such as ["--roots", "a,b"] if an argument contains a comma.',
   }),
   stdioEnv: option.pairs({
     env: "MCP_STDIO_ENV",
     yaml: "stdio.env",
     default: {},
-    help: 'Its environment: NAME=value with commas between, a JSON object such as {"TOKEN": "a,b"}, or a YAML map.',
+    help: 'Environment of the program: comma-separated NAME=value pairs, a JSON object such as {"TOKEN": "a,b"}, or a YAML map.',
   }),
   stdioPassEnv: option.list({
     env: "MCP_STDIO_PASS_ENV",
     yaml: "stdio.passEnv",
     of: text(/^[^=\s]+$/),
-    expects: "a list of names of environment variables",
+    expects: "a list of environment variable names",
     default: [],
-    help: "Variables of the relay's own environment that the program gets too. It always gets HOME, PATH and the like, and those for proxies and certificates.",
+    help: "Variables of the relay's environment to pass to the program. HOME, PATH and the like, and variables for proxies and certificates, are always passed.",
   }),
   stdioWorkdir: option.text({
     env: "MCP_STDIO_WORKDIR",
     path: "folder",
     yaml: "stdio.workDir",
     default: undefined,
-    help: "Its working directory.",
+    help: "Working directory of the program.",
   }),
   stdioAllowRelative: option.bool({
     env: "MCP_STDIO_ALLOW_RELATIVE",
     yaml: "stdio.allowRelative",
     default: false,
-    help: "Allows a command that is looked up in PATH.",
+    help: "Allows a command that is found through PATH.",
   }),
 };
 
@@ -252,14 +257,14 @@ const http = {
     env: "PROVIDER_HEADERS",
     yaml: "http.headers",
     default: {},
-    help: "Headers that the relay adds to every request to an HTTP provider, such as a key: NAME=value with commas between, or a YAML map.",
+    help: "Headers to add to every request to an HTTP provider, such as a key: comma-separated NAME=value pairs, or a YAML map.",
   }),
   httpUrl: option.url({
     env: "MCP_HTTP_URL",
     yaml: "http.url",
     default: undefined,
     defaultNote: "PROVIDER_URL",
-    help: "Streamable HTTP endpoint of the provider.",
+    help: "Streamable HTTP URL of the provider.",
   }),
   httpTimeoutMs: option.duration({
     env: "MCP_HTTP_TIMEOUT",
@@ -267,19 +272,19 @@ const http = {
     default: "30s",
     min: 10,
     max: DAY,
-    help: "How long the provider may take to show that it is there; a call may take as long as it likes.",
+    help: "Time for the provider to respond to the availability check. Calls have no time limit.",
   }),
   httpEnablePush: option.bool({
     env: "MCP_HTTP_ENABLE_PUSH",
     yaml: "http.enablePush",
     default: false,
-    help: "Kept for settings of the 0.9 series: a client that listens is always let through to the provider.",
+    help: "Accepted for compatibility with 0.9; has no effect. A client's event stream is always forwarded to the provider.",
   }),
   httpInsecureSkipVerify: option.bool({
     env: "MCP_HTTP_INSECURE_SKIP_VERIFY",
     yaml: "http.insecureSkipVerify",
     default: false,
-    help: "Does not check the provider's certificate.",
+    help: "Skips verification of the provider's certificate.",
   }),
 };
 
@@ -288,39 +293,39 @@ const oauth = {
     env: "MCP_OAUTH_ENABLED",
     yaml: "oauth.enabled",
     default: false,
-    help: "Asks for a token with the client credentials and brings it to the provider.",
+    help: "Requests a token with the client credentials grant and sends it to the provider.",
   }),
   oauthTokenUrl: option.url({
     env: "MCP_OAUTH_TOKEN_URL",
     yaml: "oauth.tokenUrl",
     default: undefined,
-    help: "Where tokens are given out; http:// is taken for this machine only.",
+    help: "Token endpoint. http:// is accepted only for this machine.",
   }),
   oauthClientId: option.text({
     env: "MCP_OAUTH_CLIENT_ID",
     yaml: "oauth.clientId",
     default: undefined,
-    help: "Client id.",
+    help: "OAuth client ID.",
   }),
   oauthClientSecret: option.secret({
     env: "MCP_OAUTH_CLIENT_SECRET",
     yaml: "oauth.clientSecret",
     default: undefined,
-    help: "Client secret.",
+    help: "OAuth client secret.",
   }),
   oauthScopes: option.list({
     env: "MCP_OAUTH_SCOPES",
     yaml: "oauth.scopes",
     of: text(),
     default: [],
-    help: "Scopes to ask for.",
+    help: "OAuth scopes to request.",
   }),
   oauthTokenFile: option.text({
     env: "MCP_OAUTH_TOKEN_FILE",
     path: "file",
     yaml: "oauth.tokenFile",
     default: undefined,
-    help: "File that keeps the token between runs, readable by its owner only.",
+    help: "File that stores the token between runs, readable only by its owner.",
   }),
 };
 
@@ -329,19 +334,22 @@ export const mcpAgentOptions = options("Provider", { ...general, ...sessions, ..
   const objections: Objection[] = headerObjections("providerHeaders", values.providerHeaders);
   const { stdioCommand } = values;
   if (stdioCommand !== undefined && !values.stdioAllowRelative && !isAbsolute(stdioCommand)) {
-    objections.push({ keys: ["stdioCommand"], problem: "it must be an absolute path unless MCP_STDIO_ALLOW_RELATIVE" });
+    objections.push({
+      keys: ["stdioCommand"],
+      problem: "must be an absolute path unless MCP_STDIO_ALLOW_RELATIVE is set",
+    });
   }
   if (values.oauthEnabled && (values.oauthTokenUrl === undefined || values.oauthClientId === undefined)) {
-    const problem = "OAuth needs a token URL and a client id";
+    const problem = "OAuth needs a token URL and a client ID";
     objections.push({ keys: ["oauthEnabled", "oauthTokenUrl", "oauthClientId"], problem });
   }
   if (values.oauthEnabled && values.authMode === "end-to-end") {
-    const problem = "end to end the caller's own token goes to the provider, and the relay can bring none";
+    const problem = "in end-to-end mode the caller's token goes to the provider, so the relay cannot send its own";
     objections.push({ keys: ["authMode", "oauthEnabled"], problem });
   }
   if (values.oauthTokenUrl !== undefined && !keepsSecrets(values.oauthTokenUrl)) {
     const problem =
-      "it must begin with https://, as the client secret goes there; http:// is taken for this machine only";
+      "must begin with https://, because the client secret is sent there; http:// is accepted only for this machine";
     objections.push({ keys: ["oauthTokenUrl"], problem });
   }
   return objections;
@@ -356,7 +364,7 @@ function keepsSecrets(url: string): boolean {
 /** Relays of MCP servers. Their agent is a program of its own. */
 export const mcpModule = defineModule({
   id: "mcp",
-  summary: "MCP servers, each at an address of its own.",
+  summary: "MCP servers, each at its own address.",
   options: mcpBrokerOptions,
   serve: ({ values }) => ({ relays: values }),
 });

@@ -7,7 +7,7 @@ export const modelsOption = () => ({
     env: "MODELS",
     of: text(),
     default: [],
-    defaultNote: "asked of the backend",
-    help: "Models of the backend, with commas, for one that does not list them; it is not asked for its models then, nor whether it is there.",
+    defaultNote: "reported by the backend",
+    help: "Models of the backend, comma-separated, for a backend that does not list them. The agent then does not query models or availability.",
   }),
 });

@@ -49,7 +49,7 @@ const versions: Gather = {
   merge: items => {
     const [lowest] = [...items.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     if (lowest === undefined)
-      throw new NfrxError("no_worker", "no worker has an Ollama behind it", { temporary: true });
+      throw new NfrxError("no_worker", "no connected worker has an Ollama backend", { temporary: true });
     return Buffer.from(JSON.stringify({ version: lowest }));
   },
 };
@@ -102,5 +102,5 @@ export const ollamaEndpoints: readonly PublicEndpoint[] = [
 
 /** The same operation at Ollama's base address. */
 function atOllama(operation: Operation): Operation {
-  return { ...operation, summary: `${operation.summary}, at Ollama's address` };
+  return { ...operation, summary: `${operation.summary} (Ollama path)` };
 }

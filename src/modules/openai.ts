@@ -50,7 +50,7 @@ export async function openaiModels(baseUrl: string, ask: Ask): Promise<Models> {
     try {
       return await ollamaModels(besideV1(baseUrl), ask);
     } catch {
-      throw new Error(`${error.message}: the backend does not list its models; name them with MODELS`);
+      throw new Error(`${error.message}: the backend does not list its models; set MODELS`);
     }
   }
 }
@@ -64,9 +64,9 @@ function ollamaModels(parent: string, ask: Ask): Promise<Models> {
 
 async function modelsAt(url: string, ask: Ask): Promise<Models> {
   const list = readModelList(await askJson(url, ask));
-  if (list === undefined) throw new Error(`the answer to GET ${url} is not a list of models`);
+  if (list === undefined) throw new Error(`the response to GET ${url} is not a list of models`);
   const { models, details, skipped } = list;
-  const warning = skipped === 0 ? undefined : `GET ${url}: ${skipped} entries have no usable id and are left out`;
+  const warning = skipped === 0 ? undefined : `GET ${url}: skipped ${skipped} entries without a usable id`;
   return { models, details, ...(warning !== undefined && { warning }) };
 }
 

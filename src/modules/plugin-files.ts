@@ -44,34 +44,34 @@ async function loadModule(file: string): Promise<LoadedModule> {
     return { module: checked(file, found.default), file };
   } catch (error) {
     if (error instanceof PluginError) throw error;
-    throw new PluginError(file, `it cannot be loaded: ${messageOf(error)}`);
+    throw new PluginError(file, `cannot load it: ${messageOf(error)}`);
   } finally {
     clearTimeout(timer);
     watchman.dismiss();
   }
 }
 
-const SLOW = `it has not finished loading after ${PLUGIN_LOAD_MS / 1000} seconds`;
+const SLOW = `loading did not finish within ${PLUGIN_LOAD_MS / 1000} seconds`;
 
 /** The file to import. Throws a PluginError when there is none. */
 function entryOf(file: string): string {
   const kind = statSync(file, { throwIfNoEntry: false });
-  if (kind === undefined) throw new PluginError(file, "there is no such file");
+  if (kind === undefined) throw new PluginError(file, "file not found");
   if (!kind.isDirectory()) return file;
   const index = ["index.ts", "index.js"]
     .map(name => join(file, name))
     .find(path => statSync(path, { throwIfNoEntry: false })?.isFile());
-  if (index === undefined) throw new PluginError(file, "the folder has no index.ts and no index.js");
+  if (index === undefined) throw new PluginError(file, "the directory has neither index.ts nor index.js");
   return index;
 }
 
 function checked(file: string, value: unknown): Module {
   if (!isModule(value))
-    throw new PluginError(file, "its default export is not a module: export what `defineModule` returns");
+    throw new PluginError(file, "the default export is not a module: export the result of `defineModule`");
   if (value.api !== MODULE_API)
     throw new PluginError(
       file,
-      `it is written for version ${value.api} of the interface; this is version ${MODULE_API}`,
+      `written for version ${value.api} of the plugin interface; this program has version ${MODULE_API}`,
     );
   return value;
 }

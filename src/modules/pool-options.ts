@@ -19,20 +19,20 @@ export const queueOptions = (module: string) => ({
     default: 100,
     min: 0,
     max: 100_000,
-    help: "Requests that wait for a worker at most; 0 turns the queue off.",
+    help: "Maximum number of queued requests; 0 disables the queue.",
   }),
   queueTimeoutMs: option.duration({
     ...named(module, "QUEUE_TIMEOUT"),
     default: "5m",
     min: 1,
     max: 24 * HOUR,
-    help: "How long a request waits in the queue at most.",
+    help: "Maximum time that a request waits in the queue.",
   }),
   graceMs: option.duration({
     ...named(module, "WORKER_GRACE"),
     default: "10s",
     max: HOUR,
-    help: "How long a request waits for a worker that has just gone, or whose backend is down, before it fails.",
+    help: "Time that a request waits for a worker that was just lost, or whose backend is down, before it fails.",
   }),
 });
 
@@ -44,7 +44,7 @@ export const timeoutOption = (module: string, usual: string) => ({
     defaultNote: `REQUEST_TIMEOUT, else ${usual}`,
     min: 1_000,
     max: 24 * HOUR,
-    help: "How long a request of this module may go without a byte from its worker, in seconds.",
+    help: "Idle timeout of this module's requests, in seconds: a request fails when its worker sends nothing for this long.",
   }),
 });
 
@@ -54,13 +54,13 @@ export const eventOptions = (module: string) => ({
     ...named(module, "QUEUE_UPDATE_SECONDS"),
     default: "10",
     max: HOUR,
-    help: "How often a waiting stream hears of its place in the queue, in seconds; 0 sends no such events.",
+    help: "Interval at which a queued stream gets its position, in seconds; 0 sends none.",
   }),
   queueEvents: option.choice({
     ...named(module, "QUEUE_EVENTS"),
     values: ["auto", "event", "comment", "off"],
     default: "auto",
-    help: "How a waiting stream learns its position: as an event, as a comment, or not at all. auto sends comments to clients that fail on unknown events; a request may choose with the header x-nfrx-queue.",
+    help: "How a queued stream gets its position: as an event, as a comment, or not at all. auto sends comments to clients that fail on unknown events. A request can override it with the header x-nfrx-queue.",
   }),
 });
 
@@ -71,7 +71,7 @@ export const matchOptions = (module: string) => ({
     default: 0.01,
     min: 0,
     max: 1,
-    help: "How well a worker's model must match the requested one; 1 takes the exact model only.",
+    help: "Required similarity between a worker's model name and the requested one; 1 requires the exact name.",
   }),
 });
 

@@ -120,14 +120,14 @@ export function decodeFrames(message: Uint8Array, sink: FrameSink): void {
   const buffer = asBuffer(message);
   let at = 0;
   while (at < buffer.length) {
-    if (buffer.length - at < FRAME_HEADER) throw malformed("a frame header is cut short");
+    if (buffer.length - at < FRAME_HEADER) throw malformed("truncated frame header");
     const kind = buffer[at];
     const end = ((buffer[at + 1] ?? 0) & END) !== 0;
     const id = buffer.readUInt32BE(at + 2);
     const length = buffer.readUInt32BE(at + 6);
     at += FRAME_HEADER;
     if (length > FRAME_MAX) throw malformed(`a frame of ${length} bytes is larger than ${FRAME_MAX}`);
-    if (buffer.length - at < length) throw malformed("a frame is cut short");
+    if (buffer.length - at < length) throw malformed("truncated frame");
     dispatch(kind, id, end, buffer.subarray(at, at + length), buffer.length, sink);
     at += length;
   }
@@ -170,7 +170,7 @@ function dispatch(
 // Checked by hand, not with a schema: this runs twice for every request.
 function parseHead(payload: Buffer): Head {
   const value = parseJson(payload);
-  if (!Array.isArray(value)) throw malformed("a head must be a list");
+  if (!Array.isArray(value)) throw malformed("a head must be an array");
   const [first, second, third]: unknown[] = value;
   if (typeof first === "number" && isHeaderList(second)) return { status: first, headers: second };
   if (typeof first === "string" && typeof second === "string" && isHeaderList(third)) {

@@ -33,7 +33,7 @@ export class Fold {
     if (this.#events !== undefined) return this.#events.feed(bytes);
     this.#length += bytes.length;
     if (this.#length > V1_MCP_ANSWER)
-      throw new NfrxError("too_large", `the answer is larger than ${V1_MCP_ANSWER} bytes, which wire v1 cannot carry`);
+      throw new NfrxError("too_large", `the response exceeds the wire v1 limit of ${V1_MCP_ANSWER} bytes`);
     this.#chunks.push(Buffer.from(bytes));
   }
 
@@ -43,13 +43,14 @@ export class Fold {
       return this.#found ?? this.#spare ?? this.#failed("the provider ended its events without a response");
     const text = strictText(Buffer.concat(this.#chunks, this.#length));
     this.#chunks = [];
-    if (text?.trim() === "" && this.#isFine) return this.#failed("the provider took the message and gave no answer");
+    if (text?.trim() === "" && this.#isFine)
+      return this.#failed("the provider accepted the message but sent no response");
     const value = text === undefined ? undefined : parse(text);
     const response = text === undefined ? undefined : responseTo(this.waiting, text, value);
     if (response !== undefined) return response;
-    if (!this.#isFine) return this.#failed(`the provider answered with status ${this.head.status}`);
+    if (!this.#isFine) return this.#failed(`the provider responded with status ${this.head.status}`);
     // Not to our request, but the caller's to judge.
-    return text === undefined || value === undefined ? this.#failed("the provider's answer is not JSON") : text;
+    return text === undefined || value === undefined ? this.#failed("the provider's response is not JSON") : text;
   }
 
   get #isFine(): boolean {

@@ -84,9 +84,9 @@ const notification = z.object({ jsonrpc: z.literal("2.0"), id: z.undefined().opt
 /** Why a request is refused that needs no body for it; undefined when its body tells. */
 export function rpcRefusal({ method, path }: RequestHead): RpcReply | undefined {
   const place = path.split("?", 1)[0];
-  if (place !== "/mcp" && place !== "/mcp/") return refusal(404, `${OLDER} has no addresses below its own`);
+  if (place !== "/mcp" && place !== "/mcp/") return refusal(404, `${OLDER} supports no subpaths`);
   if (method === "POST") return undefined;
-  return refusal(405, `${OLDER} takes POST only: it has no sessions and no stream to listen to`);
+  return refusal(405, `${OLDER} supports only POST: it has no sessions and no event stream`);
 }
 
 /** The call that a POST makes, or how it is answered when v1 cannot carry it. */
@@ -94,7 +94,7 @@ export function readRpcCall({ headers }: RequestHead, body: Uint8Array): RpcCall
   const text = strictText(body);
   const value = text === undefined ? undefined : parse(text);
   if (text === undefined || value === undefined) return refusal(400, "the body is not JSON");
-  if (Array.isArray(value)) return refusal(400, `${OLDER} takes one message at a time, not a batch`);
+  if (Array.isArray(value)) return refusal(400, `${OLDER} does not support batches; send one message per request`);
   const call = request.safeParse(value);
   if (call.success) {
     const { id, method } = call.data;
@@ -105,13 +105,16 @@ export function readRpcCall({ headers }: RequestHead, body: Uint8Array): RpcCall
   if (parsed.success && parsed.data.method === "notifications/initialized")
     return { status: 202, headers: [], body: "" };
   if (parsed.success)
-    return refusal(501, `${OLDER} takes no notifications: ${parsed.data.method.slice(0, NAME_MAX)} is lost`);
+    return refusal(
+      501,
+      `${OLDER} does not support notifications: ${parsed.data.method.slice(0, NAME_MAX)} was dropped`,
+    );
   if (isObject(value) && !("method" in value) && ("result" in value || "error" in value))
-    return refusal(501, `${OLDER} takes no responses: its server cannot ask`);
-  return refusal(400, "the body is not a request of JSON-RPC 2.0");
+    return refusal(501, `${OLDER} does not support responses: its server cannot send requests`);
+  return refusal(400, "the body is not a JSON-RPC 2.0 request");
 }
 
-const OLDER = "a relay of the 0.9 series";
+const OLDER = "a 0.9 relay";
 
 /** What the caller asks cannot be carried; nobody else was asked. */
 function refusal(status: number, message: string): RpcReply {

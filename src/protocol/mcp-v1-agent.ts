@@ -70,7 +70,7 @@ export class AgentHalf implements McpV1Half {
   beat(now: number): void {
     for (const [stream, { answered, answeredAt }] of this.#servings)
       if (answered && now - answeredAt >= V1_MCP_LINGER_MS)
-        stream.reset(new NfrxError("canceled", "the answer is there, and the provider does not end its events"));
+        stream.reset(new NfrxError("canceled", "the provider did not end its event stream after the response"));
   }
 
   receive(kind: string, frame: object, text: string): void {
@@ -98,7 +98,7 @@ export class AgentHalf implements McpV1Half {
 
   #onRequest({ sid, payload }: z.infer<typeof request>, text: string): void {
     const span = spanOf(text, ["payload"]);
-    if (span === undefined) throw new NfrxError("protocol", "malformed frame: an rpc without a payload");
+    if (span === undefined) throw new NfrxError("protocol", "malformed frame: rpc without a payload");
     if (this.#bySid.has(sid)) return;
     const body = text.slice(...span);
     const headers = this.#opened.get(sid) ?? [];

@@ -81,7 +81,7 @@ export class BrokerHalf implements McpV1Half {
   beat(now: number): void {
     for (const [stream, { state, since }] of this.#askings)
       if ((state === "opening" || state === "asked") && now - since >= V1_MCP_WAIT_MS)
-        stream.reset(new NfrxError("timeout", `no answer from the relay within ${V1_MCP_WAIT_MS / 1000} seconds`));
+        stream.reset(new NfrxError("timeout", `no response from the relay within ${V1_MCP_WAIT_MS / 1000} seconds`));
   }
 
   receive(kind: string, frame: object, text: string): void {
@@ -136,7 +136,7 @@ export class BrokerHalf implements McpV1Half {
     if (found === undefined) return;
     const { stream, asking } = found;
     const word = code?.slice(0, NAME_MAX) || "MCP_PROVIDER_UNAVAILABLE";
-    const message = cutText(msg || "the relay did not take the call", ERROR_TEXT_BYTES);
+    const message = cutText(msg || "the relay did not accept the call", ERROR_TEXT_BYTES);
     this.#reply(stream, asking, errorReply(statusOf(word), asking.waiting.idText, message, word));
   }
 
@@ -163,7 +163,7 @@ export class BrokerHalf implements McpV1Half {
     this.link.peerReset(
       stream,
       "upstream_error",
-      `the relay closed the call without an answer${msg ? `: ${msg}` : ""}`,
+      `the relay closed the call without a response${msg ? `: ${msg}` : ""}`,
     );
   }
 
@@ -207,14 +207,14 @@ export class BrokerHalf implements McpV1Half {
 
 /** An older relay passes on the first event of a stream, whatever it is. */
 const NO_RESPONSE =
-  "the relay sent something else than the response; one of the 0.9 series cannot pass on what a server says before it";
+  "the relay sent a message other than the response; 0.9 relays cannot forward server messages that precede it";
 
 function tooLarge(status: 413 | 431, idText: string): RpcReply {
   const what = status === 413 ? "a request" : "an authorization";
   return errorReply(
     status,
     idText,
-    `${what} of this size cannot be sent to a relay of the 0.9 series, which takes at most ${V1_MCP_FRAME} bytes`,
+    `${what} exceeds the limit of 0.9 relays, ${V1_MCP_FRAME} bytes`,
     "MCP_LIMIT_EXCEEDED",
   );
 }

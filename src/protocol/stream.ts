@@ -204,7 +204,7 @@ export class Stream {
         reader.resolve(bytes);
       } else if (this.#buffered + bytes.length > this.bufferLimit) {
         this.reset(
-          new NfrxError("too_large", `more than ${this.bufferLimit} bytes wait unread on a connection without credit`),
+          new NfrxError("too_large", `more than ${this.bufferLimit} unread bytes on a connection without flow control`),
         );
         return;
       } else {
@@ -232,7 +232,7 @@ export class Stream {
   settle(): void {
     if (this.closed || !this.out.sent) return;
     if (!this.#inEnded) {
-      if (this.#deaf) this.reset(new NfrxError("canceled", "the rest of the body is not wanted"));
+      if (this.#deaf) this.reset(new NfrxError("canceled", "the receiver does not need the rest of the body"));
       return;
     }
     this.#finished = true;

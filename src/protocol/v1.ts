@@ -142,7 +142,7 @@ export class WireV1 implements Wire {
     }
     if (exchange.bytes > V1_REQUEST_BODY) {
       stream.reset(
-        new NfrxError("too_large", `a worker on wire v1 takes at most ${V1_REQUEST_BODY} bytes of request body`),
+        new NfrxError("too_large", `the request body exceeds the limit of wire v1 workers, ${V1_REQUEST_BODY} bytes`),
       );
       return;
     }
@@ -169,7 +169,7 @@ export class WireV1 implements Wire {
     const exchange = stream && this.#exchanges.get(stream);
     if (stream === undefined || exchange === undefined || stream.headArrived || exchange.held !== undefined) return;
     if (!Number.isInteger(status) || status < 200 || status > 599) {
-      stream.reset(new NfrxError("upstream_error", `the worker answered with the impossible status ${status}`));
+      stream.reset(new NfrxError("upstream_error", `the worker sent the invalid status ${status}`));
       return;
     }
     const head = { status, headers: Object.entries(headers ?? {}) };
@@ -190,7 +190,7 @@ export class WireV1 implements Wire {
     } else if (stream.headArrived && !stream.arrived) {
       stream.deliverData(bytes, false);
     } else {
-      stream.reset(new NfrxError("upstream_error", "the worker sent a body before its head"));
+      stream.reset(new NfrxError("upstream_error", "the worker sent a response body before the response head"));
     }
   }
 
@@ -207,7 +207,7 @@ export class WireV1 implements Wire {
     }
     this.#release(stream, exchange);
     if (stream.headArrived) stream.deliverData(NOTHING, true);
-    else stream.reset(new NfrxError("upstream_error", "the worker ended its answer before its head"));
+    else stream.reset(new NfrxError("upstream_error", "the worker ended the response before the response head"));
   }
 
   #release(stream: Stream, exchange: V1Exchange): void {

@@ -49,7 +49,7 @@ export class WireV2 implements Wire, FrameSink {
       try {
         this.#batch.putHead(id, out.head, empty);
       } catch (error) {
-        stream.reset(error instanceof NfrxError ? error : new NfrxError("internal", "a head could not be encoded"));
+        stream.reset(error instanceof NfrxError ? error : new NfrxError("internal", "cannot encode a head"));
         return true;
       }
       out.head = undefined;
@@ -115,14 +115,14 @@ export class WireV2 implements Wire, FrameSink {
     if (stream !== undefined) {
       if ("method" in head || stream.headArrived) throw new NfrxError("protocol", `a second head on stream ${id}`);
       if (!Number.isInteger(head.status) || head.status < 200 || head.status > 599) {
-        stream.reset(new NfrxError("upstream_error", `the worker answered with the impossible status ${head.status}`));
+        stream.reset(new NfrxError("upstream_error", `the worker sent the invalid status ${head.status}`));
         return;
       }
       stream.deliverHead(head, end);
     } else if ("method" in head) {
       this.link.accept(id, head, end);
     } else if (!this.link.wasOpen(id)) {
-      throw new NfrxError("protocol", `an answer on stream ${id}, which was never opened`);
+      throw new NfrxError("protocol", `a response on stream ${id}, which was never opened`);
     }
   }
 
@@ -138,8 +138,8 @@ export class WireV2 implements Wire, FrameSink {
       if (!this.link.wasOpen(id)) throw new NfrxError("protocol", `data on stream ${id}, which was never opened`);
       return; // it was reset here while these bytes were on their way
     }
-    if (!stream.headArrived || stream.arrived) throw new NfrxError("protocol", `data out of place on stream ${id}`);
-    if (!stream.window.arrive(bytes.length)) throw new NfrxError("protocol", `more data than allowed on stream ${id}`);
+    if (!stream.headArrived || stream.arrived) throw new NfrxError("protocol", `unexpected data on stream ${id}`);
+    if (!stream.window.arrive(bytes.length)) throw new NfrxError("protocol", `flow control violation on stream ${id}`);
     stream.deliverData(bytes, end, keeps);
   }
 

@@ -90,7 +90,7 @@ describe("one executable", () => {
         const { exitCode, stderr } = runFile(file, ...args, ...nobody);
         const lines = stderr.trim().split("\n");
         expect(lines.map(line => JSON.parse(line).app)).toEqual(lines.map(() => "nfrx-docling"));
-        expect(stderr).toContain("the agent stops");
+        expect(stderr).toContain("the agent exits");
         expect(exitCode).toBe(1);
       }
     } finally {

@@ -81,7 +81,7 @@ describe("an agent", () => {
   test("that is well set up", async () => {
     const { code, failed, all } = await doctor("nfrx-llm", agent());
     expect(failed).toEqual([]);
-    expect(all).toContain("a WebSocket opens, with version 2 of the wire");
+    expect(all).toContain("connected by WebSocket, wire version 2");
     expect(all).toContain("test-model");
     expect(code).toBe(0);
   });
@@ -105,7 +105,7 @@ describe("an agent", () => {
   });
 
   const broken: [name: string, env: () => Env, line: RegExp][] = [
-    ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /door +the broker refused the key \(CLIENT_KEY\)/],
+    ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /door +the broker rejected the key \(CLIENT_KEY\)/],
     ["a wrong path", () => ({ SERVER_URL: `${broker.origin}/api/lmm/connect` }), /door .*404.*SERVER_URL/],
     ["plain HTTP to a TLS port", () => ({ SERVER_URL: `http://127.0.0.1:${secure.port}` }), /tls .*write wss:\/\//],
     ["TLS to a plain port", () => ({ SERVER_URL: `https://127.0.0.1:${broker.port}` }), /tls .*write ws:\/\//],
@@ -141,7 +141,7 @@ describe("an agent", () => {
     [
       "a path prefix that is not the proxy's",
       () => ({ SERVER_URL: `${broker.origin}/nfrx` }),
-      /broker .*no broker \(GET \/nfrx\/healthz: 404\)/,
+      /broker .*not a broker \(GET \/nfrx\/healthz: 404\)/,
     ],
     ["another server", () => ({ SERVER_URL: serve(() => new Response("hello")) }), /broker .*no broker.*SERVER_URL/],
     ["a proxy without WebSocket", () => ({ SERVER_URL: serve(withoutWebSocket) }), /tunnel .*Upgrade and Connection/],
@@ -169,7 +169,7 @@ describe("an agent", () => {
       return fetch(broker.origin + pathname.slice("/nfrx".length), { headers: request.headers });
     });
     const { all } = await doctor("nfrx-llm", { ...agent(), SERVER_URL: `${prefixed}/nfrx` });
-    expect(all).toContain("a broker answers at");
+    expect(all).toContain("a broker responds at");
   });
 
   test.each(broken)("with %s", async (_, env, line) => {
@@ -209,7 +209,7 @@ describe("a broker", () => {
     [
       "a port that is taken",
       () => ({ PORT: new URL(backend.url).port, HOST: "127.0.0.1" }),
-      /address .*taken by another program.*PORT/,
+      /address .*in use by another program.*PORT/,
     ],
     [
       "a configuration file that cannot be read",
@@ -239,7 +239,9 @@ describe("a broker", () => {
     try {
       const { code, failed } = await doctor("nfrx", { ...own(), JOBS_STORE: join(folder, "jobs.db") });
       expect(failed).toHaveLength(1);
-      expect(failed[0]).toMatch(/jobs .*the disk of .*small is full \(0 MiB left\): make room, or set JOBS_STORE/);
+      expect(failed[0]).toMatch(
+        /jobs .*the disk of .*small is full \(0 MiB left\): free some space, or set JOBS_STORE/,
+      );
       expect(code).toBe(1);
     } finally {
       Bun.spawnSync(["umount", folder]);
@@ -257,14 +259,14 @@ describe("health", () => {
   test("of a broker", async () => {
     const key = { API_KEY, CLIENT_KEY };
     expect(await health("nfrx", { ...key, PORT: String(broker.port) })).toEqual([0, "ok"]);
-    expect(await health("nfrx", { ...key, PORT: "1" })).toEqual([1, "no broker answers at port 1"]);
+    expect(await health("nfrx", { ...key, PORT: "1" })).toEqual([1, "no broker responds at port 1"]);
   });
 
   test("of an agent", async () => {
     const port = new URL(serve(() => new Response("nfrx_worker_connected_to_server 0\n"))).port;
     const running = { ...agent(), METRICS_PORT: `127.0.0.1:${port}` };
     expect(await health("nfrx-llm", running)).toEqual([1, "the agent is not connected to its broker"]);
-    expect(await health("nfrx-llm", agent())).toEqual([1, "the agent can be asked only with METRICS_PORT set"]);
+    expect(await health("nfrx-llm", agent())).toEqual([1, "set METRICS_PORT to check a running agent"]);
     const free = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
     const metrics = `127.0.0.1:${free.port}`;
     await free.stop(true);

@@ -201,35 +201,35 @@ describe("what cannot be used is one line that names the file", () => {
   const route = (method: string, path: string): string =>
     `, serve: () => ({ routes: [{ method: "${method}", path: "${path}", tag: "x", auth: "none", errors: "plain", operation: undefined, answer: () => new Response() }] })`;
   const broken: [name: string, source: string, problem: RegExp][] = [
-    ["throws", 'throw new Error("no luck");', /it cannot be loaded: no luck/],
-    ["hangs", "await new Promise(() => {}); export default 1;", /it has not finished loading after 5 seconds/],
-    ["spins", "for (;;) {}", /it has not finished loading after 5 seconds/],
-    ["no-syntax", "export default {", /it cannot be loaded: .*Expected/],
-    ["no-module", "export default { id: 'x' };", /its default export is not a module/],
+    ["throws", 'throw new Error("no luck");', /cannot load it: no luck/],
+    ["hangs", "await new Promise(() => {}); export default 1;", /loading did not finish within 5 seconds/],
+    ["spins", "for (;;) {}", /loading did not finish within 5 seconds/],
+    ["no-syntax", "export default {", /cannot load it: .*Expected/],
+    ["no-module", "export default { id: 'x' };", /the default export is not a module/],
     [
       "other-version",
       module('export default { ...defineModule({ id: "x", summary: "x", options: options("x", {}) }), api: 99 };'),
       /version 99 of the interface; this is version 1/,
     ],
-    ["no-id", minimal("Not An Id"), /a module's id is lower-case letters/],
-    ["taken-id", minimal("llm"), /there is a module llm already/],
-    ["reserved-id", minimal("jobs"), /there is a module jobs already/],
+    ["no-id", minimal("Not An Id"), /invalid module id/],
+    ["taken-id", minimal("llm"), /a module with the id llm already exists/],
+    ["reserved-id", minimal("jobs"), /a module with the id jobs already exists/],
     ["open-route", minimal("mine", route("GET", "/api/mine/x").replace('auth: "none", ', "")), /`routes\[0\].auth`/],
-    ["description", minimal("mine", route("GET", "/api/mine")), /the route GET \/api\/mine is there already/],
+    ["description", minimal("mine", route("GET", "/api/mine")), /the route GET \/api\/mine already exists/],
     [
       "bad-option",
       module(
         'export default defineModule({ id: "mine", summary: "x", options: options("x", { wait: option.duration({ env: "MINE_WAIT", default: 30, help: "x" }) }) });',
       ),
-      /it cannot be loaded: option MINE_WAIT: its `default` is a text such as "30s"/,
+      /cannot load it: option MINE_WAIT: `default` must be text such as "30s"/,
     ],
-    ["taken-route", minimal("mine", route("GET", "/api/state")), /the route GET \/api\/state is there already/],
+    ["taken-route", minimal("mine", route("GET", "/api/state")), /the route GET \/api\/state already exists/],
     [
       "taken-option",
       module(
         'export default defineModule({ id: "mine", summary: "x", options: options("x", { port: option.int({ env: "PORT", default: 1, min: 0, max: 2, help: "x" }) }) });',
       ),
-      /two options have the .* PORT/i,
+      /two options share the .* PORT/i,
     ],
     [
       "bad-start",
@@ -278,7 +278,7 @@ describe("what cannot be used is one line that names the file", () => {
     const clashing = processes.start("nfrx", {}, ["worker", "--plugin", file]);
     expect((await until(clashing.ended, "the end")).code).toBe(2);
     expect(clashing.strays.join()).toContain(
-      `plugin ${file}: nfrx worker: two options have the environment variable CLIENT_KEY`,
+      `plugin ${file}: nfrx worker: two options share the environment variable CLIENT_KEY`,
     );
   });
 });

@@ -37,7 +37,7 @@ test.skipIf(process.platform !== "linux")(
       stderr: "inherit",
     });
     try {
-      expect(await next()).toBe("READY=1\nSTATUS=serving: 0 agents connected, 0 requests under way");
+      expect(await next()).toBe("READY=1\nSTATUS=serving: 0 agents connected, 0 requests in flight");
       expect(await next()).toBe("WATCHDOG=1");
       broker.kill("SIGTERM");
       let last = "";

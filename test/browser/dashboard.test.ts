@@ -45,7 +45,7 @@ test("it asks for the key, says when one is wrong, keeps the right one for the t
   expect(await page.locator("main").isVisible()).toBe(false);
 
   await page.keyboard.press("Escape");
-  await page.getByRole("button", { name: "Enter the key" }).click();
+  await page.getByRole("button", { name: "Enter API key" }).click();
   await signIn(page, API_KEY);
   await workers(page).waitFor();
   expect(await prompt.isVisible()).toBe(false);
@@ -72,17 +72,17 @@ test("it shows the whole fleet: workers, models, relays, calls, jobs, charts", a
   await rowOf(tableOf(page, "mcp", "Relays"), "weather")
     .getByText("active", { exact: true })
     .waitFor();
-  await tableOf(page, "mcp", "Calls under way").getByRole("cell", { name: "tools/call" }).waitFor();
+  await tableOf(page, "mcp", "Calls in flight").getByRole("cell", { name: "tools/call" }).waitFor();
   const shared = rowOf(tableOf(page, "llm", "Models"), "shared:8b");
   expect(await shared.getByRole("listitem").allTextContents()).toEqual(["anna", "berta", "clara"]);
   const jobs = tableOf(page, "jobs", "Recent jobs");
   await rowOf(jobs, fleet.running.job_id.slice(0, 8)).waitFor();
   for (const status of ["queued", "running", "failed"]) await jobs.getByText(status, { exact: true }).waitFor();
-  await tableOf(page, "jobs", "Workers of jobs").getByRole("rowheader", { name: "scanner" }).waitFor();
+  await tableOf(page, "jobs", "Job workers").getByRole("rowheader", { name: "scanner" }).waitFor();
   // The agent of a module that nobody serves.
   await page.getByText(`SERVER_URL=${fleet.broker.connectUrl("docling")} CLIENT_KEY=…`).waitFor();
-  await page.getByRole("img", { name: /^Requests in 5 s: ended \d/ }).waitFor();
-  await page.getByRole("img", { name: /^Tokens a second: out/ }).waitFor();
+  await page.getByRole("img", { name: /^Requests (last 5 s): ended \d/ }).waitFor();
+  await page.getByRole("img", { name: /^Tokens per second: out/ }).waitFor();
   await page.getByRole("img", { name: /^Time to first byte: median/ }).waitFor();
   expectQuiet(tab);
 });
@@ -129,7 +129,7 @@ test("a filter finds rows by any of their words, in every table", async () => {
   await page.getByRole("searchbox").fill("BERTA-4");
   expect(await namesOf(workers(page))).toEqual(["berta"]);
   await workers(page).getByText("1 of 3").waitFor();
-  await tableOf(page, "mcp", "Relays").getByText("No row has that text.").waitFor();
+  await tableOf(page, "mcp", "Relays").getByText("No matching rows.").waitFor();
   await nextState(page);
   expect(await namesOf(workers(page))).toEqual(["berta"]);
   await page.getByRole("searchbox").fill("");
@@ -254,7 +254,7 @@ test("the theme is remembered", async () => {
   await page.keyboard.press("Escape");
   const ground = (): Promise<string> => page.evaluate("getComputedStyle(document.documentElement).backgroundColor");
   const light = await ground();
-  await page.getByRole("button", { name: /^Colours: as the system/ }).click();
+  await page.getByRole("button", { name: /^Color theme: system/ }).click();
   await page.getByRole("button", { name: /^Colours: light/ }).click();
   const dark = await ground();
   expect(dark).not.toBe(light);
@@ -270,14 +270,12 @@ test("a broker that goes away is told at once and found again when it is back", 
   await signIn(page, API_KEY);
   await workers(page).waitFor();
   await broker.kill();
-  await page
-    .getByText(/^The broker cannot be reached\. This is how it was at|^The broker ended the connection/)
-    .waitFor();
+  await page.getByText(/^Cannot reach the broker\. Showing the state of|^The broker closed the connection/).waitFor();
   expect(await page.locator("main").isVisible()).toBe(true);
   await fleet.processes.broker({ PORT: String(broker.port), JOBS_STORE: "memory" });
-  await page.getByRole("button", { name: "Try now" }).click();
+  await page.getByRole("button", { name: "Retry now" }).click();
   await page.getByText("live", { exact: true }).waitFor();
-  expect(await page.getByRole("button", { name: "Try now" }).isVisible()).toBe(false);
+  expect(await page.getByRole("button", { name: "Retry now" }).isVisible()).toBe(false);
   expect(tab.errors).toEqual([]);
 });
 

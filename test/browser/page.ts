@@ -10,7 +10,7 @@ export function openDashboard(browser: Browser, origin: string, options: Browser
 /** Gives the page its API key. */
 export async function signIn(page: Page, key: string): Promise<void> {
   await page.getByLabel("Key", { exact: true }).fill(key);
-  await page.getByRole("button", { name: "Show the fleet" }).click();
+  await page.getByRole("button", { name: "Sign in" }).click();
 }
 
 /** The card of a table within a section of the page, such as the workers of `llm`. */

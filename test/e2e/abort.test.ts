@@ -33,7 +33,7 @@ test("while sending a small body: no worker ever hears of it", async () => {
     if (body === "chunked") await half.send('{"model":"test-model",');
     await world.when(() => world.broker.drain.inflight === 1, "the request is read");
     half.abort();
-    await world.when(() => world.broker.drain.inflight === 0, "the request is over");
+    await world.when(() => world.broker.drain.inflight === 0, "the request has ended");
   }
   expect(backend.requests).toHaveLength(0);
   expect(await world.leftovers()).toEqual({});
@@ -90,7 +90,7 @@ test("in the middle of a stream, while it is quiet", async () => {
   await expectOver(world, backend);
 });
 
-test("in the middle of a large answer that the client does not read", async () => {
+test("in the middle of a large answer that the client stopped reading", async () => {
   await using world = new World();
   const { backend } = await world.worker();
   const chunk = Buffer.alloc(1024 * 1024, "x");

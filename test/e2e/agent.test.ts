@@ -307,7 +307,7 @@ test("a list of models may be elsewhere on its host, and is warned of once", asy
   backend.models = ["other"];
   clock.advance(10_000);
   await world.when(() => models(world)[0] === "other", "the new list is known");
-  expect(world.logs.filter(({ message }) => message === "some models are left out")).toHaveLength(1);
+  expect(world.logs.filter(({ message }) => message === "some models were left out")).toHaveLength(1);
 });
 
 test("a list of models on another host is not asked for there", async () => {

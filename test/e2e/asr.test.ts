@@ -209,7 +209,7 @@ test("with a least score of 1 only the model itself will do", async () => {
   const refused = await ask(world, [FILE, model("whisper:large")]).answer();
   expect([refused.status, errorOf(refused).message]).toEqual([
     404,
-    "no worker serves model whisper:large; the models here are: whisper:large-q5",
+    "no worker serves model whisper:large; available models: whisper:large-q5",
   ]);
   expect(await world.leftovers()).toEqual({});
 });

@@ -161,7 +161,7 @@ test("the runner says that the key was refused", async () => {
     reconnect: false,
     log: world.log("agent"),
   });
-  await expect(agent.run()).rejects.toThrow("refused the key");
+  await expect(agent.run()).rejects.toThrow("rejected the key");
 });
 
 test("an agent may bring its key in the first frame alone, as old ones do", async () => {

@@ -504,7 +504,10 @@ test("64 questions at once are let in at one worker, the next is told to come ba
     const clients = Array.from({ length: 64 }, ask);
     await server!.backend.arrived(before + 64);
     const refused = await ask().answer();
-    expect(found(refused)).toEqual([503, { error: "worker_busy", message: "too many ask this worker" }]);
+    expect(found(refused)).toEqual([
+      503,
+      { error: "worker_busy", message: "too many requests are queued for this worker" },
+    ]);
     expect(refused.headers).toContainEqual(["retry-after", "5"]);
     for (const client of clients) client.abort();
     expect(await world.leftovers()).toEqual({});

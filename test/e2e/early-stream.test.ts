@@ -56,9 +56,9 @@ test.each([
 test("an encoding that is broken or unknown ends the stream with a clear error", async () => {
   const broken = await afterWait(bytes([gzipSync(EVENTS).subarray(0, 20)], { ...SSE, "content-encoding": "gzip" }));
   expect(broken.text).toContain("event: error\n");
-  expect(broken.text).toContain("the backend's answer is not valid gzip");
+  expect(broken.text).toContain("the backend's response is not valid gzip");
   const unknown = await afterWait(bytes(["x"], { ...SSE, "content-encoding": "rot13" }));
-  expect(unknown.text).toContain("the unknown content encoding rot13");
+  expect(unknown.text).toContain("the unsupported content encoding rot13");
 });
 
 test.each([{ "content-type": "text/plain" }, { "content-type": "application/json" }, {}])(

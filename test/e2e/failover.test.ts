@@ -122,7 +122,7 @@ test("a worker that fails fast rests, the others get the work, and a probe bring
   expect(bad!.requests).toHaveLength(2);
   expect(good!.requests).toHaveLength(18);
   const worker = world.pool.registry.get("bad");
-  expect(worker).toMatchObject({ resting: true, lastError: "the backend answered with status 500" });
+  expect(worker).toMatchObject({ resting: true, lastError: "the backend responded with status 500" });
   expect(worker?.totals.failed).toBe(2);
   clock.advance(1_000);
   bad!.respond = chatJson("well again");

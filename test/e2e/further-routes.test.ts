@@ -83,7 +83,7 @@ test.each([
   await using world = new World();
   const answer = await fetch(world.origin + path, { method });
   expect(answer.status).toBe(404);
-  expect(await answer.json()).toMatchObject({ error: { message: `no route ${path}: the address is ${meant}` } });
+  expect(await answer.json()).toMatchObject({ error: { message: `no route ${path}; did you mean ${meant}?` } });
 });
 
 test("a path that is like nothing names nothing", async () => {

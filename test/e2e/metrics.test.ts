@@ -70,7 +70,7 @@ test("with an address of its own, /metrics is there alone", async () => {
   expect(shown.sum("nfrx_build_info")).toBe(1);
   expect((await fetch(`http://127.0.0.1:${metricsPort}/api/state`)).status).toBe(404);
   expect(() => new World({ broker: { metricsAddress: { host: "127.0.0.1", port: metricsPort ?? 0 } } })).toThrow(
-    `METRICS_PORT: cannot listen on 127.0.0.1:${metricsPort}: another program listens there`,
+    `METRICS_PORT: cannot listen on 127.0.0.1:${metricsPort}: another program uses this port`,
   );
   // Nothing is left of a broker whose public port is taken.
   expect(

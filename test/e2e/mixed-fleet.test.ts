@@ -90,7 +90,7 @@ test("an Ollama that is too old for an API is not asked", async () => {
   const none = await post(world, "/v1/messages");
   expect(none.status).toBe(404);
   expect(await none.json()).toMatchObject({
-    error: { type: "not_found_error", message: `no worker with model ${model} has a backend with this API` },
+    error: { type: "not_found_error", message: `no worker with model ${model} has a backend that supports this API` },
   });
   expect(ollama.requests).toEqual([]);
   const plain = await plainWorker(world, status(404, { detail: "Not Found" }));
@@ -100,7 +100,7 @@ test("an Ollama that is too old for an API is not asked", async () => {
   expect(await world.leftovers()).toEqual({});
 });
 
-test("embeddings, too, are asked of the backend that has them, parts included", async () => {
+test("embeddings, too, are reported by the backend that has them, parts included", async () => {
   await using world = new World();
   const { backend: without } = await world.worker({ clientId: "without" });
   const { backend } = await world.worker({ clientId: "with" });

@@ -67,7 +67,7 @@ test("an unknown model's error names what there is, and not too much of it", asy
   });
   await world.worker({ models: Array.from({ length: 12 }, (_, i) => `m${String(i).padStart(2, "0")}`) });
   const message =
-    "no worker serves model nobody; the models here are: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more";
+    "no worker serves model nobody; available models: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more";
   expect(await (await world.chat({ model: "nobody" })).json()).toMatchObject({ error: { message } });
   expect((await get(world, "/v1/models/nobody")).body).toMatchObject({ error: { message } });
   const stranger = await fetch(`${world.url}/models/nobody`);
@@ -205,7 +205,7 @@ test("health and readiness", async () => {
   const connected = (): Worker | undefined => world.pool.registry.get("hand");
   worker.send({ type: "status_update", max_concurrency: 0, status: "not_ready" });
   await world.when(() => connected()?.ready === false, "its backend is away");
-  const away = { ready: false, reason: "no connected worker reaches its backend" };
+  const away = { ready: false, reason: "no connected worker can reach its backend" };
   expect(await ask("/readyz")).toEqual([503, told("not_ready", away.reason, away)]);
   expect(await ask("/healthz")).toEqual([200, { status: "ok" }]);
   worker.send({ type: "status_update", max_concurrency: 2, status: "idle" });

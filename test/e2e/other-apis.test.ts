@@ -97,7 +97,7 @@ test("a list of all of Ollama's models needs a key, survives a broken backend, a
   good.probe = broken.probe;
   const failed = await list();
   expect(failed.status).toBe(502);
-  expect(await failed.json()).toEqual({ error: expect.stringContaining("answered with something else") });
+  expect(await failed.json()).toEqual({ error: expect.stringContaining("sent an unexpected response") });
   expect(await made.leftovers()).toEqual({});
 });
 

@@ -214,7 +214,7 @@ for (const v2 of [true, false])
     second.register({ worker_id: "same", worker_name: "second" });
     expect(await second.end()).toEqual({ code: 1008, reason: "id in use" });
     expect(world.pool.registry.get("same")?.name).toBe("first");
-    expect(world.logs.filter(({ message }) => message === "agent refused")).toMatchObject([
+    expect(world.logs.filter(({ message }) => message === "agent rejected")).toMatchObject([
       { fields: { reason: "id in use", worker_id: "same", held_by: "127.0.0.1" } },
     ]);
     expect(first.closed).toBeUndefined();
@@ -238,7 +238,7 @@ test("an agent whose old connection does not answer takes its place after two se
   // What the old one had begun goes to the new one: nothing of an answer was there.
   expect((await waiting).status).toBe(200);
   await old.when(() => old.closed, "the old one's end");
-  expect(world.logs.filter(({ message }) => message.includes("does not answer"))).toMatchObject([
+  expect(world.logs.filter(({ message }) => message.includes("does not respond"))).toMatchObject([
     { level: "warn", fields: { worker_id: "same", by: "127.0.0.1" } },
   ]);
   expect(world.pool.registry.get("same")?.name).toBe("newer");

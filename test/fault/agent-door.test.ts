@@ -13,8 +13,8 @@ test("an agent with no key, a wrong key, a wrong path or a used id says so once,
   const backend = await processes.backend();
   await processes.agent(broker, backend, { CLIENT_ID: "taken" });
   const cases: [env: Env, says: string][] = [
-    [{ CLIENT_KEY: "" }, "this agent has none: set CLIENT_KEY"],
-    [{ CLIENT_KEY: "wrong" }, "the broker refused the key (CLIENT_KEY)"],
+    [{ CLIENT_KEY: "" }, "the broker requires a key: set CLIENT_KEY"],
+    [{ CLIENT_KEY: "wrong" }, "the broker rejected the key (CLIENT_KEY)"],
     [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/api/llm/v1/models` }, "must end in /api/llm/connect"],
     [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/elsewhere` }, "there is no broker at this address (404)"],
     [{ CLIENT_ID: "taken" }, "another agent is connected under this id"],
@@ -25,7 +25,7 @@ test("an agent with no key, a wrong key, a wrong path or a used id says so once,
       { SERVER_URL: broker.connectUrl(), CLIENT_KEY, COMPLETION_BASE_URL: backend.url, ...env },
       ["--reconnect"],
     );
-    const refused = await agent.line(({ msg }) => msg === "refused by the broker", `a refusal: ${says}`);
+    const refused = await agent.line(({ msg }) => msg === "rejected by the broker", `a refusal: ${says}`);
     expect(String(refused["reason"])).toContain(says);
     expect(refused.level).toBe("error");
     expect(Number(refused["retry_in_ms"])).toBeGreaterThanOrEqual(240_000);

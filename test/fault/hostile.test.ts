@@ -145,7 +145,7 @@ for (const [name, fill] of floods) {
       // A write on a closed socket is over at once; the log has to be read all the same.
       await new Promise<void>(resolve => setImmediate(resolve));
     }
-    expect(await gone).toMatchObject({ code: 1006, reason: "the peer does not read" });
+    expect(await gone).toMatchObject({ code: 1006, reason: "the peer stopped reading" });
     await serves(broker);
     // Without a bound Bun would keep 256 MiB of answers for it.
     expect(broker.peak - before).toBeLessThan(160);
@@ -202,7 +202,7 @@ const attacks: Attack[] = [
     closes: 1002,
   })),
   {
-    name: "a body before its head",
+    name: "a response body before the response head",
     act: (worker, id) => worker.put(batch => batch.putData(id, Buffer.from("{}"), true)),
     client: refused,
     closes: 1002,

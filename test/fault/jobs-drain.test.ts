@@ -100,7 +100,7 @@ test("what is not done in time is there after the next start, and its worker goe
   const { claim_id } = await jobs.claimed();
   await terminate(broker);
   expect(await broker.ending()).toEqual(ended);
-  expect(broker.lines.map(({ msg }) => msg)).toContain("not all work finished before the drain timed out");
+  expect(broker.lines.map(({ msg }) => msg)).toContain("drain timeout: some requests did not finish");
   const next = await start(processes);
   expect((await next.jobs.get(id)).body.status).toBe("claimed");
   expect((await next.jobs.status(id, "completed", { claim_id })).status).toBe(200);
@@ -125,6 +125,6 @@ test("in memory they are lost, and that is said with their number", async () => 
   await jobs.cancel(await jobs.created());
   await terminate(broker);
   expect(await broker.ending()).toEqual(ended);
-  const lost = broker.lines.filter(({ msg }) => msg === "jobs that had not ended are lost: they were kept in memory");
+  const lost = broker.lines.filter(({ msg }) => msg === "unfinished jobs are lost: they were stored in memory");
   expect(lost).toMatchObject([{ level: "warn", jobs: 3 }]);
 });

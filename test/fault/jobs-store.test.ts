@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { JobsApi } from "../kit/jobs.ts";
 import { AUTHORIZED, type Env, Processes } from "../kit/processes.ts";
 
-const IN_MEMORY = "jobs are kept in memory and end with this process: set JOBS_STORE";
+const IN_MEMORY = "jobs are stored in memory and lost when this process ends: set JOBS_STORE";
 /** Disk blocks of the smallest kind that POSIX knows, 512 bytes, that a file may have. */
 const FULL_AT = 2000;
 
@@ -28,19 +28,15 @@ async function used(processes: Processes, path: string): Promise<void> {
 
 describe("a file that cannot be read as ours stops the start, wherever it is named", () => {
   test.each<[string, RegExp, (path: string, processes: Processes) => unknown]>([
-    [
-      "a text",
-      /file is not a database/,
-      path => writeFileSync(path, "no database, but what somebody wrote".repeat(99)),
-    ],
+    ["text", /file is not a database/, path => writeFileSync(path, "no database, but what somebody wrote".repeat(99))],
     [
       "of a newer version",
-      /it was written by a newer version of nfrx \(its schema is 99, ours is \d+\)/,
+      /it was written by a newer version of nfrx \(schema 99; this version supports \d+\)/,
       path => database(path, "PRAGMA user_version = 99"),
     ],
-    ["of another program", /it holds something else than jobs/, path => database(path, "CREATE TABLE theirs (a)")],
+    ["of another program", /it is not a jobs database/, path => database(path, "CREATE TABLE theirs (a)")],
     [
-      "cut short",
+      "truncated frame",
       /malformed/,
       async (path, processes) => {
         await used(processes, path);
@@ -73,11 +69,11 @@ test("two brokers on one file: the second stops when it was told to use it, and 
   const path = join(processes.folder, "jobs.db");
   const first = await processes.broker({ JOBS_STORE: path });
   expect(await refusal(processes, { JOBS_STORE: path })).toBe(
-    `nfrx: JOBS_STORE: ${path} cannot be used: another process uses it, and each broker needs a file of its own`,
+    `nfrx: JOBS_STORE: ${path} cannot be used: another process uses it; each broker needs its own file`,
   );
   const second = await processes.broker();
   expect(second.lines).toContainEqual(
-    expect.objectContaining({ level: "warn", msg: expect.stringContaining("another broker has the jobs file"), path }),
+    expect.objectContaining({ level: "warn", msg: expect.stringContaining("another broker uses the jobs file"), path }),
   );
   const [here, there] = [new JobsApi(first.origin), new JobsApi(second.origin)];
   const id = await here.created();
@@ -132,7 +128,7 @@ test.skipIf(process.platform === "win32")(
       }
     }
     expect(acknowledged.length).toBeGreaterThan(10);
-    const error = await broker.line(({ msg }) => msg === "jobs cannot be written and are refused", "the failure");
+    const error = await broker.line(({ msg }) => msg === "cannot write jobs: new ones are refused", "the failure");
     expect(error).toMatchObject({ level: "error", cause: expect.stringMatching(/disk/) });
     expect(await broker.metric("nfrx_jobs_store_failures_total")).toBeGreaterThanOrEqual(20);
     expect(await broker.metric("nfrx_unhandled_errors_total")).toBe(0);

@@ -130,7 +130,7 @@ test("a relay with DRAIN_TIMEOUT=100ms cuts what does not end in time, and ends 
   expect(await relay.ending()).toEqual(LEFT);
   expect((await held.answer()).complete).toBeFalse();
   await roll.alive(0);
-  expect(relay.lines.map(line => line.msg)).toContain("not all work finished before the drain timed out");
+  expect(relay.lines.map(line => line.msg)).toContain("drain timeout: some requests did not finish");
   await broker.quiet();
   expect(troubles(processes)).toEqual([]);
 }, 60_000);

@@ -231,7 +231,7 @@ test.each(PROGRAMS)(
       const program = processes.start(name, { PORT: "0", HOST: "127.0.0.1", METRICS_PORT: `127.0.0.1:${holder.port}` });
       expect((await program.ending()).code).toBe(1);
       expect(program.strays).toEqual([
-        `${name}: METRICS_PORT: cannot listen on 127.0.0.1:${holder.port}: another program listens there`,
+        `${name}: METRICS_PORT: cannot listen on 127.0.0.1:${holder.port}: another program uses this port`,
       ]);
     } finally {
       await holder.stop(true);

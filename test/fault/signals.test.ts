@@ -103,7 +103,7 @@ for (const timeout of ["0", "100ms"]) {
     expect(await busy.broker.ending()).toEqual(LEFT);
     expect(await busy.areCut()).toBe(true);
     await busy.backend.aborted(3);
-    expect(busy.broker.lines.map(line => line.msg)).toContain("not all work finished before the drain timed out");
+    expect(busy.broker.lines.map(line => line.msg)).toContain("drain timeout: some requests did not finish");
     expect(busy.strays).toEqual([]);
   }, 60_000);
 }
@@ -192,7 +192,7 @@ test("a taken port ends a broker with a word about it", async () => {
     expect(code).toBe(1);
     const said = [...second.strays, ...second.lines.map(line => JSON.stringify(line))].join("\n");
     expect(said).toContain(String(broker.port));
-    expect(said).toMatch(/PORT: cannot listen on .*: another program listens there/);
+    expect(said).toMatch(/PORT: cannot listen on .*: another program uses this port/);
     expect(second.strays).toHaveLength(1);
   }
   expect((await fetch(`${broker.origin}/healthz`)).status).toBe(200);

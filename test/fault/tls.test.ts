@@ -70,7 +70,7 @@ test("TLS in the broker itself, and a new certificate without a restart", async 
   // A pair that does not fit is left aside.
   writeFileSync(join(processes.folder, "server.key"), "no key");
   const refusal = await broker.line(line => line.level === "error", "the broken pair is refused");
-  expect(refusal.msg).toContain("the old one serves on");
+  expect(refusal.msg).toContain("keeping the old one");
   expect(await shown(broker, ca)).toBe("second");
 
   authority.issue("third");

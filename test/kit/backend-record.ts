@@ -27,7 +27,7 @@ export class RecordedRequest {
   body: string | undefined;
   /** SHA-256 of the whole body in hex, for the large ones. */
   sha256: string | undefined;
-  /** Whether the client went away before the answer was complete. */
+  /** Whether the client disconnected before the answer was complete. */
   aborted = false;
   abortedAt: number | undefined;
   /** Whether the request has ended, in whichever way. */
@@ -58,7 +58,7 @@ export class RecordedRequest {
     return JSON.parse(this.body);
   }
 
-  /** Marks the end; `aborted` when it was the client that went away. */
+  /** Marks the end; `aborted` when it was the client that disconnected. */
   end(aborted: boolean): void {
     this.ended = true;
     this.aborted = aborted;

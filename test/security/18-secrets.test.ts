@@ -104,7 +104,7 @@ test("doctor says how each relay is guarded, at the broker and at the relay", as
     [
       "tokened",
       { AUTH_TOKEN: "for-callers" },
-      /ok +relay +tokened: callers need its AUTH_TOKEN/,
+      /ok +relay +tokened: callers need the relay's AUTH_TOKEN/,
       /ok +guard +callers need AUTH_TOKEN/,
     ],
     [

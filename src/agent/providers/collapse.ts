@@ -54,7 +54,7 @@ function plain({ body, headers }: Response): AsyncIterable<Uint8Array> {
   if (encoding === "identity" || encoding === "") return chunks;
   const decoder = DECODERS.get(encoding)?.();
   if (decoder === undefined)
-    throw new NfrxError("upstream_error", `the provider sends its events in the encoding ${encoding}`);
+    throw new NfrxError("upstream_error", `the provider's event stream has the unsupported encoding ${encoding}`);
   // A failure at either end ends both; the loop over the decoder throws it.
   return pipeline(Readable.from(chunks), decoder, () => {});
 }

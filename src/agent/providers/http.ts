@@ -59,7 +59,7 @@ export class HttpProvider implements Provider {
     const { status: answer, headers } = await this.#look(ping, signal);
     if (serves(answer)) return;
     const elsewhere = headers.get("location");
-    throw new Error(`${url} answers ${answer}${elsewhere === null ? "" : `: it is at ${elsewhere}`}`);
+    throw new Error(`${url} responds with ${answer}${elsewhere === null ? "" : `, redirecting to ${elsewhere}`}`);
   }
 
   async #look(init: { method?: string; body?: string; headers: HeaderPairs }, signal: AbortSignal): Promise<Response> {

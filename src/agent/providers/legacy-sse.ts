@@ -60,7 +60,7 @@ class LegacySse implements Channel {
     if (this.#ended) throw new NfrxError("upstream_error", "the connection to the MCP server has ended");
     const bytes = Buffer.byteLength(line);
     if (this.#queued > 0 && this.#queued + bytes > SSE_SEND_QUEUE_BYTES) {
-      throw new NfrxError("overloaded", "the MCP server does not take what it is sent", { retryAfterSeconds: 5 });
+      throw new NfrxError("overloaded", "the MCP server stopped reading its input", { retryAfterSeconds: 5 });
     }
     this.#queued += bytes;
     this.#sending = this.#sending.then(async () => {
@@ -114,7 +114,7 @@ class LegacySse implements Channel {
       await response.body?.cancel();
       throw new NfrxError(
         "upstream_error",
-        `the MCP server answers ${response.status} ${type} where events should come`,
+        `the MCP server responded with ${response.status} ${type} instead of an event stream`,
       );
     }
     const read = limitedReader(
@@ -135,7 +135,7 @@ class LegacySse implements Channel {
       for (const message of readMessages(data).messages) this.events.message(message);
     } catch (error) {
       if (!(error instanceof MalformedMessage)) throw error;
-      this.#log.line(data, "the MCP server sent what is no message");
+      this.#log.line(data, "the MCP server sent an invalid message");
     }
   }
 
@@ -144,7 +144,7 @@ class LegacySse implements Channel {
     const base = new URL(this.options.url);
     const endpoint = URL.canParse(data, base.href) ? new URL(data, base) : undefined;
     if (endpoint?.origin !== base.origin) {
-      throw new NfrxError("upstream_error", "the MCP server names an endpoint on another origin");
+      throw new NfrxError("upstream_error", "the MCP server's endpoint event names another origin");
     }
     this.#endpoint.resolve(endpoint.href);
   }
@@ -154,14 +154,15 @@ class LegacySse implements Channel {
     const headers = { "content-type": "application/json" };
     const response = await this.#fetch(url, { method: "POST", headers, body: line });
     await response.body?.cancel();
-    if (!response.ok) throw new NfrxError("upstream_error", `the MCP server answers a message with ${response.status}`);
+    if (!response.ok)
+      throw new NfrxError("upstream_error", `the MCP server responded to a message with status ${response.status}`);
   }
 
   /** A request that could not be sent gets its answer from us. */
   #notSent(line: string, reason: string): void {
     const [message]: (Message | undefined)[] = readMessages(line).messages;
     if (message?.kind !== "request" || this.#ended) {
-      this.options.log.warn({ reason, method: message?.method }, "a message could not be sent to the MCP server");
+      this.options.log.warn({ reason, method: message?.method }, "cannot send a message to the MCP server");
       return;
     }
     for (const answer of readMessages(errorText(message.id, SERVER_ERROR, reason)).messages)

@@ -31,7 +31,7 @@ export async function fetchMetadata(url: string, { timeoutMs, signal, init }: Me
     }
   } catch (error) {
     if (timeout.aborted && !signal.aborted)
-      throw new NfrxError("timeout", "the provider is too slow with its metadata", { cause: error });
+      throw new NfrxError("timeout", "the provider took too long to return its metadata", { cause: error });
     throw error;
   }
   return new Response(null, { status: 404 });
@@ -44,10 +44,13 @@ async function ask(place: string, init: BunFetchRequestInit): Promise<Uint8Array
   if (response.status !== 200) {
     await response.body?.cancel();
     if (response.status < 500) return undefined;
-    throw new NfrxError("upstream_error", `the provider answers ${response.status} when asked for its metadata`);
+    throw new NfrxError(
+      "upstream_error",
+      `the provider responded to the metadata request with status ${response.status}`,
+    );
   }
   const bytes = await bytesUpTo(METADATA_BYTES, response.body);
   if (bytes === undefined)
-    throw new NfrxError("upstream_error", `the provider's metadata has more than ${METADATA_BYTES} bytes`);
+    throw new NfrxError("upstream_error", `the provider's metadata exceeds ${METADATA_BYTES} bytes`);
   return bytes;
 }

@@ -100,7 +100,7 @@ class Tokens {
       this.#failure = undefined;
       this.#backoff = new Backoff(random);
       this.#nextAt = clock.now() + REQUEST_GAP_MS;
-      log.info({ lifetime_ms: lifetimeMs }, "got a token for the provider");
+      log.info({ lifetime_ms: lifetimeMs }, "received a token for the provider");
     } catch (error) {
       this.#failure = toNfrxError(error);
       const askedMs = (this.#failure.detail.retryAfterSeconds ?? 0) * 1000;

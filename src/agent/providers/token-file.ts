@@ -53,7 +53,7 @@ export class TokenFile {
     try {
       const { client, ...token } = kept.parse(JSON.parse(this.#text()));
       if (client === this.#client) return token;
-      this.#ignored("it holds the token of another client");
+      this.#ignored("it contains another client's token");
     } catch (error) {
       const code = codeOf(error);
       // The message of what does not parse would quote it.
@@ -78,7 +78,7 @@ export class TokenFile {
       await rename(fresh, this.path);
     } catch (error) {
       await rm(fresh, { force: true }).catch(() => {});
-      this.log.warn({ file: this.path, reason: codeOf(error) }, "the token cannot be kept in its file");
+      this.log.warn({ file: this.path, reason: codeOf(error) }, "cannot store the token in its file");
     }
   }
 
@@ -89,7 +89,7 @@ export class TokenFile {
   }
 
   #ignored(reason: string): void {
-    this.log.warn({ file: this.path, reason }, "the file with the token is ignored");
+    this.log.warn({ file: this.path, reason }, "ignoring the token file");
   }
 }
 

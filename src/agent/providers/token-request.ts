@@ -70,13 +70,13 @@ export class TokenClient {
       const renewed = await this.#prove(refreshToken, signal);
       // A server that keeps the refresh token as it is need not repeat it.
       if (isGrant(renewed)) return { ...renewed, refreshToken: renewed.refreshToken ?? refreshToken };
-      this.#tell(renewed, "the token server refuses the refresh token", refreshToken);
+      this.#tell(renewed, "the token server rejected the refresh token", refreshToken);
     }
     const grant = await this.#prove(undefined, signal);
     if (isGrant(grant)) return grant;
-    this.#tell(grant, "the token server refuses to give a token");
-    const what = grant.word ?? `it answers ${grant.status}`;
-    throw new NfrxError("upstream_error", `the provider's token server refuses to give a token: ${what}`);
+    this.#tell(grant, "the token server refused to issue a token");
+    const what = grant.word ?? `status ${grant.status}`;
+    throw new NfrxError("upstream_error", `the provider's token server refused to issue a token: ${what}`);
   }
 
   /** Asks, and asks again with another proof where the first may be what the server refuses. */
@@ -128,7 +128,10 @@ export class TokenClient {
         return { status, word: wordOf(error.error), explanation: error.error_description };
       if (status >= 400) return { status, word: undefined, explanation: undefined };
       // What the library found wrong goes no further: it may hold the answer, and that the token.
-      throw new NfrxError("upstream_error", `the provider's token server answers ${status} without a usable token`);
+      throw new NfrxError(
+        "upstream_error",
+        `the provider's token server responded with status ${status}, without a usable token`,
+      );
     }
   }
 
@@ -142,15 +145,15 @@ export class TokenClient {
       if (bytes === undefined)
         throw new NfrxError(
           "upstream_error",
-          `the provider's token server answers with more than ${ANSWER_BYTES} bytes`,
+          `the response of the provider's token server exceeds ${ANSWER_BYTES} bytes`,
         );
-      if (status === 429 || status >= 500) throw unavailable(`answers ${status}`, retryAfter(headers));
+      if (status === 429 || status >= 500) throw unavailable(`responded with status ${status}`, retryAfter(headers));
       // Without its WWW-Authenticate, which would hide the error in the body.
       return new Response(relevant(bytes), { status, headers: { "content-type": "application/json" } });
     } catch (error) {
       if (error instanceof NfrxError) throw error;
       // Not its message, which may quote the address with all that is in it.
-      throw unavailable(init.signal?.aborted ? "is too slow" : `cannot be reached (${codeOf(error)})`);
+      throw unavailable(init.signal?.aborted ? "took too long to respond" : `cannot be reached (${codeOf(error)})`);
     }
   }
 
@@ -225,7 +228,7 @@ function harmless(text: string, secrets: readonly (string | undefined)[]): strin
   const lower = text.toLowerCase();
   const holds = (form: string) => lower.includes(form.toLowerCase());
   const leaks = secrets.some(secret => secret !== undefined && [secret, formEncoded(secret)].some(holds));
-  if (leaks || /\bbasic\s/.test(lower)) return "withheld, as it holds a secret";
+  if (leaks || /\bbasic\s/.test(lower)) return "redacted: it contains a secret";
   return text.replace(/[^\x20-\x7e]/g, " ").slice(0, EXPLANATION_MAX);
 }
 

@@ -59,14 +59,14 @@ export class TransportFallback implements Provider {
         await this.#inTime(signal => provider.probe(signal));
         this.#stop.signal.throwIfAborted();
         this.#chosen = { transport, provider };
-        this.log.info({ transport: transport.name }, "the provider answers");
+        this.log.info({ transport: transport.name }, "the provider responds");
         return;
       } catch (error) {
         reasons.push(`${transport.name}: ${messageOf(error)}`);
         await provider.close();
       }
     }
-    throw new Error(reasons.join("; ") || "the options describe no transport of MCP_TRANSPORT_ORDER");
+    throw new Error(reasons.join("; ") || "no transport of MCP_TRANSPORT_ORDER is configured");
   }
 
   async #inTime(ask: (signal: AbortSignal) => Promise<void>): Promise<void> {

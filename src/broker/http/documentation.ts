@@ -39,7 +39,7 @@ export function documentationRoutes(routes: () => readonly Route[], tags: readon
     route("/api/client/openapi.json", DOCUMENT, ({ request }) => document.answer(request)),
     route("/api/client/:file", FILE, ({ request, params }) => {
       const asset = files.get(params["file"] ?? "");
-      if (asset === undefined) throw new NfrxError("not_found", "the page has no such file");
+      if (asset === undefined) throw new NfrxError("not_found", "file not found");
       return asset.answer(request);
     }),
   ];
@@ -66,33 +66,35 @@ const PAGE_HEADERS = {
   "referrer-policy": "no-referrer",
 };
 
-const KNOWN = { description: "The browser has it already." };
+const KNOWN = { description: "Not modified." };
 
 const PAGE: Operation = {
-  summary: "See the API in a browser",
-  description: "Swagger UI with this document; it asks nobody but this broker.",
+  summary: "Browse the API",
+  description: "Swagger UI with this document. It loads nothing from other hosts.",
   responses: {
     200: { description: "The page.", content: [{ type: "text/html", schema: z.string() }] },
     304: KNOWN,
   },
 };
 const BARE_PAGE: Operation = {
-  summary: "Go to that page",
-  responses: { 308: { description: "The page has a slash at its end.", headers: { Location: "`client/`" } } },
+  summary: "Redirect to the API page",
+  responses: {
+    308: { description: "Redirect to the address with a trailing slash.", headers: { Location: "`client/`" } },
+  },
 };
 const DOCUMENT: Operation = {
-  summary: "Get the document of the API",
+  summary: "Get the OpenAPI document",
   responses: {
     200: {
-      description: "OpenAPI 3.1, with the modules that this broker serves.",
+      description: "OpenAPI 3.1 document of the modules that this broker serves.",
       content: [{ type: "application/json", schema: z.looseObject({ openapi: z.string() }) }],
     },
     304: KNOWN,
   },
 };
 const FILE: Operation = {
-  summary: "Get a file of that page",
-  parameters: [{ name: "file", in: "path", description: "Its name.", example: "swagger-ui.css" }],
+  summary: "Get a file of the API page",
+  parameters: [{ name: "file", in: "path", description: "File name.", example: "swagger-ui.css" }],
   responses: {
     200: {
       description: "The file.",

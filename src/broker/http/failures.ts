@@ -7,43 +7,42 @@ import { errorBody } from "./error-response.ts";
 /** What every code of an error means to a client. */
 export const MEANING: Readonly<Record<ErrorCode, string>> = {
   no_worker:
-    "no worker serves this model, or there is no worker of this name (503 when it was here within the last hour, or when the broker has just started)",
-  worker_busy: "every worker is busy, and the queue is full or was waited in for too long",
-  timeout: "no byte came from the worker for too long",
+    "no worker serves this model, or no worker has this ID (503 if one did within the last hour, or if the broker has just started)",
+  worker_busy: "every worker is busy, and the queue is full or the wait was too long",
+  timeout: "the worker sent nothing for too long",
   upstream_error: "the worker or its backend failed",
-  draining: "the broker is about to stop",
-  unauthorized: "no key that fits",
-  too_many_attempts: "too many wrong keys came from this address; a right one is taken at any time",
+  draining: "the broker is shutting down",
+  unauthorized: "missing or invalid API key",
+  too_many_attempts: "too many wrong keys from this address; a valid key is always accepted",
   model_not_found: "no worker serves this model",
-  previous_response_not_found:
-    "no worker has the response that `previous_response_id` names, or it is another caller's",
-  invalid_request: "the request is not what it should be",
-  not_found: "there is no such thing",
-  method_not_allowed: "there is no such method here",
-  too_large: "the body is larger than allowed",
-  session_not_found: "the session is over, or was never the caller's",
+  previous_response_not_found: "no worker has the response in `previous_response_id`, or it belongs to another caller",
+  invalid_request: "the request is invalid",
+  not_found: "not found",
+  method_not_allowed: "method not allowed",
+  too_large: "the body is too large",
+  session_not_found: "the session has ended, or belongs to another caller",
   limit_exceeded: "too many calls at once",
-  request_timeout: "no byte of the request came for too long",
-  unsupported_media_type: "the body has a type or an encoding that is not taken",
-  headers_too_large: "the headers are larger than allowed",
-  forbidden: "the caller may not do this here",
-  overloaded: "there is no room, or nobody, for this now",
-  provider_unavailable: "no relay of this id is connected, or it cannot reach its provider",
-  internal: "a mistake of the broker",
-  transfer_not_found: "there is no such channel, or it ended long ago",
-  transfer_expired: "the other end did not come in time",
-  transfer_closed: "the channel has served, has failed, or is not wanted any more",
-  transfer_in_use: "there is a reader, or a writer, already",
-  transfer_failed: "the other end went away, or one of the two was silent for too long",
+  request_timeout: "the client took too long to send the request",
+  unsupported_media_type: "the content type or encoding of the body is not supported",
+  headers_too_large: "the headers are too large",
+  forbidden: "the caller is not allowed to do this",
+  overloaded: "a capacity limit is reached, or no worker is available; retry later",
+  provider_unavailable: "no relay with this ID is connected, or the relay cannot reach its provider",
+  internal: "internal error of the broker",
+  transfer_not_found: "the channel does not exist, or ended long ago",
+  transfer_expired: "the other end did not connect in time",
+  transfer_closed: "the channel was used, has failed, or was canceled",
+  transfer_in_use: "the channel already has a reader or a writer",
+  transfer_failed: "the other end disconnected, or one end was idle for too long",
   missing_type: "the job has no type",
   missing_state: "the report has no state",
-  unknown_state: "there is no such state",
-  invalid_state: "the job is not in a state that allows this, or is another worker's by now",
-  idempotency_conflict: "the Idempotency-Key belongs to another request",
-  canceled: "the caller went away",
-  refused: "the worker would not take the request",
-  link_lost: "the connection to the worker broke",
-  protocol: "the worker broke the wire protocol",
+  unknown_state: "unknown state",
+  invalid_state: "the job's state does not allow this, or another worker has the job",
+  idempotency_conflict: "the Idempotency-Key was used for a different request",
+  canceled: "the caller disconnected",
+  refused: "the worker rejected the request",
+  link_lost: "the connection to the worker was lost",
+  protocol: "the worker violated the wire protocol",
 };
 
 const openai = z
@@ -51,25 +50,27 @@ const openai = z
     error: z.object({
       message: z.string(),
       type: z.string(),
-      code: z.string().nullable().describe("The machine-readable word."),
-      param: z.string().nullable().describe("The field at fault."),
+      code: z.string().nullable().describe("Machine-readable code."),
+      param: z.string().nullable().describe("The invalid field."),
     }),
   })
-  .meta({ id: "OpenAIError", description: "An error as OpenAI's API has it." });
+  .meta({ id: "OpenAIError", description: "Error in the format of OpenAI's API." });
 const anthropic = z
   .object({ type: z.literal("error"), error: z.object({ type: z.string(), message: z.string() }) })
-  .meta({ id: "AnthropicError", description: "An error as Anthropic's API has it." });
-const ollama = z.object({ error: z.string() }).meta({ id: "OllamaError", description: "An error as Ollama has it." });
+  .meta({ id: "AnthropicError", description: "Error in the format of Anthropic's API." });
+const ollama = z
+  .object({ error: z.string() })
+  .meta({ id: "OllamaError", description: "Error in the format of Ollama's API." });
 const plain = z
   .object({
-    error: z.string().describe("The machine-readable word."),
+    error: z.string().describe("Machine-readable code."),
     message: z.string(),
-    param: z.string().optional().describe("The field at fault."),
+    param: z.string().optional().describe("The invalid field."),
   })
   .meta({ id: "Error", description: "An error." });
 const word = z
-  .object({ error: z.string().describe("The machine-readable word.") })
-  .meta({ id: "ErrorWord", description: "An error, as one word." });
+  .object({ error: z.string().describe("Machine-readable code.") })
+  .meta({ id: "ErrorWord", description: "Error, as a code only." });
 const jsonRpc = z
   .object({
     jsonrpc: z.literal("2.0"),
@@ -77,10 +78,10 @@ const jsonRpc = z
     error: z.object({
       code: z.int(),
       message: z.string(),
-      data: z.looseObject({ mcp: z.string(), code: z.string().describe("The machine-readable word.") }),
+      data: z.looseObject({ mcp: z.string(), code: z.string().describe("Machine-readable code.") }),
     }),
   })
-  .meta({ id: "JsonRpcError", description: "An error as JSON-RPC has it." });
+  .meta({ id: "JsonRpcError", description: "Error in the format of JSON-RPC." });
 
 const SHAPES = { openai, anthropic, ollama, plain, word, "json-rpc": jsonRpc };
 

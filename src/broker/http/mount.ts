@@ -39,7 +39,7 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
   const taken = new Set<string>();
   for (const route of routes) {
     const place = `${route.method} ${servedPath(route.path)}`;
-    if (taken.has(place)) throw new Error(`there are two routes for ${place}`);
+    if (taken.has(place)) throw new Error(`duplicate route ${place}`);
     taken.add(place);
     add(app, route, options);
   }
@@ -53,7 +53,7 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
 function noRoute({ method, url }: Request, nearest: NearestRoute): string {
   const { pathname } = new URL(url);
   const meant = nearest.of(method, pathname);
-  return meant === undefined ? `no route ${pathname}` : `no route ${pathname}: the address is ${meant}`;
+  return meant === undefined ? `no route ${pathname}` : `no route ${pathname}; did you mean ${meant}?`;
 }
 
 /** Where requests are that no route is for. */

@@ -96,7 +96,7 @@ function responsesOf(route: Route, operation: Operation, schemas: Schemas): Reco
     const [, { type, schema }] = first;
     responses[status] = {
       description: alike.map(code => `\`${code}\`: ${MEANING[code]}.`).join("\n\n"),
-      ...(RETRIED.has(status) && { headers: { "Retry-After": header("Seconds after which to ask again.") } }),
+      ...(RETRIED.has(status) && { headers: { "Retry-After": header("Seconds to wait before retrying.") } }),
       content: {
         [type]: {
           ...(schema && { schema: schemas.add(schema) }),
@@ -144,9 +144,11 @@ function contentOf(contents: readonly Content[], schemas: Schemas): Record<strin
 const bearer = (description: string): object => ({ type: "http", scheme: "bearer", description });
 
 const SCHEMES: Readonly<Record<string, object>> = {
-  API_KEY: bearer("The key of those who call the API, as `Authorization: Bearer …`."),
-  CLIENT_KEY: bearer("The key of agents and of workers of jobs, as `Authorization: Bearer …`."),
-  ADMIN_KEY: bearer("The key of administration, as `Authorization: Bearer …`. Without one these routes answer 403."),
+  API_KEY: bearer("API key of callers, as `Authorization: Bearer …`."),
+  CLIENT_KEY: bearer("Key of agents and job workers, as `Authorization: Bearer …`."),
+  ADMIN_KEY: bearer(
+    "Key of operators, as `Authorization: Bearer …`. If it is not set at the broker, these routes return 403.",
+  ),
   "X-Api-Key": {
     type: "apiKey",
     in: "header",
@@ -157,9 +159,9 @@ const SCHEMES: Readonly<Record<string, object>> = {
     type: "apiKey",
     in: "header",
     name: "Api-Key",
-    description: "`API_KEY` or `CLIENT_KEY`, as Azure's clients send it.",
+    description: "`API_KEY` or `CLIENT_KEY`, as Azure clients send it.",
   },
-  relay_token: bearer("What the relay, or the provider behind it, asks of its callers."),
+  relay_token: bearer("Credentials that the relay or its provider requires."),
 };
 
 type Requirement = Readonly<Record<string, readonly string[]>>;
@@ -176,12 +178,12 @@ const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
 };
 
 /** What a reader has to know first, in Markdown. */
-export const INTRODUCTION = `Services run on private machines; their agents connect here, and callers ask here.
+export const INTRODUCTION = `AI services run on private machines. Their agents connect to this broker, and callers send requests to it.
 
-**Keys** come as \`Authorization: Bearer …\`, \`X-Api-Key\` or \`Api-Key\`; among several, one right key is enough. Callers bring \`API_KEY\`, agents and workers of jobs \`CLIENT_KEY\`, operators \`ADMIN_KEY\`; a role in \`X-User-Roles\`
-from a trusted proxy counts as much as a key. After ten wrong keys within a minute an address gets 429 for each further one;
-a right key is always accepted. A broker without a key listens on its own machine only.
+**Keys** are sent as \`Authorization: Bearer …\`, \`X-Api-Key\` or \`Api-Key\`; if a request has several, one valid key is enough. Callers send \`API_KEY\`, agents and job workers \`CLIENT_KEY\`, operators \`ADMIN_KEY\`. A role in \`X-User-Roles\`
+from a trusted proxy is equivalent to a key. After ten wrong keys within a minute, an address gets 429 for each further one;
+a valid key is always accepted. A broker without keys listens only on its own machine.
 
-**Errors** have the shape that the clients of each part know. The word in it (\`code\`, or \`error\`) is for programs, the message for people.
+**Errors** have the format that the clients of each API expect. The code (\`code\`, or \`error\`) is for programs, the message for people.
 
-**Requests** may bring an \`X-Request-Id\`; the answers of workers carry it, or one that was made up, and so do the logs.`;
+**Request IDs**: a request can carry an \`X-Request-Id\`; otherwise the broker generates one. Responses of workers and the logs contain it.`;

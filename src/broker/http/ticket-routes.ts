@@ -22,7 +22,7 @@ const STREAMS = /^\/api\/(?:state\/stream|jobs\/[\w-]{1,64}\/events)$/;
 export const TICKET: Parameter = {
   name: "ticket",
   in: "query",
-  description: "A ticket for this path, from `POST /api/tickets`, instead of a key.",
+  description: "Ticket for this path, from `POST /api/tickets`, instead of a key.",
 };
 
 export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRoutesOptions): Route[] {
@@ -37,9 +37,13 @@ export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRo
       answer: async ({ request, server }) => {
         const { path } = (await readJson(request, bodies, wanted, false)).fields;
         if (!STREAMS.test(path))
-          throw new NfrxError("invalid_request", "path: tickets are for /api/state/stream and /api/jobs/{id}/events", {
-            param: "path",
-          });
+          throw new NfrxError(
+            "invalid_request",
+            "path: tickets are available for /api/state/stream and /api/jobs/{id}/events",
+            {
+              param: "path",
+            },
+          );
         const caller = callerOf(request.headers, peerOf(request, server));
         const { text, expiresAt } = tickets.issue({ path, operator: isOperator(request) }, caller);
         const issued = { ticket: text, url: `${path}?ticket=${text}`, expires_at: new Date(expiresAt).toISOString() };
@@ -51,18 +55,18 @@ export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRo
 
 const wanted = z
   .object({ path: z.string().describe("The stream: `/api/state/stream` or `/api/jobs/{id}/events`.") })
-  .meta({ id: "TicketRequest", description: "The stream that a ticket is for." });
+  .meta({ id: "TicketRequest", description: "Request for a stream ticket." });
 const issued = z
   .object({
     ticket: z.string(),
-    url: z.string().describe("The stream with its ticket, from the root of the broker."),
-    expires_at: z.string().meta({ format: "date-time", description: "Until when it opens the stream." }),
+    url: z.string().describe("Path and query of the stream, including the ticket."),
+    expires_at: z.string().meta({ format: "date-time", description: "Expiry time of the ticket." }),
   })
-  .meta({ id: "Ticket", description: "Opens one stream, for reading." });
+  .meta({ id: "Ticket", description: "Read access to one stream." });
 
 const ISSUE: Operation = {
   summary: "Get a ticket for a stream",
-  description: `For a browser's EventSource, which cannot send a key. A ticket opens one path, with GET, for ${TICKET_MS / 1000} seconds and as often as needed; a stream that is open stays open.`,
+  description: `For a browser's EventSource, which cannot send a key. A ticket gives GET access to one path for ${TICKET_MS / 1000} seconds, any number of times. Open streams stay open after that.`,
   request: { content: [{ type: "application/json", schema: wanted, example: { path: "/api/state/stream" } }] },
   responses: {
     200: {

@@ -86,8 +86,8 @@ export class Jobs {
     this.#watching.abort();
     const fields = { jobs: left.length };
     if (left.length === 0) return;
-    if (store.durable) log.info(fields, "jobs that have not ended wait for the next start");
-    else log.warn(fields, "jobs that had not ended are lost: they were kept in memory");
+    if (store.durable) log.info(fields, "unfinished jobs are stored and continue at the next start");
+    else log.warn(fields, "unfinished jobs are lost: they were stored in memory");
   }
 
   #troubles(): StoreWatcher {
@@ -95,7 +95,7 @@ export class Jobs {
     return {
       failed: (cause, first) => {
         this.#metrics.storeFailed();
-        if (first) log.error({ cause: messageOf(cause) }, "jobs cannot be written and are refused");
+        if (first) log.error({ cause: messageOf(cause) }, "cannot write jobs: new ones are refused");
       },
       recovered: () => log.info({}, "jobs can be written again"),
     };

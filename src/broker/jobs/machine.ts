@@ -65,14 +65,14 @@ export function requireHolder(job: Job, by: Proof): void {
     (by.claimId !== undefined && by.claimId !== claim?.id) ||
     // A worker that claimed without a name may give one later.
     (by.workerId && claim?.workerId && by.workerId !== claim.workerId);
-  if (foreign) throw new NfrxError("invalid_state", "another worker holds the job");
+  if (foreign) throw new NfrxError("invalid_state", "another worker has the job");
   if (claim?.workerId && by.claimId === undefined && !by.workerId)
     throw new NfrxError("invalid_state", "the claim has a worker_id: send claim_id or worker_id");
 }
 
 function report(job: Job, at: number, { by, state, progress, error }: Extract<Change, { does: "report" }>): Job {
-  if (state === "") throw new NfrxError("missing_state", "a state is needed");
-  if (!isStatus(state)) throw new NfrxError("unknown_state", "there is no such state");
+  if (state === "") throw new NfrxError("missing_state", "state is required");
+  if (!isStatus(state)) throw new NfrxError("unknown_state", "unknown state");
   requireHolder(job, by);
   // A worker that does not want it after all.
   if (state === "queued") return requeue(job, at, job.attempts - 1);
@@ -84,7 +84,7 @@ function transfer(job: Job, at: number, wanted: Omit<JobTransfer, "event">): Job
   // A key that is asked for again means a new channel.
   const others = job.transfers.filter(({ role, key }) => role !== wanted.role || key !== wanted.key);
   if (others.length >= JOB_TRANSFERS_MAX)
-    throw new NfrxError("invalid_request", `a job has ${JOB_TRANSFERS_MAX} transfers at most`);
+    throw new NfrxError("invalid_request", `a job can have at most ${JOB_TRANSFERS_MAX} transfers`);
   const transfers = [...others, { ...wanted, event: job.rev + 1 }];
   const bytes = transfers.reduce(
     (sum, { properties }) => sum + (properties === undefined ? 0 : Buffer.byteLength(properties)),

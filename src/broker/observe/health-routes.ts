@@ -29,7 +29,7 @@ function readiness(sources: StateSources): Response {
   const modules = Object.fromEntries(sources.modules.flatMap(module => readinessIn(module, sources)));
   const reason = {
     ready: "a worker can serve",
-    not_ready: [...new Set(Object.values(modules).map(module => module.reason))].join("; ") || "there is no module",
+    not_ready: [...new Set(Object.values(modules).map(module => module.reason))].join("; ") || "no modules",
     draining: "the broker is draining",
   }[status];
   return Response.json({ status, reason, modules }, { status: status === "ready" ? 200 : 503 });
@@ -52,22 +52,22 @@ const ready = (words: readonly [string, ...string[]]) =>
   });
 
 const HEALTH: Operation = {
-  summary: "Tell whether the broker serves",
+  summary: "Check whether the broker serves",
   responses: {
     200: {
-      description: "It does.",
+      description: "It serves.",
       content: [{ type: "application/json", schema: status(["ok"]), example: { status: "ok" } }],
     },
     503: {
-      description: "It is draining, or serves nothing but relays and has none.",
+      description: "It is draining, or it serves only relays and none is connected.",
       content: [{ type: "application/json", schema: status(["unavailable"]), example: { status: "unavailable" } }],
     },
   },
 };
 const READY: Operation = {
-  summary: "Tell whether anything can be served, and why not",
+  summary: "Check whether any module can serve, with the reason if not",
   description:
-    "Ready is a broker with a worker of any module that reaches its backend and does not drain. `modules` says it of each.",
+    "The broker is ready if it is not draining and any module has a worker that reaches its backend. `modules` has the status of each module.",
   responses: {
     200: {
       description: "A worker can serve.",
@@ -87,7 +87,7 @@ const READY: Operation = {
       ],
     },
     503: {
-      description: "None can, or the broker is draining.",
+      description: "No worker can serve, or the broker is draining.",
       content: [
         {
           type: "application/json",

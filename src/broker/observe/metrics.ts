@@ -19,7 +19,7 @@ export interface MetricsSources {
   /** The name under which a model is served: its own, or the one of its alias. */
   served?: (model: string) => string | undefined;
   isConnected?: (workerId: string) => boolean;
-  /** Lines of the log that could not be written. */
+  /** Log lines that could not be written. */
   droppedLogs?: () => number;
 }
 
@@ -63,29 +63,26 @@ export class BrokerMetrics {
     const { clock = systemClock, served = () => undefined, isConnected = () => false } = sources;
     this.#served = served;
     this.#agentJobs = meters
-      .counter("nfrx_agent_jobs_total", "Requests, and parts of split ones, that workers have had.")
+      .counter("nfrx_agent_jobs_total", "Requests, and parts of split requests, sent to workers.")
       .cell({});
     this.#agentJobsFailed = meters
-      .counter("nfrx_agent_jobs_failed_total", "Those of them that failed; where the client went away, nobody failed.")
+      .counter("nfrx_agent_jobs_failed_total", "Requests and parts that failed; canceled ones are not counted.")
       .cell({});
     this.#refused = meters.counter(
       "nfrx_refused_total",
-      "Requests turned away before they were given to a worker or a queue, by the error's code.",
+      "Requests rejected before they reached a worker or a queue, by error code.",
       ["reason"],
     );
-    this.#agentsRefused = meters.counter("nfrx_agents_refused_total", "Agents turned away, by the reason.", [
-      "ext",
-      "reason",
-    ]);
+    this.#agentsRefused = meters.counter("nfrx_agents_refused_total", "Rejected agents, by reason.", ["ext", "reason"]);
     this.#wrongKeys = meters.counter(
       "nfrx_wrong_keys_total",
-      "Wrong keys by kind; outcome: refused (401), or throttled (429) once an address has brought too many.",
+      "Wrong keys by kind; outcome: refused (401), or throttled (429) after too many from one address.",
       ["kind", "outcome"],
     );
-    this.#unhandled = meters.counter("nfrx_unhandled_errors_total", "Errors that no code had expected.").cell({});
+    this.#unhandled = meters.counter("nfrx_unhandled_errors_total", "Unexpected errors.").cell({});
     const build = { component: "server", version: VERSION, sha: SHA, date: DATE };
     for (const name of ["nfrx_build_info", "nfrx_server_build_info"])
-      meters.gauge(name, "Always 1; the build in its labels.", BUILD).cell(build).value = 1;
+      meters.gauge(name, "Always 1; the labels describe the build.", BUILD).cell(build).value = 1;
     declareProcess(meters, sources.droppedLogs ?? (() => 0));
     this.#loop = declareLoopLag(meters);
     const forget = (label: string, value: string): void => {

@@ -21,7 +21,7 @@ export class ModuleMeter implements ModuleMetrics {
     const bound = bounded(spec);
     return {
       add(labels = {}, by = 1) {
-        if (!(by >= 0)) throw new Error(`the counter ${spec.name} cannot go back`);
+        if (!(by >= 0)) throw new Error(`the counter ${spec.name} cannot decrease`);
         counter.cell(bound(labels)).value += by;
       },
     };

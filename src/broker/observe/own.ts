@@ -25,13 +25,13 @@ export class OwnStates {
 
   #warn(plugin: string, { kind, error }: Trouble): { error: string } {
     const key = `${plugin} ${kind}`;
-    if (!this.#warned.has(key)) this.log.warn({ plugin, cause: error }, "a plugin's state cannot be shown");
+    if (!this.#warned.has(key)) this.log.warn({ plugin, cause: error }, "cannot show a plugin's state");
     this.#warned.add(key);
     return { error };
   }
 }
 
-const PROMISE = "state() returns a promise, which is not waited for";
+const PROMISE = "state() returns a promise, which is not supported";
 
 interface Trouble {
   kind: string;

@@ -39,7 +39,7 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
       if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "no such view");
       const view = plugin?.served.view?.(shownOf(plugin.configured.id, plugin.served, sources));
       if (view !== undefined && !(view instanceof Html))
-        throw new Error(`the view of ${id} is not made with the template html`);
+        throw new Error(`the view of ${id} was not created with the html template`);
       return view === undefined
         ? new Response(null, { status: 204 })
         : new Response(view.toString(), { headers: VIEW_HEADERS });
@@ -62,25 +62,24 @@ const VIEW_HEADERS = {
 
 const VIEW: Operation = {
   summary: "Get a plugin's view",
-  description: "What a plugin makes of its own state, as a piece of HTML without scripts.",
-  parameters: [{ name: "file", in: "path", description: "The plugin's id and `.html`.", example: "llm.html" }],
+  description: "The plugin's view of its state: an HTML fragment without scripts.",
+  parameters: [{ name: "file", in: "path", description: "Plugin ID followed by `.html`.", example: "llm.html" }],
   responses: {
     200: { description: "The view.", content: [{ type: "text/html", schema: z.string() }] },
-    204: { description: "The plugin has none." },
+    204: { description: "The plugin has no view." },
   },
   failures: ["not_found"],
 };
 
 const DESCRIPTORS: Operation = {
-  summary: "List what can be set",
-  description:
-    "The declarations of the broker's options by plugin, `server` being the broker itself; values are not shown.",
+  summary: "List the options",
+  description: "The declared options by plugin; `server` is the broker itself. Values are not included.",
   responses: { 200: { description: "The options by plugin.", content: [{ type: "application/json" }] } },
 };
 
 const PLUGIN: Operation = {
   summary: "Describe a plugin",
   responses: {
-    200: { description: "What it serves and what can be set.", content: [{ type: "application/json" }] },
+    200: { description: "The plugin's routes and options.", content: [{ type: "application/json" }] },
   },
 };

@@ -57,77 +57,77 @@ export class RequestMetrics {
   readonly #partSize: Numbers<RequestLabel | "worker_id" | "size_kind">;
 
   constructor(meters: Meters) {
-    this.#total = meters.counter("nfrx_request_total", "Requests taken.", REQUEST);
+    this.#total = meters.counter("nfrx_request_total", "Accepted requests.", REQUEST);
     this.#started = meters.counter(
       "nfrx_request_started_total",
-      "Requests that were given to a worker; the others found none.",
+      "Requests sent to a worker; the others found none.",
       REQUEST,
     );
     this.#completed = meters.counter(
       "nfrx_request_completed_total",
-      "Requests that ended. A backend's answer of 500 or above counts as upstream_error, any other answer as a success: see nfrx_request_backend_answers_total.",
+      "Finished requests. A backend response of 500 or above counts as upstream_error, any other as success: see nfrx_request_backend_answers_total.",
       [...REQUEST, "success", "error_code"],
     );
     this.#canceled = meters.counter(
       "nfrx_request_canceled_total",
-      "Requests whose client went away, by how far they had come: queued (no worker yet), unanswered (no byte yet), answering.",
+      "Requests canceled by the client, by phase: queued (no worker yet), unanswered (no byte yet), answering.",
       [...REQUEST, "phase"],
     );
-    this.#inflight = meters.gauge("nfrx_request_inflight", "Requests under way, those that wait included.", REQUEST);
+    this.#inflight = meters.gauge("nfrx_request_inflight", "Requests in flight, queued ones included.", REQUEST);
     this.#duration = meters.histogram(
       "nfrx_request_duration_seconds",
-      "Time from a request's arrival to its end.",
+      "Duration from a request's arrival to its end.",
       DURATIONS,
       REQUEST,
     );
     this.#firstByte = meters.histogram(
       "nfrx_request_first_byte_seconds",
-      "Time from a request's arrival to the first byte of its answer's body.",
+      "Duration from a request's arrival to the first byte of the response body.",
       DURATIONS,
       REQUEST,
     );
     this.#gap = meters.histogram(
       "nfrx_request_gap_seconds",
-      "Time between two pieces of a streamed answer: how long a client that was ready for more waited for its worker.",
+      "Time between two chunks of a streamed response, while the client was ready for more.",
       SHORT,
       REQUEST,
     );
     this.#queueWait = meters.histogram(
       "nfrx_request_queue_seconds",
-      "Time that requests waited in the queue, for a worker or until they gave up; those that did not wait are not here.",
+      "Time that requests spent in the queue, whatever the outcome. Requests that did not wait are not counted.",
       DURATIONS,
       REQUEST,
     );
     this.#retries = meters.counter(
       "nfrx_request_retries_total",
-      "Times a request, or a part of one, was sent to another worker because the first was lost, refused or failed.",
+      "Retries of a request, or of a part of one, on another worker because the first was lost, refused or failed.",
       REQUEST,
     );
     this.#answers = meters.counter(
       "nfrx_request_backend_answers_total",
-      "Answers of backends by their status: 2xx, 3xx, 4xx, 5xx.",
+      "Backend responses by status class: 2xx, 3xx, 4xx, 5xx.",
       [...REQUEST, "status"],
     );
     this.#size = meters.counter(
       "nfrx_request_size_total",
-      "Tokens, as backends report them, and embeddings of requests, by size_kind: tokens_in, tokens_out, tokens_total, embeddings.",
+      "Tokens, as reported by backends, and embeddings, by size_kind: tokens_in, tokens_out, tokens_total, embeddings.",
       [...REQUEST, "size_kind"],
     );
     const part = [...REQUEST, "worker_id"] as const;
-    this.#partCompleted = meters.counter("nfrx_request_chunk_completed_total", "Parts of split requests that ended.", [
+    this.#partCompleted = meters.counter("nfrx_request_chunk_completed_total", "Finished parts of split requests.", [
       ...part,
       "success",
       "error_code",
     ]);
     this.#partDuration = meters.histogram(
       "nfrx_request_chunk_duration_seconds",
-      "Time of a split request's part.",
+      "Duration of a part of a split request.",
       DURATIONS,
       part,
     );
     this.#partSize = meters.counter(
       "nfrx_request_chunk_size_total",
-      "Tokens and embeddings of split requests' parts.",
+      "Tokens and embeddings of parts of split requests.",
       [...part, "size_kind"],
     );
   }

@@ -59,7 +59,7 @@ const jobs = z
     jobs: z
       .array(z.looseObject({}))
       .describe(
-        "The newest ones, with the first 8 characters of their ids; to an operator whole, with metadata and progress.",
+        "The newest jobs, with the first 8 characters of their IDs. Operators get full IDs, metadata and progress.",
       ),
   })
   .describe("The jobs queue.");
@@ -68,9 +68,9 @@ const envelope = z
     plugins: z
       .object({ server: serverState, mcp: relaysState.optional(), jobs })
       .catchall(moduleState)
-      .describe("Each part of the broker by its name; worker modules under theirs."),
+      .describe("The parts of the broker by name; worker modules under their IDs."),
   })
-  .meta({ id: "State", description: "What the broker knows of itself, its workers, models, relays and jobs." });
+  .meta({ id: "State", description: "State of the broker, its workers, models, relays and jobs." });
 
 const EXAMPLE = {
   plugins: {
@@ -98,28 +98,28 @@ const STATE: Operation = {
   },
 };
 const STREAM: Operation = {
-  summary: "Follow the state",
+  summary: "Stream the state",
   parameters: [TICKET],
-  description: "One event at once, then one every two seconds.",
+  description: "One event immediately, then one every two seconds.",
   responses: {
     200: {
       description: "The state as events.",
       content: [{ type: "text/event-stream", schema: z.string(), example: `data: ${JSON.stringify(EXAMPLE)}\n\n` }],
     },
     503: {
-      description: "Too many listen already.",
-      headers: { "Retry-After": "Seconds after which to ask again." },
-      content: [{ type: "text/plain", schema: z.string(), example: "too many listeners" }],
+      description: "Too many open state streams.",
+      headers: { "Retry-After": "Seconds to wait before retrying." },
+      content: [{ type: "text/plain", schema: z.string(), example: "too many open state streams" }],
     },
   },
 };
 const METRICS: Operation = {
   summary: "Read the metrics",
   description:
-    "Not on this address when `METRICS_PORT` gives them one of their own, where they ask for no key; here `METRICS_OPEN=true` does that.",
+    "Not on this address if `METRICS_PORT` is set; that address requires no key. `METRICS_OPEN=true` removes the key requirement here.",
   responses: {
     200: {
-      description: "Prometheus' text.",
+      description: "Metrics in Prometheus text format.",
       content: [{ type: "text/plain", schema: z.string(), example: "nfrx_drainable_inflight 2\n" }],
     },
   },

@@ -48,7 +48,7 @@ export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: bool
   if (serving > 0) return { ready: true, reason: `${serving} of ${workers.length} connected workers can serve` };
   if (workers.length === 0) return { ready: false, reason: "no worker is connected" };
   return workers.some(worker => worker.present)
-    ? { ready: false, reason: "no connected worker reaches its backend" }
+    ? { ready: false, reason: "no connected worker can reach its backend" }
     : { ready: false, reason: "every connected worker is draining" };
 }
 

@@ -46,7 +46,7 @@ export class StateStream {
   async open(signal: AbortSignal, access: Access, caller: string): Promise<Response> {
     const first = await this.#event(STATE_FRESH_MS);
     // Of a client that left meanwhile the stream would never hear.
-    if (signal.aborted) throw new NfrxError("canceled", "the client went away");
+    if (signal.aborted) throw new NfrxError("canceled", "the client disconnected");
     const release = this.#shares.take(caller);
     access.defer();
     let mine: StateListener | undefined;
@@ -60,7 +60,7 @@ export class StateStream {
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
         release();
-        access.end(new NfrxError("canceled", "the client went away"));
+        access.end(new NfrxError("canceled", "the client disconnected"));
         if (this.#listeners.size === 0) this.close();
       },
     });

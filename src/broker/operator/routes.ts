@@ -28,13 +28,13 @@ const SAID: Readonly<Record<OperatorAction, Pick<Operation, "summary" | "descrip
   drain: {
     summary: "Drain a worker",
     description:
-      "It gets no new requests; what runs goes on. It stays drained, whatever it says itself, until `undrain`, also when it reconnects under its id.",
+      "The worker gets no new requests; running ones continue. It stays drained until `undrain`, even if it reports otherwise or reconnects under its ID.",
   },
-  undrain: { summary: "Give a worker requests again", description: "Lifts `drain`, of a worker that is away, too." },
+  undrain: { summary: "Undrain a worker", description: "Reverts `drain`, also for a worker that is not connected." },
   disconnect: {
     summary: "Disconnect a worker",
     description:
-      "What runs there is sent to another worker where that is safe and fails otherwise. An agent that reconnects comes back.",
+      "Running requests are retried on another worker if that is safe, and fail otherwise. An agent with RECONNECT connects again.",
   },
 };
 
@@ -46,13 +46,13 @@ function operationOf(action: OperatorAction): Operation {
       {
         name: "id",
         in: "path",
-        description: "`workers[].id` of the module's state or, for relays, `clients[].worker_id`.",
+        description: "`workers[].id` in the module's state or, for relays, `clients[].worker_id`.",
         example: "office-gpu-1",
       },
     ],
     responses: {
       200: {
-        description: "The worker as it is now.",
+        description: "The worker after the action.",
         content: [
           {
             type: "application/json",

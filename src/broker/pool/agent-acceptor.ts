@@ -91,12 +91,12 @@ export class AgentAcceptor {
       return refuse("unauthorized", status, code, wait === undefined ? {} : { "retry-after": `${wait}` });
     }
     if (headers.get("upgrade")?.toLowerCase() !== "websocket")
-      return refuse("not_websocket", 426, "a WebSocket upgrade is expected here", { upgrade: "websocket" });
+      return refuse("not_websocket", 426, "expected a WebSocket upgrade", { upgrade: "websocket" });
     const full = { "retry-after": "60" };
     const address = door.addressOf(headers, peer);
     if (!admission.hasRoom) return refuse("too_many", 503, "too many agents", full);
     if (!admitted && !admission.takesKeyless(address))
-      return refuse("too_many", 503, "too many agents without a key in their headers", full);
+      return refuse("too_many", 503, "too many agents that send their key after connecting", full);
     return new WorkerConnection(this.options, { admitted, version, peer, address });
   }
 }
@@ -152,7 +152,7 @@ class WorkerConnection implements Connection {
     if (this.#membership !== undefined) return this.#membership.link.receive(message);
     if (this.#held !== undefined) {
       if (this.#held.push(message) > HELD_MESSAGES || message.length > CONTROL_BYTES)
-        this.#refuse("rejected", "more was said than an agent may before it is let in");
+        this.#refuse("rejected", "too much data before registration");
     } else if (!this.#over) this.#onFirst(message);
   }
 
@@ -220,7 +220,7 @@ class WorkerConnection implements Connection {
     for (const { id, name, link } of left) {
       log.warn(
         { module: pool.moduleId, worker_id: id, worker_name: name, by: this.origin.peer },
-        "a worker does not answer, and a newer connection takes its id",
+        "a worker does not respond; a newer connection takes over its ID",
       );
       if (id !== register.worker_id) link.close(CLOSE_POLICY, REPLACED);
     }
@@ -233,7 +233,7 @@ class WorkerConnection implements Connection {
     this.#held = undefined;
     this.#deadline?.cancel();
     metrics.refusedAgent(pool.moduleId, kind);
-    log.warn({ module: pool.moduleId, remote: this.origin.peer, reason, ...about }, "agent refused");
+    log.warn({ module: pool.moduleId, remote: this.origin.peer, reason, ...about }, "agent rejected");
     this.#socket?.close(code, reason);
   }
 
@@ -279,5 +279,5 @@ function parseRegister(text: string): Register | undefined {
 
 /** Asks every agent of a pool to reconnect elsewhere or later. */
 export function dismiss(pool: Pool): void {
-  for (const worker of [...pool.registry.workers]) worker.link.close(CLOSE_RESTART, "the broker is going away");
+  for (const worker of [...pool.registry.workers]) worker.link.close(CLOSE_RESTART, "the broker is shutting down");
 }

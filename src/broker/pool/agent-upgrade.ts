@@ -29,7 +29,7 @@ function upgrade(request: Request, door: AgentAcceptor, server: Upgrader): Respo
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
   if (server.upgrade(request, { data: verdict, headers })) return undefined;
-  return new Response("the WebSocket handshake is not sound", {
+  return new Response("invalid WebSocket handshake", {
     status: 400,
     headers: { "content-type": "text/plain" },
   });
@@ -38,22 +38,25 @@ function upgrade(request: Request, door: AgentAcceptor, server: Upgrader): Respo
 const CONNECT: Operation = {
   summary: "Connect an agent",
   description:
-    "For agents, not for browsers: the request becomes a WebSocket on which the wire protocol is spoken. The key may come in the agent's first message as well.",
+    "For agents, not for browsers: the request is upgraded to a WebSocket for the wire protocol. The agent can also send the key in its first message.",
   parameters: [
     {
       name: "Sec-WebSocket-Protocol",
       in: "header",
-      description: "What the agent speaks; one that offers nothing is taken for one of the older series.",
+      description: "Protocol of the agent; an agent that offers none is treated as 0.9.",
       example: SUBPROTOCOL,
     },
   ],
   responses: {
-    101: { description: "The connection is a WebSocket now." },
-    400: { description: "The handshake is not sound.", content: [{ type: "text/plain", schema: z.string() }] },
-    426: { description: "The request asks for no WebSocket.", content: [{ type: "text/plain", schema: z.string() }] },
+    101: { description: "The connection is upgraded to a WebSocket." },
+    400: { description: "Invalid handshake.", content: [{ type: "text/plain", schema: z.string() }] },
+    426: {
+      description: "The request is not a WebSocket upgrade.",
+      content: [{ type: "text/plain", schema: z.string() }],
+    },
     503: {
-      description: "The broker is about to stop, or has too many agents.",
-      headers: { "Retry-After": "Seconds after which to ask again." },
+      description: "The broker is shutting down, or has too many agents.",
+      headers: { "Retry-After": "Seconds to wait before retrying." },
       content: [{ type: "text/plain", schema: z.string(), example: "draining" }],
     },
   },

@@ -115,7 +115,7 @@ export class Membership {
           ? `more than ${CONTROL_MAX} control messages a second`
           : undefined;
     if (reason === undefined) return false;
-    this.#options.log.warn({ ...this.#about, reason }, "worker says too much");
+    this.#options.log.warn({ ...this.#about, reason }, "closing a worker that sent too many messages");
     this.link.close(CLOSE_POLICY, reason);
     return true;
   }

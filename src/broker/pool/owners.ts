@@ -15,7 +15,7 @@ interface Owner {
 }
 
 /** Stands for the owner of an id that belongs to another caller. */
-export const FOREIGN = Symbol("another caller's id");
+export const FOREIGN = Symbol("this ID belongs to another caller");
 
 /** Which worker keeps what after the request that made it: a task, a response, a conversation. Each belongs to one caller. */
 export class Owners {

@@ -337,7 +337,7 @@ export class Pool {
     const models = this.registry.models().map(({ id }) => id);
     if (models.length === 0) return "";
     const more = models.length - NAMED_MODELS_MAX;
-    return `; the models here are: ${models.slice(0, NAMED_MODELS_MAX).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+    return `; available models: ${models.slice(0, NAMED_MODELS_MAX).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
   }
 
   close(): void {
@@ -427,7 +427,9 @@ export class Pool {
     const open = workers.filter(({ slotExempt }) => slotExempt < this.settings.maxSlotExempt);
     const worker = open.find(({ serving }) => serving) ?? open[0];
     if (worker === undefined)
-      throw workers.length > 0 ? this.#busy("too many ask this worker") : this.#noWorker(slotRequest);
+      throw workers.length > 0
+        ? this.#busy("too many requests are queued for this worker")
+        : this.#noWorker(slotRequest);
     worker.slotExempt++;
     let held = true;
     return {
@@ -460,10 +462,10 @@ export class Pool {
       },
     };
     const onAbort = (): void => {
-      if (this.#queue.remove(entry)) entry.refuse(new NfrxError("canceled", "the client went away"));
+      if (this.#queue.remove(entry)) entry.refuse(new NfrxError("canceled", "the client disconnected"));
     };
     const timer = this.clock.after(this.settings.queueTimeoutMs, () => {
-      if (this.#queue.remove(entry)) entry.refuse(this.#busy("no worker became free in time"));
+      if (this.#queue.remove(entry)) entry.refuse(this.#busy("no worker became available in time"));
     });
     slotRequest.ticket = this.#queue.add(entry, slotRequest.ticket);
     if (slotRequest.signal.aborted) onAbort();
@@ -475,10 +477,13 @@ export class Pool {
   #noWorker(slotRequest: SlotRequest): NfrxError {
     const { label, workerId } = slotRequest;
     if (slotRequest.large === "yes" && this.#choose({ ...slotRequest, large: "maybe" }).kind !== "none")
-      return new NfrxError("too_large", `the workers for this take at most ${V1_REQUEST_BODY} bytes of request body`);
+      return new NfrxError(
+        "too_large",
+        `the request body exceeds the limit of the available workers, ${V1_REQUEST_BODY} bytes`,
+      );
     if (this.#lacksBackend(slotRequest)) {
       const which = label === undefined ? "" : ` with model ${label}`;
-      return new NfrxError("no_worker", `no worker${which} has a backend with this API`, { param: "model" });
+      return new NfrxError("no_worker", `no worker${which} has a backend that supports this API`, { param: "model" });
     }
     if (workerId !== undefined || label !== undefined) return this.absence(label, workerId);
     return new NfrxError("overloaded", "no worker", { retryAfterSeconds: RETRY_AFTER_S });

@@ -27,7 +27,7 @@ export async function askWhole(
   context: AttemptContext,
 ): Promise<{ head: ResponseHead; body: Uint8Array }> {
   const attempt = new Attempt(slot, { ...head, headers: readable(head.headers) }, context, { parent });
-  const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request is over"));
+  const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the request has ended"));
   signal.addEventListener("abort", onAbort);
   let failure: NfrxError | undefined;
   try {

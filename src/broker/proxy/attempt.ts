@@ -68,10 +68,10 @@ export class Attempt {
       const unread = this.stream.arrived || this.stream.buffered > 0;
       this.giveUp(
         unread
-          ? new NfrxError("canceled", `the client took no byte for ${seconds} seconds`)
+          ? new NfrxError("canceled", `the client read nothing for ${seconds} seconds`)
           : this.#waitsForClient
-            ? new NfrxError("request_timeout", `the client sent no byte for ${seconds} seconds`)
-            : new NfrxError("timeout", `no byte from the worker for ${seconds} seconds`),
+            ? new NfrxError("request_timeout", `the client sent no data for ${seconds} seconds`)
+            : new NfrxError("timeout", `no data from the worker for ${seconds} seconds`),
       );
     });
   }
@@ -99,7 +99,7 @@ export class Attempt {
 
   /** Takes the head that has come on its stream. Throws `protocol` when it is not that of an answer. */
   answered(head: Head): ResponseHead {
-    if (!("status" in head)) throw new NfrxError("protocol", "a request came where an answer was due");
+    if (!("status" in head)) throw new NfrxError("protocol", "received a request instead of a response");
     this.#answered = true;
     this.touch();
     return head;
@@ -131,7 +131,7 @@ export class Attempt {
   end(error?: NfrxError): void {
     this.#idle.cancel();
     this.#span?.end(failureOf(error));
-    if (!this.stream.closed) this.stream.reset(error ?? new NfrxError("canceled", "the exchange is over"));
+    if (!this.stream.closed) this.stream.reset(error ?? new NfrxError("canceled", "the exchange has ended"));
     this.slot.release();
   }
 }

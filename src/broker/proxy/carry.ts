@@ -43,7 +43,7 @@ export async function carry(
   if (body.length > most)
     throw new NfrxError(
       "upstream_error",
-      `the backend answered without events, and with more than ${most} bytes, which no event holds`,
+      `the backend did not respond with events, and its response exceeds the limit of an event, ${most} bytes`,
     );
   const contentType = contentOf(head.headers).type;
   const events = api?.toEvents?.({ contentType, text: textOf(body) });
@@ -51,7 +51,7 @@ export async function carry(
   // Some servers report errors with status 200.
   const text = messageIn(textOf(body)) === undefined ? "" : textOf(body);
   const type = contentType === "" ? "no content type" : contentType;
-  const failure = new NfrxError("upstream_error", `the backend answered a request for events with ${type}`);
+  const failure = new NfrxError("upstream_error", `the backend responded to a request for events with ${type}`);
   return { failure, status: 502, text };
 }
 
@@ -73,7 +73,7 @@ function refusal({ status, headers }: ResponseHead, text: string): Failure {
   const plain = contentOf(headers).type === "text/plain" && text.trim() !== "" ? text.trim() : undefined;
   const message = messageIn(text) ?? plain;
   const code = status === 400 || status === 422 ? "invalid_request" : "upstream_error";
-  const failure = new NfrxError(code, message ?? `the backend answered with status ${status}`, {
+  const failure = new NfrxError(code, message ?? `the backend responded with status ${status}`, {
     foreign: message !== undefined,
   });
   return { failure, status, text };

@@ -17,7 +17,7 @@ export function decoded(source: ByteSource, encoding: string | undefined): ByteS
   if (name === "" || name === "identity") return source;
   const decoder = decoderOf(name);
   if (decoder === undefined)
-    throw new NfrxError("upstream_error", `the backend's answer has the unknown content encoding ${name}`);
+    throw new NfrxError("upstream_error", `the backend's response has the unsupported content encoding ${name}`);
   return new Decoded(source, decoder, name);
 }
 
@@ -62,7 +62,7 @@ class Decoded implements ByteSource {
       return done ? null : value;
     } catch (cause) {
       throw (
-        this.#failure ?? new NfrxError("upstream_error", `the backend's answer is not valid ${this.name}`, { cause })
+        this.#failure ?? new NfrxError("upstream_error", `the backend's response is not valid ${this.name}`, { cause })
       );
     }
   }

@@ -108,7 +108,7 @@ class FanoutRun {
 
   async run(): Promise<Uint8Array | BackendAnswer> {
     const { signal } = this.exchange.request;
-    const onAbort = (): void => this.#abort.abort(new NfrxError("canceled", "the client went away"));
+    const onAbort = (): void => this.#abort.abort(new NfrxError("canceled", "the client disconnected"));
     signal.addEventListener("abort", onAbort);
     try {
       while (this.#left > 0) await this.#round();
@@ -266,6 +266,6 @@ class FanoutRun {
   #count(more: number): void {
     this.#bytes += more;
     if (this.#bytes > FANOUT_ANSWER_BYTES)
-      throw new NfrxError("upstream_error", `the answer is larger than ${FANOUT_ANSWER_BYTES} bytes`);
+      throw new NfrxError("upstream_error", `the response exceeds ${FANOUT_ANSWER_BYTES} bytes`);
   }
 }

@@ -33,7 +33,7 @@ export class FormRoutingFields implements RoutingFieldsReader {
     const form = FORM.exec(type);
     this.#boundary = form?.[1] ?? form?.[2] ?? "";
     try {
-      if (form === null) throw new Error("no form");
+      if (form === null) throw new Error("not a form");
       // Every other part counts as a file, and a file that nobody listens to is passed over.
       const isPartAFile = (name: string | undefined): boolean => name === undefined || !WANTED.has(name);
       this.#parser = new Busboy({ headers: { "content-type": type }, isPartAFile, limits: { fieldSize: FIELD_BYTES } });

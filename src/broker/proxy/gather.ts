@@ -63,21 +63,21 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
       onBytes: more => {
         length += more;
         if (length > GATHER_ANSWER_BYTES)
-          throw new NfrxError("upstream_error", `${worker.name} answered more than ${GATHER_ANSWER_BYTES} bytes`);
+          throw new NfrxError("upstream_error", `the response of ${worker.name} exceeds ${GATHER_ANSWER_BYTES} bytes`);
       },
     },
     context,
   )
     .catch((error: unknown) => {
       if (!timeout.signal.aborted) throw error;
-      throw new NfrxError("timeout", `${worker.name} did not answer within ${GATHER_MS / 1000} seconds`);
+      throw new NfrxError("timeout", `${worker.name} did not respond within ${GATHER_MS / 1000} seconds`);
     })
     .finally(() => timer.cancel());
   if (answer.head.status !== OK)
-    throw new NfrxError("not_found", `no backend has this route: one answered with status ${answer.head.status}`);
+    throw new NfrxError("not_found", `no backend has this route: one responded with status ${answer.head.status}`);
   try {
     return gather.parse(answer.body);
   } catch (cause) {
-    throw new NfrxError("upstream_error", `${worker.name} answered with something else`, { cause });
+    throw new NfrxError("upstream_error", `${worker.name} sent an unexpected response`, { cause });
   }
 }

@@ -122,7 +122,7 @@ async function search(
   if (found !== undefined) return found.id;
   if (expected) throw pool.absence(label.model, owner);
   if (pool.filling)
-    throw new NfrxError("overloaded", `the worker that has this ${name.what} may not be connected yet`, {
+    throw new NfrxError("overloaded", `the worker that has this ${name.what} may still be reconnecting`, {
       retryAfterSeconds: 5,
     });
   throw missing(name, id);

@@ -41,7 +41,7 @@ export async function locate(
   try {
     return await Promise.any(asked);
   } catch {
-    if (asking.signal.aborted) throw new NfrxError("canceled", "the client went away");
+    if (asking.signal.aborted) throw new NfrxError("canceled", "the client disconnected");
     return undefined;
   } finally {
     timer.cancel();
@@ -70,8 +70,7 @@ async function has(
     ["x-request-id", requestId],
   ];
   const attempt = new Attempt(slot, { method: "GET", path, headers }, context, { parent: span });
-  const onAbort = (): void =>
-    attempt.giveUp(new NfrxError("canceled", "it is known who has this, or it took too long"));
+  const onAbort = (): void => attempt.giveUp(new NfrxError("canceled", "the worker is known, or the search timed out"));
   signal.addEventListener("abort", onAbort);
   if (signal.aborted) onAbort();
   try {

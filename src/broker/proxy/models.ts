@@ -6,16 +6,18 @@ export const modelObject = z
   .looseObject({
     id: z.string(),
     object: z.literal("model"),
-    created: z.int().describe("As the backend says, else when it was first seen, in seconds since 1970."),
-    owned_by: z.string().describe("`nfrx`; with EXPOSE_ROUTING the names of the workers that serve it, with commas."),
+    created: z
+      .int()
+      .describe("As the backend reports it, else the time it was first seen, in seconds since the epoch."),
+    owned_by: z.string().describe("`nfrx`; with EXPOSE_ROUTING the names of its workers, comma-separated."),
   })
   .meta({
     id: "Model",
-    description: "A model, with what its backend says of it, such as `max_model_len` or `context_length`.",
+    description: "Model, with fields of its backend such as `max_model_len` or `context_length`.",
   });
 export const modelList = z
   .object({ object: z.literal("list"), data: z.array(modelObject) })
-  .meta({ id: "ModelList", description: "OpenAI's list of models." });
+  .meta({ id: "ModelList", description: "Model list in OpenAI's format." });
 
 type ModelObject = z.infer<typeof modelObject>;
 
@@ -64,7 +66,7 @@ function models({ pool, expose, workerId }: Listing): ModelObject[] {
 
 const anthropicModel = z
   .object({ type: z.literal("model"), id: z.string(), display_name: z.string(), created_at: z.string() })
-  .meta({ id: "AnthropicModel", description: "A model, for clients that send `anthropic-version`." });
+  .meta({ id: "AnthropicModel", description: "Model, for clients that send `anthropic-version`." });
 const anthropicList = z
   .object({
     data: z.array(anthropicModel),
@@ -72,7 +74,7 @@ const anthropicList = z
     first_id: z.string().nullable(),
     last_id: z.string().nullable(),
   })
-  .meta({ id: "AnthropicModelList", description: "The list, for clients that send `anthropic-version`." });
+  .meta({ id: "AnthropicModelList", description: "Model list, for clients that send `anthropic-version`." });
 
 /** The shapes of Anthropic's answers. */
 export const anthropicShapes = { list: anthropicList, one: anthropicModel };

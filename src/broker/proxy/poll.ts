@@ -82,13 +82,13 @@ export class Poll {
   }
 }
 
-const UNREADABLE = "the backend's answer is not one of its API";
+const UNREADABLE = "the backend's response does not match its API";
 
 function setHeader(headers: Headers, name: string, value: string): void {
   try {
     headers.set(name, value);
   } catch {
-    throw new NfrxError("invalid_request", `${name}: the query holds a character that no header can hold`);
+    throw new NfrxError("invalid_request", `${name}: the query contains a character permission denied in a header`);
   }
 }
 
@@ -99,7 +99,7 @@ async function textOf({ body }: Response): Promise<string> {
   try {
     for await (const chunk of body ?? []) {
       length += chunk.length;
-      if (length > WATCHED_BYTES) throw new NfrxError("upstream_error", "the backend's answer is too large");
+      if (length > WATCHED_BYTES) throw new NfrxError("upstream_error", "the backend's response is too large");
       chunks.push(chunk);
     }
   } catch (thrown) {

@@ -164,7 +164,7 @@ export class Pump {
 /** Throws when an answer, or one event of it, is larger than a relay passes on. */
 export function requireSmall(length: number, { relayed }: RespondContext): void {
   if (relayed !== undefined && length > relayed.maxBytes)
-    throw new NfrxError("upstream_error", `the answer is larger than ${relayed.maxBytes} bytes`);
+    throw new NfrxError("upstream_error", `the response exceeds ${relayed.maxBytes} bytes`);
 }
 
 /** Ends a stream with its error as the last event, and the exchange with it. */

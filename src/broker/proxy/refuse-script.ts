@@ -17,5 +17,5 @@ const RUN: ReadonlySet<string> = new Set([
  */
 export function refuseScript(headers: Headers): void {
   const run = headers.has("service-worker") || RUN.has(headers.get("sec-fetch-dest") ?? "");
-  if (run) throw new NfrxError("forbidden", "responses of workers and relays cannot be used as scripts");
+  if (run) throw new NfrxError("forbidden", "responses of workers and relays cannot be loaded as scripts");
 }

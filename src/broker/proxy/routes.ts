@@ -97,7 +97,7 @@ function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => U
 }
 
 /** What the broker does not answer itself. */
-const BACKEND: Reply = { description: "Any other status is the backend's own, as are its headers and its body." };
+const BACKEND: Reply = { description: "Any other response is the backend's own, including headers and body." };
 
 /** What can go wrong on the way of a request to its worker. */
 function failuresOf(endpoint: PublicEndpoint, pinned: boolean): ErrorCode[] {
@@ -123,11 +123,11 @@ function pinned(operation: Operation): Operation {
   const worker = {
     name: "worker",
     in: "path",
-    description: "The id of a connected worker, as the state shows it.",
+    description: "ID of a connected worker, as in the state.",
   } as const;
   return {
     ...operation,
-    summary: `${operation.summary}, with one worker`,
+    summary: `${operation.summary} (on one worker)`,
     parameters: [worker, ...(operation.parameters ?? [])],
   };
 }
@@ -193,7 +193,7 @@ const LIST: Operation = {
   summary: "List the models",
   responses: {
     200: {
-      description: "The models that connected workers serve.",
+      description: "The models of the connected workers.",
       content: [
         {
           type: "application/json",
@@ -210,7 +210,7 @@ const ONE: Operation = {
     {
       name: "model",
       in: "path",
-      description: "The model's id; slashes and colons may stand in it as they are.",
+      description: "Model ID; slashes and colons need no encoding.",
       example: EXAMPLE.id,
     },
   ],

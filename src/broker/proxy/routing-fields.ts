@@ -44,7 +44,7 @@ export const NO_USUAL_MODEL: UsualModel = () => undefined;
 export function requireModel(model: unknown, where: "field" | "part", usual: UsualModel): string {
   const named = model === undefined || model === null ? usual() : model;
   if (typeof named !== "string" || named === "") {
-    throw new NfrxError("invalid_request", `no model: the ${where} \`model\` must name one`, { param: "model" });
+    throw new NfrxError("invalid_request", `the ${where} \`model\` is required`, { param: "model" });
   }
   if (named.length > NAME_MAX) {
     throw new NfrxError("invalid_request", `the ${where} \`model\` is longer than ${NAME_MAX} characters`, {

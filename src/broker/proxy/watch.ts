@@ -63,7 +63,7 @@ export class WatchSocket implements Connection {
 
   /** The broker is going away. */
   restart(): void {
-    this.#close(CLOSE_RESTART, "the broker is going away");
+    this.#close(CLOSE_RESTART, "the broker is shutting down");
   }
 
   async #follow(): Promise<void> {
@@ -106,7 +106,7 @@ export class WatchSocket implements Connection {
   #fail({ response, access }: Extract<Polled, { response: Response }>): void {
     const { error } = access;
     if (error?.code === "draining") return this.restart();
-    const message = error?.message ?? `the backend answered with status ${response.status}`;
+    const message = error?.message ?? `the backend responded with status ${response.status}`;
     this.#send(this.options.watch.failure(message, response.status));
     this.#close(CLOSE_FAILED, error?.code ?? "upstream_error");
   }

@@ -28,7 +28,7 @@ export interface Watched {
 }
 
 export class Watches {
-  readonly #shares = new Shares(WATCHES_MAX, "WebSockets that follow a task");
+  readonly #shares = new Shares(WATCHES_MAX, "task WebSockets");
   readonly #open = new Set<WatchSocket>();
 
   constructor(private readonly options: WatchesOptions) {
@@ -92,7 +92,7 @@ export class Watches {
     if (server.upgrade(request, { data: socket })) return undefined;
     this.#open.delete(socket);
     release();
-    const refused = new Response("the WebSocket handshake is not sound", {
+    const refused = new Response("invalid WebSocket handshake", {
       status: 400,
       headers: { "content-type": "text/plain" },
     });
@@ -103,11 +103,14 @@ export class Watches {
 }
 
 function notWebSocket(): Response {
-  return new Response("a WebSocket upgrade is expected here", { status: 426, headers: { upgrade: "websocket" } });
+  return new Response("expected a WebSocket upgrade", { status: 426, headers: { upgrade: "websocket" } });
 }
 
 /** What a request is answered that cannot become a WebSocket. */
 export const NO_WEBSOCKET: Readonly<Record<number, Reply>> = {
-  400: { description: "The handshake is not sound.", content: [{ type: "text/plain", schema: z.string() }] },
-  426: { description: "The request asks for no WebSocket.", content: [{ type: "text/plain", schema: z.string() }] },
+  400: { description: "Invalid handshake.", content: [{ type: "text/plain", schema: z.string() }] },
+  426: {
+    description: "The request is not a WebSocket upgrade.",
+    content: [{ type: "text/plain", schema: z.string() }],
+  },
 };

@@ -10,9 +10,9 @@ const shown = z.object({
 });
 
 const BY: Readonly<Record<z.infer<typeof relayGuard>, string>> = {
-  token: "callers need its AUTH_TOKEN",
+  token: "callers need the relay's AUTH_TOKEN",
   api_key: "callers need the broker's API key",
-  open: "anybody may call it (MCP_OPEN)",
+  open: "anyone can call it (MCP_OPEN)",
 };
 
 /** How each relay in a broker's state is guarded; nothing for a state that cannot be read. */

@@ -28,7 +28,9 @@ export function relayHandshake(liveness: Liveness, slots: number, fields: Handsh
     wire: version => wireOf(version, "mcp"),
     parse: text => parseOld(text, slots) ?? parseRegister(text),
     objection: ({ models: [id = ""] = [] }) =>
-      /^[\w.~-]{1,128}$/.test(id) ? undefined : "the id must be 1 to 128 letters, digits, dots, dashes or underscores",
+      /^[\w.~-]{1,128}$/.test(id)
+        ? undefined
+        : "the ID must have 1 to 128 letters, digits, dots, dashes or underscores",
     holders: ({ worker_id, models: [id = ""] = [], agent_config }, pool) => {
       const holders = pool.registry
         .offers(id)

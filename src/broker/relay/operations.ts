@@ -8,7 +8,7 @@ const message = z
     id: z.union([z.string(), z.number()]).optional(),
     method: z.string().optional(),
   })
-  .meta({ id: "JsonRpcMessage", description: "A request, a notification or an answer of JSON-RPC." });
+  .meta({ id: "JsonRpcMessage", description: "A JSON-RPC request, notification or response." });
 
 const call: Content = {
   type: "application/json",
@@ -26,22 +26,22 @@ const events: Content = {
   example: 'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{"tools":[]}}\n\n',
 };
 
-const relay: Parameter = { name: "id", in: "path", description: "The relay's id.", example: "weather" };
+const relay: Parameter = { name: "id", in: "path", description: "Relay ID.", example: "weather" };
 const session: Parameter = {
   name: "Mcp-Session-Id",
   in: "header",
-  description: "The session, where the provider has given one.",
+  description: "Session ID, if the provider assigned one.",
 };
 const version: Parameter = {
   name: "MCP-Protocol-Version",
   in: "header",
-  description: "The revision of the protocol that is spoken.",
+  description: "MCP protocol version.",
   example: "2025-11-25",
 };
 const accept: Parameter = {
   name: "Accept",
   in: "header",
-  description: "`application/json, text/event-stream`, as the protocol asks.",
+  description: "`application/json, text/event-stream`, as the protocol requires.",
 };
 
 const FAILURES = [
@@ -56,9 +56,9 @@ const FAILURES = [
   "timeout",
 ] as const;
 
-const otherwise: Reply = { description: "Any other status is the provider's own, as are its headers and its body." };
+const otherwise: Reply = { description: "Any other response is the provider's own, including headers and body." };
 
-const THROUGH = "MCP's Streamable HTTP: what the provider answers comes back as it is, statuses and headers included.";
+const THROUGH = "MCP's Streamable HTTP. The provider's response is forwarded unchanged, including status and headers.";
 
 /** By the method they are asked with. */
 export const RELAY_OPERATIONS = {
@@ -68,15 +68,15 @@ export const RELAY_OPERATIONS = {
     parameters: [relay, accept, session, version],
     request: { content: [call] },
     responses: {
-      200: { description: "The answer, or events that end with it.", content: [answer, events] },
-      202: { description: "A notification was taken." },
+      200: { description: "The response, or events that end with it.", content: [answer, events] },
+      202: { description: "The notification was accepted." },
     },
     otherwise,
     failures: [...FAILURES, "too_large", "request_timeout", "overloaded"],
   },
   GET: {
-    summary: "Listen to a relay",
-    description: `${THROUGH} The stream stays open for what the provider says by itself.`,
+    summary: "Open a relay's event stream",
+    description: `${THROUGH} The stream stays open for messages that the provider initiates.`,
     parameters: [relay, accept, session, version],
     responses: { 200: { description: "The provider's events.", content: [events] } },
     otherwise,
@@ -85,23 +85,23 @@ export const RELAY_OPERATIONS = {
   DELETE: {
     summary: "End a session with a relay",
     parameters: [relay, session, version],
-    responses: { 200: { description: "It has ended." } },
+    responses: { 200: { description: "The session has ended." } },
     otherwise,
     failures: FAILURES,
   },
   OPTIONS: {
-    summary: "Ask what a relay's provider allows",
+    summary: "Get the options of a relay's provider",
     parameters: [relay],
-    responses: { 200: { description: "The provider's answer." }, 204: { description: "The provider's answer." } },
+    responses: { 200: { description: "The provider's response." }, 204: { description: "The provider's response." } },
     otherwise,
     failures: FAILURES,
   },
 } satisfies Record<string, Operation>;
 
 export const METADATA_OPERATION: Operation = {
-  summary: "Tell how a relay is protected",
+  summary: "Get a relay's protected resource metadata",
   description:
-    "The metadata of a protected resource (RFC 9728) of a relay whose provider judges its callers' tokens, with the relay's public address in it.",
+    "Protected resource metadata (RFC 9728) of a relay whose provider checks the callers' tokens, with the relay's public address.",
   parameters: [relay],
   responses: {
     200: {

@@ -78,7 +78,7 @@ export class Relay {
       const without = this.#admit(request, server, relayId);
       const endpoint = ENDPOINTS[request.method];
       if (endpoint === undefined)
-        throw new NfrxError("method_not_allowed", `a relay is not asked with ${request.method}`);
+        throw new NfrxError("method_not_allowed", `method ${request.method} is not allowed for relays`);
       const target = targetOf(request.url, relayId);
       const servesDuringDrain = drain.draining;
       if (!servesDuringDrain) leave = drain.enter();
@@ -258,7 +258,8 @@ export class Relay {
         const bytes = rewriteMetadata(body, this.#addressOf(request, server, relayId));
         const headers = { "content-length": String(bytes.length), "content-type": "application/json" };
         response = new Response(bytes, { headers: { ...headers, "x-request-id": id, [NOSNIFF[0]]: NOSNIFF[1] } });
-      } else response = errorResponse(new NfrxError("not_found", "this relay has no such metadata"), "json-rpc", id);
+      } else
+        response = errorResponse(new NfrxError("not_found", "this relay has no metadata of this kind"), "json-rpc", id);
       access.answered(response);
       // What the provider says is an answer, whatever it is.
       exchange.close();
@@ -282,12 +283,12 @@ export class Relay {
       // It is there, and about to leave.
       case "overloaded":
         return this.#isWaiting(relayId, workerId)
-          ? new NfrxError("provider_unavailable", "the relay cannot reach its provider now", retry)
+          ? new NfrxError("provider_unavailable", "the relay cannot reach its provider", retry)
           : noRelay();
       case "worker_busy":
-        return new NfrxError("limit_exceeded", "too many calls at once to this relay", retry);
+        return new NfrxError("limit_exceeded", "too many concurrent calls to this relay", retry);
       case "refused":
-        return new NfrxError("provider_unavailable", `the relay could not take the call: ${reason.message}`, retry);
+        return new NfrxError("provider_unavailable", `the relay rejected the call: ${reason.message}`, retry);
       case "link_lost":
         return new NfrxError("upstream_error", "the relay was lost", retry);
       default:

@@ -37,10 +37,10 @@ const METHODS = ["GET", "POST", "DELETE", "OPTIONS"] as const;
 
 /** The same at a path below the relay's own. */
 function below(operation: Operation): Operation {
-  const rest: Parameter = { name: "rest", in: "path", description: "What follows the provider's own address." };
+  const rest: Parameter = { name: "rest", in: "path", description: "Path below the provider's address." };
   return {
     ...operation,
-    summary: `${operation.summary}, at a path below its own`,
+    summary: `${operation.summary} (subpath)`,
     parameters: [...(operation.parameters ?? []), rest],
   };
 }

@@ -56,4 +56,4 @@ function keyOf(session: string, relayId: string): string {
   return `${relayId}\n${session}`;
 }
 
-export const FOREIGN = Symbol("another's session");
+export const FOREIGN = Symbol("another caller's session");

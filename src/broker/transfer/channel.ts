@@ -72,13 +72,13 @@ export class TransferChannel {
    * ended for when that comes first, and with `canceled` when the request goes away; its place is then free again.
    */
   async arrive(end: End, request: Request, passage: () => Omit<PipeOptions, End>): Promise<Pipe> {
-    if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer has a ${end}`);
+    if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer already has a ${end}`);
     const met = Promise.withResolvers<Pipe>();
     const gone = (): void => {
       // Once they have met, the passage sees to it.
       if (this.passage !== undefined) return;
       delete this.#arrivals[end];
-      met.reject(new NfrxError("canceled", `the ${end} went away`));
+      met.reject(new NfrxError("canceled", `the ${end} disconnected`));
     };
     this.#arrivals[end] = { request, met };
     request.signal.addEventListener("abort", gone);

@@ -11,9 +11,9 @@ export class TransferMetrics {
 
   constructor(private readonly metrics: Pick<BrokerMetrics, "meters" | "refused" | "unhandled">) {
     const { meters } = metrics;
-    this.#bytes = meters.counter("nfrx_transfer_bytes_total", "Bytes taken from writers.").cell({});
-    this.#ended = meters.counter("nfrx_transfers_total", "Transfer channels that ended, by how.", ["outcome"]);
-    this.#channels = meters.gauge("nfrx_transfer_channels", "Transfer channels that are open: waiting, running.", [
+    this.#bytes = meters.counter("nfrx_transfer_bytes_total", "Bytes received from writers.").cell({});
+    this.#ended = meters.counter("nfrx_transfers_total", "Finished transfer channels, by outcome.", ["outcome"]);
+    this.#channels = meters.gauge("nfrx_transfer_channels", "Open transfer channels, by state: waiting, running.", [
       "state",
     ]);
   }

@@ -5,9 +5,9 @@ import type { Operation, Parameter } from "../../modules/route.ts";
 const channel = z
   .object({
     channel_id: z.string(),
-    expires_at: z.string().meta({ format: "date-time", description: "By when both ends must be there." }),
+    expires_at: z.string().meta({ format: "date-time", description: "Time by which both ends must connect." }),
   })
-  .meta({ id: "Channel", description: "A transfer channel." });
+  .meta({ id: "Channel", description: "Transfer channel." });
 
 /** Bytes that mean nothing to the broker. */
 const bytes = { type: "application/octet-stream", schema: z.string().meta({ format: "binary" }) } as const;
@@ -15,7 +15,7 @@ const bytes = { type: "application/octet-stream", schema: z.string().meta({ form
 const id: Parameter = {
   name: "id",
   in: "path",
-  description: "The channel's id.",
+  description: "Channel ID.",
   example: "5b0c7a52-4f0e-4c55-8d8e-2f6f4f1c9a10",
 };
 
@@ -30,7 +30,7 @@ const ENDS = [
 
 export const OPEN: Operation = {
   summary: "Open a channel",
-  description: "It carries the bytes of one request to another, once; nothing of them is kept.",
+  description: "A channel streams the body of one request to another, once. The broker stores nothing.",
   responses: {
     200: {
       description: "The channel.",
@@ -48,12 +48,12 @@ export const OPEN: Operation = {
 
 export const READ: Operation = {
   summary: "Read from a channel",
-  description: "Waits for the writer. An answer that is cut off is not whole.",
+  description: "Waits for the writer. A response that ends abnormally is incomplete.",
   parameters: [id],
   responses: {
     200: {
-      description: "The writer's bytes as they come, with its content type.",
-      headers: { "X-Transfer-Length": "How many there will be, when the writer has said so." },
+      description: "The writer's bytes as they arrive, with the writer's content type.",
+      headers: { "X-Transfer-Length": "Length of the data, if the writer stated it." },
       content: [bytes],
     },
   },
@@ -62,12 +62,12 @@ export const READ: Operation = {
 
 export const WRITE: Operation = {
   summary: "Write to a channel",
-  description: "Waits for the reader, which sets the pace.",
+  description: "Waits for the reader, which determines the speed.",
   parameters: [id],
   request: { optional: true, content: [bytes] },
   responses: {
     200: {
-      description: "The last byte has left for the reader.",
+      description: "The last byte was sent to the reader.",
       content: [{ type: "application/json", schema: z.object({ status: z.literal("ok") }), example: { status: "ok" } }],
     },
   },

@@ -12,14 +12,13 @@ export function requireDone(end: PipeEnd): void {
   throw end === "closed" ? CLOSED() : FAILED();
 }
 
-const CLOSED = () => new NfrxError("transfer_closed", "the transfer is not wanted any more");
-const FAILED = () =>
-  new NfrxError("transfer_failed", "the other end went away, or one of them was silent for too long");
+const CLOSED = () => new NfrxError("transfer_closed", "the transfer was canceled");
+const FAILED = () => new NfrxError("transfer_failed", "the other end disconnected, or one end was idle for too long");
 
 /** What is told of the request of one end: whose client went away was canceled, and the other's failed. */
 export function failureFor(own: "reader" | "writer", end: PipeEnd): NfrxError | undefined {
   if (end === "done") return undefined;
-  if (end === `${own}_gone`) return new NfrxError("canceled", "the client went away");
+  if (end === `${own}_gone`) return new NfrxError("canceled", "the client disconnected");
   return end === "closed" ? CLOSED() : FAILED();
 }
 

@@ -9,24 +9,24 @@ const fields = {
 };
 const request = z
   .looseObject({ ...fields, max_tokens: z.int().optional(), stream: STREAM })
-  .meta({ id: "MessageRequest", description: `Anthropic's request. ${THROUGH}` });
-const counted = z.looseObject(fields).meta({ id: "TokenCountRequest", description: `Anthropic's request. ${THROUGH}` });
+  .meta({ id: "MessageRequest", description: `Anthropic request. ${THROUGH}` });
+const counted = z.looseObject(fields).meta({ id: "TokenCountRequest", description: `Anthropic request. ${THROUGH}` });
 const message = z
   .looseObject({ type: z.string(), content: z.array(z.looseObject({})) })
-  .meta({ id: "Message", description: "Anthropic's answer, as the backend gave it." });
+  .meta({ id: "Message", description: "Anthropic response, as the backend sent it." });
 
 const messages = [{ role: "user", content: "Say hello." }];
 const version: Parameter = {
   name: "anthropic-version",
   in: "header",
-  description: "The version of Anthropic's API; it goes to the backend.",
+  description: "Anthropic API version; forwarded to the backend.",
   example: "2023-06-01",
 };
 
 export const messageOperation: Operation = {
   summary: "Create a message",
   description:
-    "Anthropic's Messages API, for backends that have it. Events of the backend pass as they come. A stream that has to wait for a worker learns its position by comments, `: nfrx.queue {…}`. An error after the stream has opened comes as Anthropic's `event: error`.",
+    "Anthropic's Messages API, for backends that support it. The backend's events are forwarded unchanged. A queued stream gets its position in comments, `: nfrx.queue {…}`. An error after the stream has started is sent as Anthropic's `event: error`.",
   parameters: [version, QUEUE],
   request: {
     content: [
@@ -68,7 +68,7 @@ export const countOperation: Operation = {
   },
   responses: {
     200: {
-      description: "How many there are.",
+      description: "The token count.",
       content: [
         {
           type: "application/json",

@@ -4,23 +4,23 @@ import { z } from "zod";
 import type { Operation } from "../route.ts";
 import { QUEUE } from "./fields.ts";
 
-const model = z.string().min(1).describe("The model: it chooses the worker.");
+const model = z.string().min(1).describe("Model; selects the worker.");
 
 /** A recording as a form; the part with the model may stand anywhere in it. */
 const recording = z
   .looseObject({
     file: z.string().meta({ format: "binary", description: "The recording." }),
-    model: model.optional().describe("The model; without it ASR_DEFAULT_MODEL, or the only one that is connected."),
-    language: z.string().optional().describe("The language that is spoken, such as `en`."),
-    prompt: z.string().optional().describe("Words that are likely to be heard."),
+    model: model.optional().describe("Model. Default: ASR_DEFAULT_MODEL, or the connected model if there is only one."),
+    language: z.string().optional().describe("Spoken language, such as `en`."),
+    prompt: z.string().optional().describe("Text that guides the transcription, such as likely words."),
     response_format: z.string().optional().describe("`json`, `text`, `srt`, `verbose_json` or `vtt`."),
     temperature: z.number().optional(),
-    stream: z.boolean().optional().describe("Answer as server-sent events, where the backend can."),
+    stream: z.boolean().optional().describe("Respond with server-sent events, if the backend supports it."),
   })
-  .meta({ id: "RecordingForm", description: "OpenAI's form. All other parts go to the backend as they are." });
+  .meta({ id: "RecordingForm", description: "OpenAI form. All other parts are forwarded to the backend unchanged." });
 const transcription = z
   .looseObject({ text: z.string() })
-  .meta({ id: "Transcription", description: "The text, as the backend gave it." });
+  .meta({ id: "Transcription", description: "Text, as the backend sent it." });
 const speechRequest = z
   .looseObject({
     model,
@@ -29,17 +29,20 @@ const speechRequest = z
     response_format: z.string().optional().describe("`mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`."),
     speed: z.number().optional(),
   })
-  .meta({ id: "SpeechRequest", description: "OpenAI's request. All other fields go to the backend as they are." });
+  .meta({
+    id: "SpeechRequest",
+    description: "OpenAI request. All other fields are forwarded to the backend unchanged.",
+  });
 
 const heard = (summary: string): Operation => ({
   summary,
   description:
-    "The recording streams through, whatever its size. With `stream=true` the backend's events pass as they come, and a request that has to wait for a worker learns its position in the queue. A backend that answers with the whole text after the stream has opened gets its text through as one delta and `transcript.text.done`.",
+    "The recording is streamed to the worker, whatever its size. With `stream=true` the backend's events are forwarded unchanged, and a queued request gets its position in the queue. If the backend sends the whole text after the stream has started, it is forwarded as one delta and `transcript.text.done`.",
   parameters: [QUEUE],
   request: { content: [{ type: "multipart/form-data", schema: recording }] },
   responses: {
     200: {
-      description: "The text, in the format that was asked for.",
+      description: "The text, in the requested format.",
       content: [
         { type: "application/json", schema: transcription, example: { text: "Hello from the other side." } },
         { type: "text/plain", schema: z.string(), example: "Hello from the other side." },
@@ -80,10 +83,10 @@ export const speechOperation: Operation = {
 
 const list = (summary: string, name: string, entry: unknown): Operation => ({
   summary,
-  description: "Every worker is asked.",
+  description: "Queries every worker.",
   responses: {
     200: {
-      description: "What all backends that have such a list say, each entry once.",
+      description: "The merged lists of all backends that have one, without duplicates.",
       content: [
         {
           type: "application/json",
@@ -96,4 +99,4 @@ const list = (summary: string, name: string, entry: unknown): Operation => ({
 });
 
 export const voicesOperation = list("List the voices", "voices", "af_heart");
-export const audioModelsOperation = list("List the models for speech, as some servers do", "models", { id: "kokoro" });
+export const audioModelsOperation = list("List the speech models, as some servers do", "models", { id: "kokoro" });

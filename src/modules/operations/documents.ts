@@ -6,7 +6,7 @@ import type { Content, Operation, RequestContent } from "../route.ts";
 const options = z
   .looseObject({})
   .optional()
-  .describe("How to convert: `to_formats`, `do_ocr`, `image_export_mode` … as Docling's server has them.");
+  .describe("Conversion options of the Docling server: `to_formats`, `do_ocr`, `image_export_mode` …");
 const source = z
   .looseObject({
     sources: z
@@ -14,20 +14,20 @@ const source = z
       .describe("Documents: `{kind: http, url}`, or `{kind: file, filename, base64_string}`."),
     options,
   })
-  .meta({ id: "DoclingSources", description: "Documents by address, or in the request." });
+  .meta({ id: "DoclingSources", description: "Documents by URL, or inline." });
 const batch = z
   .looseObject({
-    sources: z.array(z.looseObject({})).describe("Documents, each of which becomes a part of the task."),
+    sources: z.array(z.looseObject({})).describe("Documents; each becomes a part of the task."),
     options,
   })
-  .meta({ id: "DoclingBatch", description: "Many documents." });
+  .meta({ id: "DoclingBatch", description: "A batch of documents." });
 const form = z
   .looseObject({ files: z.array(z.string().meta({ format: "binary" })).describe("The documents.") })
-  .meta({ id: "DoclingFiles", description: "Documents as a form; other parts are options." });
-const answer = z.looseObject({}).meta({ id: "DoclingAnswer", description: "As the backend gave it." });
+  .meta({ id: "DoclingFiles", description: "Documents as form parts; the other parts are options." });
+const answer = z.looseObject({}).meta({ id: "DoclingAnswer", description: "As the backend sent it." });
 const task = z
   .looseObject({ task_id: z.string(), task_status: z.string() })
-  .meta({ id: "DoclingTask", description: "A task, as the backend gave it." });
+  .meta({ id: "DoclingTask", description: "Task, as the backend sent it." });
 
 const BODIES: Readonly<Record<"source" | "file" | "batch", RequestContent>> = {
   source: {
@@ -66,23 +66,23 @@ const started: Content = {
 };
 const zip: Content = { type: "application/zip", schema: z.string().meta({ format: "binary" }) };
 
-const AT_A_TASK = "A task is asked for at the worker that has it, and takes no place in its line.";
+const AT_A_TASK = "Requests about the task go to the worker that has it and do not use a slot.";
 const chunker = { name: "chunker", in: "path", description: "`hybrid` or `hierarchical`.", example: "hybrid" } as const;
 const taskId = { name: "task", in: "path", description: "The task's id." } as const;
 
 /** Work on documents: at once, or as a task. */
 export function workOperation(verb: "Convert" | "Chunk", body: keyof typeof BODIES, asTask: boolean): Operation {
-  const what = body === "file" ? "uploaded documents" : body === "batch" ? "many documents" : "documents";
+  const what = body === "file" ? "uploaded documents" : body === "batch" ? "a batch of documents" : "documents";
   return {
     summary: `${verb} ${what}${asTask ? ", as a task" : ""}`,
-    ...(asTask && { description: `The answer names a task that goes on. ${AT_A_TASK}` }),
+    ...(asTask && { description: `The response names a task that continues in the background. ${AT_A_TASK}` }),
     ...(verb === "Chunk" && { parameters: [chunker] }),
     request: BODIES[body],
     responses: {
       200: asTask
         ? { description: "The task.", content: [started] }
         : {
-            description: "What has become of them; several documents may come as a ZIP file.",
+            description: "The converted documents; several documents may come as a ZIP file.",
             content: [converted, zip],
           },
     },
@@ -90,11 +90,11 @@ export function workOperation(verb: "Convert" | "Chunk", body: keyof typeof BODI
 }
 
 export const pollOperation: Operation = {
-  summary: "Ask how a task is",
+  summary: "Get a task's status",
   description: AT_A_TASK,
   parameters: [
     taskId,
-    { name: "wait", in: "query", description: "Seconds to wait for news.", schema: z.number(), example: 5 },
+    { name: "wait", in: "query", description: "Seconds to wait for a change.", schema: z.number(), example: 5 },
   ],
   responses: { 200: { description: "The task.", content: [started] } },
 };
@@ -102,7 +102,7 @@ export const pollOperation: Operation = {
 export const watchOperation: Operation = {
   summary: "Follow a task over a WebSocket",
   description:
-    'The request becomes a WebSocket, as at Docling\'s servers. Each text message is `{"message": "connection" | "update" | "error", "task": …, "error": …}`, with the task as `/v1/status/poll` returns it. The broker sends the status at the start and after each change, and closes the socket with 1000 when the task has ended, with 1011 after an error, and with 1012 when the broker restarts. Messages from the client are ignored.',
+    'The request is upgraded to a WebSocket, as with Docling\'s server. Each text message is `{"message": "connection" | "update" | "error", "task": …, "error": …}`, with the task as `/v1/status/poll` returns it. The broker sends the status at the start and after each change. It closes the socket with 1000 when the task has ended, with 1011 after an error, and with 1012 when the broker restarts. It ignores messages from the client.',
   parameters: [
     taskId,
     {
@@ -110,13 +110,13 @@ export const watchOperation: Operation = {
       in: "query",
       description: "The API key, for clients that cannot send headers. Proxies may log it.",
     },
-    { name: "tenant_id", in: "query", description: "The same as the header `X-Tenant-Id`." },
+    { name: "tenant_id", in: "query", description: "Same as the header `X-Tenant-Id`." },
   ],
-  responses: { 101: { description: "The connection is a WebSocket now." } },
+  responses: { 101: { description: "The connection is upgraded to a WebSocket." } },
 };
 
 export const resultOperation: Operation = {
-  summary: "Get what a task has come to",
+  summary: "Get a task's result",
   description: AT_A_TASK,
   parameters: [taskId],
   responses: { 200: { description: "The result.", content: [converted, zip] } },
@@ -124,11 +124,11 @@ export const resultOperation: Operation = {
 
 /** What a server says of itself. */
 export const healthOperation = (path: string): Operation => ({
-  summary: path === "/version" ? "Get a Docling server's versions" : `Ask a Docling server for its ${path}`,
-  description: "One connected server is asked, beside its slots; a pinned request asks that one.",
+  summary: path === "/version" ? "Get a Docling server's versions" : `Get a Docling server's ${path}`,
+  description: "Queries one connected server without using a slot; a pinned request queries the named one.",
   responses: {
     200: {
-      description: "Its answer.",
+      description: "The server's response.",
       content: [
         {
           type: "application/json",

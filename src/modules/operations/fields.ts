@@ -2,16 +2,16 @@
 import { z } from "zod";
 import type { Parameter } from "../route.ts";
 
-export const model = z.string().min(1).describe("The model, or an alias of one: it chooses the worker.");
-export const STREAM = z.boolean().nullish().describe("Answer as server-sent events.");
-export const THROUGH = "All other fields go to the backend as they are.";
+export const model = z.string().min(1).describe("Model, or an alias of one; selects the worker.");
+export const STREAM = z.boolean().nullish().describe("Respond with server-sent events.");
+export const THROUGH = "All other fields are forwarded to the backend unchanged.";
 
 /** The header by which a request chooses how it learns its place in the queue. */
 export const QUEUE: Parameter = {
   name: "x-nfrx-queue",
   in: "header",
   description:
-    "How a stream that waits for a worker learns its position: `event`, `comment` or `off`. Without it the broker sends an event, or a comment to clients that fail on unknown events.",
+    "How a queued stream gets its position: `event`, `comment` or `off`. By default the broker sends an event, or a comment to clients that fail on unknown events.",
   schema: z.enum(["event", "comment", "off"]),
   example: "event",
 };

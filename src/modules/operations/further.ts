@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Operation } from "../route.ts";
 import { model, STREAM, THROUGH } from "./fields.ts";
 
-const WHERE = "For backends that have it; another one's 404 is passed on.";
+const WHERE = "For backends that support it; the 404 of a backend that does not is forwarded.";
 
 /** One question with one answer, both of them JSON. */
 const asked = (
@@ -17,7 +17,7 @@ const asked = (
   request: { content: [{ type: "application/json", schema: request, example: askExample }] },
   responses: {
     200: {
-      description: "The backend's answer.",
+      description: "The backend's response.",
       content: [{ type: "application/json", schema: answer, example: answerExample }],
     },
   },
@@ -27,14 +27,14 @@ export const completionOperation = asked(
   "Complete a prompt",
   [
     z
-      .looseObject({ model, prompt: z.unknown().describe("A text, a list of texts, or tokens."), stream: STREAM })
-      .meta({ id: "CompletionRequest", description: `OpenAI's older request. ${THROUGH}` }),
+      .looseObject({ model, prompt: z.unknown().describe("A string, a list of strings, or tokens."), stream: STREAM })
+      .meta({ id: "CompletionRequest", description: `OpenAI's legacy completions request. ${THROUGH}` }),
     { model: "demo-echo", prompt: "Once upon a time" },
   ],
   [
     z
       .looseObject({ choices: z.array(z.looseObject({})) })
-      .meta({ id: "Completion", description: "OpenAI's older answer." }),
+      .meta({ id: "Completion", description: "OpenAI's legacy completions response." }),
     {
       object: "text_completion",
       model: "demo-echo",
@@ -47,12 +47,12 @@ export const imageOperation = asked(
   "Create images",
   [
     z
-      .looseObject({ model, prompt: z.string().describe("What they show."), stream: STREAM })
-      .meta({ id: "ImageRequest", description: `OpenAI's request. ${THROUGH}` }),
+      .looseObject({ model, prompt: z.string().describe("Description of the images."), stream: STREAM })
+      .meta({ id: "ImageRequest", description: `OpenAI request. ${THROUGH}` }),
     { model: "flux-schnell", prompt: "A lighthouse at dusk", size: "1024x1024" },
   ],
   [
-    z.looseObject({ data: z.array(z.looseObject({})) }).meta({ id: "ImageList", description: "OpenAI's answer." }),
+    z.looseObject({ data: z.array(z.looseObject({})) }).meta({ id: "ImageList", description: "OpenAI response." }),
     { created: 1735689600, data: [{ b64_json: "aGVsbG8=" }] },
   ],
 );
@@ -66,14 +66,14 @@ const pictured = (summary: string, id: string, fields: z.ZodRawShape): Operation
       {
         type: "multipart/form-data",
         schema: z
-          .looseObject({ image: z.string().meta({ format: "binary", description: "The picture." }), model, ...fields })
-          .meta({ id, description: "OpenAI's form. All other parts go to the backend as they are." }),
+          .looseObject({ image: z.string().meta({ format: "binary", description: "The image." }), model, ...fields })
+          .meta({ id, description: "OpenAI form. All other parts are forwarded to the backend unchanged." }),
       },
     ],
   },
   responses: {
     200: {
-      description: "The backend's answer.",
+      description: "The backend's response.",
       content: [
         {
           type: "application/json",
@@ -86,73 +86,75 @@ const pictured = (summary: string, id: string, fields: z.ZodRawShape): Operation
 });
 
 export const imageEditOperation = pictured("Edit an image", "ImageEditForm", {
-  prompt: z.string().describe("What is to change."),
+  prompt: z.string().describe("Description of the change."),
 });
-export const imageVariationOperation = pictured("Vary an image", "ImageVariationForm", {});
+export const imageVariationOperation = pictured("Create variations of an image", "ImageVariationForm", {});
 
-const optionalModel = model.optional().describe("The model; it may be left out where only one is connected.");
+const optionalModel = model.optional().describe("Model; optional if only one is connected.");
 
 export const tokenizeOperation = asked(
-  "Turn a text into tokens",
+  "Tokenize a text",
   [
     z
       .looseObject({ model: optionalModel, prompt: z.string().optional() })
-      .meta({ id: "TokenizeRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+      .meta({ id: "TokenizeRequest", description: `vLLM request. ${THROUGH}` }),
     { model: "demo-echo", prompt: "Hello" },
   ],
   [z.looseObject({ tokens: z.array(z.unknown()) }), { count: 1, max_model_len: 8192, tokens: [9707] }],
 );
 
 export const detokenizeOperation = asked(
-  "Turn tokens into a text",
+  "Detokenize tokens",
   [
     z
       .looseObject({ model: optionalModel, tokens: z.array(z.int()) })
-      .meta({ id: "DetokenizeRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+      .meta({ id: "DetokenizeRequest", description: `vLLM request. ${THROUGH}` }),
     { model: "demo-echo", tokens: [9707] },
   ],
   [z.looseObject({}), { prompt: "Hello" }],
 );
 
 export const scoreOperation = asked(
-  "Score how well texts fit",
+  "Score the similarity of texts",
   [
     z
       .looseObject({ model: optionalModel, text_1: z.unknown(), text_2: z.unknown() })
-      .meta({ id: "ScoreRequest", description: `The request of vLLM's servers. ${THROUGH}` }),
+      .meta({ id: "ScoreRequest", description: `vLLM request. ${THROUGH}` }),
     { model: "bge-reranker", text_1: "Where is the lighthouse?", text_2: ["It is at the cape."] },
   ],
   [z.looseObject({ data: z.array(z.looseObject({})) }), { data: [{ index: 0, score: 0.97 }] }],
 );
 
 export const moderationOperation = asked(
-  "Judge a text",
+  "Classify a text for moderation",
   [
     z
-      .looseObject({ model, input: z.unknown().describe("A text, or a list of texts.") })
-      .meta({ id: "ModerationRequest", description: `OpenAI's request. ${THROUGH}` }),
+      .looseObject({ model, input: z.unknown().describe("A string, or a list of strings.") })
+      .meta({ id: "ModerationRequest", description: `OpenAI request. ${THROUGH}` }),
     { model: "text-moderation", input: "Have a nice day." },
   ],
   [
-    z.looseObject({ results: z.array(z.looseObject({})) }).meta({ id: "Moderation", description: "OpenAI's answer." }),
+    z.looseObject({ results: z.array(z.looseObject({})) }).meta({ id: "Moderation", description: "OpenAI response." }),
     { id: "modr-1", model: "text-moderation", results: [{ flagged: false }] },
   ],
 );
 
 export const rerankOperation = asked(
-  "Order documents by a query",
+  "Rerank documents by a query",
   [
     z
       .looseObject({
         model,
         query: z.string(),
-        documents: z.array(z.unknown()).describe("Texts, or objects with one."),
+        documents: z.array(z.unknown()).describe("Strings, or objects with a text."),
       })
-      .meta({ id: "RerankRequest", description: `The request of Jina's, Cohere's and vLLM's servers. ${THROUGH}` }),
+      .meta({ id: "RerankRequest", description: `Request as Jina, Cohere and vLLM define it. ${THROUGH}` }),
     { model: "bge-reranker", query: "Where is the lighthouse?", documents: ["It is at the cape.", "It rained."] },
   ],
   [
-    z.looseObject({ results: z.array(z.looseObject({})) }).meta({ id: "Ranking", description: "The best ones first." }),
+    z
+      .looseObject({ results: z.array(z.looseObject({})) })
+      .meta({ id: "Ranking", description: "The ranking, best first." }),
     { results: [{ index: 0, relevance_score: 0.97 }] },
   ],
 );

@@ -13,52 +13,52 @@ const chatRequest = z
     messages: z.array(z.looseObject({ role: z.string() })).describe("The conversation so far."),
     stream: STREAM,
   })
-  .meta({ id: "ChatCompletionRequest", description: `OpenAI's request. ${THROUGH}` });
+  .meta({ id: "ChatCompletionRequest", description: `OpenAI request. ${THROUGH}` });
 const chatAnswer = z
   .looseObject({ object: z.string().nullish(), choices: z.array(z.looseObject({})) })
-  .meta({ id: "ChatCompletion", description: "OpenAI's answer, as the backend gave it." });
+  .meta({ id: "ChatCompletion", description: "OpenAI response, as the backend sent it." });
 const responseRequest = z
   .looseObject({
     model,
-    input: z.union([z.string(), z.array(z.looseObject({}))]).describe("A text, or a list of items."),
+    input: z.union([z.string(), z.array(z.looseObject({}))]).describe("A string, or a list of items."),
     stream: STREAM,
-    previous_response_id: z.string().nullish().describe("Goes to the worker that created this response."),
+    previous_response_id: z.string().nullish().describe("Routes the request to the worker that created this response."),
     conversation: z
       .union([z.string(), z.looseObject({ id: z.string() })])
       .nullish()
-      .describe("Goes to the worker that has this conversation."),
+      .describe("Routes the request to the worker that has this conversation."),
   })
-  .meta({ id: "ResponseRequest", description: `OpenAI's request. ${THROUGH}` });
+  .meta({ id: "ResponseRequest", description: `OpenAI request. ${THROUGH}` });
 export const responseAnswer = z
   .looseObject({ object: z.string().nullish(), output: z.array(z.looseObject({})) })
-  .meta({ id: "Response", description: "OpenAI's answer, as the backend gave it." });
+  .meta({ id: "Response", description: "OpenAI response, as the backend sent it." });
 const embeddingRequest = z
   .looseObject({
     model,
     input: z
       .union([z.string(), z.array(z.string()), z.array(z.int()), z.array(z.array(z.int()))])
-      .describe("A text, a list of texts, or the same as tokens."),
+      .describe("A string, a list of strings, or tokens."),
   })
-  .meta({ id: "EmbeddingRequest", description: `OpenAI's request. ${THROUGH}` });
+  .meta({ id: "EmbeddingRequest", description: `OpenAI request. ${THROUGH}` });
 const embeddingAnswer = z
   .looseObject({
     object: z.literal("list"),
     data: z.array(z.looseObject({ index: z.int(), embedding: z.union([z.array(z.number()), z.string()]) })),
     usage: z.looseObject({ prompt_tokens: z.int(), total_tokens: z.int() }).nullish(),
   })
-  .meta({ id: "EmbeddingList", description: "OpenAI's answer; of several workers' answers, one." });
+  .meta({ id: "EmbeddingList", description: "OpenAI response; the parts of a split request are merged." });
 
-const EVENTS = `Events of the backend pass as they come. A stream that has to wait for a worker learns its position:
+const EVENTS = `The backend's events are forwarded unchanged. A queued stream gets its position:
 
     event: nfrx.queue
     data: {"type":"nfrx.queue","request_id":"…","model":"…","position":3}
 
-Clients that fail on unknown events get the same as a comment, \`: nfrx.queue {…}\`; a request chooses with \`x-nfrx-queue\`. An
-error after the stream has opened comes as \`event: error\` with the error's body.`;
+Clients that fail on unknown events get a comment instead, \`: nfrx.queue {…}\`; the header \`x-nfrx-queue\` selects the form. An
+error after the stream has started is sent as \`event: error\` with the error body.`;
 
 export const chatOperation: Operation = {
   summary: "Create a chat completion",
-  description: `Answered by a worker that serves the model; its status, headers and bytes are the backend's. ${EVENTS}`,
+  description: `Forwarded to a worker that serves the model. Status, headers and body of the response are the backend's. ${EVENTS}`,
   parameters: [QUEUE],
   request: {
     content: [
@@ -98,7 +98,7 @@ export const chatOperation: Operation = {
 
 export const responseOperation: Operation = {
   summary: "Create a response",
-  description: `OpenAI's Responses API, for backends that have it. ${EVENTS}`,
+  description: `OpenAI's Responses API, for backends that support it. ${EVENTS}`,
   parameters: [QUEUE],
   request: {
     content: [{ type: "application/json", schema: responseRequest, example: { model: CHAT, input: "Say hello." } }],
@@ -132,7 +132,7 @@ export const responseOperation: Operation = {
 export const embeddingOperation: Operation = {
   summary: "Create embeddings",
   description:
-    "A list of inputs is shared out over the workers that have the model, and answered as one list in the order of its inputs, with the usage of all. A part that fails is asked of another worker.",
+    "A list of inputs is split over the workers that have the model. The response is one list in the order of the inputs, with the total usage. A part that fails is retried on another worker.",
   request: {
     content: [
       {

@@ -8,7 +8,7 @@ const ID = "resp_68af4030592c81938ec0a5fbab4a3e9f";
 const response: Parameter = {
   name: "response",
   in: "path",
-  description: "The id of a response, as its answer or its first event gave it.",
+  description: "Response ID, from the response or its first event.",
   example: ID,
 };
 
@@ -16,10 +16,10 @@ const response: Parameter = {
 const operation = (summary: string, schema: z.ZodType, example: object): Operation => ({
   summary,
   description:
-    "Goes to the worker that created the response. Only the key that created a response can reach it. For backends that keep responses.",
+    "Forwarded to the worker that created the response. Only the key that created a response can access it. For backends that store responses.",
   parameters: [response],
   responses: {
-    200: { description: "The backend's answer.", content: [{ type: "application/json", schema, example }] },
+    200: { description: "The backend's response.", content: [{ type: "application/json", schema, example }] },
   },
 });
 
@@ -36,7 +36,7 @@ export const deleteResponseOperation = operation(
   "Delete a response",
   z
     .looseObject({ id: z.string(), deleted: z.boolean() })
-    .meta({ id: "ResponseDeleted", description: "OpenAI's answer." }),
+    .meta({ id: "ResponseDeleted", description: "OpenAI response." }),
   { id: ID, object: "response", deleted: true },
 );
 

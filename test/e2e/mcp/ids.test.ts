@@ -25,7 +25,7 @@ test("an id in use is refused, and the agent says so and stops", async () => {
   expect(String(reason)).toContain("1008 id in use");
   expect(await reached(world)).toEqual({ from: "first" });
   expect(second.requests).toHaveLength(0);
-  expect(await world.said("agent refused")).toMatchObject({ level: "warn", fields: { reason: "id in use" } });
+  expect(await world.said("agent rejected")).toMatchObject({ level: "warn", fields: { reason: "id in use" } });
 });
 
 test("one that drains leaves its id to the next, and its calls end at it", async () => {
@@ -58,13 +58,13 @@ test("with --reconnect it says so once and tries again every five minutes, and g
   other.respond = result({ from: "second" });
   const clock = new TestClock();
   const second = world.start(other, { reconnect: true, clock, random: () => 0.5 });
-  const refusals = (): LogLine[] => world.logs.filter(({ message }) => message.startsWith("refused by the broker"));
+  const refusals = (): LogLine[] => world.logs.filter(({ message }) => message.startsWith("rejected by the broker"));
   for (let n = 1; n <= 3; n++) {
     await world.when(() => refusals().length === n, `attempt ${n} is refused`);
     expect(await reached(world)).toEqual({ from: "first" });
     expect(second.state).toBe("error");
     clock.advance(299_999);
-    expect(world.logs.filter(({ message }) => message === "agent refused")).toHaveLength(n);
+    expect(world.logs.filter(({ message }) => message === "agent rejected")).toHaveLength(n);
     clock.advance(1);
   }
   expect(refusals().map(({ level }) => level)).toEqual(["error", "debug", "debug"]);
@@ -156,7 +156,7 @@ test("odd ids are refused", async () => {
     const before = world.runs.length;
     world.start(provider, { id });
     const reason = await until(world.runs[before]!, `the end of ${id}`);
-    expect(String(reason)).toContain("1008 the id must be 1 to 128 letters, digits");
+    expect(String(reason)).toContain("1008 the ID must have 1 to 128 letters, digits");
   }
   for (const models of [[], ["a", "b"], undefined]) {
     const hand = await HandWorker.connect(world.connectUrl, { v2: true });

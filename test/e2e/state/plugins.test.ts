@@ -86,7 +86,7 @@ test("every option of the broker is described, by plugin, and no value is shown"
     flag: "--llm-queue-size",
     kind: "int",
     default: "100",
-    help: "Requests that wait for a worker at most; 0 turns the queue off.",
+    help: "Maximum number of queued requests; 0 disables the queue.",
     secret: false,
   });
   expect(option("server", "ADMIN_KEY")).toMatchObject({ kind: "secret", secret: true });
@@ -168,7 +168,7 @@ test("a plugin that cannot say its state spoils nobody else's, and is warned of 
       server: { admin: false },
       throws: { own: { error: expect.stringMatching(/^state\(\) throws: /) } },
       bigint: { own: { error: expect.stringMatching(/^state\(\) is not JSON: /) } },
-      promise: { own: { error: "state() returns a promise, which is not waited for" } },
+      promise: { own: { error: "state() returns a promise, which is not supported" } },
       fine: { own: [1] },
     });
   }

@@ -38,7 +38,7 @@ test.each([
   [BASE, "#@other"],
   [BASE, "/x#y"],
 ])("%p and %p are refused", (base, rest) => {
-  expect(() => joinUrl(base, rest)).toThrow("does not lead to an address of the backend");
+  expect(() => joinUrl(base, rest)).toThrow("the path leads outside the backend's base URL");
 });
 
 test("an agent serves what its module declares", () => {

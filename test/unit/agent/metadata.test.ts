@@ -85,7 +85,7 @@ test("is 404 where there is none; a provider at the root is asked once", async (
 test("fails when the provider is not well, and asks no further", async () => {
   using host = new Host({ [`${WELL_KNOWN}/mcp`]: () => new Response(null, { status: 503 }) });
   const { code, message } = await failure(host.metadata("/mcp"));
-  expect([code, message]).toEqual(["upstream_error", "the provider answers 503 when asked for its metadata"]);
+  expect([code, message]).toEqual(["upstream_error", "the provider responded to the metadata request with status 503"]);
   expect(host.asked).toHaveLength(1);
 });
 
@@ -98,7 +98,7 @@ test("fails when it does not end, and lets go of the connection", async () => {
       return new Response(new ReadableStream({ pull: controller => controller.enqueue(chunk) }));
     },
   });
-  expect((await failure(host.metadata("/mcp"))).message).toContain("more than 262144 bytes");
+  expect((await failure(host.metadata("/mcp"))).message).toContain("exceeds 262144 bytes");
   await until(cut.promise, "the end of the connection");
 });
 

@@ -24,7 +24,7 @@ describe("a token server that gives none", () => {
     const { code, message } = await client.failure();
     expect([code, message]).toEqual([
       "upstream_error",
-      "the provider's token server refuses to give a token: invalid_client",
+      "the provider's token server refused to issue a token: invalid_client",
     ]);
     expect(client.log.lines).toMatchObject([
       { level: "warn", fields: { status: 401, oauth_error: "invalid_client", explanation: "who is that?" } },
@@ -50,8 +50,8 @@ describe("a token server that gives none", () => {
     for (const echo of echoes) {
       server.answer = () => refusal(echo, echo);
       const client = new Client(server);
-      expect((await client.failure()).message).toEndWith("refuses to give a token: it answers 400");
-      expect(client.log.text).toContain("withheld");
+      expect((await client.failure()).message).toEndWith("refused to issue a token: status 400");
+      expect(client.log.text).toContain("redacted");
       expect(client.log.text).not.toContain(btoa(`${clientId}:`).slice(0, 12));
     }
     const client = new Client({ url: server.url.replace("//", "//user:s3cret@").concat("?key=s3cret") });
@@ -65,7 +65,10 @@ describe("a token server that gives none", () => {
     const waits = [5, 5, 5, 5, 5, 5, 15, 15, 15, 30, 30];
     for (const [at, wait] of waits.entries()) {
       const first = await client.failure();
-      expect([first.code, first.message]).toEqual(["provider_unavailable", "the provider's token server answers 503"]);
+      expect([first.code, first.message]).toEqual([
+        "provider_unavailable",
+        "the provider's token server responded with status 503",
+      ]);
       expect(first.detail.retryAfterSeconds).toBe(wait);
       client.clock.advance(wait * 1000 - 1);
       expect((await client.failure(true)).detail.retryAfterSeconds).toBe(1);
@@ -127,7 +130,7 @@ describe("a token server that gives none", () => {
     server.answer = answer;
     const { code, message } = await new Client(server).failure();
     expect(code).toBe("upstream_error");
-    expect(message).toMatch(/answers \d+ without a usable token$/);
+    expect(message).toMatch(/responded with status \d+, without a usable token$/);
     expect(server.requests).toHaveLength(1);
   });
 
@@ -139,7 +142,7 @@ describe("a token server that gives none", () => {
       const chunk = new Uint8Array(16_384).fill(32);
       return new Response(new ReadableStream({ pull: controller => controller.enqueue(chunk) }));
     };
-    expect((await new Client(server).failure()).message).toContain("more than 65536 bytes");
+    expect((await new Client(server).failure()).message).toContain("exceeds 65536 bytes");
     await until(cut.promise, "the end of the connection");
   });
 
@@ -155,7 +158,7 @@ describe("a token server that gives none", () => {
     await server.asked(1);
     client.clock.advance(15_000);
     const { code, message } = await failed;
-    expect([code, message]).toEqual(["provider_unavailable", "the provider's token server is too slow"]);
+    expect([code, message]).toEqual(["provider_unavailable", "the provider's token server took too long to respond"]);
     await until(cut.promise, "the end of the connection");
   });
 

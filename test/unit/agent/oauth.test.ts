@@ -85,7 +85,7 @@ describe("a token", () => {
       "refresh-2",
       "client_credentials",
     ]);
-    expect(client.log.at("warn")).toEqual(["the token server refuses the refresh token"]);
+    expect(client.log.at("warn")).toEqual(["the token server rejected the refresh token"]);
     expect(client.log.text).not.toMatch(SECRETS);
   });
 
@@ -172,7 +172,7 @@ describe("the file", () => {
       await new Client(server, { tokenFile: file }).token();
       const client = new Client(server, { tokenFile: file, ...other });
       expect(client.log.lines).toMatchObject([
-        { level: "warn", fields: { file, reason: "it holds the token of another client" } },
+        { level: "warn", fields: { file, reason: "it contains another client's token" } },
       ]);
     }
     const { client: owner } = kept();
@@ -192,7 +192,7 @@ describe("the file", () => {
     await new Client(server, { tokenFile: file }).token();
     writeFileSync(file, spoil(readFileSync(file, "utf8")));
     const client = new Client(server, { tokenFile: file });
-    expect(client.log.at("warn")).toEqual(["the file with the token is ignored"]);
+    expect(client.log.at("warn")).toEqual(["ignoring the token file"]);
     expect(client.log.text).not.toMatch(SECRETS);
     expect(await client.token()).toBe("token-2");
     expect(kept().access_token).toBe("token-2");
@@ -214,10 +214,7 @@ describe("the file", () => {
     for (const path of [join(file, "below-a-file"), join(folder, "kept")]) {
       const client = new Client(server, { tokenFile: path });
       expect(await client.token()).toMatch(/^token-/);
-      expect(client.log.at("warn")).toEqual([
-        "the file with the token is ignored",
-        "the token cannot be kept in its file",
-      ]);
+      expect(client.log.at("warn")).toEqual(["ignoring the token file", "cannot store the token in its file"]);
     }
     expect(readdirSync(folder)).toEqual(["kept"]);
   });

@@ -96,8 +96,8 @@ const broker = (env: Record<string, string>, url: string = URLS.secure) => ({
 const cases: [string, () => Promise<string>, RegExp, boolean][] = [
   ["a password is missing", () => refusing(407), /the proxy 127\.0\.0\.1:\d+ \((ALL_PROXY)\).*407/, true],
   ["the connection is not allowed", () => refusing(403), /the proxy .* does not allow the connection \(403\)/, true],
-  ["the proxy cannot reach the broker", () => refusing(502), /the proxy .* cannot reach the other end \(502\)/, false],
-  ["nobody is there", async () => "127.0.0.1:1", /the proxy 127\.0\.0\.1:1 \(ALL_PROXY\) does not answer/, false],
+  ["the proxy cannot reach the broker", () => refusing(502), /the proxy .* cannot reach the target \(502\)/, false],
+  ["nobody is there", async () => "127.0.0.1:1", /the proxy 127\.0\.0\.1:1 \(ALL_PROXY\) does not respond/, false],
   ["SOCKS", async () => "socks5://127.0.0.1:1", /SOCKS proxies are not supported/, true],
 ];
 

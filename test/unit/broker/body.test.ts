@@ -325,10 +325,10 @@ test("what looks at the chunks may fail: nothing stays taken", async () => {
     const here = place();
     const client = new Client(20, { announced: 20 * MIB });
     const looking = readBody(client.request, here, chunk => {
-      if (chunk[0] === at) throw new Error("no form");
+      if (chunk[0] === at) throw new Error("not a form");
       return false;
     });
-    expect(String(await failed(looking))).toContain("no form");
+    expect(String(await failed(looking))).toContain("not a form");
     expect([here.memory.used, here.disk.used]).toEqual([0, 0]);
     expect(client.canceled).toBeTrue();
   }

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 const KIB = 1024;
 const spoolOf = (limit = 10_000 * KIB, where = folder): { spool: Spool; budget: Budget } => {
-  const budget = new Budget(limit, "too many uploads are held on disk");
+  const budget = new Budget(limit, "too many uploads on disk");
   return { spool: new Spool(where, budget), budget };
 };
 
@@ -100,7 +100,7 @@ test("a folder that cannot be used is `overloaded`, with the cause for the log a
   for (const where of [taken, join(taken, "below")]) {
     const { spool, budget } = spoolOf(KIB, where);
     const error = await failure(spool.open());
-    expect(error).toMatchObject({ code: "overloaded", message: "the upload cannot be kept on disk", status: 503 });
+    expect(error).toMatchObject({ code: "overloaded", message: "cannot store the upload on disk", status: 503 });
     expect(String(error.detail.cause)).toMatch(/EEXIST|ENOTDIR/);
     expect(error.detail.retryAfterSeconds).toBeGreaterThan(0);
     expect(budget.used).toBe(0);
@@ -112,7 +112,7 @@ test("more than the budget is refused, what was taken is given back", async () =
   const [one, two] = [await spool.open(), await spool.open()];
   await one.append(pattern(60, 1));
   const error = await failure(two.append(pattern(41, 2)));
-  expect(error).toMatchObject({ code: "overloaded", message: "too many uploads are held on disk" });
+  expect(error).toMatchObject({ code: "overloaded", message: "too many uploads on disk" });
   expect(two.length).toBe(0);
   await two.append(pattern(40, 2));
   expect(budget.used).toBe(100);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { backendErrorEvent, type ErrorForm, errorEvent, messageIn } from "../../../src/broker/proxy/stream-error.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 
-const failure = new NfrxError("upstream_error", "the backend answered with status 400");
+const failure = new NfrxError("upstream_error", "the backend responded with status 400");
 
 /** The data of the error event for a backend's answer of status 400. */
 function dataOf(body: unknown, form: ErrorForm): unknown {

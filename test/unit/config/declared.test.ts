@@ -11,35 +11,35 @@ type Make = (spec: never) => unknown;
 
 const wrong: [name: string, make: Make, spec: object, problem: RegExp][] = [
   ["no env", option.text, { env: undefined }, /an option of the kind text \(x\) has no `env`/],
-  ["an env in lower case", option.text, { env: "foo" }, /option foo: its `env` is capitals/],
-  ["no help", option.text, { help: undefined }, /option FOO: it has no `help`/],
-  ["a number as a text", option.text, { default: 1 }, /option FOO: its `default` is a text or undefined/],
-  ["a secret with a default", option.secret, { default: "hush" }, /option FOO: its `default` is undefined/],
+  ["an env in lower case", option.text, { env: "foo" }, /option foo: `env` must consist of capitals/],
+  ["no help", option.text, { help: undefined }, /option FOO: `help` is missing/],
+  ["a number as a text", option.text, { default: 1 }, /option FOO: `default` must be text or undefined/],
+  ["a secret with a default", option.secret, { default: "hush" }, /option FOO: `default` must be undefined/],
   [
     "an int below its least",
     option.int,
     { default: 0, min: 1 },
-    /option FOO: its default "0" is not a whole number of at least 1$/,
+    /option FOO: the default "0" is not a whole number of at least 1$/,
   ],
-  ["an int with a fraction", option.int, { default: 1.5 }, /option FOO: its default "1.5" is not a whole number$/],
+  ["an int with a fraction", option.int, { default: 1.5 }, /option FOO: the default "1.5" is not a whole number$/],
   [
     "a number above its most",
     option.number,
     { default: 2, min: 0, max: 1 },
-    /its default "2" is not a number from 0 to 1$/,
+    /the default "2" is not a number from 0 to 1$/,
   ],
-  ["bounds in the wrong order", option.int, { default: 1, min: 2, max: 1 }, /option FOO: its `min` is above its `max`/],
-  ["a bound that is a text", option.int, { default: 1, min: "0" }, /option FOO: its `min` is a number$/],
-  ["a size below 0", option.bytes, { default: -1 }, /option FOO: its default "-1" is not a size in bytes, such as/],
-  ["a duration as a number", option.duration, { default: 30 }, /option FOO: its `default` is a text such as "30s"/],
-  ["a duration without a unit", option.duration, { default: "30" }, /option FOO: its default "30" is not a duration/],
-  ["a duration without a default", option.duration, {}, /option FOO: its `default` is a text such as/],
-  ["a bool as a text", option.bool, { default: "yes" }, /option FOO: its `default` is true or false/],
-  ["a choice without values", option.choice, { default: "a" }, /option FOO: its `values` are a list/],
-  ["a choice of none of its values", option.choice, { default: "b", values: ["a"] }, /its default "b" is not one of a/],
-  ["a list without what its items are", option.list, { default: [] }, /option FOO: its `of` says/],
-  ["a list as a text", option.list, { default: "a", of: text() }, /option FOO: its `default` is a list/],
-  ["no URL", option.url, { default: "localhost" }, /option FOO: its default "localhost" is not a URL/],
+  ["bounds in the wrong order", option.int, { default: 1, min: 2, max: 1 }, /option FOO: `min` is greater than `max`/],
+  ["a bound that is a text", option.int, { default: 1, min: "0" }, /option FOO: `min` must be a number$/],
+  ["a size below 0", option.bytes, { default: -1 }, /option FOO: the default "-1" is not a size in bytes, such as/],
+  ["a duration as a number", option.duration, { default: 30 }, /option FOO: `default` must be text such as "30s"/],
+  ["a duration without a unit", option.duration, { default: "30" }, /option FOO: the default "30" is not a duration/],
+  ["a duration without a default", option.duration, {}, /option FOO: `default` must be text such as/],
+  ["a bool as a text", option.bool, { default: "yes" }, /option FOO: `default` must be true or false/],
+  ["a choice without values", option.choice, { default: "a" }, /option FOO: `values` must be a list/],
+  ["a choice of none of its values", option.choice, { default: "b", values: ["a"] }, /the default "b" is not one of a/],
+  ["a list without what its items are", option.list, { default: [] }, /option FOO: `of` must declare/],
+  ["a list as a text", option.list, { default: "a", of: text() }, /option FOO: `default` must be a list/],
+  ["no URL", option.url, { default: "localhost" }, /option FOO: the default "localhost" is not a URL/],
 ];
 test.each(wrong)("%s", (_, make, spec, problem) => {
   expect(() => make(loose<never>({ env: "FOO", help: "x", ...spec }))).toThrow(problem);
@@ -65,5 +65,5 @@ test("no option takes the flag that every program has", () => {
   const build = { version: "1", sha: "x", date: "x" };
   const made = () =>
     program({ name: "x", summary: "x", configFile: "x.yaml", groups: { x: options("X", shape) }, build });
-  expect(made).toThrow("x: two options have the flag config");
+  expect(made).toThrow("x: two options share the flag config");
 });

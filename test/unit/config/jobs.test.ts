@@ -22,7 +22,7 @@ test("a store may be memory or a file, and not Redis yet", () => {
   for (const text of ["redis", "redis://user:hunter2@host", "rediss-sentinel://a,b/m"]) {
     const [mistake = ""] = mistakesOf(nfrx, { env: { JOBS_STORE: text } });
     expect(mistake).toStartWith("JOBS_STORE");
-    expect(mistake).toEndWith("jobs cannot be kept in Redis yet: name a file, or memory");
+    expect(mistake).toEndWith("jobs cannot be stored in Redis yet: set a file, or memory");
     expect(mistake).not.toContain("hunter2");
   }
 });

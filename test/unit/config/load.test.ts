@@ -60,10 +60,10 @@ test("--config and CONFIG_FILE name the file, the flag first", () => {
 test("a missing default file is fine; a missing named one and an unreadable one are mistakes", () => {
   expect(load(nfrx, host({}))).toMatchObject({ configFile: { path: "/etc/nfrx/server.yaml", found: false } });
   expect(mistakesOf(nfrx, { argv: ["--config=/no.yaml"] })).toEqual([
-    "the configuration file /no.yaml is missing (named by flag --config)",
+    "the configuration file /no.yaml does not exist (named by flag --config)",
   ]);
   expect(mistakesOf(nfrx, { env: { CONFIG_FILE: "/no.yaml" } })).toEqual([
-    "the configuration file /no.yaml is missing (named by environment variable CONFIG_FILE)",
+    "the configuration file /no.yaml does not exist (named by environment variable CONFIG_FILE)",
   ]);
   expect(mistakesOf(nfrx, { files: { "/etc/nfrx/server.yaml": forbidden } })[0]).toContain("cannot be read: EACCES");
 });

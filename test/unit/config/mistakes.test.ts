@@ -9,14 +9,14 @@ test("every mistake of every source comes in one message", () => {
     argv: ["--llm-queue-size=-1", "--verbose"],
   });
   expect(error.message.split("\n")).toEqual([
-    "cannot start: 7 mistakes in the configuration",
+    "cannot start: 7 errors in the configuration:",
     '  - file /etc/nfrx/server.yaml, line 1: unknown key "prot"; did you mean port?',
     "  - unknown flag --verbose",
     '  - PORT: "x" is not a port from 0 to 65535 (file /etc/nfrx/server.yaml, line 2, key port)',
     '  - LOG_LEVEL: "loud" is not one of all, debug, info, warn, error, fatal, none (file /etc/nfrx/server.yaml, line 3, key log_level)',
     '  - REQUEST_TIMEOUT: "soon" is not a duration from 1s to 24h such as 30s or 1m30s, or a number of seconds (environment variable REQUEST_TIMEOUT)',
     '  - LLM_QUEUE_SIZE: "-1" is not a whole number from 0 to 100000 (flag --llm-queue-size)',
-    "  - TLS_CERT_FILE (environment variable TLS_CERT_FILE), TLS_KEY_FILE (not given): TLS needs both of them, or neither",
+    "  - TLS_CERT_FILE (environment variable TLS_CERT_FILE), TLS_KEY_FILE (unset): set both for TLS, or neither",
     "All options: nfrx --help all",
   ]);
 });
@@ -43,7 +43,7 @@ test("a flag without its value is a mistake, also before another flag", () => {
 test("only a boolean can be denied", () => {
   expect(mistakesOf(nfrx, { argv: ["--no-port"] })[0]).toStartWith("unknown flag --no-port");
   expect(mistakesOf(nfrxLlm, { argv: ["--no-reconnect=true"] })).toEqual([
-    "flag --no-reconnect takes no value; write --reconnect=false",
+    "flag --no-reconnect takes no value; use --reconnect=false",
   ]);
 });
 
@@ -51,7 +51,7 @@ test("arguments that are neither flags nor a command are mistakes", () => {
   expect(mistakesOf(nfrx, { argv: ["deme"] })).toEqual(['unknown command "deme"; did you mean demo?']);
   expect(mistakesOf(nfrxLlm, { argv: ["demo"] })).toEqual(['unknown command "demo"']);
   expect(mistakesOf(nfrxLlm, { argv: ["--reconnect", "false"] })).toEqual([
-    "unexpected argument 2 after --reconnect; a value is joined to it with =",
+    "unexpected argument 2 after --reconnect; use = to give a value",
   ]);
   expect(errorOf(nfrx, { argv: ["--api-key=", "hunter2"] }).message).not.toContain("hunter2");
 });
@@ -70,10 +70,10 @@ test("an unknown key is named with its path and its line", () => {
 
 test("a key that is there twice is a mistake, also in two spellings", () => {
   expect(mistakesOf(nfrx, { file: "port: 1\nport: 2" })).toEqual([
-    "file /etc/nfrx/server.yaml, line 2: this key is here twice",
+    "file /etc/nfrx/server.yaml, line 2: this key appears twice",
   ]);
   expect(mistakesOf(nfrxMcp, { file: "stdio:\n  allowRelative: true\n  allow_relative: true" })).toEqual([
-    "file /etc/nfrx/mcp.yaml, line 3: key stdio.allow_relative says the same as key stdio.allowRelative; keep one of them",
+    "file /etc/nfrx/mcp.yaml, line 3: key stdio.allow_relative sets the same option as key stdio.allowRelative; remove one of them",
   ]);
 });
 
@@ -97,10 +97,10 @@ test("broken YAML is named with its line, and never quoted", () => {
 });
 
 test("a value of the wrong form is a mistake", () => {
-  expect(mistakesOf(nfrx, { file: "port: [1, 2]" })[0]).toStartWith("PORT: it takes one value here (file");
-  expect(mistakesOf(nfrx, { file: "port:\n  x: 1" })[0]).toStartWith("PORT: it takes one value here (file");
-  expect(mistakesOf(nfrx, { file: "plugin_options: 3" })[0]).toEndWith("takes further keys below it, not a value");
-  expect(mistakesOf(nfrx, { file: "- port" })[0]).toContain("line 1: a configuration file is a list of");
+  expect(mistakesOf(nfrx, { file: "port: [1, 2]" })[0]).toStartWith("PORT: expected a single value (file");
+  expect(mistakesOf(nfrx, { file: "port:\n  x: 1" })[0]).toStartWith("PORT: expected a single value (file");
+  expect(mistakesOf(nfrx, { file: "plugin_options: 3" })[0]).toEndWith("takes nested keys, not a value");
+  expect(mistakesOf(nfrx, { file: "- port" })[0]).toContain("line 1: expected");
   expect(mistakesOf(nfrx, { file: "api_key: *hunter2" })[0]).toContain("must be quoted");
   expect(mistakesOf(nfrx, { file: "api_key: *hunter2" })[0]).not.toContain("hunter2");
 });
@@ -123,7 +123,7 @@ test("credentials in a URL are never shown", () => {
 });
 
 test("options that belong together are checked together", () => {
-  expect(mistakesOf(nfrx, { env: { MAX_BODY_BYTES: "2GiB" } })[0]).toContain("MAX_BUFFERED_BYTES (not given)");
+  expect(mistakesOf(nfrx, { env: { MAX_BODY_BYTES: "2GiB" } })[0]).toContain("MAX_BUFFERED_BYTES (unset)");
   expect(mistakesOf(nfrx, { env: { BROKER_WS_DEAD_AFTER_MS: "100" } })).toHaveLength(1);
   expect(mistakesOf(nfrxMcp, { env: { MCP_STDIO_COMMAND: "npx" } })[0]).toContain("absolute path");
   expect(mistakesOf(nfrxMcp, { env: { MCP_OAUTH_ENABLED: "true" } })[0]).toContain("client id");

@@ -9,7 +9,7 @@ test("two options of one name are a mistake in the source", () => {
   const once = options("One", { a: option.text({ env: "A", default: undefined, help: "A." }) });
   const again = options("Two", { b: option.text({ env: "B", flag: "a", default: undefined, help: "B." }) });
   expect(() => program({ name: "p", summary: "", configFile: "p.yaml", groups: { once, again }, build })).toThrow(
-    "p: two options have the flag a",
+    "p: two options share the flag a",
   );
 });
 

@@ -13,7 +13,7 @@ test.each([
     false,
     "/st/nfrx",
   ],
-  ["a token that is there already", "linux", user, "/etc/nfrx/worker.yaml", true, "/etc/nfrx"],
+  ["a token that already exists", "linux", user, "/etc/nfrx/worker.yaml", true, "/etc/nfrx"],
   ["a file that the user named", "linux", user, "/home/ann/nfrx/worker.yaml", false, "/home/ann/nfrx"],
   ["root", "linux", { HOME: "/root" }, "/etc/nfrx/worker.yaml", false, "/etc/nfrx"],
   ["nobody's home", "linux", {}, "/etc/nfrx/worker.yaml", false, "/etc/nfrx"],

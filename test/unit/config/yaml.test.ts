@@ -68,7 +68,7 @@ test("a mistake of YAML is named once, with its line and a reason", () => {
     return [];
   };
   expect(mistakes("a: b: c\n")).toEqual(['line 1: a value that contains ": " must be quoted']);
-  expect(mistakes("port: 1\nport: 2\n")).toEqual(["line 2: this key is here twice"]);
+  expect(mistakes("port: 1\nport: 2\n")).toEqual(["line 2: this key appears twice"]);
   for (const file of [
     "port: [1\nhost: x\n",
     'host: "x\n',

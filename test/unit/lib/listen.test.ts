@@ -16,13 +16,13 @@ test("an address that is taken, or is not this machine's, is told by its option"
   const server = serveMetrics(here(0), answer);
   const port = server.port ?? 0;
   expect(() => serveMetrics(here(port), answer)).toThrow(
-    `METRICS_PORT: cannot listen on 127.0.0.1:${port}: another program listens there`,
+    `METRICS_PORT: cannot listen on 127.0.0.1:${port}: another program uses this port`,
   );
   expect(() => serveMetrics({ host: "", port }, answer)).toThrow(
-    `METRICS_PORT: cannot listen on ${port}: another program listens there`,
+    `METRICS_PORT: cannot listen on ${port}: another program uses this port`,
   );
   expect(() => serveMetrics({ host: "203.0.113.9", port: 0 }, answer)).toThrow(
-    "METRICS_PORT: cannot listen on 203.0.113.9:0: no interface of this machine has that address",
+    "METRICS_PORT: cannot listen on 203.0.113.9:0: no interface of this machine has this address",
   );
   await server.stop(true);
 });

@@ -209,8 +209,8 @@ describe("a collector", () => {
     }
     expect(sender.counts).toEqual({ exported: 0, failed: 15, dropped: 0 });
     expect(sender.logs).toHaveLength(1);
-    expect(sender.logs[0]).toMatchObject({ level: "warn", message: "traces could not be sent" });
-    expect(sender.logs[0]?.fields["error"]).toBe("the collector answered 400");
+    expect(sender.logs[0]).toMatchObject({ level: "warn", message: "cannot send traces" });
+    expect(sender.logs[0]?.fields["error"]).toBe("the collector responded with status 400");
     expect(JSON.stringify(sender.logs)).not.toContain("secret");
     sender.clock.advance(60_000);
     sender.send(1);
@@ -258,7 +258,9 @@ describe("a collector", () => {
     const sender = new Sender(collector.endpoint);
     sender.send(TRACE_QUEUE_MAX + 500);
     expect(sender.counts).toEqual({ exported: 0, failed: 0, dropped: 500 });
-    expect(sender.logs.map(({ fields }) => fields["error"])).toEqual(["too many spans wait for the collector"]);
+    expect(sender.logs.map(({ fields }) => fields["error"])).toEqual([
+      "dropping spans: too many are waiting for the collector",
+    ]);
     const closed = sender.exporting.close();
     sender.clock.advance(TRACE_FLUSH_MS);
     await closed;

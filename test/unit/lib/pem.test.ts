@@ -28,28 +28,28 @@ test("a certificate, or a chain of them, and its key are taken", () => {
 });
 
 test.each([
-  ["none.pem", "a.key", "TLS_CERT_FILE: there is no file"],
-  ["a.pem", "none.key", "TLS_KEY_FILE: there is no file"],
-  [".", "a.key", "is a folder, not a file"],
+  ["none.pem", "a.key", "TLS_CERT_FILE: file"],
+  ["a.pem", "none.key", "TLS_KEY_FILE: file"],
+  [".", "a.key", "is a directory, not a file"],
   [
     "a.pem",
     "b.key",
     /^TLS_KEY_FILE: the key in .*b\.key does not belong to the certificate in .*a\.pem \(TLS_CERT_FILE\)$/,
   ],
-  ["a.key", "a.key", /^TLS_CERT_FILE: .* holds a private key, not a certificate/],
-  ["a.pem", "a.pem", /^TLS_KEY_FILE: .* holds a certificate, not a private key/],
-  ["a.csr", "a.key", /^TLS_CERT_FILE: .* holds a certificate request, not a certificate/],
-  ["empty", "a.key", /^TLS_CERT_FILE: .* holds nothing, not a certificate/],
+  ["a.key", "a.key", /^TLS_CERT_FILE: .* contains a private key, not a certificate/],
+  ["a.pem", "a.pem", /^TLS_KEY_FILE: .* contains a certificate, not a private key/],
+  ["a.csr", "a.key", /^TLS_CERT_FILE: .* contains a certificate request, not a certificate/],
+  ["empty", "a.key", /^TLS_CERT_FILE: .* contains nothing, not a certificate/],
   ["damaged.pem", "a.key", /^TLS_CERT_FILE: certificate 1 in .* is damaged$/],
   ["upside-down.pem", "a.key", /^TLS_CERT_FILE: in .* put the server's own certificate first/],
-  ["a.pem", "secret.key", /^TLS_KEY_FILE: the key in .* has a passphrase; remove it$/],
+  ["a.pem", "secret.key", /^TLS_KEY_FILE: the key in .* is encrypted; remove its passphrase$/],
 ])("%s with %s is refused with a reason", (cert, key, reason) => {
   expect(() => readTls({ certFile: at(cert), keyFile: at(key) })).toThrow(reason);
 });
 
 test("a key given as an authority is refused", () => {
   expect(() => readCertificates("TLS_CA_FILE", at("ca.key"))).toThrow(
-    /^TLS_CA_FILE: .* holds a private key, not a cert/,
+    /^TLS_CA_FILE: .* contains a private key, not a cert/,
   );
   expect(readCertificates("TLS_CA_FILE", at("ca.pem"))).toContain("BEGIN CERTIFICATE");
 });

@@ -85,8 +85,12 @@ describe("what serve returns", () => {
     ["a route of a relay's auth", withRoute({ auth: "relay" }), /`routes\[0\]\.auth`/],
     ["a route that judges itself", withRoute({ ownCheck: true }), /`routes\[0\]`: Unrecognized key: "ownCheck"/],
     ["a method in lower case", withRoute({ method: "get" }), /`routes\[0\]\.method`/],
-    ["a path without a slash", withRoute({ path: "api/mine" }), /`routes\[0\]\.path`: a path begins with \//],
-    ["a star within a path", withRoute({ path: "/api/*a/b" }), /`routes\[0\]\.path`: a star/],
+    ["a path without a slash", withRoute({ path: "api/mine" }), /`routes\[0\]\.path`: a path must begin with \//],
+    [
+      "a star within a path",
+      withRoute({ path: "/api/*a/b" }),
+      /`routes\[0\]\.path`: only the last segment can have a star/,
+    ],
     ["no tag", withRoute({ tag: "" }), /`routes\[0\]\.tag`/],
     ["an unknown shape of errors", withRoute({ errors: "xml" }), /`routes\[0\]\.errors`/],
     ["an operation that is a text", withRoute({ operation: "Greet" }), /`routes\[0\]\.operation`/],
@@ -94,7 +98,7 @@ describe("what serve returns", () => {
     ["no answer", withRoute({ answer: undefined }), /`routes\[0\]\.answer`: expected a function/],
     ["a worker without a pool", { worker }, /`worker` and `pool` go together/],
     ["a pool without its settings", { worker, pool: {} }, /`pool\.queueSize`: .*`poolSettings`/],
-    ["a worker of another id", withWorker({ id: "other" }), /another id, other/],
+    ["a worker of another id", withWorker({ id: "other" }), /the different id other/],
     ["no word on models", withWorker({ listsModels: undefined }), /`worker\.listsModels`/],
     ["an unknown reach", withWorker({ reach: "all" }), /`worker\.reach`/],
     ["no endpoints", withWorker({ endpoints: undefined }), /`worker\.endpoints`/],
@@ -104,7 +108,7 @@ describe("what serve returns", () => {
     [
       "a header that never passes",
       withEndpoint({ headers: ["cookie"] }),
-      /`worker\.endpoints\[1\]\.headers\[0\]`: this header never passes/,
+      /`worker\.endpoints\[1\]\.headers\[0\]`: this header is never forwarded/,
     ],
     ["an unknown field", withEndpoint({ auth: "none" }), /`worker\.endpoints\[1\]`: Unrecognized key: "auth"/],
     ["no operation", withEndpoint({ operation: undefined }), /`worker\.endpoints\[1\]\.operation`/],
@@ -164,17 +168,19 @@ describe("a route whose place is taken names the file", () => {
     );
 
   test("with a slash at the end, another name of a segment, or twice in one module", () => {
-    const there = "/srv/mine.ts: the route GET /api/mine is there already";
+    const there = "/srv/mine.ts: the route GET /api/mine already exists";
     expect(() => taken(["/api/mine"], [{ path: "/api/mine/" }])).toThrow(there);
-    expect(() => taken(["/api/mine/:a", "/api/mine/:a"])).toThrow("the route GET /api/mine/:a is there already");
-    expect(() => taken(["/api/mine/:a", "/api/mine/:b"])).toThrow("calls :b what another route calls :a");
-    expect(() => taken(["/api/mine/:a", "/api/mine/:b/c"])).toThrow("calls :b what another route calls :a");
-    expect(() => taken(["/a/*one", "/a/*two"])).toThrow("/srv/mine.ts: the route GET /a/* is there already");
+    expect(() => taken(["/api/mine/:a", "/api/mine/:a"])).toThrow("the route GET /api/mine/:a already exists");
+    expect(() => taken(["/api/mine/:a", "/api/mine/:b"])).toThrow("names the parameter :b, another route names it :a");
+    expect(() => taken(["/api/mine/:a", "/api/mine/:b/c"])).toThrow(
+      "names the parameter :b, another route names it :a",
+    );
+    expect(() => taken(["/a/*one", "/a/*two"])).toThrow("/srv/mine.ts: the route GET /a/* already exists");
   });
 
   test("also one of its own workers", () => {
     const list = { path: "/api/mine/v1/models", tag: "mine" };
-    expect(() => taken([], [list, list])).toThrow("/srv/mine.ts: the route GET /api/mine/v1/models is there already");
+    expect(() => taken([], [list, list])).toThrow("/srv/mine.ts: the route GET /api/mine/v1/models already exists");
   });
 
   test("and other places are free", () => {
@@ -187,13 +193,13 @@ describe("a module", () => {
   const made = (change: object) => () =>
     defineModule({ id: "mine", summary: "x", options: group, ...change } as Parameters<typeof defineModule>[0]);
   const wrong: [name: string, change: object, problem: RegExp][] = [
-    ["without an id", { id: undefined }, /a module's id is lower-case/],
-    ["without a summary", { summary: undefined }, /`summary` is a text/],
-    ["with plain options", { options: {} }, /`options` are made by options\(/],
-    ["with an unknown part", { routes: [] }, /no part `routes`/],
-    ["with a serve that is no function", { serve: {} }, /`serve` is a function/],
-    ["with an agent without options", { agent: { backend: () => ({}) } }, /agent's `options` are made by/],
-    ["with an agent without a backend", { agent: { options: group } }, /`backend` is a function/],
+    ["without an id", { id: undefined }, /invalid module id/],
+    ["without a summary", { summary: undefined }, /`summary` must be a string/],
+    ["with plain options", { options: {} }, /`options` with options\(/],
+    ["with an unknown part", { routes: [] }, /unknown module field `routes`/],
+    ["with a serve that is no function", { serve: {} }, /`serve` must be a function/],
+    ["with an agent without options", { agent: { backend: () => ({}) } }, /agent's `options` with/],
+    ["with an agent without a backend", { agent: { options: group } }, /`backend` must be a function/],
   ];
   test.each(wrong)("%s is refused", (_, change, problem) => expect(made(change)).toThrow(problem));
 });
@@ -218,8 +224,8 @@ describe("a backend", () => {
     ["nothing", undefined, /`backend` returns nothing/],
     ["a promise", Promise.resolve(minimal), /`backend` returns a promise/],
     ["no address", { ...minimal, baseUrl: undefined }, /`baseUrl`/],
-    ["a slash at its end", { ...minimal, baseUrl: "http://a/" }, /`baseUrl`: .*without a slash/],
-    ["no probe", { ...minimal, probe: undefined }, /`probe` is a function/],
+    ["a trailing slash", { ...minimal, baseUrl: "http://a/" }, /`baseUrl`: .*without a trailing slash/],
+    ["no probe", { ...minimal, probe: undefined }, /`probe` must be a function/],
     ["a text for a number", { ...minimal, pollMs: "1s" }, /`pollMs`/],
     ["no pause between looks", { ...minimal, pollMs: 0 }, /`pollMs`/],
     ["a number for a key", { ...minimal, apiKey: 1 }, /`apiKey`/],
@@ -230,7 +236,7 @@ describe("a backend", () => {
   test("is not ready when its models are no texts", async () => {
     for (const found of [{}, { models: [1] }, { models: "a" }, undefined, { models: [], facts: { a: 1 } }])
       await expect(backend({ ...minimal, probe: async () => found })?.probe(async () => "")).rejects.toThrow(
-        /what `probe` returns is not right: `(models|facts)/,
+        /`probe` returned an invalid value: `(models|facts)/,
       );
   });
 });

@@ -36,7 +36,7 @@ test("a mark of the byte order is passed over, and what is left out is said once
     models: ["a"],
     details: { a: { created: 5, context_length: 9 } },
     facts: {},
-    warning: "GET http://b/v1/models: 2 entries have no usable id and are left out",
+    warning: "GET http://b/v1/models: skipped 2 entries without a usable id",
   });
 });
 
@@ -47,7 +47,7 @@ test("without a list of OpenAI's the one of Ollama's is taken, and without any t
     models: ["a"],
   });
   await expect(probeOpenai("http://b/v1", { models: [] }, answering({}))).rejects.toThrow(
-    "GET http://b/v1/models answered 404: the backend does not list its models; name them with MODELS",
+    "GET http://b/v1/models answered 404: the backend does not list its models; set MODELS",
   );
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { drain, Ends, GET, NOTHING_HELD, OK, POST, pattern, Watched } from "./ends.ts";
 
-const canceled = new NfrxError("canceled", "the client went away");
+const canceled = new NfrxError("canceled", "the client disconnected");
 
 describe.each([1, 2] as const)("wire v%d", version => {
   test("carries head, body and end both ways", async () => {
@@ -241,7 +241,7 @@ describe.each([1, 2] as const)("wire v%d", version => {
       agent: [{ code: 1006, reason: "gone" }],
     });
     expect([ends.broker.streams, ends.agent.streams, ends.clock.armed]).toEqual([0, 0, 0]);
-    expect(() => ends.broker.open(POST)).toThrow("takes no new streams");
+    expect(() => ends.broker.open(POST)).toThrow("accepts no new streams");
     expect(ends.broker.routable).toBe(false);
     // Nothing of this touches a link that is gone.
     ends.broker.receive("{}");
@@ -276,7 +276,7 @@ describe.each([1, 2] as const)("wire v%d", version => {
     stream.end(Buffer.from("question"));
     await ends.quiet();
     expect(ends.last.arrived).toBe(true);
-    ends.last.reset(new NfrxError("timeout", "given up"));
+    ends.last.reset(new NfrxError("timeout", "canceled"));
     expect(ends.last.read()).rejects.toMatchObject({ code: "timeout" });
     await ends.quiet();
     expect(ends.counts).toEqual(NOTHING_HELD);

@@ -14,16 +14,16 @@ large.writeUInt32BE(FRAME_MAX + 1, 6);
 
 /** Everything that ends the link: what it is, which end hears it, what it hears, a part of the reason. */
 const fatal: [what: string, side: "broker" | "agent", frames: Buffer[], reason: string][] = [
-  ["one byte", "agent", [Buffer.from([1])], "cut short"],
-  ["nine bytes", "agent", [frame(5, 0).subarray(0, 9)], "header is cut short"],
-  ["a cut payload", "agent", [frame(2, 1, "abc").subarray(0, 12)], "frame is cut short"],
-  ["a sound frame with a cut one behind it", "agent", [request, frame(2, 1, "abc").subarray(0, 12)], "cut short"],
+  ["one byte", "agent", [Buffer.from([1])], "truncated frame"],
+  ["nine bytes", "agent", [frame(5, 0).subarray(0, 9)], "truncated frame header"],
+  ["a cut payload", "agent", [frame(2, 1, "abc").subarray(0, 12)], "truncated frame"],
+  ["a sound frame with a cut one behind it", "agent", [request, frame(2, 1, "abc").subarray(0, 12)], "truncated frame"],
   ["text as a binary message", "agent", [Buffer.from('{"type":"heartbeat","ts":1}')], "larger than"],
   ["a frame that is too large", "agent", [request, large], `larger than ${FRAME_MAX}`],
   ["a head that is not JSON", "agent", [frame(1, 1, "[")], "malformed JSON"],
   ["an empty head", "agent", [frame(1, 1)], "malformed JSON"],
-  ["a head that is an object", "agent", [frame(1, 1, "{}")], "must be a list"],
-  ["a head that is null", "agent", [frame(1, 1, "null")], "must be a list"],
+  ["a head that is an object", "agent", [frame(1, 1, "{}")], "must be an array"],
+  ["a head that is null", "agent", [frame(1, 1, "null")], "must be an array"],
   ["a head without headers", "agent", [frame(1, 1, '["GET","/"]')], "a head must be"],
   ["a head whose path is a number", "agent", [frame(1, 1, '["GET",1,[]]')], "a head must be"],
   ["a status that is a string", "broker", [frame(1, 1, '["200",[]]')], "a head must be"],
@@ -51,10 +51,10 @@ const fatal: [what: string, side: "broker" | "agent", frames: Buffer[], reason: 
   ["a request with an answer behind it", "agent", [request, answer], "second head"],
   ["an answer twice", "broker", [answer, answer], "second head"],
   ["a request where an answer is due", "broker", [request], "second head"],
-  ["a body before its head", "broker", [dataFrame(1, "x")], "out of place"],
-  ["a body after a head that ended", "agent", [whole, dataFrame(1, "x")], "out of place"],
-  ["a body after its end", "agent", [request, dataFrame(1, "x", true), dataFrame(1, "y")], "out of place"],
-  ["a second end", "agent", [request, dataFrame(1, "", true), dataFrame(1, "", true)], "out of place"],
+  ["a response body before the response head", "broker", [dataFrame(1, "x")], "unexpected data"],
+  ["a body after a head that ended", "agent", [whole, dataFrame(1, "x")], "unexpected data"],
+  ["a body after its end", "agent", [request, dataFrame(1, "x", true), dataFrame(1, "y")], "unexpected data"],
+  ["a second end", "agent", [request, dataFrame(1, "", true), dataFrame(1, "", true)], "unexpected data"],
   [
     "more than the window",
     "agent",
@@ -63,7 +63,7 @@ const fatal: [what: string, side: "broker" | "agent", frames: Buffer[], reason: 
       ...Array.from({ length: 4 }, () => dataFrame(1, Buffer.alloc(STREAM_WINDOW / 4))),
       dataFrame(1, Buffer.alloc(1)),
     ],
-    "more data than allowed",
+    "flow control violation",
   ],
 ];
 

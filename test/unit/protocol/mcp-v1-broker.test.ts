@@ -223,7 +223,7 @@ describe("an answer that is none", () => {
 });
 
 describe("a client that goes away", () => {
-  const gone = new NfrxError("canceled", "the client went away");
+  const gone = new NfrxError("canceled", "the client disconnected");
   const late = [OPEN_OK, `{"t":"rpc","sid":"s1","payload":${RESULT}}`, '{"t":"close","sid":"s1","msg":"done"}'];
 
   test("before its request was whole is not mentioned", () => {
@@ -289,11 +289,11 @@ describe("what v1 cannot carry is refused, and not sent", () => {
     [
       '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}',
       501,
-      "notifications/cancelled is lost",
+      "notifications/cancelled was dropped",
     ],
-    ['{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}', 501, "0.9 series"],
-    ['{"jsonrpc":"2.0","id":1,"result":{}}', 501, "0.9 series"],
-    ['{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}', 501, "0.9 series"],
+    ['{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}', 501, "0.9 relay"],
+    ['{"jsonrpc":"2.0","id":1,"result":{}}', 501, "0.9 relay"],
+    ['{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}', 501, "0.9 relay"],
     [`[${CALL}]`, 400, "batch"],
     ["[]", 400, "batch"],
     ["", 400, "not JSON"],
@@ -301,14 +301,14 @@ describe("what v1 cannot carry is refused, and not sent", () => {
     [`${CALL} x`, 400, "not JSON"],
     [`${CALL}},"sid":"s9"`, 400, "not JSON"],
     [Buffer.from('{"jsonrpc":"2.0","id":1,"method":"\xff"}', "latin1"), 400, "not JSON"],
-    ["1", 400, "not a request"],
-    ["null", 400, "not a request"],
-    ['{"id":1,"method":"x"}', 400, "not a request"],
-    ['{"jsonrpc":"1.0","id":1,"method":"x"}', 400, "not a request"],
-    ['{"jsonrpc":"2.0","id":null,"method":"x"}', 400, "not a request"],
-    ['{"jsonrpc":"2.0","id":{},"method":"x"}', 400, "not a request"],
-    ['{"jsonrpc":"2.0","id":1,"method":""}', 400, "not a request"],
-    ['{"jsonrpc":"2.0","id":1}', 400, "not a request"],
+    ["1", 400, "not a JSON-RPC 2.0 request"],
+    ["null", 400, "not a JSON-RPC 2.0 request"],
+    ['{"id":1,"method":"x"}', 400, "not a JSON-RPC 2.0 request"],
+    ['{"jsonrpc":"1.0","id":1,"method":"x"}', 400, "not a JSON-RPC 2.0 request"],
+    ['{"jsonrpc":"2.0","id":null,"method":"x"}', 400, "not a JSON-RPC 2.0 request"],
+    ['{"jsonrpc":"2.0","id":{},"method":"x"}', 400, "not a JSON-RPC 2.0 request"],
+    ['{"jsonrpc":"2.0","id":1,"method":""}', 400, "not a JSON-RPC 2.0 request"],
+    ['{"jsonrpc":"2.0","id":1}', 400, "not a JSON-RPC 2.0 request"],
   ] as const)("%s: %d", async (body, status, words) => {
     const broker = newBroker();
     expect(await errorOf(ask(broker, body))).toEqual({

@@ -81,7 +81,7 @@ test("a relay that leaves refuses with 503", async () => {
 });
 
 describe("a client that goes away", () => {
-  const gone = new NfrxError("canceled", "the client went away");
+  const gone = new NfrxError("canceled", "the client disconnected");
 
   // Each step lets one thing happen at each end, so that every moment of a call is met.
   test.each(Array.from({ length: 12 }, (_, steps) => steps))("after %d steps leaves nothing behind", async steps => {

@@ -334,7 +334,7 @@ test.each([
     if (step % 4 === 0) await microtasks();
   }
   await world.quiet();
-  expect(() => other.open({ method: "GET", path: "/", headers: [] })).toThrow("takes no new streams");
+  expect(() => other.open({ method: "GET", path: "/", headers: [] })).toThrow("accepts no new streams");
   await world.finish();
   world.judge();
   expect(world.broken).toEqual([]);

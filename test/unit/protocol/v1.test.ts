@@ -11,7 +11,7 @@ import {
 } from "../../../src/protocol/limits.ts";
 import { drain, Ends, Lone, NOTHING_HELD, POST, pattern, Watched } from "./ends.ts";
 
-const canceled = new NfrxError("canceled", "the client went away");
+const canceled = new NfrxError("canceled", "the client disconnected");
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /** A broker whose agent is the test, with one request under way. */
@@ -193,7 +193,10 @@ describe("the broker's half", () => {
 
   test.each([
     ["an end before its head", '{"type":"http_proxy_response_end","request_id":"r1"}'],
-    ["a body before its head", '{"type":"http_proxy_response_chunk","request_id":"r1","data":"aGVs"}'],
+    [
+      "a response body before the response head",
+      '{"type":"http_proxy_response_chunk","request_id":"r1","data":"aGVs"}',
+    ],
     ["the status 0", '{"type":"http_proxy_response_headers","request_id":"r1","status":0}'],
     ["the status 99", '{"type":"http_proxy_response_headers","request_id":"r1","status":99}'],
     ["the status 600", '{"type":"http_proxy_response_headers","request_id":"r1","status":600}'],

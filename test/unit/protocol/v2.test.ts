@@ -37,7 +37,7 @@ import {
   windowFrame,
 } from "./ends.ts";
 
-const canceled = new NfrxError("canceled", "the client went away");
+const canceled = new NfrxError("canceled", "the client disconnected");
 
 const dataOf = (frames: Seen[]) => frames.filter(seen => seen.kind === "data");
 const bytesOf = (frames: Seen[], id?: number): number =>
@@ -509,7 +509,7 @@ describe("goaway", () => {
     expect(ends.goaways).toEqual({ broker: 1, agent: 0 });
     expect([ends.broker.routable, ends.agent.leaving]).toEqual([false, true]);
     expect(crossing.error).toMatchObject({ code: "refused" });
-    expect(() => ends.broker.open(GET, true)).toThrow("takes no new streams");
+    expect(() => ends.broker.open(GET, true)).toThrow("accepts no new streams");
     running.end(Buffer.from("question"));
     ends.last.sendHead(OK);
     ends.last.end(Buffer.from("answer"));
@@ -541,7 +541,10 @@ describe("early answers", () => {
     await ends.quiet();
     expect(await stream.head()).toEqual({ status: 413, headers: [] });
     expect(got.value?.toString()).toBe("too large");
-    expect(write.error).toMatchObject({ code: "upstream_error", message: "the rest of the body is not wanted" });
+    expect(write.error).toMatchObject({
+      code: "upstream_error",
+      message: "the receiver does not need the rest of the body",
+    });
     expect(ends.counts).toEqual(NOTHING_HELD);
     expect(ends.closed).toEqual({ broker: [], agent: [] });
   });
@@ -563,7 +566,10 @@ describe("early answers", () => {
     }
     expect(await stream.read()).toBeNull();
     expect(Buffer.concat(chunks).equals(pattern(900_000))).toBe(true);
-    expect(write.error).toMatchObject({ code: "upstream_error", message: "the rest of the body is not wanted" });
+    expect(write.error).toMatchObject({
+      code: "upstream_error",
+      message: "the receiver does not need the rest of the body",
+    });
     expect(ends.counts).toEqual(NOTHING_HELD);
   });
 
@@ -608,7 +614,7 @@ describe("life", () => {
     expect([lone.link.isClosed, lone.terminated]).toEqual([false, false]);
     lone.clock.advance(1);
     expect([lone.link.isClosed, lone.terminated, stream.failure?.code]).toEqual([true, true, "link_lost"]);
-    expect(lone.closed).toEqual([{ code: 1006, reason: "silent for too long" }]);
+    expect(lone.closed).toEqual([{ code: 1006, reason: "no data for too long" }]);
     expect(lone.clock.armed).toBe(0);
   });
 

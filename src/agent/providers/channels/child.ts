@@ -86,7 +86,7 @@ class Child implements Channel {
         detached: true,
       });
     } catch (error) {
-      const message = `the MCP server cannot be started: ${folderTrouble(options.workdir) ?? reasonOf(error)}`;
+      const message = `cannot start the MCP server: ${folderTrouble(options.workdir) ?? reasonOf(error)}`;
       throw new NfrxError("upstream_error", message, { cause: error });
     }
     void this.#run();
@@ -96,7 +96,7 @@ class Child implements Channel {
     if (this.#ended || this.#closing !== undefined) throw new NfrxError("upstream_error", "the MCP server has ended");
     const bytes = Buffer.from(`${line}\n`);
     if (this.#queued > 0 && this.#queued + bytes.length > STDIN_QUEUE_BYTES) {
-      throw new NfrxError("overloaded", "the MCP server does not take what it is sent", { retryAfterSeconds: 5 });
+      throw new NfrxError("overloaded", "the MCP server stopped reading its input", { retryAfterSeconds: 5 });
     }
     this.#queue.push(bytes);
     this.#queued += bytes.length;
@@ -154,7 +154,7 @@ class Child implements Channel {
       for (const message of readMessages(line).messages) this.events.message(message);
     } catch (error) {
       if (!(error instanceof MalformedMessage)) throw error;
-      log.line(line, "the MCP server wrote what is no message");
+      log.line(line, "the MCP server wrote an invalid message");
     }
   }
 
@@ -167,7 +167,7 @@ class Child implements Channel {
     const log = new RateLog(this.options.clock, (fields, message) => this.options.log.info(fields, message));
     const take = (line: string): void => {
       this.#lastLines.add(line);
-      log.line(line, "the MCP server says");
+      log.line(line, "MCP server output");
     };
     const framer = new LineFramer(this.options.lineBytes, take, ({ bytes }) => take(`(a line of ${bytes} bytes)`));
     await this.#read(this.#process.stderr, framer, false);
@@ -181,7 +181,7 @@ class Child implements Channel {
       }
       framer.end();
     } catch (error) {
-      this.options.log.error({ error: reasonOf(error) }, "the output of the MCP server could not be read");
+      this.options.log.error({ error: reasonOf(error) }, "cannot read the output of the MCP server");
     }
   }
 
@@ -196,7 +196,7 @@ class Child implements Channel {
       }
     } catch (error) {
       // The end of the process, which follows, is what is told.
-      this.options.log.debug({ error: reasonOf(error) }, "the MCP server does not read");
+      this.options.log.debug({ error: reasonOf(error) }, "the MCP server stopped reading");
     } finally {
       this.#writing = false;
     }

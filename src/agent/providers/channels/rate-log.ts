@@ -23,7 +23,7 @@ export class RateLog {
   line(text: string, message: string): void {
     const now = this.clock.now();
     if (now - this.#since >= MINUTE_MS) {
-      if (this.#dropped > 0) this.write({ lines: this.#dropped }, "lines of the MCP server that were not logged");
+      if (this.#dropped > 0) this.write({ lines: this.#dropped }, "suppressed output lines of the MCP server");
       this.#since = now;
       this.#lines = this.#dropped = 0;
     }

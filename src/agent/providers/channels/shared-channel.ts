@@ -158,7 +158,7 @@ class SharedChannel {
   #forget(number: number): void {
     this.#asked.delete(number);
     if (this.over) return;
-    const params = { requestId: number, reason: "the client has gone" };
+    const params = { requestId: number, reason: "the client disconnected" };
     try {
       this.#inner.send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params }));
     } catch {
@@ -178,7 +178,10 @@ class SharedChannel {
 
   #refuse(message: Message): void {
     const pong = `{"jsonrpc":"2.0","id":${message.id},"result":{}}`;
-    const text = message.method === "ping" ? pong : errorText(message.id, METHOD_NOT_FOUND, "Nobody can be asked here");
+    const text =
+      message.method === "ping"
+        ? pong
+        : errorText(message.id, METHOD_NOT_FOUND, "This server is shared: requests to the client are not supported");
     try {
       this.#inner.send(text);
     } catch {

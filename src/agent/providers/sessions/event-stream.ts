@@ -92,7 +92,7 @@ export class EventStream {
   }
 
   #replace(): void {
-    this.#body?.cut(new Error("another connection has taken up this stream"));
+    this.#body?.cut(new Error("another connection resumed this stream"));
   }
 
   #open(signal: AbortSignal): SseBody {

@@ -160,7 +160,7 @@ export class SessionManager implements Provider {
       const [after, version] = ["last-event-id", "mcp-protocol-version"].map(name => headerOf(request.headers, name));
       return session.listen(after, version?.trim(), request.signal);
     }
-    this.#endSession(session, "the client has ended its session");
+    this.#endSession(session, "the client ended its session");
     return new Response(null, { status: 200 });
   }
 
@@ -235,7 +235,7 @@ export class SessionManager implements Provider {
       return response;
     }
     const reason = session.reason ?? "the MCP server ended";
-    this.#endSession(session, "the server did not take the handshake");
+    this.#endSession(session, "the server rejected the handshake");
     if (answer === undefined) return this.#starts.trouble ?? new NfrxError("upstream_error", reason);
     const status = at(answer.value, "error", "code") === UNSUPPORTED_VERSION ? 400 : 200;
     return new Response(answer.text, { status, headers: { "content-type": "application/json" } });
@@ -266,8 +266,11 @@ export class SessionManager implements Provider {
     const idle = [...this.#sessions.values()].filter(session => session.idle);
     const oldest = idle.sort((a, b) => a.lastUsed - b.lastUsed)[0];
     if (oldest === undefined) return false;
-    this.options.log.info({ sessions: this.#sessions.size }, "the session that was idle for longest makes room");
-    this.#endSession(oldest, "the session made room for another");
+    this.options.log.info(
+      { sessions: this.#sessions.size },
+      "closing the longest idle session: MCP_MAX_SESSIONS reached",
+    );
+    this.#endSession(oldest, "the session was closed to make room for another");
     return true;
   }
 

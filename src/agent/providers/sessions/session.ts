@@ -101,7 +101,7 @@ export class Session {
       return refuse(400, INVALID_REQUEST, "Invalid Request: the id of a request is in use", { id: requests[0]?.id });
     }
     if (this.#pending.size + requests.length > PENDING_MAX) {
-      return refuse(503, SERVER_ERROR, "Too many requests wait for the server", { headers: { "retry-after": "1" } });
+      return refuse(503, SERVER_ERROR, "Too many pending requests", { headers: { "retry-after": "1" } });
     }
     const headers = { "mcp-session-id": this.id };
     const answers = events ? this.#streams.open() : new Collector(headers, signal);
@@ -164,7 +164,7 @@ export class Session {
   #settle(id: string | undefined, text: (id: string) => string): void {
     const request = id === undefined ? undefined : this.#asking(id);
     if (request === undefined)
-      return this.options.log.debug({ id }, "an answer of the MCP server that nobody waits for");
+      return this.options.log.debug({ id }, "ignoring an unexpected response of the MCP server");
     this.#pending.delete(request.id);
     const { stream } = request;
     stream.publish(text(request.id));
@@ -207,7 +207,7 @@ export class Session {
     try {
       this.#channel.send(`{"jsonrpc":"2.0","id":${id},"result":{}}`);
     } catch (error) {
-      this.options.log.debug({ error: reasonOf(error) }, "a ping of the MCP server could not be answered");
+      this.options.log.debug({ error: reasonOf(error) }, "cannot answer a ping of the MCP server");
     }
   }
 

@@ -77,7 +77,8 @@ export class SharedServers {
   /** A server that we have shaken hands with, for clients that do not. */
   forSessionless(signal: AbortSignal): Promise<SharedServer> {
     if (!this.#has("sessionless") && !this.options.mayStart()) {
-      const message = "a session uses the MCP server, and no other is started meanwhile; MCP_SHARED=true serves both";
+      const message =
+        "a session is using the MCP server, and a second one is not started; set MCP_SHARED=true to serve both";
       return Promise.reject(new NfrxError("refused", message, { retryAfterSeconds: RETRY_SECONDS }));
     }
     return this.#soon(signal, until => this.#sessionless(until));
@@ -185,7 +186,7 @@ export class SharedServers {
     const params = { protocolVersion, capabilities: {}, clientInfo: CLIENT };
     const answer = await server.call("initialize", params, signal);
     if (!hasResult(answer))
-      throw new NfrxError("upstream_error", `the MCP server refused the handshake: ${answer.text}`);
+      throw new NfrxError("upstream_error", `the MCP server rejected the handshake: ${answer.text}`);
     server.tell('{"jsonrpc":"2.0","method":"notifications/initialized"}');
   }
 
@@ -224,7 +225,7 @@ export class SharedServers {
   #timeout(): { signal: AbortSignal; cancel(): void } {
     const { initTimeoutMs, clock } = this.options;
     const timeout = new AbortController();
-    const reason = `no answer within ${formatDuration(initTimeoutMs)} (MCP_INIT_TIMEOUT)`;
+    const reason = `no response within ${formatDuration(initTimeoutMs)} (MCP_INIT_TIMEOUT)`;
     const timer = clock.after(initTimeoutMs, () => timeout.abort(new NfrxError("timeout", reason)), true);
     return { signal: AbortSignal.any([timeout.signal, this.#stop.signal]), cancel: () => timer.cancel() };
   }

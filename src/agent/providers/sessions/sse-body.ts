@@ -131,11 +131,7 @@ export class SseBody {
   }
 
   #watch(): void {
-    this.#stall ??= this.clock.after(
-      SSE_STALL_MS,
-      () => this.cut(new Error("the client takes nothing of what waits for it")),
-      true,
-    );
+    this.#stall ??= this.clock.after(SSE_STALL_MS, () => this.cut(new Error("the client stopped reading")), true);
   }
 }
 

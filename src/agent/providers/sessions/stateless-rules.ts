@@ -97,29 +97,29 @@ function versionRefusal(
   const header = headerOf(request.headers, "mcp-protocol-version")?.trim();
   const claim = claimOf(message) ?? header;
   if (header !== undefined && header !== claim) {
-    return mismatch(message, header, `the body names protocol version ${claim}, the header ${header}`);
+    return mismatch(message, header, `the body has protocol version ${claim}, the header has ${header}`);
   }
   if (typeof claim === "string" && !supported.includes(claim)) {
     const data = { supported, requested: claim };
     return refuse(400, UNSUPPORTED_VERSION, `Unsupported protocol version: ${claim}`, { id: message.id, data });
   }
   if (header !== undefined || message.kind === "notification") return undefined;
-  return mismatch(message, "(missing)", "the required MCP-Protocol-Version header is absent");
+  return mismatch(message, "(missing)", "the required MCP-Protocol-Version header is missing");
 }
 
 function headerRefusal(request: ProviderRequest, message: Message): Response | undefined {
   const method = headerOf(request.headers, "mcp-method")?.trim();
   if (method !== undefined && method !== message.method) {
-    return mismatch(message, method, `the body names method ${message.method}, the Mcp-Method header ${method}`);
+    return mismatch(message, method, `the body has method ${message.method}, the Mcp-Method header has ${method}`);
   }
   if (message.kind === "notification") return undefined;
-  if (method === undefined) return mismatch(message, "(missing)", "the required Mcp-Method header is absent");
+  if (method === undefined) return mismatch(message, "(missing)", "the required Mcp-Method header is missing");
   const parameter = NAMED_BY.get(message.method);
   if (parameter === undefined) return undefined;
   const wanted = at(message.value, "params", parameter);
   const name = headerOf(request.headers, "mcp-name")?.trim();
   if (typeof wanted !== "string") return undefined;
-  if (name === undefined) return mismatch(message, "(missing)", "the required Mcp-Name header is absent");
+  if (name === undefined) return mismatch(message, "(missing)", "the required Mcp-Name header is missing");
   if (decodedHeader(name) === wanted) return undefined;
-  return mismatch(message, name, `the body names ${parameter} ${wanted}, the Mcp-Name header ${name}`);
+  return mismatch(message, name, `the body has ${parameter} ${wanted}, the Mcp-Name header has ${name}`);
 }

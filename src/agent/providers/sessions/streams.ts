@@ -73,7 +73,7 @@ export class SessionStreams {
     const seen = parseEventId(lastEventId);
     if (seen === undefined) return refuse(400, SERVER_ERROR, "Invalid event ID format");
     const stream = this.#streams.get(seen.stream);
-    if (stream === undefined) return refuse(400, SERVER_ERROR, "The events of this stream are no longer kept");
+    if (stream === undefined) return refuse(400, SERVER_ERROR, "The events of this stream are no longer stored");
     // The word that ends an event source's reconnecting: there is nothing left to come.
     if (stream.finished && seen.count >= stream.count) return new Response(null, { status: 204 });
     this.listens ||= stream === this.standalone;

@@ -29,8 +29,8 @@ export class Bodies {
   constructor(private readonly options: BodiesOptions) {
     const { maxBufferedBytes: memory, maxSpooledBytes: disk, maxBodyBytes, maxUploadBytes } = options;
     const share = (all: number, one: number): number => Math.max(all * CALLER_SHARE, one);
-    this.memory = new Budget(memory, "too many request bodies are held in memory", share(memory, maxBodyBytes));
-    this.disk = new Budget(disk, "too many uploads are held on disk", share(disk, maxUploadBytes));
+    this.memory = new Budget(memory, "too many request bodies in memory", share(memory, maxBodyBytes));
+    this.disk = new Budget(disk, "too many uploads on disk", share(disk, maxUploadBytes));
     this.spool = new Spool(options.uploadSpoolDir, this.disk);
     this.#small = new SmallBodies(options.pace);
   }

@@ -24,12 +24,12 @@ export interface Pace {
 
 /** Throws `canceled` for a client that went away. */
 export function canceled(cause: unknown): NfrxError {
-  return new NfrxError("canceled", "the client went away while sending its request", { cause });
+  return new NfrxError("canceled", "the client disconnected while sending its request", { cause });
 }
 
 function tooSlow({ bytesPerSecond }: Pace): NfrxError {
   const seconds = BODY_PACE_MS / 1000;
-  const message = `the request body came at less than ${bytesPerSecond} bytes a second for ${seconds} seconds`;
+  const message = `the request body arrived at less than ${bytesPerSecond} bytes per second for ${seconds} seconds`;
   return new NfrxError("request_timeout", message);
 }
 
@@ -157,7 +157,7 @@ export function encodingOf(headers: Headers): string | undefined {
   const known = Object.keys(DECODERS).filter(name => !name.startsWith("x-"));
   throw new NfrxError(
     "unsupported_media_type",
-    `the content encoding of a request body must be one of ${known.join(", ")}`,
+    `unsupported content encoding of the request body; supported: ${known.join(", ")}`,
     { param: "content-encoding" },
   );
 }
@@ -187,7 +187,7 @@ export function decoded(source: ChunkReader, encoding: string): ChunkReader {
         return { done: done === true, value: done ? undefined : Buffer.from(value) };
       } catch (error) {
         if (error instanceof NfrxError) throw error;
-        throw new NfrxError("invalid_request", `the request body is not sound ${encoding}`, {
+        throw new NfrxError("invalid_request", `the request body is not valid ${encoding}`, {
           param: "content-encoding",
           cause: error,
         });

@@ -75,7 +75,7 @@ export class BodyStore {
       if (at === position) return chunk;
       at += chunk.length;
     }
-    throw new NfrxError("canceled", "the body is no longer wanted");
+    throw new NfrxError("canceled", "the body is no longer needed");
   }
 
   /** All of it in one piece, when it is in memory. */
@@ -108,7 +108,7 @@ export class BodyStore {
   }
 
   #requireOpen(): void {
-    if (this.#released) throw new NfrxError("canceled", "the body is no longer wanted");
+    if (this.#released) throw new NfrxError("canceled", "the body is no longer needed");
   }
 
   #giveMemory(): void {

@@ -118,7 +118,7 @@ export class RequestBody {
   async *chunks(): AsyncGenerator<Uint8Array, void> {
     const turn = ++this.#turn;
     const requireTurn = (): void => {
-      if (turn !== this.#turn) throw new NfrxError("canceled", "the body is sent elsewhere");
+      if (turn !== this.#turn) throw new NfrxError("canceled", "the body is sent to another worker");
     };
     this.#position = 0;
     for (;;) {
@@ -286,9 +286,9 @@ async function read(rest: ChunkReader, { store, enough, length, maxBytes, readOn
 
 /** Throws `canceled` when a body has ended before its announced length. */
 function requireAll(length: number, announced = 0): void {
-  if (length < announced) throw canceled(new Error(`${length} bytes came of ${announced}`));
+  if (length < announced) throw canceled(new Error(`received ${length} of ${announced} bytes`));
 }
 
 function tooLarge(limit: number): NfrxError {
-  return new NfrxError("too_large", `the request body is larger than ${limit} bytes`);
+  return new NfrxError("too_large", `the request body exceeds ${limit} bytes`);
 }

@@ -22,7 +22,7 @@ export class Budget {
     if (this.#used + bytes > this.limit) throw this.#overloaded(this.refusal);
     for (const holder of holders)
       if ((this.#held.get(holder) ?? 0) + bytes > this.share)
-        throw this.#overloaded(`${this.refusal}: this caller uses its share of ${this.share} bytes`);
+        throw this.#overloaded(`${this.refusal}: this caller has reached its share of ${this.share} bytes`);
     this.#add(bytes, holders);
   }
 

@@ -33,7 +33,7 @@ export async function readJson<T extends object>(
   const body = await readBody(request, limits, () => false, { decode: true });
   try {
     const sent = Buffer.from(body.bytes).toString("utf8");
-    if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a body is needed");
+    if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a request body is required");
     const text = sent.trim() === "" ? "{}" : sent;
     const fields = checked("", schema, JSON.parse(text));
     return {
@@ -53,7 +53,7 @@ export function checked<T>(param: string, schema: z.ZodType<T>, value: unknown):
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is not what it should be");
+  throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is invalid");
 }
 
 export function invalid(param: string, problem: string): NfrxError {
@@ -61,13 +61,13 @@ export function invalid(param: string, problem: string): NfrxError {
 }
 
 function carriedText(body: string, name: string, value: unknown, { bytes, levels }: CarriedLimits): JsonText {
-  if (isDeeper(value, levels)) throw invalid(name, `has more than ${levels} levels`);
+  if (isDeeper(value, levels)) throw invalid(name, `has more than ${levels} nested levels`);
   const span = spanOf(body, [name]);
-  if (span === undefined) throw invalid(name, "is not an object");
+  if (span === undefined) throw invalid(name, "must be an object");
   // No string of JSON holds a line's end; between the values one would end a field of an event.
   const text = body.slice(...span).replace(/[\r\n]/g, " ");
   if (Buffer.byteLength(text) > bytes)
-    throw new NfrxError("too_large", `${name} is larger than ${bytes} bytes`, { param: name });
+    throw new NfrxError("too_large", `${name} exceeds ${bytes} bytes`, { param: name });
   return text;
 }
 

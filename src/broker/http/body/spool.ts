@@ -89,7 +89,8 @@ export class SpoolFile {
       const { bytesRead, buffer } = await this.#alone(() =>
         this.handle.read(new Uint8Array(READ_BYTES), 0, Math.min(READ_BYTES, this.#length - position), position),
       );
-      if (bytesRead === 0 && position < this.#length) throw new Error("the file is shorter than what was written");
+      if (bytesRead === 0 && position < this.#length)
+        throw new Error("the spool file is shorter than the data written to it");
       return buffer.subarray(0, bytesRead);
     } catch (error) {
       throw unusable(error);
@@ -119,12 +120,12 @@ export class SpoolFile {
 }
 
 function unwanted(): NfrxError {
-  return new NfrxError("canceled", "the body is no longer wanted");
+  return new NfrxError("canceled", "the body is no longer needed");
 }
 
 function unusable(error: unknown): NfrxError {
   if (error instanceof NfrxError) return error;
-  return new NfrxError("overloaded", "the upload cannot be kept on disk", {
+  return new NfrxError("overloaded", "cannot store the upload on disk", {
     cause: messageOf(error),
     retryAfterSeconds: 60,
   });

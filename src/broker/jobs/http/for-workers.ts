@@ -27,7 +27,7 @@ export interface WorkerRoutesOptions {
 
 /** The answers to those who claim jobs, fetch their payload and report how they go. */
 export class WorkerRoutes {
-  readonly #claimWaiters = new Shares(CLAIMERS_MAX, "claims and streams that wait");
+  readonly #claimWaiters = new Shares(CLAIMERS_MAX, "waiting claims and job streams");
 
   constructor(
     private readonly http: JobsHttp,

@@ -94,7 +94,7 @@ export class JobsHttp {
 
 /** Elysia asks for HEAD, too; to look must neither claim a job nor keep one alive. */
 export function requireGet({ method }: Request): void {
-  if (method !== "GET") throw new NfrxError("method_not_allowed", `${method} is not for streams`);
+  if (method !== "GET") throw new NfrxError("method_not_allowed", `${method} cannot be used for streams`);
 }
 
 /** An answer that is JSON already. */

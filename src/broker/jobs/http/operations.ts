@@ -36,7 +36,7 @@ const CLAIMED = {
 
 const json = (schema: z.ZodType, example: unknown): Content[] => [{ type: "application/json", schema, example }];
 const events = (example: string): Content[] => [{ type: "text/event-stream", schema: z.string(), example }];
-const id: Parameter = { name: "id", in: "path", description: "The job's id.", example: JOB_ID };
+const id: Parameter = { name: "id", in: "path", description: "Job ID.", example: JOB_ID };
 
 const BODY = ["invalid_request", "too_large", "overloaded"] as const;
 const BUSY = ["not_found", "invalid_state"] as const;
@@ -47,7 +47,7 @@ export const CREATE: Operation = {
     {
       name: "Idempotency-Key",
       in: "header",
-      description: "A request that is sent twice with the same key creates one job.",
+      description: "Requests with the same key create one job.",
       schema: z.string().min(1).max(IDEMPOTENCY_KEY_MAX),
       example: "order-4711",
     },
@@ -56,7 +56,7 @@ export const CREATE: Operation = {
   responses: {
     200: {
       description: "The job.",
-      headers: { "Idempotent-Replayed": "`true` when the key is known, and the job the one it was." },
+      headers: { "Idempotent-Replayed": "`true` if the key was used before and the job already existed." },
       content: json(shapes.created, { job_id: JOB_ID, status: "queued" }),
     },
   },
@@ -64,21 +64,21 @@ export const CREATE: Operation = {
 };
 
 export const LIST: Operation = {
-  summary: "List one's jobs",
-  description: "Those that were created with the same key, newest first.",
+  summary: "List your jobs",
+  description: "The jobs that were created with the caller's key, newest first.",
   parameters: [
     {
       name: "status",
       in: "query",
-      description: `One state, or several with commas: ${STATUSES.join(", ")}.`,
+      description: `One status, or several, comma-separated: ${STATUSES.join(", ")}.`,
       schema: z.string().regex(new RegExp(`^(?:${STATE}(?:,${STATE})*)?$`)),
       example: "queued,running",
     },
-    { name: "type", in: "query", description: "One type." },
+    { name: "type", in: "query", description: "Job type." },
     {
       name: "limit",
       in: "query",
-      description: `How many: ${JOB_LIST_DEFAULT} unless told, at most ${JOB_LIST_MAX}.`,
+      description: `Maximum number of jobs to return: ${JOB_LIST_DEFAULT} by default, at most ${JOB_LIST_MAX}.`,
       schema: z.int().min(1),
       example: 10,
     },
@@ -95,20 +95,24 @@ export const GET: Operation = {
 };
 
 export const EVENTS: Operation = {
-  summary: "Follow a job",
+  summary: "Stream a job's events",
   description:
-    "First a `status` with the job as it is; then one for each change, and before it a `payload` (to be sent) or a `result` (to be fetched) with its channel.",
+    "The first event is a `status` with the current job; further ones follow for each change. A `payload` (to send) or `result` (to fetch) event with its channel precedes the status.",
   parameters: [
     id,
     TICKET,
-    { name: "Last-Event-ID", in: "header", description: "What was heard last: tells what has been missed since." },
+    {
+      name: "Last-Event-ID",
+      in: "header",
+      description: "ID of the last event received; the broker sends the events since then.",
+    },
   ],
   responses: {
     200: {
       description: "The job's events.",
       content: events(`event: status\nid: 1\ndata: ${JSON.stringify(VIEW)}\n\n`),
     },
-    204: { description: "All has been heard." },
+    204: { description: "No further events." },
   },
   failures: ["not_found", "limit_exceeded", "overloaded"],
 };
@@ -118,7 +122,7 @@ export const CANCEL: Operation = {
   parameters: [id],
   responses: {
     200: {
-      description: "It is canceled, or had ended so before.",
+      description: "The job is canceled, or had already ended.",
       content: json(shapes.answered, { status: "canceled" }),
     },
   },
@@ -127,38 +131,37 @@ export const CANCEL: Operation = {
 
 export const CLAIM: Operation = {
   summary: "Claim a job",
-  description:
-    "Of the jobs that wait and suit the claimer, the one with the highest priority, and of those the oldest.",
+  description: "Returns the matching queued job with the highest priority; among equals, the oldest.",
   request: {
     optional: true,
     content: json(requests.claimBody, { types: ["asr.transcribe"], worker_id: "worker-1", max_wait_seconds: 30 }),
   },
   responses: {
     200: { description: "A job.", content: json(shapes.claim, CLAIMED) },
-    204: { description: "There was none within the time." },
+    204: { description: "No job arrived within the wait time." },
   },
   failures: [...BODY, "limit_exceeded", "draining"],
 };
 
 export const STREAM: Operation = {
-  summary: "Claim jobs as they come",
+  summary: "Stream job claims",
   description:
-    "One after the other, each when the one before has been taken and the worker holds fewer than `max`. A job that the worker made no call about goes back to the queue when the stream ends.",
+    "Sends claims one at a time, each after the previous one was taken and while the worker has fewer than `max` jobs. When the stream ends, a job for which the worker has made no call returns to the queue.",
   parameters: [
-    { name: "types", in: "query", description: "The types it takes, with commas; all of them unless told." },
-    { name: "worker_id", in: "query", description: "The worker's own id.", example: "worker-1" },
-    { name: "worker_group", in: "query", description: "The group it belongs to." },
+    { name: "types", in: "query", description: "Accepted job types, comma-separated; all types by default." },
+    { name: "worker_id", in: "query", description: "Worker ID, chosen by the worker.", example: "worker-1" },
+    { name: "worker_group", in: "query", description: "Worker group." },
     {
       name: "max",
       in: "query",
-      description: `How many jobs it may hold at once, claimed and not ended; ${JOB_STREAM_DEFAULT} by default, at most ${JOB_STREAM_MAX}.`,
+      description: `Maximum number of unfinished jobs of the worker: ${JOB_STREAM_DEFAULT} by default, at most ${JOB_STREAM_MAX}.`,
       schema: z.int().min(1),
       example: JOB_STREAM_DEFAULT,
     },
     {
       name: "lease_seconds",
       in: "query",
-      description: "How long it may be silent about a job.",
+      description: "Lease of a claimed job, in seconds.",
       schema: requests.leaseSeconds,
       example: 900,
     },
@@ -174,12 +177,12 @@ const channel = (summary: string, schema: z.ZodType, example: object): Operation
   summary,
   parameters: [id],
   request: { optional: true, content: json(requests.transferBody, { claim_id: CLAIM_ID }) },
-  responses: { 200: { description: "The channel, of which the client is told.", content: json(schema, example) } },
+  responses: { 200: { description: "The channel; the client gets it in an event.", content: json(schema, example) } },
   failures: [...BODY, ...BUSY, "limit_exceeded", "draining"],
 });
 
 const url = `/api/transfer/${CHANNEL_ID}`;
-export const PAYLOAD = channel("Ask for a payload", shapes.payloadChannel, {
+export const PAYLOAD = channel("Request a payload", shapes.payloadChannel, {
   key: "payload",
   reader_url: url,
   ...TRANSFER,
@@ -188,23 +191,25 @@ export const RESULT = channel("Offer a result", shapes.resultChannel, { key: "re
 
 export const STATUS: Operation = {
   summary: "Report on a job",
-  description: "A state that does not exist is a 400 `invalid_state`.",
+  description: "An unknown state gets 400 `invalid_state`.",
   parameters: [id],
   request: {
     content: json(requests.reportBody, { claim_id: CLAIM_ID, state: "running", progress: { percent: 40 } }),
   },
-  responses: { 200: { description: "It is noted.", content: json(shapes.answered, { status: "running" }) } },
+  responses: {
+    200: { description: "The report was recorded.", content: json(shapes.answered, { status: "running" }) },
+  },
   failures: ["missing_state", ...BODY, ...BUSY],
 };
 
 export const HEARTBEAT: Operation = {
-  summary: "Keep a job",
-  description: "Begins the lease anew.",
+  summary: "Renew a job's lease",
+  description: "Restarts the lease.",
   parameters: [id],
   request: { optional: true, content: json(requests.heartbeatBody, { claim_id: CLAIM_ID }) },
   responses: {
     200: {
-      description: "The worker has it still.",
+      description: "The lease was renewed.",
       content: json(shapes.kept, { status: "running", lease_seconds: 900 }),
     },
   },

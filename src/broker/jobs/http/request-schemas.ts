@@ -30,7 +30,7 @@ const optionalName = (description: string) =>
     .meta({ description });
 const object = (description: string) =>
   z
-    .custom<Readonly<Record<string, unknown>>>(isObject, "is not an object")
+    .custom<Readonly<Record<string, unknown>>>(isObject, "must be an object")
     .meta({ type: "object" })
     .nullish()
     .meta({ description });
@@ -43,58 +43,56 @@ const needed = (description: string, more: { enum?: readonly string[] } = {}) =>
 export const leaseSeconds = z.number().min(LEASE_MIN_SECONDS).max(LEASE_MAX_SECONDS);
 
 const proof = {
-  claim_id: z.string().nullish().describe("The claim, which tells its worker from one that has the job by now."),
-  worker_id: z.string().nullish().describe("The worker, as it claimed the job."),
+  claim_id: z.string().nullish().describe("Claim ID. It detects that another worker has claimed the job meanwhile."),
+  worker_id: z.string().nullish().describe("Worker ID, as given in the claim."),
 };
 
 export const createBody = z
   .object({
-    type: needed("What kind of work it is; workers claim by it."),
-    metadata: object(`Goes to the worker as it is; at most ${JOB_JSON_BYTES} bytes.`),
-    worker_id: optionalName("The one worker that may do it."),
-    worker_group: optionalName("The group of workers that may do it."),
-    priority: z.int().min(0).max(9).nullish().describe("Those with more of it go first; 0 unless told."),
+    type: needed("Job type; workers claim by type."),
+    metadata: object(`Passed to the worker unchanged; at most ${JOB_JSON_BYTES} bytes.`),
+    worker_id: optionalName("ID of the only worker that can claim the job."),
+    worker_group: optionalName("Group of the workers that can claim the job."),
+    priority: z.int().min(0).max(9).nullish().describe("Jobs with a higher priority are claimed first; 0 by default."),
     cancel_when_unwatched: z
       .boolean()
       .nullish()
       .describe(
-        `Cancel the job when its client neither follows its events nor asks for it for ${CLIENT_UNWATCHED_MS / 1000} s; without it, after \`JOBS_CLIENT_TTL\`.`,
+        `Cancel the job when its client neither follows its events nor polls it for ${CLIENT_UNWATCHED_MS / 1000} s. Otherwise it is canceled after \`JOBS_CLIENT_TTL\`.`,
       ),
   })
-  .meta({ id: "JobRequest", description: "A job to be done.", required: ["type"] });
+  .meta({ id: "JobRequest", description: "New job.", required: ["type"] });
 export const claimBody = z
   .object({
-    types: z.array(name).max(CLAIM_TYPES_MAX).nullish().describe("The types it takes; all of them unless told."),
+    types: z.array(name).max(CLAIM_TYPES_MAX).nullish().describe("Accepted job types; all types by default."),
     max_wait_seconds: z
       .number()
       .nullish()
-      .describe(`How long to wait for a job, at most ${CLAIM_WAIT_MAX_SECONDS}; 0 unless told.`),
-    lease_seconds: leaseSeconds
-      .nullish()
-      .describe("How long it may be silent about the job; `JOBS_LEASE` unless told."),
-    worker_id: optionalName("The worker's own id."),
-    worker_group: optionalName("The group it belongs to."),
+      .describe(`Time to wait for a job, in seconds: 0 by default, at most ${CLAIM_WAIT_MAX_SECONDS}.`),
+    lease_seconds: leaseSeconds.nullish().describe("Lease of the job, in seconds; `JOBS_LEASE` by default."),
+    worker_id: optionalName("Worker ID, chosen by the worker."),
+    worker_group: optionalName("Worker group."),
   })
-  .meta({ id: "ClaimRequest", description: "Who asks for a job, and for which." });
+  .meta({ id: "ClaimRequest", description: "Claim request." });
 export const transferBody = z
   .object({
     ...proof,
-    key: name.nullish().describe("Names the transfer; `payload` or `result` unless told."),
-    properties: object("Goes to the client as it is."),
+    key: name.nullish().describe("Name of the transfer; `payload` or `result` by default."),
+    properties: object("Passed to the client unchanged."),
   })
-  .meta({ id: "JobTransferRequest", description: "A payload that is wanted, or a result that is there." });
+  .meta({ id: "JobTransferRequest", description: "Request for a payload, or offer of a result." });
 export const reportBody = z
   .object({
     ...proof,
-    state: needed("How it is; `queued` gives the job back.", { enum: STATUSES }),
-    progress: object("Goes to the client as it is."),
+    state: needed("New state; `queued` returns the job to the queue.", { enum: STATUSES }),
+    progress: object("Passed to the client unchanged."),
     error: z
       .object({ code: z.string().nullish(), message: z.string().nullish() })
       .nullish()
-      .describe("Why it has failed."),
+      .describe("Reason of the failure."),
   })
-  .meta({ id: "JobReport", description: "How a job is.", required: ["state"] });
-export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", description: "Whose heart beats." });
+  .meta({ id: "JobReport", description: "Status report.", required: ["state"] });
+export const heartbeatBody = z.object(proof).meta({ id: "JobHeartbeat", description: "Heartbeat." });
 
 const CARRIED: CarriedLimits = { bytes: JOB_JSON_BYTES, levels: JOB_JSON_LEVELS };
 
@@ -110,7 +108,7 @@ export interface CreateRequest {
 export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
   const { fields: body, carried } = await readJson(request, limits, createBody, false);
   const type = (body.type ?? "").trim();
-  if (type === "") throw new NfrxError("missing_type", "a type is needed", { param: "type" });
+  if (type === "") throw new NfrxError("missing_type", "type is required", { param: "type" });
   if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
   return {
     type,
@@ -138,7 +136,7 @@ export async function readClaim(request: Request, limits: BodyLimits): Promise<{
 /** The claimer of a stream, and how many jobs it may hold at once, from the query of its URL. */
 export function streamOf(query: URLSearchParams): { claimer: Claimer; max: number } {
   const max = Number(query.get("max") || JOB_STREAM_DEFAULT);
-  if (!Number.isInteger(max) || max < 1) throw invalid("max", "is not a whole number of 1 or more");
+  if (!Number.isInteger(max) || max < 1) throw invalid("max", "must be a whole number of at least 1");
   return { claimer: claimerOf(query), max: Math.min(max, JOB_STREAM_MAX) };
 }
 
@@ -146,7 +144,7 @@ function claimerOf(query: URLSearchParams): Claimer {
   const one = (key: string): string => checked(key, name, query.get(key) ?? "");
   const types = query.getAll("types").flatMap(text => text.split(","));
   const named = types.map(type => checked("types", name, type)).filter(type => type !== "");
-  if (named.length > CLAIM_TYPES_MAX) throw invalid("types", `has more than ${CLAIM_TYPES_MAX} entries`);
+  if (named.length > CLAIM_TYPES_MAX) throw invalid("types", `must have at most ${CLAIM_TYPES_MAX} entries`);
   const lease = query.get("lease_seconds");
   return {
     types: [...new Set(named)],
@@ -187,10 +185,10 @@ export function listOf(query: URLSearchParams): { statuses: JobStatus[]; type: s
     .map(word => word.trim())
     .filter(word => word !== "");
   const statuses = words.filter(isStatus);
-  if (statuses.length < words.length) throw invalid("status", "is no state");
+  if (statuses.length < words.length) throw invalid("status", "is not a job status");
   const type = query.get("type") || undefined;
   const limit = Number(query.get("limit") || JOB_LIST_DEFAULT);
-  if (!Number.isInteger(limit) || limit < 1) throw invalid("limit", "is no whole number from 1");
+  if (!Number.isInteger(limit) || limit < 1) throw invalid("limit", "must be a whole number from 1");
   return { statuses: [...new Set(statuses)], type, limit: Math.min(limit, JOB_LIST_MAX) };
 }
 
@@ -199,7 +197,7 @@ export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: s
   const key = headers.get("idempotency-key");
   if (key === null) return undefined;
   if (key === "" || key.length > IDEMPOTENCY_KEY_MAX)
-    throw invalid("Idempotency-Key", `is not of 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
+    throw invalid("Idempotency-Key", `must have 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
   const { type, metadata, workerId, workerGroup, priority, cancelWhenUnwatched } = wanted;
   // What was not asked for is not in it, so that digests of earlier versions still fit.
   const more = cancelWhenUnwatched ? [cancelWhenUnwatched] : [];

@@ -5,19 +5,19 @@ import { STATUSES } from "../job.ts";
 const time = (description: string) => z.string().meta({ format: "date-time", description });
 const status = z
   .enum(STATUSES)
-  .meta({ id: "JobStatus", description: "`completed`, `failed` and `canceled` are ends." });
-const properties = z.looseObject({}).optional().describe("What the worker said of it.");
+  .meta({ id: "JobStatus", description: "`completed`, `failed` and `canceled` are final." });
+const properties = z.looseObject({}).optional().describe("Error message of the worker.");
 
 const clientTransfer = z
   .object({
     key: z.string(),
     channel_id: z.string(),
-    method: z.enum(["GET", "POST"]).describe("A payload is sent with POST, a result fetched with GET."),
-    url: z.string().describe("The channel, from the root of the broker."),
-    expires_at: time("By when both ends must be there."),
+    method: z.enum(["GET", "POST"]).describe("Send a payload with POST, fetch a result with GET."),
+    url: z.string().describe("Path of the channel."),
+    expires_at: time("Time by which both ends must connect."),
     properties,
   })
-  .meta({ id: "JobTransfer", description: "A channel of a job, for its client." });
+  .meta({ id: "JobTransfer", description: "Transfer channel of a job, as the client sees it." });
 
 export const jobView = z
   .object({
@@ -30,20 +30,20 @@ export const jobView = z
     worker_group: z.string().optional(),
     claimed_worker_id: z.string().optional(),
     claimed_worker_group: z.string().optional(),
-    progress: z.looseObject({}).optional().describe("What its worker last said."),
+    progress: z.looseObject({}).optional().describe("Last progress report of the worker."),
     error: z.object({ code: z.string(), message: z.string() }).optional(),
     payloads: z.record(z.string(), clientTransfer).optional(),
     results: z.record(z.string(), clientTransfer).optional(),
-    queue_position: z.int().optional().describe("Its place in the queue, from 1, while it waits."),
-    created_at: time("When it was created."),
-    updated_at: time("When it last changed."),
+    queue_position: z.int().optional().describe("Position in the queue, from 1, while queued."),
+    created_at: time("Creation time."),
+    updated_at: time("Time of the last change."),
   })
-  .meta({ id: "Job", description: "A job as its client sees it." });
+  .meta({ id: "Job", description: "Job, as its client sees it." });
 
 export const jobList = z.object({ jobs: z.array(jobView) });
 export const created = z.object({ job_id: z.string(), status });
 export const answered = z.object({ status });
-export const kept = z.object({ status, lease_seconds: z.number().describe("How long the worker may be silent now.") });
+export const kept = z.object({ status, lease_seconds: z.number().describe("Current lease, in seconds.") });
 
 export const claim = z
   .object({
@@ -54,17 +54,17 @@ export const claim = z
     worker_group: z.string(),
     claimed_worker_id: z.string(),
     claimed_worker_group: z.string(),
-    claim_id: z.string().describe("To be sent with every call about the job."),
+    claim_id: z.string().describe("Claim ID, to send with every call about the job."),
     lease_seconds: z.number(),
-    attempt: z.int().describe("How many workers have had it, this one included."),
+    attempt: z.int().describe("Number of claims so far, this one included."),
   })
-  .meta({ id: "Claim", description: "A job that is a worker's now." });
+  .meta({ id: "Claim", description: "Claimed job." });
 
 const workerTransfer = z.object({
   key: z.string(),
   channel_id: z.string(),
-  expires_at: time("By when both ends must be there."),
+  expires_at: time("Time by which both ends must connect."),
   properties,
 });
-export const payloadChannel = workerTransfer.extend({ reader_url: z.string().describe("Where to read it.") });
-export const resultChannel = workerTransfer.extend({ writer_url: z.string().describe("Where to write it.") });
+export const payloadChannel = workerTransfer.extend({ reader_url: z.string().describe("Path to read from.") });
+export const resultChannel = workerTransfer.extend({ writer_url: z.string().describe("Path to write to.") });

@@ -54,7 +54,7 @@ export class EventStream {
   send(text: string): void {
     if (this.ended.aborted) return;
     if (this.#waiting >= JOB_UNREAD_BYTES) {
-      this.#finish(new NfrxError("canceled", "the client does not read"));
+      this.#finish(new NfrxError("canceled", "the client stopped reading"));
       // Bun prints a trace for any reason but undefined.
       this.#controller?.error(undefined);
       return;
@@ -84,7 +84,7 @@ export class EventStream {
   }
 
   #leave(): void {
-    this.#finish(new NfrxError("canceled", "the client went away"));
+    this.#finish(new NfrxError("canceled", "the client disconnected"));
   }
 
   #finish(error?: NfrxError): void {

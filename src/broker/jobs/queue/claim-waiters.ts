@@ -47,8 +47,8 @@ export class ClaimWaiters {
    */
   wait(claimer: Claimer, signal: AbortSignal): Promise<Job | undefined> {
     if (this.#waiters.size >= CLAIMERS_MAX)
-      throw new NfrxError("overloaded", "too many workers wait for jobs", { retryAfterSeconds: 5 });
-    if (this.#closed) throw new NfrxError("draining", "the broker takes no more work", { retryAfterSeconds: 10 });
+      throw new NfrxError("overloaded", "too many job workers are waiting", { retryAfterSeconds: 5 });
+    if (this.#closed) throw new NfrxError("draining", "the broker is shutting down", { retryAfterSeconds: 10 });
     const { promise, resolve: done, reject: failed } = Promise.withResolvers<Job | undefined>();
     const waiter: Waiter = { claimer, done, failed, asking: false, leaving: false, offers: [] };
     this.#waiters.add(waiter);

@@ -74,24 +74,22 @@ export class JobMetrics {
     this.#claimed = meters.counter("nfrx_jobs_claimed_total", "Jobs handed to workers.").cell({});
     this.#requeued = meters.counter(
       "nfrx_jobs_requeued_total",
-      "Jobs that went back to the queue, by the reason: lapsed (their worker was silent), undelivered.",
+      "Jobs returned to the queue, by reason: lapsed (the worker's lease expired), undelivered.",
       ["reason"],
     );
     this.#ended = meters.counter(
       "nfrx_jobs_ended_total",
-      "Jobs that ended, by status and error; what workers report is `worker`.",
+      "Finished jobs, by status and error code; errors reported by workers are `worker`.",
       ["status", "error_code"],
     );
-    this.#storeFailures = meters
-      .counter("nfrx_jobs_store_failures_total", "Writes of the jobs store that failed.")
-      .cell({});
+    this.#storeFailures = meters.counter("nfrx_jobs_store_failures_total", "Failed writes of the jobs store.").cell({});
     // There from the start, or nobody could see the first one happen.
     this.#ended.cell({ status: "failed", error_code: "worker_lost" });
     this.#requeued.cell({ reason: "lapsed" });
     this.#wait = meters
       .histogram("nfrx_jobs_queue_seconds", "Time from a job's creation to its claim.", SPANS)
       .cell({});
-    this.#service = meters.histogram("nfrx_jobs_service_seconds", "Time from a job's claim to its end.", SPANS, [
+    this.#service = meters.histogram("nfrx_jobs_service_seconds", "Time from a job's last claim to its end.", SPANS, [
       "status",
     ]);
   }
@@ -155,15 +153,15 @@ export class JobMetrics {
 
 function declareGauges(meters: Meters) {
   return {
-    jobs: meters.gauge("nfrx_jobs", "Jobs that are kept, by status.", ["status"]),
-    oldestQueued: meters.gauge("nfrx_jobs_oldest_queued_seconds", "Age of the oldest queued job; 0 without one."),
+    jobs: meters.gauge("nfrx_jobs", "Stored jobs, by status.", ["status"]),
+    oldestQueued: meters.gauge("nfrx_jobs_oldest_queued_seconds", "Age of the oldest queued job; 0 if there is none."),
     oldestClaimed: meters.gauge(
       "nfrx_jobs_oldest_claimed_seconds",
-      "For how long the job that was claimed first has been held; 0 without one.",
+      "Age of the oldest claim of an unfinished job; 0 if there is none.",
     ),
-    waitingWorkers: meters.gauge("nfrx_jobs_waiting_workers", "Claims and streams that wait for a job."),
-    listeners: meters.gauge("nfrx_jobs_listeners", "Clients that listen to a job."),
-    watched: meters.gauge("nfrx_jobs_watched", "Jobs that end when their clients are gone."),
-    eventBytes: meters.gauge("nfrx_jobs_event_bytes", "Bytes of events kept for clients that come back."),
+    waitingWorkers: meters.gauge("nfrx_jobs_waiting_workers", "Claims and job streams that are waiting for a job."),
+    listeners: meters.gauge("nfrx_jobs_listeners", "Open event streams of jobs."),
+    watched: meters.gauge("nfrx_jobs_watched", "Jobs that are canceled when their client is gone."),
+    eventBytes: meters.gauge("nfrx_jobs_event_bytes", "Bytes of events stored for clients that reconnect."),
   };
 }

@@ -29,7 +29,7 @@ export class Retention {
     const look = (): void => {
       this.#planned = undefined;
       this.#look().catch((cause: unknown) => {
-        log.error({ cause: String(cause) }, "old jobs could not be deleted");
+        log.error({ cause: String(cause) }, "cannot delete old jobs");
         this.plan(RETRY_MS);
       });
     };

@@ -81,7 +81,7 @@ export class Batches {
       undone = { cause };
     }
     const failed =
-      undone && new NfrxError("overloaded", "the jobs queue cannot be written", { retryAfterSeconds: 10, ...undone });
+      undone && new NfrxError("overloaded", "cannot write the jobs store", { retryAfterSeconds: 10, ...undone });
     for (const write of writes) write.settle(failed);
     if (undone === undefined) {
       for (const write of writes) write.report();

@@ -37,7 +37,7 @@ export class JobShares {
 
   /** The error for a caller that has its share. */
   refusal(): NfrxError {
-    const message = `you have your share of the jobs queue: ${this.#jobs} jobs, or ${this.#bytes} bytes`;
+    const message = `this caller has reached its share of the jobs queue: ${this.#jobs} jobs or ${this.#bytes} bytes`;
     return new NfrxError("limit_exceeded", message, { retryAfterSeconds: 10 });
   }
 

@@ -26,11 +26,11 @@ export function openStore(named: string, clock: Clock, limits: JobLimits, log: L
     const cause = reasonOf(error);
     if (named !== "" || isThere(error)) {
       const way = named === "" ? "move it away, or set JOBS_STORE" : "";
-      throw new Error(`JOBS_STORE: ${path} cannot be used: ${cause}${way && `; ${way}`}`, { cause: error });
+      throw new Error(`JOBS_STORE: cannot use ${path}: ${cause}${way && `; ${way}`}`, { cause: error });
     }
     log.warn(
       { path, cause },
-      isBusy(error) ? OTHER_HAS_IT : "jobs are kept in memory and end with this process: set JOBS_STORE",
+      isBusy(error) ? OTHER_HAS_IT : "jobs are stored in memory and lost when this process ends: set JOBS_STORE",
     );
     return new SqliteStore(MEMORY_PATH, clock, limits);
   }
@@ -38,10 +38,10 @@ export function openStore(named: string, clock: Clock, limits: JobLimits, log: L
 
 /** What it means to be the second broker of a file. */
 const OTHER_HAS_IT =
-  "another broker has the jobs file: this one keeps its jobs in memory, where they end with it and the other broker's workers do not get them; set JOBS_STORE to a file of its own";
+  "another broker uses the jobs file: this broker stores its jobs in memory, where they are lost when it ends, and does not share them with the other broker; set JOBS_STORE to a separate file";
 
 function reasonOf(error: unknown): string {
-  return isBusy(error) ? "another process uses it, and each broker needs a file of its own" : messageOf(error);
+  return isBusy(error) ? "another process uses it; each broker needs its own file" : messageOf(error);
 }
 
 /** True for a file that another process has. */

@@ -37,8 +37,8 @@ interface File {
 export const DASHBOARD_FILES: readonly File[] = [
   {
     path: "/state",
-    summary: "See the state in a browser",
-    description: "The page asks for the key of the API where one is needed.",
+    summary: "Open the dashboard",
+    description: "The page asks for the API key if one is required.",
     type: "text/html; charset=utf-8",
     // Bun's types know .html only as a bundle; imported as text it is a string.
     body: String(page),

@@ -15,7 +15,7 @@ export function dashboardRoutes(): Route[] {
       ...(description !== undefined && { description }),
       responses: {
         200: { description: "The file.", content: [{ type: type.split(";", 1)[0] ?? type, schema: z.string() }] },
-        304: { description: "The browser has it already." },
+        304: { description: "Not modified." },
       },
     },
     answer: ({ request }) => dashboardFile(request),

@@ -166,7 +166,7 @@ describe("requests", () => {
     expect(server.paused).toBe(true);
     at.clock.advance(30_000);
     expect(server.paused).toBe(false);
-    expect(await reason(events.next())).toContain("takes nothing");
+    expect(await reason(events.next())).toContain("stopped reading");
     // It may come back for what it missed.
     server.say({ id: 1, result: {} });
     const again = new Events(await listen(at, { ...session, "last-event-id": "2-12" }));
@@ -187,7 +187,7 @@ describe("requests", () => {
     for (let i = 0; i < 5; i++) server.say({ method: "notifications/message", params: { text } });
     expect(server.paused).toBe(false);
     expect(server.sent.at(-1)).toMatchObject({ method: "notifications/cancelled", params: { requestId: 3 } });
-    expect(await reason(events.next())).toContain("does not take");
+    expect(await reason(events.next())).toContain("stopped reading");
   });
 
   test("that are quiet are kept open by comments", async () => {
@@ -344,7 +344,7 @@ describe("a probe", () => {
     const probe = reason(at.provider.probe(forever));
     await hand.changes.when(() => hand.servers[0]?.sent.length === 1, "the question");
     at.clock.advance(120_000);
-    expect(await probe).toContain("no answer within 2m (MCP_INIT_TIMEOUT)");
+    expect(await probe).toContain("no response within 2m (MCP_INIT_TIMEOUT)");
     expect(hand.running).toBe(0);
   });
 

@@ -74,7 +74,7 @@ describe("a child", () => {
     await using homeless = reach("mcp-raw", { workdir: "/nowhere/at/all" });
     expect(await reason(openSession(homeless))).toContain("the working directory /nowhere/at/all (MCP_STDIO_WORKDIR)");
     await using nowhere = reach("mcp-raw", { command: "/nowhere/server" });
-    expect(await reason(openSession(nowhere))).toContain("cannot be started");
+    expect(await reason(openSession(nowhere))).toContain("cannot start the MCP server");
     await using crashes = reach("mcp-raw", {}, ["crash"]);
     for (let i = 0; i < 3; i++)
       expect(await reason(openSession(crashes))).toContain("no such thing as a free lunch\nNode.js v22");
@@ -167,7 +167,7 @@ describe("a slow reader", () => {
     const answers = await Promise.all([1, 2, 3, 4, 5, 6].map(id => post(server, rpc(id, "silent", { text }), session)));
     expect(await answerOf(answers.at(-1) ?? new Response())).toMatchObject({
       id: 6,
-      error: { message: expect.stringContaining("does not take") },
+      error: { message: expect.stringContaining("stopped reading") },
     });
   });
 });

@@ -247,7 +247,9 @@ describe("a server with sessions", () => {
     expect([server.provider.sessions, server.provider.servers]).toEqual([0, 1]);
     // There is nobody who could be asked.
     const sample = rpc(2, "tools/call", { name: "sample", arguments: { text: "x" } });
-    expect(JSON.stringify(await answerOf(await post(server, sample)))).toContain("Nobody can be asked here");
+    expect(JSON.stringify(await answerOf(await post(server, sample)))).toContain(
+      "This server is shared: requests to the client are not supported",
+    );
     expect((await post(server, { jsonrpc: "2.0", method: "notifications/initialized" })).status).toBe(202);
   });
 

@@ -32,14 +32,14 @@ function state(workers: Record<string, string>, status: "ready" | "not_ready" | 
 
 test.each([
   [{ a: "idle" }, { a: "working" }, ""],
-  [{ a: "idle" }, { a: "idle", b: "idle" }, "b has joined"],
+  [{ a: "idle" }, { a: "idle", b: "idle" }, "b connected"],
   [{ a: "idle" }, { a: "draining" }, "a is draining"],
-  [{ a: "draining" }, { a: "working" }, "a is back"],
-  [{ a: "gone" }, { a: "idle" }, "a has joined"],
+  [{ a: "draining" }, { a: "working" }, "a is available again"],
+  [{ a: "gone" }, { a: "idle" }, "a connected"],
   [{ a: "idle" }, { a: "gone" }, "a is gone"],
   [{ a: "gone" }, {}, ""],
-  [{ a: "idle", b: "idle" }, { a: "not_ready" }, "a is not ready. b is gone"],
-  [{}, { a: "idle", b: "idle", c: "idle", d: "idle" }, "4 changes among the workers"],
+  [{ a: "idle", b: "idle" }, { a: "not_ready" }, "a is not ready. b disconnected"],
+  [{}, { a: "idle", b: "idle", c: "idle", d: "idle" }, "4 changes to the workers"],
 ])("%j, then %j: %s", (before, after, said) => {
   expect(newsOf(state(before), state(after))).toBe(said);
 });

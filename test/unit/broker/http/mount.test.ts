@@ -110,7 +110,7 @@ describe("paths", () => {
   });
 
   test("two routes in one place are a mistake that stops the start", () => {
-    expect(() => app([{ path: "/a/*x" }, { path: "/a/*y" }])).toThrow("two routes for GET /a/*");
+    expect(() => app([{ path: "/a/*x" }, { path: "/a/*y" }])).toThrow("duplicate route GET /a/*");
   });
 
   test("the same path may be asked in several ways", async () => {

@@ -174,7 +174,7 @@ describe("who waits for jobs", () => {
     await line.claimWaiters.close();
     await Promise.all(waiters.map(({ promise }) => promise));
     expect(waiters.every(({ got }) => got === undefined)).toBe(true);
-    expect(() => line.wait()).toThrow("no more work");
+    expect(() => line.wait()).toThrow("is shutting down");
   });
 
   test("10,000 jobs and waiters that come, go and wait in any order: nothing is lost, nobody waits beside a job", async () => {

@@ -388,6 +388,6 @@ describe("an end", () => {
     await bench.service.close();
     expect((await waiting)?.type).not.toBe("t");
     await creating;
-    expect(() => bench.service.claim(ANYBODY, new AbortController().signal)).toThrow("no more work");
+    expect(() => bench.service.claim(ANYBODY, new AbortController().signal)).toThrow("is shutting down");
   });
 });

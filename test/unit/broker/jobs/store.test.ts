@@ -533,9 +533,9 @@ test("a second broker on a file that nobody named starts at once, in memory, and
     open.push(store);
     expect(store.durable).toBe(false);
     const [warning] = world.logs.filter(({ level }) => level === "warn").slice(-1);
-    expect(warning?.message).toStartWith("another broker has the jobs file: this one keeps its jobs in memory");
+    expect(warning?.message).toStartWith("another broker uses the jobs file: this broker stores its jobs in memory");
     const named = () => openStore(join(path, "jobs.db"), new TestClock(), ROOMY, log);
-    expect(named).toThrow(/another process uses it, and each broker needs a file of its own/);
+    expect(named).toThrow(/another process uses it; each broker needs its own file/);
   } finally {
     if (before === undefined) delete process.env["STATE_DIRECTORY"];
     else process.env["STATE_DIRECTORY"] = before;

@@ -71,9 +71,9 @@ export class Chart {
       setAttribute(path, "class", `${this.options.bars ? "bars" : "line"} ${tone}`);
       setAttribute(path, "d", this.options.bars ? bars(points, top) : line(points, top));
     }
-    setText(this.#most, peak > 0 ? `most ${this.options.says(peak)}` : "");
+    setText(this.#most, peak > 0 ? `peak ${this.options.says(peak)}` : "");
     setText(this.#from, `${Math.round((length * state.intervalMs) / 60_000)} min ago`);
-    setAttribute(this.#svg, "aria-label", this.#words(length - 1, `at most ${this.options.says(peak)}`));
+    setAttribute(this.#svg, "aria-label", this.#words(length - 1, `at peak ${this.options.says(peak)}`));
     this.#read();
   }
 

@@ -10,13 +10,13 @@ export type JobWorkerRow = JobWorkerState & { now: number };
 
 const FIGURES: readonly [title: string, read: (summary: JobsSummary) => string][] = [
   ["Queued", summary => count(summary.queued_jobs)],
-  ["With a worker", summary => count(summary.claimed_jobs + summary.running_jobs + summary.awaiting_transfers)],
+  ["Claimed", summary => count(summary.claimed_jobs + summary.running_jobs + summary.awaiting_transfers)],
   ["Completed", summary => count(summary.completed_jobs)],
   ["Failed", summary => count(summary.failed_jobs)],
   ["Canceled", summary => count(summary.canceled_jobs)],
-  ["Oldest waits", summary => (summary.queued_jobs > 0 ? duration(summary.oldest_queued_seconds * 1000) : "–")],
-  ["Wait on average", summary => duration(summary.avg_queue_wait_ms)],
-  ["Work on average", summary => duration(summary.avg_service_ms)],
+  ["Oldest queued", summary => (summary.queued_jobs > 0 ? duration(summary.oldest_queued_seconds * 1000) : "–")],
+  ["Average wait", summary => duration(summary.avg_queue_wait_ms)],
+  ["Average run time", summary => duration(summary.avg_service_ms)],
 ];
 
 /** The summary as figures; the function fills in new ones. */
@@ -75,7 +75,7 @@ export function jobsTable(empty: Node): Table<JobRow> {
         cell: longText(({ error }) => error?.message || error?.code || "", "error"),
       },
       {
-        title: "Made",
+        title: "Created",
         number: true,
         value: job => Date.parse(job.created_at) || undefined,
         cell: text(job => age(job.created_at, job.now)),
@@ -92,7 +92,7 @@ export function jobsTable(empty: Node): Table<JobRow> {
 
 export function jobWorkersTable(empty: Node): Table<JobWorkerRow> {
   return new Table<JobWorkerRow>({
-    title: "Workers of jobs",
+    title: "Job workers",
     key: ({ key }) => key,
     empty,
     cardsBelow: 560,

@@ -48,7 +48,7 @@ export class ApiKey {
   async ask(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#answer = resolve;
-    setText(this.#error, this.#key === "" ? "" : "The broker refused this key.");
+    setText(this.#error, this.#key === "" ? "" : "The broker rejected this key.");
     this.#go.toggleAttribute("disabled", false);
     if (this.#dialog.open) this.#input.select();
     else this.show();

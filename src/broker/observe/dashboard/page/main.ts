@@ -31,7 +31,7 @@ function receive(state: State): void {
   byId("waiting-page").hidden = true;
   byId("main").hidden = false;
   showConnection();
-  if (back || news !== "") announce([back ? "Connected again" : "", news].filter(part => part !== "").join(". "));
+  if (back || news !== "") announce([back ? "Reconnected" : "", news].filter(part => part !== "").join(". "));
 }
 
 function lose(why: string, retryAt: number): void {
@@ -51,14 +51,14 @@ function showConnection(): void {
   setText(byId("live"), live ? "live" : missing ? "locked" : lost === undefined ? "connecting" : "lost");
   byId("live").classList.toggle("on", live);
   if (missing) {
-    setText(byId("notice-text"), "This broker asks for its API key.");
-    setText(byId("notice-act"), "Enter the key");
+    setText(byId("notice-text"), "This broker requires an API key.");
+    setText(byId("notice-act"), "Enter API key");
   } else if (lost !== undefined) {
     const seconds = Math.max(0, Math.ceil((lost.retryAt - Date.now()) / 1000));
-    const seen = last === undefined ? "" : ` This is how it was at ${timeOfDay(last.at)}.`;
-    const next = seconds > 0 ? `Next try in ${seconds} s.` : "Trying again …";
+    const seen = last === undefined ? "" : ` Showing the state of ${timeOfDay(last.at)}.`;
+    const next = seconds > 0 ? `Retrying in ${seconds} s.` : "Retrying …";
     setText(byId("notice-text"), `${lost.why}${seen} ${next}`);
-    setText(byId("notice-act"), "Try now");
+    setText(byId("notice-act"), "Retry now");
   }
 }
 

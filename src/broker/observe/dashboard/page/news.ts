@@ -13,13 +13,13 @@ export function newsOf(before: State, after: State): string {
   const [then, now] = [statesOf(before), statesOf(after)];
   for (const [id, { name, status }] of now) {
     const old = then.get(id)?.status;
-    if (old === undefined || (old === "gone" && status !== "gone")) news.push(`${name} has joined`);
+    if (old === undefined || (old === "gone" && status !== "gone")) news.push(`${name} connected`);
     else if (old !== status && LASTING.has(status)) news.push(`${name} is ${status.replace("_", " ")}`);
-    else if (old !== status && LASTING.has(old) && !LASTING.has(status)) news.push(`${name} is back`);
+    else if (old !== status && LASTING.has(old) && !LASTING.has(status)) news.push(`${name} is available again`);
   }
-  for (const [id, { name, status }] of then) if (!now.has(id) && status !== "gone") news.push(`${name} is gone`);
+  for (const [id, { name, status }] of then) if (!now.has(id) && status !== "gone") news.push(`${name} disconnected`);
   if (news.length <= NEWS_MAX) return news.join(". ");
-  return `${plural(news.length, "change")} among the workers`;
+  return `${plural(news.length, "change")} to the workers`;
 }
 
 /** States that are worth a word; between idle and working they go back and forth all the time. */

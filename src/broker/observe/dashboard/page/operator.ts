@@ -17,14 +17,14 @@ const WORDS: Record<Action, { verb: string; done: string; effect: (target: Targe
     verb: "Drain",
     done: "is draining",
     effect: ({ inflight }) =>
-      `It stays connected and gets no new requests. ${inflight > 0 ? `What it has under way goes on: ${plural(inflight, "request")}.` : "Nothing is under way there."}`,
+      `It stays connected but gets no new requests. ${inflight > 0 ? `Requests in flight continue: ${plural(inflight, "request")}.` : "It has no requests in flight."}`,
   },
-  undrain: { verb: "Undrain", done: "takes requests again", effect: () => "It gets new requests again." },
+  undrain: { verb: "Undrain", done: "accepts requests again", effect: () => "It gets new requests again." },
   disconnect: {
     verb: "Disconnect",
     done: "was disconnected",
     effect: ({ inflight }) =>
-      `Its connection is closed. ${inflight > 0 ? `What it has under way goes to another worker or fails: ${plural(inflight, "request")}. ` : ""}An agent that was started with --reconnect comes back.`,
+      `Closes the connection. ${inflight > 0 ? `Requests in flight are retried on another worker or fail: ${plural(inflight, "request")}. ` : ""}An agent with --reconnect connects again.`,
   },
 };
 
@@ -120,11 +120,11 @@ async function send(
     });
     if (response.ok) return undefined;
     const { status } = response;
-    if (status === 401) return { status, message: "The broker refused this key." };
-    if (status === 403) return { status, message: "This broker has no ADMIN_KEY, so there are no operator actions." };
-    if (status === 404) return { status, message: `${name} is not connected any more.` };
-    return { status, message: `The broker answered ${status}.` };
+    if (status === 401) return { status, message: "The broker rejected this key." };
+    if (status === 403) return { status, message: "ADMIN_KEY is not set at this broker: operator actions are off." };
+    if (status === 404) return { status, message: `${name} is no longer connected.` };
+    return { status, message: `The broker responded with status ${status}.` };
   } catch {
-    return { status: 0, message: "The broker did not answer." };
+    return { status: 0, message: "The broker did not respond." };
   }
 }

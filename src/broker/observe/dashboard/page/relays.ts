@@ -17,7 +17,7 @@ function relayStatus({ draining, ready, status }: RelayState): string {
 const callsOf = ({ functions }: RelayState): number => Object.values(functions).reduce((sum, calls) => sum + calls, 0);
 
 /** What callers of a relay bring. */
-const GUARDS: Readonly<Record<string, string>> = { token: "its token", api_key: "API key", open: "nothing: open" };
+const GUARDS: Readonly<Record<string, string>> = { token: "its token", api_key: "API key", open: "none (open)" };
 
 export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
   const columns: Column<RelayRow>[] = [
@@ -40,7 +40,7 @@ export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
       }),
     },
     {
-      title: "Guarded by",
+      title: "Authentication",
       value: ({ guard }) => guard && GUARDS[guard],
       cell: text(({ guard }) => GUARDS[guard ?? ""] ?? ""),
     },
@@ -66,7 +66,7 @@ export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
       ),
     },
     {
-      title: "Listening",
+      title: "Event streams",
       number: true,
       value: ({ listeners }) => listeners,
       cell: text(({ listeners }) => count(listeners)),
@@ -116,7 +116,7 @@ export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
 
 export function callsTable(empty: Node): Table<CallState> {
   return new Table<CallState>({
-    title: "Calls under way",
+    title: "Calls in flight",
     key: ({ id }) => id,
     empty,
     cardsBelow: 480,

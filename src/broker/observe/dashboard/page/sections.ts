@@ -25,8 +25,8 @@ const BACKENDS: Record<string, string> = {
 export function moduleSection(id: string, operator: Operator): Section<ModuleState> {
   const title = TITLES[id] ?? id;
   const frame = section(id, title);
-  const workers = workersTable(id, operator, howTo(id, "No worker is connected. Beside the service, run"));
-  const models = modelsTable(make("p", "", "No model is served."));
+  const workers = workersTable(id, operator, howTo(id, "No worker is connected. On the machine of the service, run"));
+  const models = modelsTable(make("p", "", "No models."));
   const room = make("p");
   const queue = queueTable(room);
   frame.element.append(workers.element, wrap("div", "pair", models.element, queue.element));
@@ -56,7 +56,7 @@ export function moduleSection(id: string, operator: Operator): Section<ModuleSta
       const { scheduler_queue_len: waiting, scheduler_queue_capacity: capacity } = state.server;
       setText(
         room,
-        waiting > 0 ? `${plural(waiting, "request")} waiting.` : `Nobody waits. There is room for ${count(capacity)}.`,
+        waiting > 0 ? `${plural(waiting, "request")} waiting.` : `Queue is empty. Capacity: ${count(capacity)}.`,
       );
       queue.update(
         (state.queue ?? []).map(entry => ({ ...entry, pinned: entry.worker_id ? nameOf(entry.worker_id) : "" })),
@@ -69,15 +69,15 @@ export function moduleSection(id: string, operator: Operator): Section<ModuleSta
 
 export function relaysSection(operator: Operator): Section<RelaysState> {
   const frame = section("mcp", "MCP");
-  const relays = relaysTable(operator, howTo("mcp", "No relay is connected. Beside an MCP server, run"));
-  const calls = callsTable(make("p", "", "No call is under way."));
+  const relays = relaysTable(operator, howTo("mcp", "No relay is connected. On the machine of an MCP server, run"));
+  const calls = callsTable(make("p", "", "No calls in flight."));
   frame.element.append(relays.element, calls.element);
   return {
     ...frame,
     update: ({ clients, sessions, sessions_total }, now, filter) => {
       const running = sessions_total ?? sessions.length;
       frame.setSummary(
-        clients.length === 0 ? "no relay" : `${plural(clients.length, "relay")} · ${plural(running, "call")} under way`,
+        clients.length === 0 ? "no relay" : `${plural(clients.length, "relay")} · ${plural(running, "call")} in flight`,
       );
       relays.update(
         clients.map(client => ({ ...client, now })),
@@ -96,15 +96,15 @@ export function jobsSection(): Section<JobsState> {
   const frame = section("jobs", "Jobs");
   const figures = jobsFigures();
   const create = `curl ${BROKER}/api/jobs -H "Authorization: Bearer …" -d '{"type":"asr.transcribe"}'`;
-  const jobs = jobsTable(wrap("div", "", make("p", "", "There are no jobs. A client makes one with"), code(create)));
-  const workers = jobWorkersTable(make("p", "", "No worker has asked for a job lately."));
+  const jobs = jobsTable(wrap("div", "", make("p", "", "No jobs. To create one, run"), code(create)));
+  const workers = jobWorkersTable(make("p", "", "No job worker was active recently."));
   frame.element.append(figures.element, jobs.element, workers.element);
   return {
     ...frame,
     update: (state, now, filter) => {
       const { queued_jobs, claimed_jobs, running_jobs, awaiting_transfers } = state.summary;
       const running = claimed_jobs + running_jobs + awaiting_transfers;
-      frame.setSummary(`${count(queued_jobs)} queued · ${count(running)} with a worker`);
+      frame.setSummary(`${count(queued_jobs)} queued · ${count(running)} claimed`);
       figures.update(state.summary);
       jobs.update(
         state.jobs.map(job => ({ ...job, now })),

@@ -7,7 +7,7 @@ export interface Series {
   until: number;
   requests: number[];
   failed: number[];
-  /** Tokens a second. */
+  /** Tokens per second. */
   tokensIn: number[];
   tokensOut: number[];
   /** Milliseconds; null where nothing was answered. */

@@ -62,7 +62,7 @@ export class StateStream {
         cache: "no-store",
       });
       if (response.status === 401) return "unauthorized";
-      if (!response.ok || response.body === null) return `The broker answered ${response.status}.`;
+      if (!response.ok || response.body === null) return `The broker responded with status ${response.status}.`;
       this.key.accepted();
       const events = new EventReader(STATE_CHARS_MAX, data => {
         const state: State = JSON.parse(data);
@@ -71,15 +71,15 @@ export class StateStream {
       const reader = response.body.getReader();
       for (;;) {
         const { done, value } = await reader.read();
-        if (done) return "The broker ended the connection.";
+        if (done) return "The broker closed the connection.";
         clearTimeout(timer);
         timer = setTimeout(() => abort.abort(), SILENT_MS);
         events.feed(value);
       }
     } catch (error) {
-      if (abort.signal.aborted) return "The broker is silent.";
+      if (abort.signal.aborted) return "No data from the broker.";
       if (!(error instanceof TypeError && /fetch|network|load/i.test(error.message))) console.error(error);
-      return "The broker cannot be reached.";
+      return "Cannot reach the broker.";
     } finally {
       clearTimeout(timer);
       abort.abort();

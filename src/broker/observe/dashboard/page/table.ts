@@ -143,7 +143,7 @@ export class Table<R> {
     this.#frame.hidden = found.length === 0;
     this.element.classList.toggle("bare", this.#all.length === 0);
     const hiding = ordered.length - ROWS_MAX;
-    const note = hiding > 0 ? `${count(hiding)} more: filter to find them.` : "No row has that text.";
+    const note = hiding > 0 ? `${count(hiding)} more; use the filter to find them.` : "No matching rows.";
     setText(this.#note, note);
     this.#note.hidden = hiding <= 0 && (found.length > 0 || this.#all.length === 0);
   }

@@ -3,7 +3,7 @@ import { byId, setAttribute } from "./element.ts";
 
 const STORED = "nfrx.theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" } as const;
-const SAYS = { auto: "as the system", light: "light", dark: "dark" } as const;
+const SAYS = { auto: "system", light: "light", dark: "dark" } as const;
 type Theme = keyof typeof NEXT;
 
 function isTheme(text: string | null): text is Theme {
@@ -17,8 +17,8 @@ export function startTheme(): void {
   const toggle = byId("theme");
   const show = (): void => {
     setAttribute(document.documentElement, "data-theme", theme);
-    setAttribute(toggle, "aria-label", `Colours: ${SAYS[theme]}. Change to ${SAYS[NEXT[theme]]}.`);
-    setAttribute(toggle, "title", `Colours: ${SAYS[theme]}`);
+    setAttribute(toggle, "aria-label", `Color theme: ${SAYS[theme]}. Switch to ${SAYS[NEXT[theme]]}.`);
+    setAttribute(toggle, "title", `Color theme: ${SAYS[theme]}`);
   };
   toggle.addEventListener("click", () => {
     theme = NEXT[theme];

@@ -65,7 +65,7 @@ const speaksTokens = (rows: readonly WorkerState[]): boolean =>
 /** When it was heard of last, what an operator did, and whether it has failed lately. */
 function lifeOf({ status, drained_by_operator, resting, disconnected_at, last_heartbeat, now }: WorkerRow): string {
   const heard = age(disconnected_at ?? last_heartbeat, now);
-  if (resting && status !== "gone") return `resting after failures · ${heard}`;
+  if (resting && status !== "gone") return `paused after failures · ${heard}`;
   return drained_by_operator && status !== "gone" ? `by operator · ${heard}` : heard;
 }
 
