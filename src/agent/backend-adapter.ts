@@ -49,9 +49,9 @@ export interface Serving {
   onAnswer?: () => void;
 }
 
-/** Milliseconds after which a question to the backend is given up. */
+/** Timeout of a query to the backend, in milliseconds. */
 const PROBE_MS = 10_000;
-/** Bytes of a backend's answer about itself. */
+/** Maximum response to a query about the backend itself, in bytes. */
 const PROBE_BYTES = 8 * 1024 * 1024;
 /** The service of a worker module's agent: requests go on to its backend. */
 export function backendAdapter(backend: Backend, options: BackendAdapterOptions): BackendAdapter {
@@ -97,7 +97,7 @@ function asking({ own: headers, tls }: BackendAccess): Ask {
   };
 }
 
-/** Redirections of one question that are followed. */
+/** Maximum redirects followed per query. */
 const REDIRECTIONS_MAX = 3;
 
 /** GETs, and follows redirections on the same host: another one must not see the backend's key. */

@@ -5,11 +5,13 @@ import { MODELS_MAX } from "../protocol/limits.ts";
 import type { BackendAdapter } from "./backend-adapter.ts";
 import { isUnreachable } from "./forward.ts";
 
-/** Milliseconds between looks at a backend that is away. */
+/** Interval between checks of an unavailable backend, in milliseconds. */
 const AWAY_MS = 2_000;
-/** Milliseconds at least between two looks at a backend, however often it fails. */
+/** Minimum interval between two checks of a backend, in milliseconds. */
 const LOOK_GAP_MS = 250;
-/** Milliseconds since the last byte of an answer within which a backend counts as alive, though it says nothing about itself. */
+/**
+ * Time in milliseconds after the last byte of a response for which a backend counts as alive, even if the check fails.
+ */
 export const ANSWERING_MS = 30_000;
 
 export type BackendState = ({ ready: true } & ProbeResult) | { ready: false; reason: string };

@@ -10,11 +10,11 @@ import { CLOSE_NORMAL } from "../protocol/limits.ts";
 import { type BrokerEndpoint, DialRefusal, dial } from "./dial.ts";
 import { proxyTrouble } from "./proxy.ts";
 
-/** Milliseconds that one question to the broker may take. */
+/** Timeout of one query to the broker, in milliseconds. */
 const ASK_MS = 10_000;
-/** Difference of two clocks, in milliseconds, from which on it is worth a word. */
+/** Clock difference in milliseconds from which the doctor warns. */
 const SKEW_SEEN_MS = 30_000;
-/** Difference of two clocks, in milliseconds, from which on tokens and certificates fail. */
+/** Clock difference in milliseconds from which tokens and certificates fail. */
 const SKEW_BAD_MS = 300_000;
 
 /** Stops at the first layer that fails, for the ones above cannot be well then. */

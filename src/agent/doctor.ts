@@ -9,7 +9,7 @@ import { proxyFor, proxyTrouble } from "./proxy.ts";
 import type { Agent } from "./run.ts";
 import { tokenDir } from "./status.ts";
 
-/** Milliseconds that a program on this machine may take to answer. */
+/** Timeout of a query to a program on this machine, in milliseconds. */
 const ASK_MS = 2_000;
 
 type HostAndPort = { host: string; port: number };

@@ -8,11 +8,11 @@ import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import type { BackendAccess } from "./backend-access.ts";
 
-/** Bytes of an answer up to which it is read whole, so that head, body and end leave in one message. */
+/** Maximum response that is read completely, so that head, body and end are sent in one message, in bytes. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
 /**
- * Milliseconds within which a keep-alive connection that the backend had already closed fails a request. One that fails
- * later may have been read.
+ * Time in milliseconds within which a failure means that the backend had closed the keep-alive connection. A later
+ * failure may affect a request that was read.
  */
 const STALE_CONNECTION_MS = 20;
 
@@ -142,7 +142,9 @@ function ask(
   });
 }
 
-/** Bytes of an upload after which the garbage of its messages is collected; the runtime alone lets some 60 MiB of it lie. */
+/**
+ * Bytes of an upload after which garbage collection is forced; the runtime alone would leave some 60 MiB uncollected.
+ */
 const COLLECT_BYTES = 16 * 1024 * 1024;
 
 function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {

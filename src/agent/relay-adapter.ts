@@ -17,9 +17,9 @@ import { collapsed } from "./providers/collapse.ts";
 import type { Provider } from "./providers/provider.ts";
 import { type CountedCall, RelayCounts } from "./relay-counts.ts";
 
-/** Bytes of a call that a relay holds. */
+/** Maximum size of a call that a relay buffers, in bytes. */
 const CALL_BYTES = 64 * 1024 * 1024;
-/** Milliseconds between looks at a provider. */
+/** Interval between checks of a provider, in milliseconds. */
 const LOOK_MS = 15_000;
 /** Where the broker asks for a relay's own address and what is below it; the rest of the path is the provider's. */
 const RELAY_PATH = "/mcp";

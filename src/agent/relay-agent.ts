@@ -52,7 +52,7 @@ export interface RelayAgentOptions
   provider: ProviderSettings;
 }
 
-/** Calls at once that a relay without a limit of its own states; the broker has a limit. */
+/** Concurrency that a relay without a limit states; the broker has its own limit. */
 const UNLIMITED = 1_000_000;
 
 /** Where a provider is looked for when nothing says where it is. */

@@ -22,7 +22,7 @@ import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { HttpProxy } from "./proxy.ts";
 
-/** Milliseconds that the first look at a backend may take before the agent connects without its result. */
+/** Timeout of the first check of a backend in milliseconds; then the agent connects without the result. */
 const FIRST_LOOK_MS = 3_000;
 
 export interface AgentOptions {

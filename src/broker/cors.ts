@@ -36,9 +36,9 @@ const ALLOWED_HEADERS: readonly string[] = [
   "x-stainless-timeout",
 ];
 
-/** Refused origins that are logged, each once: the log does not grow with what strangers send. */
+/** Maximum number of refused origins that are logged, each once, so that clients cannot grow the log. */
 const REFUSED_LOGGED_MAX = 100;
-/** Characters of an origin that the log shows. */
+/** Maximum length of an origin in the log, in characters. */
 const ORIGIN_SHOWN = 200;
 
 /** Answers browsers that ask from other origins. */

@@ -22,9 +22,9 @@ export interface BrokerExamination {
 const DAY_MS = 24 * 3_600_000;
 /** Milliseconds before its end in which a certificate should have been renewed. */
 const RENEW_MS = 14 * DAY_MS;
-/** Characters of a key that cannot be guessed. */
+/** Minimum length of a key that counts as hard to guess, in characters. */
 const KEY_LENGTH = 16;
-/** Milliseconds that a running broker may take to answer. */
+/** Timeout of a query to a running broker, in milliseconds. */
 const ASK_MS = 5_000;
 
 /** Looks at everything once, in the order in which it would fail. */

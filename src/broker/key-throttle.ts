@@ -4,15 +4,18 @@ import type { TrustedProxies } from "../lib/http.ts";
 import { networkOf } from "../lib/network.ts";
 import type { Clock } from "../lib/time.ts";
 
-/** Wrong keys that an address may bring within KEY_FAILURES_MS before it is answered 429. */
+/** Wrong keys from one address within KEY_FAILURES_MS after which further ones get 429. */
 export const KEY_FAILURES_MAX = 10;
-/** Milliseconds in which wrong keys of an address are counted together; after as long without one it begins anew. */
+/**
+ * Period in milliseconds over which wrong keys of an address are counted. The count restarts after the same time
+ * without one.
+ */
 export const KEY_FAILURES_MS = 60_000;
-/** Milliseconds of the first Retry-After for an address with too many wrong keys; it doubles with each further one. */
+/** First Retry-After for an address with too many wrong keys, in milliseconds. It doubles with each further one. */
 export const KEY_RETRY_MS = 2_000;
-/** Milliseconds of the longest Retry-After for an address with too many wrong keys. */
+/** Longest Retry-After for an address with too many wrong keys, in milliseconds. */
 export const KEY_RETRY_MAX_MS = 900_000;
-/** Addresses whose wrong keys are remembered; beyond it the one that failed longest ago is forgotten. */
+/** Maximum number of addresses whose wrong keys are counted; the least recent one is dropped. */
 export const KEY_ADDRESSES_MAX = 10_000;
 
 /** The kinds of keys, as the metric names them. */

@@ -8,9 +8,9 @@ import type { Upgrader } from "./pool/agent-upgrade.ts";
 import type { Connection } from "./pool/socket.ts";
 import { watchTls } from "./tls.ts";
 
-/** Seconds of a socket's silence that Bun allows on routes that set no limit of their own; its most. */
+/** Idle timeout of sockets on routes without their own limit, in seconds: the maximum that Bun supports. */
 const IDLE_SECONDS = 255;
-/** Bytes that may wait for an agent's socket: above what all credit together allows, so that nothing is ever dropped. */
+/** Backpressure limit of an agent's socket, in bytes: above the sum of all credit, so that nothing is ever dropped. */
 const BACKPRESSURE_BYTES = 256 * 1024 * 1024;
 
 export interface ListenerOptions {

@@ -5,7 +5,7 @@ import type { Logger } from "../lib/log.ts";
 import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
 import type { Clock, Timer } from "../lib/time.ts";
 
-/** Milliseconds after a change in which its twin may change too: certificate and key are two files. */
+/** Time in milliseconds to wait after one file changed for the other: certificate and key are two files. */
 const SETTLE_MS = 500;
 
 /**

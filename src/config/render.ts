@@ -73,8 +73,8 @@ export function limitsPage(wire: string, rooms: string, programs: readonly Progr
     return `## ${program.name}\n\n${table(["Option", "Default", "Minimum", "Maximum", "Purpose"], rows)}\n`;
   });
   const head = ["Name", "Value", "Meaning"];
-  const protocol = `## Between broker and agent\n\nFixed; both ends are built with them.\n\n${table(head, constants(wire))}\n`;
-  const processes = `## In the processes\n\nFixed.\n\n${table(head, constants(rooms))}\n`;
+  const protocol = `## Wire protocol\n\nConstants of both ends; they cannot be configured.\n\n${table(head, constants(wire))}\n`;
+  const processes = `## Processes\n\nConstants; they cannot be configured.\n\n${table(head, constants(rooms))}\n`;
   return `${NOTICE}\n\n# Limits\n\n${[protocol, processes, ...chapters].join("\n")}`;
 }
 

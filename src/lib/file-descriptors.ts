@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { type Finding, ok, warn } from "./findings.ts";
 
-/** Open files that a busy program should be allowed: thousands of streams, each with a socket to either side. */
+/** Recommended limit of open files: thousands of streams need a socket on each side. */
 export const WANTED_DESCRIPTORS = 65_536;
 
 /** The limit of a process, of this one unless told; undefined where it cannot be read, or there is none. */

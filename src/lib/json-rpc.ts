@@ -1,6 +1,6 @@
 // What a message of JSON-RPC is, as far as somebody who passes it on has to know.
 
-/** Bytes of a message up to which it is read; a larger one is passed on unread. */
+/** Maximum size of a message that is parsed, in bytes; larger ones are forwarded unread. */
 const READ_BYTES = 1024 * 1024;
 
 export interface RpcMessage {

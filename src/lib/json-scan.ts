@@ -150,7 +150,7 @@ const CLOSE_BRACKET = 0x5d;
 const COLON = 0x3a;
 const COMMA = 0x2c;
 const SPACE = 0x20;
-/** Bytes of a key or value that are kept; a longer one counts as not there. */
+/** Maximum size of a key or value, in bytes; longer ones are ignored. */
 const LONGEST_TEXT = 1024;
 
 function unquote(bytes: number[]): string {

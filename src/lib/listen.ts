@@ -20,7 +20,7 @@ interface ServerOptions<C> {
   readonly maxBodyBytes?: number;
 }
 
-/** Bytes of a request body at a server that does not expect any. */
+/** Maximum request body at a server that expects none, in bytes. */
 const BODY_BYTES = 64 * 1024;
 const IDLE_SECONDS = 10;
 

@@ -2,9 +2,9 @@
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
-/** Bytes of a log file in LOG_DIR; then it is renamed to .1, and a new one begins. */
+/** Maximum size of a log file in LOG_DIR, in bytes. Then it is renamed to .1 and a new one begins. */
 const LOG_FILE_BYTES = 10 * 1024 * 1024;
-/** Older log files that are kept, .1 being the youngest. */
+/** Number of older log files that are kept; .1 is the newest. */
 const LOG_FILES_KEPT = 4;
 
 /** Where batches of log lines go; the number of bytes taken. Throws as `writeSync` does. */

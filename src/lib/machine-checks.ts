@@ -5,9 +5,9 @@ import { dirname, join } from "node:path";
 import { messageOf } from "./errors.ts";
 import { type Finding, fail, ok, warn } from "./findings.ts";
 
-/** Bytes that a disk should have left at least. */
+/** Minimum free disk space, in bytes. */
 const FREE_BYTES = 64 * 1024 * 1024;
-/** Milliseconds that a connection may take. */
+/** Timeout of a connection attempt, in milliseconds. */
 const CONNECT_MS = 5_000;
 
 /** The error's own code, such as ECONNREFUSED. */

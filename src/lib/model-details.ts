@@ -1,6 +1,6 @@
 // What is said of a model besides its name.
 
-/** Characters of a model's name; the wire carries no more. */
+/** Maximum length of a model name, in characters, as on the wire. */
 export const MODEL_NAME_MAX = 256;
 
 /** What a backend's list may say of a model and the broker's list passes on: whole numbers, all of them. */

@@ -78,7 +78,7 @@ export class OriginGuard {
   }
 }
 
-/** Characters of a Host that an error repeats. */
+/** Maximum length of a Host header in an error, in characters. */
 const NAME_SHOWN = 100;
 
 function parse(url: string): URL | undefined {

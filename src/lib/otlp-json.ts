@@ -4,9 +4,9 @@
 // broker could not spare what the other way costs.
 import { type Attributes, type Span, SpanAttributes, TRACE_TEXT_MAX } from "./trace.ts";
 
-/** Bytes that one span takes at most: TRACE_TEXT_MAX bounds its texts, and it has fewer than twenty. */
+/** Upper bound of a span's size, in bytes: TRACE_TEXT_MAX limits its texts, and it has fewer than twenty. */
 export const SPAN_BYTES = 40 * 1024;
-/** Values of one attribute whose bytes are kept; those that come later are written anew each time. */
+/** Maximum number of cached values per attribute; others are encoded each time. */
 const KEPT_VALUES = 64;
 
 const KINDS = { internal: 1, server: 2, client: 3 };

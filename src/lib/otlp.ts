@@ -8,19 +8,19 @@ import { Backoff, type Clock, pause, type Timer } from "./time.ts";
 import type { Attributes, Span } from "./trace.ts";
 import { VERSION } from "./version.ts";
 
-/** Spans that may wait for the collector, those on their way included; more are dropped and counted. */
+/** Maximum number of unsent spans, in-flight ones included; further ones are dropped and counted. */
 export const TRACE_QUEUE_MAX = 8192;
-/** Spans that become bytes together. */
+/** Number of spans that are serialized in one step. */
 const TRACE_BATCH = 128;
-/** Bytes of spans that are sent at once. */
+/** Maximum size of one request to the collector, in bytes. */
 export const TRACE_BATCH_BYTES = 512 * 1024;
-/** Milliseconds after which ended spans are sent at the latest. */
+/** Maximum delay before finished spans are sent, in milliseconds. */
 const TRACE_DELAY_MS = 2_000;
-/** Milliseconds that the collector has to take a batch, further attempts included; then the batch is lost. */
+/** Time in milliseconds to deliver a batch to the collector, retries included; then the batch is lost. */
 const TRACE_EXPORT_MS = 10_000;
-/** Milliseconds that a program which ends waits for the collector to take the last spans. */
+/** Time in milliseconds that an exiting program waits for the collector to accept the last spans. */
 export const TRACE_FLUSH_MS = 3_000;
-/** Bytes of a collector's answer that are read. */
+/** Maximum response of a collector that is read, in bytes. */
 const ANSWER_BYTES = 64 * 1024;
 /** The statuses that OTLP calls retryable. */
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);

@@ -2,7 +2,7 @@
 
 /** Nothing in a path without these can be read in two ways. */
 const SUSPECT = /%|\\|;|(?:^|\/)\.{1,2}(?:\/|$)/;
-/** How often a path may be decoded on its way: by a proxy, and by the backend. */
+/** Number of times that a path may be decoded on its way: by a proxy, and by the backend. */
 const DECODINGS = 2;
 
 /**

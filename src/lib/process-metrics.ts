@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { Meters } from "./series.ts";
 import { every, systemClock, type Timer } from "./time.ts";
 
-/** Milliseconds between looks at how late the event loop is. */
+/** Interval between samples of the event loop lag, in milliseconds. */
 const LAG_SAMPLE_MS = 100;
 const LAGS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 const STARTED_AT = Date.now() / 1000 - performance.now() / 1000;

@@ -5,13 +5,15 @@ import { type Clock, systemClock } from "./time.ts";
 
 export type { Declaration };
 
-/** Series of one counter or gauge at most; what comes beyond is counted in one whose labels are all `other`. */
+/** Maximum number of series per counter or gauge; further ones count in a series whose labels are all `other`. */
 const SERIES_MAX = 5_000;
-/** Series of one histogram at most, each of which is as many lines as it has buckets. */
+/** Maximum number of series per histogram; each has one line per bucket. */
 const HISTOGRAM_SERIES_MAX = 1_000;
-/** Milliseconds between two writings of all metrics at least: those who look sooner wait, and share the next one. */
+/**
+ * Minimum interval between two renderings of all metrics, in milliseconds; earlier scrapes wait and share the next one.
+ */
 export const METRICS_EVERY_MS = 1_000;
-/** Series that are written before others get their turn. */
+/** Number of series that are rendered before the event loop continues. */
 const SERIES_AT_ONCE = 200;
 
 type Labels<L extends string> = Readonly<Record<L, string>>;
@@ -248,7 +250,7 @@ export class Meters {
   }
 }
 
-/** Characters of a piece after which others get their turn. */
+/** Size of a chunk after which the event loop continues, in characters. */
 const PIECE_LONG = 4_096;
 
 type Known = Declaration & { text(): AsyncGenerator<string>; forget(label: string, value: string): void };

@@ -22,7 +22,7 @@ export interface ServiceEnvironment {
   readonly send?: (message: string) => void;
 }
 
-/** Milliseconds between looks at the status where no watchdog asks for a shorter time. */
+/** Interval between status updates in milliseconds, unless a watchdog needs a shorter one. */
 const STATUS_MS = 10_000;
 
 const nobody: ServiceManager = { ready() {}, stopping() {} };

@@ -95,10 +95,10 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 
 /** The reconnect schedule of the 0.9 series: 1 s ×3, 5 s ×3, 15 s ×3, then 30 s for ever. */
 const RECONNECT_MS = [1000, 1000, 1000, 5000, 5000, 5000, 15000, 15000, 15000, 30000] as const;
-/** A connection that held this long starts the schedule over. */
+/** Duration in milliseconds after which a connection resets the retry schedule. */
 const SETTLED_MS = 60_000;
 
-/** How long an agent waits after a refusal that waiting does not mend: a wrong key, a wrong path, an id in use. */
+/** Wait in milliseconds after a refusal that a retry does not solve: wrong key, wrong path, ID in use. */
 const REFUSED_MS = 300_000;
 
 /** How long to wait before the next attempt, jittered by ±20 % so that a fleet does not come back in one wave. */

@@ -4,9 +4,9 @@ import { toNfrxError } from "./errors.ts";
 import type { HeaderPairs } from "./http.ts";
 import type { Clock } from "./time.ts";
 
-/** Characters of one text of a span; what a caller names is no longer than that in a trace. */
+/** Maximum length of a text in a span, in characters. */
 export const TRACE_TEXT_MAX = 256;
-/** Characters of a `tracestate` that is passed on; the standard lets a longer one be left out. */
+/** Maximum length of a forwarded `tracestate`, in characters; the standard allows longer ones to be dropped. */
 export const TRACE_STATE_MAX = 512;
 
 export type SpanKind = "internal" | "server" | "client";
@@ -161,7 +161,7 @@ function isSampled({ flags }: SpanContext): boolean {
 }
 
 const SAMPLED = 1;
-/** Sampled, and W3C's word that a trace's id is random; what other flags mean nobody knows yet. */
+/** Known flags: sampled, and random trace ID. The meaning of other flags is not defined yet. */
 const KNOWN_FLAGS = 3;
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;

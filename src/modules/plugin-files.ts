@@ -6,7 +6,7 @@ import { messageOf } from "../lib/errors.ts";
 import * as api from "./api.ts";
 import { MODULE_API, type Module } from "./module.ts";
 
-/** Milliseconds that a plugin file may take to load. */
+/** Time in milliseconds for a plugin file to load. */
 const PLUGIN_LOAD_MS = 5_000;
 
 /** What a plugin file imports under this name is part of the running program. */

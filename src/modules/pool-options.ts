@@ -4,7 +4,7 @@ import type { PoolSettings } from "./module.ts";
 
 const HOUR = 3_600_000;
 
-/** Questions about tasks that one worker is asked at once. */
+/** Maximum number of concurrent task queries per worker. */
 const VISITS_MAX = 64;
 
 const named = (module: string, name: string) => ({

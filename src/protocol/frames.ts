@@ -20,7 +20,7 @@ export type Head = RequestHead | ResponseHead;
 
 export const Kind = { HEAD: 1, DATA: 2, RESET: 3, WINDOW: 4, GOAWAY: 5, PING: 6, PONG: 7 } as const;
 
-/** Set on the last HEAD or DATA of one direction. */
+/** Flag on the last HEAD or DATA of one direction. */
 const END = 1;
 
 /** kind 1 byte, flags 1 byte, stream id 4 bytes, payload length 4 bytes; big endian. */

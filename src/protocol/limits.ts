@@ -1,113 +1,128 @@
-// Every interval, size and close code of the wire, on one page. The text before a constant is its entry in doc/limits.md.
+// Every interval, size and close code of the wire protocol. The comment of a constant is its entry in doc/limits.md.
 
-/** Bytes of body in one DATA frame at most; large enough that bulk is limited by copying, not by messages. */
+/** Maximum body bytes in one DATA frame. Large enough that bulk transfers are limited by copying, not by messages. */
 export const DATA_MAX = 64 * 1024;
-/** Bytes of body in one DATA frame while other streams have bytes waiting, so that a token waits behind little. */
+/**
+ * Maximum body bytes in one DATA frame while other streams have data to send, so that a token waits behind little data.
+ */
 export const DATA_SHARED = 16 * 1024;
-/** Bytes of one v2 frame's payload at most; a larger one ends the connection. */
+/** Maximum payload of one v2 frame, in bytes. A larger one closes the connection. */
 export const FRAME_MAX = 128 * 1024;
-/** Bytes at which a batch of frames leaves as one WebSocket message; a message is at most this and one frame. */
+/** Bytes at which a batch of frames is sent as one WebSocket message. A message is at most this size plus one frame. */
 export const BATCH_BYTES = 64 * 1024;
-/** Bytes of one WebSocket message that a broker takes from an agent at most. */
+/** Maximum WebSocket message that a broker accepts from an agent, in bytes. */
 export const MESSAGE_MAX = 16 * 1024 * 1024;
-/** Bytes of a request or response head (method, path, status, headers) at most. */
+/** Maximum request or response head (method, path, status, headers), in bytes. */
 export const HEAD_MAX = 96 * 1024;
-/** Bytes a stream may have in flight and unread before its receiver has said anything: its first window. */
+/** Initial flow control window of a stream, in bytes: data in flight and unread before the receiver sends credit. */
 export const STREAM_WINDOW = 256 * 1024;
-/** Bytes to which a stream's window grows while it limits throughput. */
+/** Maximum window of a stream, in bytes. A window grows while it limits throughput. */
 export const STREAM_WINDOW_MAX = 4 * 1024 * 1024;
-/** Bytes by which all streams of one connection together may have grown beyond their first windows. */
+/** Maximum growth of all windows of one connection together, in bytes beyond their initial sizes. */
 export const WINDOW_GROWTH = 8 * 1024 * 1024;
-/** Bytes of DATA that may be in flight on a connection; given back as they arrive, read or not. */
+/** Flow control window of a connection, in bytes of DATA. Credit is returned on arrival, before the data is read. */
 export const LINK_WINDOW = 8 * 1024 * 1024;
-/** Bytes of DATA after whose arrival the connection's window is given back; this is also a sender's word that its socket moves. */
+/**
+ * Bytes of received DATA after which connection credit is returned. The credit also shows the sender that its socket
+ * moves.
+ */
 export const LINK_WINDOW_STEP = 128 * 1024;
-/** Bytes that may wait in the socket's own buffer before streams hold back, so that a cancel is never behind megabytes. */
+/** Bytes in the socket's send buffer above which streams pause, so that a cancel does not wait behind megabytes. */
 export const SOCKET_HIGH_WATER = 256 * 1024;
-/** Bytes of answers to a peer (resets, credit, pongs) that may wait while it sends and does not read; beyond it a v2 connection is cut. */
+/**
+ * Maximum unsent replies (resets, credit, pongs) to a v2 peer that sends but does not read, in bytes. Beyond it the
+ * connection is closed.
+ */
 export const UNREAD_MAX = 4 * 1024 * 1024;
-/** Streams open at once on one connection at most. */
+/** Maximum number of open streams on one connection. */
 export const STREAMS_MAX = 65_536;
-/** The last stream id of a connection, which closes when it is used up, after some days at full speed. */
+/** Last stream ID of a connection. The connection closes when it is used up, after some days at full speed. */
 export const STREAM_ID_MAX = 4_294_967_000;
-/** Bytes buffered for one stream of a v1 peer, which knows no credit; beyond it that stream is reset. */
+/** Maximum bytes buffered for one stream of a v1 peer, which has no flow control. Beyond it the stream is reset. */
 export const V1_STREAM_BUFFER = 4 * 1024 * 1024;
-/** Bytes of body in one v1 response chunk. */
+/** Maximum body bytes in one v1 response chunk. */
 export const V1_CHUNK = 32 * 1024;
-/** Bytes of a request body towards a v1 agent, which takes it whole and in one frame; a larger one is refused with 413. */
+/** Maximum request body for a v1 agent, in bytes: it is sent in one frame. Larger bodies get 413. */
 export const V1_REQUEST_BODY = 64 * 1024 * 1024;
-/** Bytes of one frame towards an MCP relay of the 0.9 series, whose socket closes on a larger one; a call that does not fit is refused with 413. */
+/** Maximum frame for a 0.9 MCP relay, in bytes: its socket closes on a larger one. Calls that do not fit get 413. */
 export const V1_MCP_FRAME = 32 * 1024;
-/** Bytes of an MCP answer, or of one event of it, that is held whole because v1 carries it in one frame. */
+/** Maximum MCP response, or event of one, that is buffered because v1 sends it in one frame, in bytes. */
 export const V1_MCP_ANSWER = 16 * 1024 * 1024;
-/** MCP calls that a v1 broker may have opened without a request; the oldest is forgotten beyond it. */
+/** Maximum MCP calls that a v1 broker has opened without a request. Beyond it the oldest is dropped. */
 export const V1_MCP_OPENED = 1_000;
-/** Milliseconds that an MCP server may keep its event stream open after the answer for a v1 broker has been taken from it. */
+/**
+ * Time in milliseconds for which an MCP server can keep its event stream open after the response was sent to a v1
+ * broker.
+ */
 export const V1_MCP_LINGER_MS = 1_000;
-/** Milliseconds between pings on a v2 connection. */
+/** Interval between pings on a v2 connection, in milliseconds. */
 export const PING_MS = 15_000;
-/** Pings that a new connection sends one after the other, to learn its round trip. */
+/** Pings that a new connection sends back to back to measure its round-trip time. */
 export const FIRST_PINGS = 4;
-/** Milliseconds of silence after which a connection gets no new streams. */
+/** Silence in milliseconds after which a connection gets no new streams. */
 export const UNROUTABLE_MS = 20_000;
-/** Milliseconds of silence after which a v2 connection is closed. */
+/** Silence in milliseconds after which a v2 connection is closed. */
 export const DEAD_MS = 30_000;
-/** Milliseconds of silence after which a v1 agent is dropped. */
+/** Silence in milliseconds after which a v1 agent is disconnected. */
 export const V1_DEAD_MS = 15_000;
-/** Milliseconds after which an MCP call at a relay of the 0.9 series counts as lost: one that gives a call up does not say so. */
+/** Timeout of an MCP call at a 0.9 relay, in milliseconds: such a relay does not report that it has dropped a call. */
 export const V1_MCP_WAIT_MS = 900_000;
-/** Milliseconds of silence after which an MCP connection of wire v1 is closed, at either end. */
+/** Silence in milliseconds after which either end closes an MCP connection of wire v1. */
 export const V1_MCP_DEAD_MS = 45_000;
 /**
- * Milliseconds between an agent's pings to a v1 broker. Such a broker ends the connection when a ping comes while it has been
- * writing one frame for five seconds, as a large upload over a slow line is: the fewer, the better.
+ * Interval between an agent's pings to a v1 broker, in milliseconds. Such a broker closes the connection if a ping
+ * arrives while it has been writing one frame for five seconds, as in a large upload over a slow line: rare pings are
+ * safer.
  */
 export const V1_PING_MS = 60_000;
-/** Milliseconds of silence after which an agent gives a v1 broker up: two pings and what an answer may take. */
+/** Silence in milliseconds after which an agent drops a v1 broker: two ping intervals plus time for the reply. */
 export const V1_BROKER_DEAD_MS = 135_000;
-/** Milliseconds between an agent's heartbeats. */
+/** Interval between an agent's heartbeats, in milliseconds. */
 export const HEARTBEAT_MS = 5_000;
-/** Milliseconds within which a new connection must register. */
+/** Time in milliseconds within which a new connection must register. */
 export const REGISTER_MS = 5_000;
-/** Bytes of a `register`, or of a `status_update` that lists models, at most: room for MODELS_MAX models. */
+/** Maximum `register`, or `status_update` that lists models, in bytes: room for MODELS_MAX models. */
 export const REGISTER_BYTES = 256 * 1024;
-/** Bytes of any other control message, and of the `register` of an agent that brings its key in it. */
+/** Maximum size of any other control message, and of the `register` of an agent that sends its key in it, in bytes. */
 export const CONTROL_BYTES = 64 * 1024;
-/** Control messages that an agent may send within CONTROL_WINDOW_MS; the connection ends beyond it. */
+/** Maximum control messages of an agent within CONTROL_WINDOW_MS. Beyond it the connection is closed. */
 export const CONTROL_MAX = 20;
-/** Milliseconds over which CONTROL_MAX counts. */
+/** Period of CONTROL_MAX, in milliseconds. */
 export const CONTROL_WINDOW_MS = 1_000;
-/** Bytes of the text of an error that comes from the other end; the rest is cut off. */
+/** Maximum length of an error text from the peer, in bytes; the rest is cut off. */
 export const ERROR_TEXT_BYTES = 1024;
-/** Milliseconds that a connected agent has to answer a ping when another one wants its id. */
+/** Time in milliseconds for a connected agent to answer a ping when another agent requests its ID. */
 export const HOLDER_MS = 2_000;
-/** Messages of an agent that are kept while it waits for its id; the connection ends beyond it. */
+/** Maximum buffered messages of an agent that waits for its ID. Beyond it the connection is closed. */
 export const HELD_MESSAGES = 32;
-/** Milliseconds an agent waits for the WebSocket handshake. */
+/** Timeout of an agent's WebSocket handshake, in milliseconds. */
 export const DIAL_MS = 10_000;
-/** Models one worker may name; the rest of a longer list is left out, with a warning. */
+/** Maximum number of models per worker; the rest is dropped with a warning. */
 export const MODELS_MAX = 1_000;
-/** Characters of a name that comes from outside (model, worker id, worker name, version), and of a value of `agent_config`. */
+/**
+ * Maximum length of a name from outside (model, worker ID, worker name, version) and of a value of `agent_config`, in
+ * characters.
+ */
 export const NAME_MAX = 256;
-/** Bytes of the names of an agent's models and of what it says of them, beyond which it gives the names alone. */
+/** Maximum size of an agent's model names with their details, in bytes. Beyond it only the names are sent. */
 export const MODEL_DETAILS_BYTES = 64 * 1024;
-/** Entries of an `agent_config`; the rest is left out. */
+/** Maximum number of entries in `agent_config`; the rest is dropped. */
 export const CONFIG_ENTRIES = 64;
-/** Characters of a key of `agent_config`; an entry with a longer one is left out. */
+/** Maximum length of a key of `agent_config`, in characters; entries with longer keys are dropped. */
 export const CONFIG_KEY_MAX = 64;
-/** Characters of an `agent_config` at most, keys and values together; entries that do not fit are left out. */
+/** Maximum size of `agent_config`, keys and values together, in characters; entries beyond it are dropped. */
 export const CONFIG_MAX = 8 * 1024;
 
 /** WebSocket subprotocol by which both ends agree on wire v2. */
 export const SUBPROTOCOL = "nfrx.v2";
 
-/** WebSocket close code: done, as agreed. */
+/** WebSocket close code: normal closure. */
 export const CLOSE_NORMAL = 1000;
-/** WebSocket close code: the peer broke the protocol. */
+/** WebSocket close code: the peer violated the protocol. */
 export const CLOSE_PROTOCOL = 1002;
-/** WebSocket close code: not allowed (a wrong key, no register frame, an id in use). */
+/** WebSocket close code: not allowed (wrong key, missing register frame, ID in use). */
 export const CLOSE_POLICY = 1008;
-/** WebSocket close code: the broker restarts; come back. */
+/** WebSocket close code: the broker restarts; reconnect. */
 export const CLOSE_RESTART = 1012;
-/** WebSocket close code: the broker has too many agents; come back later. */
+/** WebSocket close code: the broker has too many agents; reconnect later. */
 export const CLOSE_FULL = 1013;

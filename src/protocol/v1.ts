@@ -279,7 +279,7 @@ export class WireV1 implements Wire {
 const NOTHING = new Uint8Array(0);
 /** How a frame of an exchange begins. */
 const EXCHANGE = /^\s*\{\s*"type"\s*:\s*"http_proxy_/;
-/** Characters in which a frame must have named its kind. */
+/** Characters within which a v1 frame must name its kind. */
 const KIND_WITHIN = 128;
 
 /** v1 knows one value a name: repeated ones are joined. */

@@ -94,7 +94,7 @@ export class HttpProvider implements Provider {
   }
 }
 
-/** Milliseconds that a GET is waited for before the provider is asked by POST. */
+/** Time in milliseconds to wait for a GET before the provider is queried by POST. */
 const GET_MS = 3_000;
 
 const PING = '{"jsonrpc":"2.0","id":0,"method":"ping"}';

@@ -8,7 +8,7 @@ import { Spawner } from "./channels/spawner.ts";
 import { limitedReader } from "./event-limit.ts";
 import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
 
-/** Bytes that may wait to be sent to a server of the HTTP+SSE transport; beyond them a message is refused. */
+/** Maximum unsent data to an HTTP+SSE server, in bytes. Beyond it messages are refused. */
 const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
 
 /** The version whose transport this is, and with which sessions are all there is. */

@@ -3,7 +3,7 @@ import { bytesUpTo } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
 
-/** Bytes of a provider's metadata as a protected resource. */
+/** Maximum protected resource metadata of a provider, in bytes. */
 const METADATA_BYTES = 256 * 1024;
 
 export interface MetadataOptions {

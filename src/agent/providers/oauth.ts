@@ -6,11 +6,11 @@ import { Backoff, type Clock } from "../../lib/time.ts";
 import { type KeptToken, TokenFile } from "./token-file.ts";
 import { TokenClient, type TokenServer } from "./token-request.ts";
 
-/** Milliseconds within which a token must be there, all requests for it together. */
+/** Time in milliseconds to get a token, over all requests. */
 const TOKEN_MS = 15_000;
-/** Milliseconds between two requests for a token at least, whatever the provider says of the one it gets. */
+/** Minimum interval between two token requests, in milliseconds, whatever lifetime the provider states. */
 const REQUEST_GAP_MS = 5_000;
-/** Milliseconds before its end at which a token is renewed; of a short life it is a tenth. */
+/** Time in milliseconds before expiry at which a token is renewed; a tenth of the lifetime for short-lived tokens. */
 const MARGIN_MS = 30_000;
 
 export interface OAuthOptions extends TokenServer {

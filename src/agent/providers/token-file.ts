@@ -8,7 +8,7 @@ import type { Logger } from "../../lib/log.ts";
 import { SecretFileRefused, secureSecretFile } from "../../lib/secret-file.ts";
 import { HEADER_TOKEN } from "./token-request.ts";
 
-/** Bytes of a file with a token; a larger one is not read. */
+/** Maximum size of a token file, in bytes; larger files are ignored. */
 const FILE_BYTES = 64 * 1024;
 
 /** Times are milliseconds since 1970. */

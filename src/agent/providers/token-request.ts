@@ -4,11 +4,11 @@ import { bytesUpTo } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 
-/** Bytes of a token server's answer. */
+/** Maximum response of a token server, in bytes. */
 const ANSWER_BYTES = 64 * 1024;
-/** Seconds that a token server may tell a client to stay away; a longer time is cut. */
+/** Maximum Retry-After of a token server, in seconds; longer times are cut. */
 const RETRY_AFTER_MAX_S = 300;
-/** Characters of a token server's own explanation that are logged. */
+/** Maximum length of a token server's explanation in the log, in characters. */
 const EXPLANATION_MAX = 300;
 
 /** What an HTTP header carries unharmed, without spaces: all that a token may hold. */

@@ -34,7 +34,7 @@ export class NearestRoute {
   }
 }
 
-/** Characters of a path that is looked at. */
+/** Maximum length of a path for which a suggestion is made, in characters. */
 const PATH_MAX = 512;
 
 function patternOf(path: string): RegExp {

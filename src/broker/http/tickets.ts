@@ -2,9 +2,9 @@
 import type { Clock } from "../../lib/time.ts";
 import { Shares } from "../shares.ts";
 
-/** Milliseconds for which a ticket opens its stream; one that is open by then stays open. */
+/** Lifetime of a ticket, in milliseconds. A stream that is open by then stays open. */
 export const TICKET_MS = 60_000;
-/** Tickets that are valid at once. */
+/** Maximum number of valid tickets. */
 export const TICKETS_MAX = 10_000;
 /** Bytes of chance in a ticket. */
 const TICKET_BYTES = 32;

@@ -1,8 +1,8 @@
 import type { Clock } from "../../lib/time.ts";
 
-/** Values of one label from outside that live at most; what comes beyond is counted as `other`. */
+/** Maximum number of live values of a label from outside; further ones count as `other`. */
 export const LABEL_VALUES_MAX = 500;
-/** Milliseconds for which the series of a worker, or of a model, that is not here any more are kept: a day. */
+/** Time in milliseconds for which the series of a departed worker or model are kept: a day. */
 export const SERIES_KEPT_MS = 86_400_000;
 
 export interface LabelOptions {

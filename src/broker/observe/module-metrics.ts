@@ -3,7 +3,7 @@ import { DURATIONS, type Meters } from "../../lib/series.ts";
 import type { Labels, MetricSpec, ModuleMetrics } from "../../modules/module.ts";
 import { BoundedLabel } from "./labels.ts";
 
-/** Metrics that one module may have. */
+/** Maximum number of metrics per module. */
 const MODULE_METRICS_MAX = 100;
 
 /** Gives a module its metrics. Each call throws for a name that is not the module's, or is taken. */

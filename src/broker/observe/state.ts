@@ -8,7 +8,7 @@ import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { OwnStates } from "./own.ts";
 
-/** Waiting requests of a module that the state shows at most. */
+/** Maximum number of queued requests per module in the state. */
 const QUEUE_SHOWN_MAX = 50;
 
 /** A module and what it serves. */

@@ -5,13 +5,13 @@ import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
 import { Shares } from "../shares.ts";
 
-/** Milliseconds between two states of the stream. */
+/** Interval between two states of the stream, in milliseconds. */
 export const STATE_INTERVAL_MS = 2_000;
-/** Milliseconds for which a state is new enough to be a listener's first: many may come at once. */
+/** Time in milliseconds for which a state is reused as the first event of new streams. */
 export const STATE_FRESH_MS = 250;
-/** Listeners of the state stream at once; another one is answered with 503. */
+/** Maximum number of open state streams. Further ones get 503. */
 export const STATE_LISTENERS_MAX = 1_000;
-/** Events that may wait for a listener that does not read; it then misses some, the next one tells all anyway. */
+/** Maximum unread events of a state stream. Beyond it events are skipped; the next one contains the whole state. */
 const UNREAD_MAX = 4;
 
 interface StateListener {

@@ -1,12 +1,12 @@
 // Passive health: what a worker's answers say about it. Pure: the time is passed in.
 
-/** Failures in a row after which a worker rests, when they hit at least two callers. */
+/** Consecutive failures after which a worker is paused, if they affect at least two callers. */
 const REST_FAILURES = 2;
-/** Failures in a row after which a worker rests, when they all hit the same caller. */
+/** Consecutive failures after which a worker is paused, if they all affect one caller. */
 export const REST_FAILURES_ONE_CALLER = 4;
-/** Milliseconds of a worker's first rest. Each further rest is twice as long. */
+/** First pause of a failing worker, in milliseconds. Each further pause is twice as long. */
 export const REST_MS = 1_000;
-/** Milliseconds of a worker's longest rest. */
+/** Longest pause of a failing worker, in milliseconds. */
 export const REST_MAX_MS = 60_000;
 
 /** How a request went at a worker; undefined when it says nothing about the worker. */
@@ -76,7 +76,7 @@ export class Health {
   }
 }
 
-/** Status of a route that the backend does not have, which says nothing about its health. */
+/** Status of a route that the backend does not have; it does not count as a failure. */
 const NOT_IMPLEMENTED = 501;
 
 /** Errors of a request that are the worker's own failure. */

@@ -18,7 +18,7 @@ const QUANTIZATION = new RegExp(
   ].join("|")})$`,
 );
 
-/** Suffixes that may follow each other, as in `awq-int4`; a longer row is not looked through. */
+/** Maximum number of consecutive suffixes, as in `awq-int4`; further ones are ignored. */
 const SUFFIXES_MAX = 3;
 
 /**

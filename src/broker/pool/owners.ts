@@ -1,11 +1,11 @@
 import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { Clock } from "../../lib/time.ts";
 
-/** Ids whose worker is remembered; the one that was used longest ago is forgotten beyond it. */
+/** Maximum number of IDs whose worker is remembered; the least recently used is dropped. */
 export const OWNERS_MAX = 50_000;
-/** Milliseconds after its last use for which the worker of an id is remembered. */
+/** Time in milliseconds after the last use for which the worker of an ID is remembered. */
 export const OWNER_KEPT_MS = 86_400_000;
-/** Characters of an id whose worker is remembered; a longer one is unknown. */
+/** Maximum length of an ID whose worker is remembered, in characters; longer ones are unknown. */
 export const OWNED_ID_MAX = 256;
 
 interface Owner {

@@ -506,11 +506,11 @@ function draining(): NfrxError {
   return new NfrxError("draining", "the broker is shutting down", { retryAfterSeconds: DRAIN_RETRY_AFTER_S });
 }
 
-/** Models that an error for an unknown one names. */
+/** Maximum number of models listed in the error for an unknown model. */
 const NAMED_MODELS_MAX = 10;
 
-/** Seconds after which another broker may have taken this one's place. */
+/** Retry-After in seconds while the broker is shutting down: another one may have replaced it by then. */
 const DRAIN_RETRY_AFTER_S = 10;
 
-/** Seconds after which a client that was turned away may ask again. */
+/** Retry-After of a rejected request, in seconds. */
 const RETRY_AFTER_S = 5;

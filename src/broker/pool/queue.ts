@@ -1,4 +1,4 @@
-/** Callers whose turns are remembered before those that wait no more are forgotten. */
+/** Number of callers whose turns are remembered before those without queued requests are dropped. */
 const CALLERS_MAX = 10_000;
 
 /** What a waiting request brings to the queue. */

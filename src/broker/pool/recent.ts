@@ -4,11 +4,11 @@ import type { RecentState } from "../../modules/state.ts";
 import { Median } from "./median.ts";
 import { Ring } from "./ring.ts";
 
-/** Milliseconds of one interval in the state's view of the last minutes. */
+/** Length of an interval of the recent activity in the state, in milliseconds. */
 export const RECENT_INTERVAL_MS = 5_000;
-/** Intervals in the state's view of the last minutes. */
+/** Number of intervals of the recent activity in the state. */
 export const RECENT_INTERVALS = 60;
-/** Intervals over which the rates of a worker are taken. */
+/** Number of intervals for a worker's rates. */
 const RATE_INTERVALS = 12;
 
 /** How one request went. */

@@ -14,7 +14,7 @@ import { MISSING_ROUTE_MS, MISSING_ROUTES_MAX } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { Rates } from "./recent.ts";
 
-/** Milliseconds after a backend's failure within which the loss of its machine counts as a consequence of it. */
+/** Time in milliseconds after a backend failure within which the loss of its machine is attributed to that failure. */
 const BACKEND_LOSS_MS = 10_000;
 
 const OLLAMA = "ollama";

@@ -6,7 +6,7 @@ import type { Stream } from "../../protocol/stream.ts";
 import { verdictOf } from "../pool/health.ts";
 import type { Slot } from "../pool/pool.ts";
 
-/** Milliseconds that a refusal may take to arrive whole, so that it can be looked at before it is passed on. */
+/** Time in milliseconds for a refusal to arrive completely, so that it can be inspected before it is forwarded. */
 const PEEK_MS = 1_000;
 
 export interface AttemptContext {

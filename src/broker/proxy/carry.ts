@@ -8,11 +8,11 @@ import { type ByteSource, decoded } from "./decode.ts";
 import type { Answer } from "./respond.ts";
 import { type Failure, messageIn } from "./stream-error.ts";
 
-/** Bytes of a backend's error that are passed on inside an error event. */
+/** Maximum size of a backend's error inside an error event, in bytes. */
 const ERROR_BYTES = 64 * 1024;
-/** Bytes of a whole answer that are turned into events. */
+/** Maximum size of a complete response that is converted to events, in bytes. */
 const WHOLE_ANSWER_BYTES = 4 * 1024 * 1024;
-/** Bytes that tell whether an answer without the right content type is an event stream. */
+/** Bytes that are inspected to detect an event stream without the right content type. */
 const SIGN_BYTES = 16;
 
 /** The events of an answer, with the head that belongs to them. */

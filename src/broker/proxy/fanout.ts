@@ -11,7 +11,7 @@ import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
 import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
 
-/** Bytes of all parts' answers together, which are held until the last has come. */
+/** Maximum size of the responses of all parts together, which are buffered until the last arrives, in bytes. */
 const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
 
 const OK = 200;

@@ -8,9 +8,9 @@ import { askWhole } from "./ask.ts";
 import type { Exchange, ExchangeContext } from "./exchange.ts";
 import { ASKED_MAX } from "./locate.ts";
 
-/** Milliseconds that one worker has to answer a question that all are asked. */
+/** Timeout of a query that goes to all workers, in milliseconds. */
 const GATHER_MS = 2_000;
-/** Bytes of one worker's answer to a question that all are asked. */
+/** Maximum response of one worker to such a query, in bytes. */
 const GATHER_ANSWER_BYTES = 4 * 1024 * 1024;
 
 const OK = 200;

@@ -2,7 +2,7 @@
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import { EventReader } from "../../lib/sse-reader.ts";
 
-/** Bytes at the beginning of an event stream in which the id of its response is looked for. */
+/** Bytes at the start of an event stream that are searched for the response ID. */
 const ID_EVENT_BYTES = 256 * 1024;
 
 export interface IdTap {

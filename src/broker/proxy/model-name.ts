@@ -101,7 +101,7 @@ export class FormModel implements ModelName {
   }
 }
 
-/** Bytes of a part's header lines that are looked at; a part with more is passed over. */
+/** Maximum size of a form part's header lines that are read, in bytes; parts with more are skipped. */
 const PART_HEADER_BYTES = 16 * 1024;
 const PART_NAME =
   /^content-disposition:\s*form-data\s*;(?:[^\r\n]*;)?\s*name\s*=\s*(?:"([^"\r\n]*)"|([^\s";]*))\s*(?:;|$)/im;

@@ -6,7 +6,7 @@ import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
 import { errorResponse } from "../http/error-response.ts";
 import type { Pipeline } from "./pipeline.ts";
 
-/** Bytes of an answer that is followed by a WebSocket. */
+/** Maximum size of a polled response that is sent over a WebSocket, in bytes. */
 const WATCHED_BYTES = 65_536;
 
 const OK = 200;

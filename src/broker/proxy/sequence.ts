@@ -2,7 +2,7 @@
 import { asBuffer } from "../../lib/bytes.ts";
 
 const KEY = Buffer.from('"sequence_number"');
-/** Characters behind the key in which its number stands. */
+/** Characters after the key that are searched for its number. */
 const NUMBER_CHARS = 32;
 
 /** Finds the number of the event that would come next in a stream that passes by. */

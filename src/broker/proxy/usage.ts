@@ -1,9 +1,9 @@
 import { asBuffer } from "../../lib/bytes.ts";
 import type { Usage } from "../../modules/module.ts";
 
-/** Bytes of a usage object that are read at most. */
+/** Maximum size of a usage object, in bytes. */
 const LONGEST_USAGE = 4 * 1024;
-/** Levels of objects in it; the counts stand on the first, their details on the second. */
+/** Maximum nesting of the usage object: the counts are on the first level, their details on the second. */
 const USAGE_LEVELS = 3;
 const KEY = Buffer.from('"usage"');
 const OPEN = 0x7b;
@@ -129,7 +129,7 @@ export class OllamaTap {
   }
 }
 
-/** Bytes at the end of an answer of Ollama's in which its counts stand. */
+/** Bytes at the end of an Ollama response that are searched for its counts. */
 const OLLAMA_TAIL = 1024;
 
 function count(value: object, key: string): number | undefined {

@@ -6,13 +6,13 @@ import { CLOSE_NORMAL, CLOSE_RESTART } from "../../protocol/limits.ts";
 import type { Connection, ServerSocket } from "../pool/socket.ts";
 import type { Poll, Polled } from "./poll.ts";
 
-/** Milliseconds between two questions for the sake of one WebSocket. */
+/** Interval between two polls for one WebSocket, in milliseconds. */
 export const WATCH_POLL_MS = 1_500;
-/** Pings in a row, one with each question, after which such a WebSocket is closed whose client answers none. */
+/** Number of unanswered pings, one per poll, after which such a WebSocket is closed. */
 export const WATCH_PINGS_MAX = 40;
-/** Bytes of one message from the client of such a WebSocket; messages are ignored, and a larger one ends it. */
+/** Maximum message from the client of such a WebSocket, in bytes. Messages are ignored; a larger one closes it. */
 export const WATCH_MESSAGE_BYTES = 4_096;
-/** Bytes that may wait for the client of such a WebSocket. */
+/** Maximum unsent data of such a WebSocket, in bytes. */
 const WATCH_UNSENT_BYTES = 1_048_576;
 /** WebSocket close code: a message was too large. */
 const CLOSE_TOO_LARGE = 1009;

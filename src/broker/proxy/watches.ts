@@ -10,7 +10,7 @@ import { type Pipeline, peerOf } from "./pipeline.ts";
 import { Poll } from "./poll.ts";
 import { WatchSocket } from "./watch.ts";
 
-/** WebSockets that follow tasks at once; a caller may have half of them. */
+/** Maximum number of WebSockets that follow tasks; a caller can have half of them. */
 export const WATCHES_MAX = 256;
 
 export interface WatchesOptions {

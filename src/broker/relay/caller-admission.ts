@@ -45,7 +45,7 @@ export class CallerAdmission {
   }
 }
 
-/** Seconds after which a client that was turned away may ask again. */
+/** Retry-After of a rejected request, in seconds. */
 export const RETRY_AFTER_S = 5;
 
 /** The error for an id that no connected relay has. */

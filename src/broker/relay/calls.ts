@@ -2,7 +2,7 @@ import { MCP_METHODS } from "../../lib/mcp-methods.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { RelaysState } from "../../modules/state.ts";
 
-/** Names of methods that MCP does not have and that are told apart; what comes later is counted as `other`. */
+/** Maximum number of non-standard method names that are counted separately; further ones count as `other`. */
 const OTHERS_MAX = 100;
 
 interface RunningCall {

@@ -2,7 +2,7 @@ import { asks, readRpc } from "../../lib/json-rpc.ts";
 import { callName } from "../../lib/mcp-methods.ts";
 import type { RequestBody } from "../http/body/body.ts";
 
-/** Characters of a method's name that are kept. */
+/** Maximum length of a method name, in characters. */
 const METHOD_MAX = 64;
 
 /** What the broker reads of a call: for its metrics, its limits and its own errors, never to change anything. */

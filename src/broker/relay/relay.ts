@@ -337,7 +337,7 @@ function challenged(head: ResponseHead, address: string): ResponseHead {
   return { status: head.status, headers };
 }
 
-/** Bytes of a provider's metadata. */
+/** Maximum size of a provider's metadata, in bytes. */
 const METADATA_BYTES = 256 * 1024;
 
 async function readAnswer(stream: Stream): Promise<Uint8Array> {

@@ -21,10 +21,10 @@ import { isReplica, relayHandshake } from "./handshake.ts";
 import { Relay } from "./relay.ts";
 import { Sessions } from "./sessions.ts";
 
-/** Calls that wait for their relays at once. */
+/** Maximum number of calls that wait for relays. */
 const WAITING_MAX = 1_000;
 
-/** Listening streams of one relay at once, beside its calls. */
+/** Maximum number of event streams per relay, in addition to its calls. */
 const LISTENERS_MAX = 4096;
 
 export interface RelaysOptions {
@@ -45,7 +45,7 @@ export interface RelaysOptions {
   expose: boolean;
 }
 
-/** Calls under way that the state shows at most. */
+/** Maximum number of calls in flight shown in the state. */
 const CALLS_SHOWN_MAX = 200;
 
 /** The id of a relay: its only model. */

@@ -1,4 +1,4 @@
-/** Sessions whose owner is remembered; the one that was used longest ago is forgotten beyond it. */
+/** Maximum number of sessions whose owner is remembered; the least recently used is dropped. */
 const SESSIONS_MAX = 100_000;
 
 interface Owner {

@@ -1,10 +1,10 @@
 // The fixed limits of the transfer channels; those an operator may want to change are options.
 
-/** Transfer channels that have ended whose ids still tell why; the oldest is forgotten, and then not found. */
+/** Maximum number of finished transfer channels whose outcome is remembered; the oldest is dropped. */
 export const TRANSFER_ENDED_MAX = 10_000;
-/** Milliseconds for which they do. */
+/** Time in milliseconds for which the outcome is remembered. */
 export const TRANSFER_ENDED_MS = 600_000;
-/** Milliseconds between two words about a running transfer's progress at least. */
+/** Minimum interval between two progress reports of a transfer, in milliseconds. */
 export const TRANSFER_PROGRESS_MS = 1000;
 
 /** The part of the transfer channels that is kept for jobs: callers open the others. */

@@ -10,15 +10,15 @@ import { MalformedMessage, readMessages } from "./message.ts";
 import { killGroup, leaderGone } from "./process-group.ts";
 import { RateLog } from "./rate-log.ts";
 
-/** Bytes that may wait for a server that does not read its standard input; beyond them a message is refused. */
+/** Maximum unsent data to a server that does not read its standard input, in bytes. Beyond it messages are refused. */
 const STDIN_QUEUE_BYTES = 32 * 1024 * 1024;
-/** Milliseconds a server gets to end by itself once its standard input is closed. */
+/** Time in milliseconds for a server to exit after its standard input was closed. */
 const STDIN_CLOSE_MS = 2_000;
-/** Milliseconds it then gets after SIGTERM, before SIGKILL. */
+/** Further time in milliseconds between SIGTERM and SIGKILL. */
 const TERM_MS = 2_000;
-/** Milliseconds to wait for the last output of a server that has ended. */
+/** Time in milliseconds to wait for the last output of a server that has exited. */
 const LAST_OUTPUT_MS = 1_000;
-/** Milliseconds to wait for a server that was killed. */
+/** Time in milliseconds to wait for the exit of a killed server. */
 const KILL_MS = 5_000;
 
 export interface ChildOptions {

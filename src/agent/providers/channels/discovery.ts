@@ -5,7 +5,7 @@ import { FIRST_STATELESS_VERSION, isStateless } from "../sessions/http-rules.ts"
 import { CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION } from "../sessions/stateless-rules.ts";
 import { at, type Message, UNSUPPORTED_VERSION } from "./message.ts";
 
-/** Milliseconds of silence after `server/discover` before a server is asked by `initialize` too. */
+/** Silence in milliseconds after `server/discover` before `initialize` is tried too. */
 const DISCOVER_QUIET_MS = 5_000;
 
 /** The relay where it is a client itself. */

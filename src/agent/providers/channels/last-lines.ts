@@ -1,6 +1,6 @@
-/** Lines of a server's error output that explain its end: as many as a traceback has that says something. */
+/** Lines of a server's error output that are quoted when it exits: enough for a traceback. */
 const LAST_LINES = 20;
-/** Characters of all of them together. */
+/** Maximum size of these lines together, in characters. */
 const LAST_LINES_CHARS = 4_000;
 
 /** The last lines that a program has written, in bounded number and length. */

@@ -1,6 +1,6 @@
 import { type Clock, pause } from "../../../lib/time.ts";
 
-/** Milliseconds that processes get which a server left behind, between SIGTERM and SIGKILL. */
+/** Time in milliseconds between SIGTERM and SIGKILL for processes that a server left behind. */
 const LEFT_BEHIND_MS = 500;
 
 interface Leader {

@@ -1,8 +1,8 @@
 import type { Clock } from "../../../lib/time.ts";
 
-/** Lines of one server's own output that are logged in a minute; more are counted. */
+/** Maximum output lines of one server that are logged per minute; further ones are counted. */
 const SERVER_LOG_LINES = 60;
-/** Characters of one such line. */
+/** Maximum length of such a line, in characters. */
 const SERVER_LOG_CHARS = 1000;
 
 const MINUTE_MS = 60_000;

@@ -2,9 +2,12 @@ import { NfrxError } from "../../../lib/errors.ts";
 import { Backoff, type Clock } from "../../../lib/time.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 
-/** Servers in a row that ended soon after their start before new ones are started less and less often. */
+/** Number of consecutive early exits of a server after which restarts are delayed more and more. */
 const CRASHES_BEFORE_PAUSE = 3;
-/** Milliseconds a server must live to count as one that works; one that has answered and was ended by us does too. */
+/**
+ * Time in milliseconds after which a running server counts as working. A server that has answered and was stopped by
+ * the relay counts too.
+ */
 const SETTLED_SERVER_MS = 10_000;
 
 /** Starts servers, and less often when they keep ending by themselves. */

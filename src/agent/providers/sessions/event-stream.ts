@@ -3,9 +3,9 @@ import type { Clock } from "../../../lib/time.ts";
 import { eventId, type Replay } from "./replay.ts";
 import { messageEvent, SseBody } from "./sse-body.ts";
 
-/** Events that wait for a client to open its stream, when nobody else can take them; the oldest go first. */
+/** Maximum events buffered until a client opens its stream; the oldest are dropped first. */
 const WAITING_EVENTS = 256;
-/** Bytes of such events. */
+/** Maximum size of these events, in bytes. */
 const WAITING_BYTES = 1024 * 1024;
 
 /**

@@ -12,7 +12,7 @@ import {
 } from "../channels/message.ts";
 import type { ProviderRequest } from "../provider.ts";
 
-/** Messages in one batch. */
+/** Maximum messages in one batch. */
 const BATCH_MAX = 100;
 
 /** The versions that know sessions, newest first: those that MCP's own SDK accepts in MCP-Protocol-Version. */

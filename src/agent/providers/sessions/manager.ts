@@ -30,11 +30,11 @@ import { Session } from "./session.ts";
 import { SharedServers } from "./shared-servers.ts";
 import { isStatelessPost, statelessRefusal, statusOf } from "./stateless-rules.ts";
 
-/** Milliseconds the answer to `initialize` is waited for before the head of the answer is sent without it. */
+/** Time in milliseconds to wait for the response to `initialize` before the response head is sent without it. */
 const INITIALIZE_HEAD_MS = 15_000;
-/** Servers beyond the sessions allowed that may run: those that are ending, and those that belong to no session. */
+/** Maximum running servers beyond the session limit: those that are exiting, and those that belong to no session. */
 const ENDING_MAX = 16;
-/** Seconds after which a client may ask again for a session when there are too many. */
+/** Retry-After in seconds when there are too many sessions. */
 const RETRY_SECONDS = 10;
 
 /** What holds for a server that takes one client each, however it is reached. */

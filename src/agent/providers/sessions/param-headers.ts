@@ -6,13 +6,13 @@ import type { ProviderRequest } from "../provider.ts";
 import { decodedHeader, mismatch } from "./header-values.ts";
 import type { SharedServer } from "./shared-server.ts";
 
-/** Milliseconds for which a list of tools is taken as still true. */
+/** Time in milliseconds for which a list of tools is considered current. */
 const TOOLS_FRESH_MS = 60_000;
-/** Milliseconds within which a list of tools is not asked for again, whatever a call says. */
+/** Minimum interval between two queries of the list of tools, in milliseconds. */
 const TOOLS_AGAIN_MS = 1_000;
-/** Milliseconds that a server has to list its tools before a call goes on without. */
+/** Time in milliseconds for a server to list its tools before a call continues without the list. */
 const TOOLS_LIST_MS = 5_000;
-/** Pages of a list of tools that are read. */
+/** Maximum pages of a list of tools. */
 const TOOL_PAGES_MAX = 100;
 
 /** A header that repeats an argument. */

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from "../../../lib/time.ts";
 
-/** Events that a session keeps for clients that come back with a Last-Event-ID. */
+/** Maximum events that a session stores for clients that resume with Last-Event-ID. */
 const REPLAY_EVENTS = 1_000;
-/** Bytes of such events; the newest event of all is kept whatever its size. */
+/** Maximum size of these events, in bytes; the newest event is kept whatever its size. */
 const REPLAY_BYTES = 4 * 1024 * 1024;
 
-/** Milliseconds after which they are not kept any more. */
+/** Time in milliseconds for which these events are stored. */
 const REPLAY_MS = 600_000;
 
 interface Kept {

@@ -4,7 +4,7 @@ import { SERVER_ERROR } from "../channels/message.ts";
 import { type Accepts, refuse } from "./http-rules.ts";
 import { messageEvent, SSE_HEADERS, SseBody } from "./sse-body.ts";
 
-/** Bytes of events that may wait for one slow client of a server that others share; beyond them it is cut off. */
+/** Maximum unread events of one slow client of a shared server, in bytes. Beyond it the client is disconnected. */
 const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
 
 /**

@@ -12,11 +12,11 @@ import { namedStream, onlyStream, type Pending, pendingOf } from "./routing.ts";
 import { SSE_HEADERS } from "./sse-body.ts";
 import { SessionStreams } from "./streams.ts";
 
-/** Requests of one session, or to one shared server, that wait for an answer at once; more are refused. */
+/** Maximum pending requests of one session, or to one shared server. Further ones are refused. */
 export const PENDING_MAX = 1_000;
-/** Requests of one server to its client whose stream is remembered; the oldest is forgotten. */
+/** Maximum requests of one server to its client whose stream is remembered; the oldest is dropped. */
 const ASKED_MAX = 1_000;
-/** Milliseconds a server may still answer a request that its client has cancelled, before its stream is ended. */
+/** Time in milliseconds for a server to answer a canceled request before its stream is closed. */
 const CANCEL_GRACE_MS = 10_000;
 
 /** JSON-RPC error code of a request that was cancelled. */

@@ -10,9 +10,9 @@ import type { Spawner } from "../channels/spawner.ts";
 import { isStateless, SESSION_VERSIONS } from "./http-rules.ts";
 import { SharedServer } from "./shared-server.ts";
 
-/** Milliseconds that a client's call waits for a server that starts; then the client is asked to come back. */
+/** Time in milliseconds that a call waits for a starting server; then the client is told to retry. */
 const START_WAIT_MS = 15_000;
-/** Seconds after which a client may ask again for a server that starts or is in use. */
+/** Retry-After in seconds while a server is starting or in use. */
 const RETRY_SECONDS = 5;
 
 export interface SharedServersOptions {

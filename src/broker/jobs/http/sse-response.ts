@@ -5,7 +5,7 @@ import { type Clock, every, type Timer } from "../../../lib/time.ts";
 import type { Access } from "../../../modules/route.ts";
 import { JOB_UNREAD_BYTES } from "../limits.ts";
 
-/** Bytes that the stream wants: it asks for more when it has none. */
+/** High-water mark of the stream, in bytes: it pulls when it is empty. */
 const EMPTY = 1;
 
 /** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */

@@ -5,7 +5,7 @@ import type { Claimer, Job } from "../job.ts";
 import { JOB_WORKER_ACTIVE_MS, JOB_WORKER_RECENT_MS, JOB_WORKERS_MAX } from "../limits.ts";
 import { shortId } from "./view.ts";
 
-/** Types of a worker that the state shows at most. */
+/** Maximum number of a worker's types in the state. */
 const SHOWN_TYPES = 32;
 
 type Mode = "poll" | "stream";

@@ -6,7 +6,7 @@ import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 /** As much of a job as decides who may have it. */
 export type OfferedJob = Pick<Job, "id" | "type" | "workerId" | "workerGroup">;
 
-/** Offers that one claimer keeps while it asks the store; beyond them everybody is woken instead. */
+/** Maximum number of jobs offered to one claim while it queries the store. Beyond it all claims are woken instead. */
 const OFFERS_MAX = 64;
 
 /** Somebody who waits for a job. */

@@ -35,7 +35,7 @@ export function eventText(event: JobEvent, id: number | string = event.id, posit
 
 export type JobListener = (event: JobEvent) => void;
 
-/** Roughly what keeping a job's state costs; what workers and clients say of it comes on top. */
+/** Approximate memory for a job's state, without metadata and progress, in bytes. */
 const STATE_BYTES = 1024;
 
 interface Log {

@@ -52,5 +52,5 @@ export class Retention {
   }
 }
 
-/** Milliseconds after which old jobs are looked for again when the store did not let them go. */
+/** Retry interval of the retention after a failed deletion, in milliseconds. */
 const RETRY_MS = 60_000;

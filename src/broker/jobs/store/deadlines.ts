@@ -1,6 +1,8 @@
 import type { Clock, Timer } from "../../../lib/time.ts";
 
-/** Deadlines that are looked at in a millisecond; the timer leaves so much time between two looks that they stay a part of it. */
+/**
+ * Deadlines that are checked per millisecond. The timer spaces its runs so that they use only a fraction of the time.
+ */
 const LOOK_PER_MS = 1000;
 
 /** Deadlines by name, with one timer for all of them, which is a little late when they are many. */

@@ -10,7 +10,7 @@ export interface JobLimits {
   maxBytes: number;
 }
 
-/** Roughly what a job takes besides its metadata. */
+/** Approximate size of a job without its metadata, in bytes. */
 const JOB_BYTES = 1024;
 
 /** What a job counts for against its caller's share. */

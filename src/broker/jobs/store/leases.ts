@@ -3,7 +3,7 @@ import type { Clock } from "../../../lib/time.ts";
 import { type Claim, isHeld, type Job } from "../job.ts";
 import { Deadlines } from "./deadlines.ts";
 
-/** Milliseconds after which a lapsed lease that is still there is told of again, or the length of the lease. */
+/** Interval in milliseconds at which an expired lease is reported again, if the lease itself is not shorter. */
 const AGAIN_MS = 10_000;
 
 export class Leases {

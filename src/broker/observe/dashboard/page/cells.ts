@@ -70,7 +70,7 @@ export function meter<R>(used: (row: R) => number, of: (row: R) => number): Cell
 
 // Entries of a list that are shown before the rest is asked for.
 const SHOWN = 3;
-/** Entries of one list in the dashboard that are shown at all. */
+/** Maximum entries of one list in the dashboard. */
 const ENTRIES_MAX = 200;
 
 /** A list, of which the first few are seen until a button is pressed. */

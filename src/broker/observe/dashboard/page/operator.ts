@@ -103,7 +103,7 @@ export class Operator {
   }
 }
 
-/** Milliseconds that the broker has to carry out an operator's action in the dashboard. */
+/** Timeout of an operator action in the dashboard, in milliseconds. */
 const ACTION_MS = 15_000;
 
 /** Sends an action; what went wrong, or undefined. */

@@ -4,9 +4,12 @@ import { Backoff } from "../../../../lib/time.ts";
 import type { ApiKey } from "./key.ts";
 import type { State } from "./state.ts";
 
-/** Characters of one state that the dashboard takes at most. */
+/** Maximum size of one state in the dashboard, in characters. */
 const STATE_CHARS_MAX = 67_108_864;
-/** Milliseconds without a state after which the dashboard counts the stream as lost; one comes every two seconds. */
+/**
+ * Time in milliseconds without a state after which the dashboard considers the stream lost; a state arrives every two
+ * seconds.
+ */
 const SILENT_MS = 8000;
 
 export interface StreamEvents {

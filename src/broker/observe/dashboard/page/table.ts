@@ -4,7 +4,7 @@ import { announce, button, make, setAttribute, setText, wrap } from "./element.t
 import { count } from "./format.ts";
 import { type Direction, matches, type SortValue, sorted } from "./sort.ts";
 
-/** Rows of one table of the dashboard that are drawn; a filter finds the others. */
+/** Maximum rows of one table in the dashboard; use the filter to find others. */
 const ROWS_MAX = 250;
 
 export interface Column<R> {
