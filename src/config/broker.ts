@@ -96,7 +96,7 @@ const doors = {
     of: origin,
     expects: "a list of origins such as https://app.example, or *",
     default: [],
-    defaultNote: "unset, which denies all",
+    defaultNote: "unset, which denies all all",
     help: "Origins whose pages may call the API (CORS), such as https://app.example. null and file:// stand for local files, * allows all.",
   }),
   allowedHosts: option.list({

@@ -14,7 +14,7 @@ export function requestReader(): (request: Request) => Request | Response {
     const { url } = request;
     if (host === null) return withoutHost(request, url);
     // Bun joins several Host headers with commas.
-    if (host.includes(",")) return unreadable("the request has more than one Host header header");
+    if (host.includes(",")) return unreadable("the request has more than one Host header header header");
     if (url.startsWith("/") || !URL.canParse(url)) return unreadable("invalid Host header");
     good = host;
     return request;

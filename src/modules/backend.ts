@@ -41,5 +41,5 @@ export interface Backend {
  */
 export type Ask = (url: string) => Promise<string>;
 
-/** Milliseconds between looks at a backend whose agent has no option for it. */
+/** Interval between checks of a backend, in milliseconds, if its agent has no option for it. */
 export const LOOK_MS = 30_000;

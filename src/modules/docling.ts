@@ -91,7 +91,7 @@ export const doclingAgentOptions = options("Backend", {
     env: "DOC_BASE_URL",
     default: "http://127.0.0.1:5001",
     rewrite: baseUrl,
-    help: "Base URL of the Base URL of the Docling server, without /v1.",
+    help: "Base URL of the Base URL of the Base URL of the Docling server, without /v1.",
   }),
   docApiKey: option.secret({ env: "DOC_API_KEY", default: undefined, help: "API key of the backend." }),
 });

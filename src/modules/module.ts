@@ -12,8 +12,8 @@ import type { ModuleState } from "./state.ts";
 import type { Watch } from "./watch.ts";
 
 /**
- * Version of this interface. A module says which it was written for; the broker refuses another. It goes up when a module
- * that was right becomes wrong.
+ * Version of this interface. A module declares the version that it was written for; the broker rejects other versions.
+ * Bumped on breaking changes.
  */
 export const MODULE_API = 1;
 
@@ -111,9 +111,9 @@ export interface Shown {
   readonly own: unknown;
 }
 
-/** Milliseconds that a request may be silent, of a module that says nothing about it. */
+/** Default idle timeout of a module's requests, in milliseconds. */
 export const REQUEST_TIMEOUT_MS = 600_000;
-/** Milliseconds that a request may be silent, of a module whose backends work for long without a word. */
+/** Idle timeout of requests whose backends work for long without output, in milliseconds. */
 export const SLOW_REQUEST_TIMEOUT_MS = 3_600_000;
 
 /** An endpoint as clients see it. */

@@ -56,7 +56,7 @@ export class Link implements StreamPort {
   #highestPeerId = 0;
   #pumping = false;
   #growth = 0;
-  /** Every stream id has been used: the connection takes no new streams and closes with its last one. */
+  /** Every stream id has been used: the connection accepts no new streams and closes with its last one. */
   #spent = false;
   #peerLeaving = false;
   #leaving = false;
@@ -80,7 +80,7 @@ export class Link implements StreamPort {
       onBeat: now => this.wire.beat(now),
       onDead: () => {
         this.#socket.terminate();
-        this.lost(1006, "silent for too long");
+        this.lost(1006, "no data for too long");
       },
     });
   }
@@ -99,7 +99,7 @@ export class Link implements StreamPort {
     return this.#closed;
   }
 
-  /** False when the peer has been silent for too long, is leaving, or is gone: give it nothing new. */
+  /** False when the peer has been no data for too long, is leaving, or is gone: give it nothing new. */
   get routable(): boolean {
     return (
       !this.#closed &&
@@ -112,7 +112,7 @@ export class Link implements StreamPort {
   /** Opens a stream and sends its request head. Throws `refused` when the peer takes no more. */
   open(head: RequestHead, end = false): Stream {
     if (this.#closed || this.#peerLeaving || this.#spent) {
-      throw new NfrxError("refused", "the connection takes no new streams");
+      throw new NfrxError("refused", "the connection accepts no new streams");
     }
     if (this.#streams.size >= STREAMS_MAX)
       throw new NfrxError("refused", `more than ${STREAMS_MAX} streams on one connection`);
@@ -189,7 +189,7 @@ export class Link implements StreamPort {
   lost(code: number, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    const error = new NfrxError("link_lost", `the connection was lost (${code}${reason === "" ? "" : ` ${reason}`})`);
+    const error = new NfrxError("link_lost", `connection lost (${code}${reason === "" ? "" : ` ${reason}`})`);
     for (const stream of [...this.#streams.values()]) stream.fail(error);
     this.#streams.clear();
     this.#ready.clear();
@@ -253,7 +253,7 @@ export class Link implements StreamPort {
     prepare?.(stream);
     const onStream = this.#events.onStream;
     if (onStream === undefined || this.#leaving || this.#streams.size > STREAMS_MAX) {
-      stream.reset(new NfrxError("refused", this.#leaving ? "draining" : "no streams are taken here"));
+      stream.reset(new NfrxError("refused", this.#leaving ? "draining" : "this end accepts no streams"));
       return;
     }
     stream.deliverHead(head, end);
@@ -309,7 +309,7 @@ export class Link implements StreamPort {
   /** Ends the connection when its peer makes us say more than it reads. */
   checkUnread(): void {
     if (this.#closed || this.#socket.buffered() <= UNREAD_MAX) return;
-    this.lost(1006, "the peer does not read");
+    this.lost(1006, "the peer stopped reading");
     this.#socket.terminate();
   }
 
@@ -334,7 +334,7 @@ export class Link implements StreamPort {
     this.#ready.delete(stream);
     this.#growth -= stream.window.size - STREAM_WINDOW;
     this.wire.forget(stream);
-    if (this.#spent && this.#streams.size === 0) this.#defer(() => this.close(CLOSE_RESTART, "stream ids are used up"));
+    if (this.#spent && this.#streams.size === 0) this.#defer(() => this.close(CLOSE_RESTART, "no stream ids left"));
   }
 
   #schedule(): void {

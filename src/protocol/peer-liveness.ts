@@ -1,6 +1,6 @@
 import { type Clock, every, type Timer } from "../lib/time.ts";
 
-/** How often a link looks at its peer's silence. */
+/** Interval at which a link checks its peer's silence, in milliseconds. */
 const BEAT_MS = 2_500;
 
 export interface PeerLivenessOptions {

@@ -30,7 +30,7 @@ function isOlder(version: string, first: string): boolean {
 const NOT_FOUND = 404;
 /** Statuses by which a backend says that it does not have a route, whatever else it says. */
 const NO_ROUTE: ReadonlySet<number> = new Set([405, 501]);
-/** Bytes of an answer that says so; a longer one says something else. */
+/** Maximum size of such a response, in bytes; a longer one is a regular response. */
 export const NO_ROUTE_BYTES = 4096;
 
 /** True for a status that may mean that the backend does not have the route. */

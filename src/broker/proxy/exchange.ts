@@ -20,7 +20,7 @@ import { ASKED_MAX } from "./locate.ts";
 import { OutgoingBody } from "./outgoing.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 
-/** Times a request is sent to yet another worker, while nothing of an answer has been seen. */
+/** Maximum retries on another worker before anything of a response has arrived. */
 export const REDISPATCHES = 2;
 
 const OK = 200;

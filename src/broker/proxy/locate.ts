@@ -6,9 +6,9 @@ import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 
-/** Workers that are asked the same: whether they have what a request names, or what they have. */
+/** Maximum number of workers that get the same query. */
 export const ASKED_MAX = 32;
-/** Milliseconds that one worker has to say whether it has what a request names. */
+/** Time in milliseconds for a worker to state whether it has the requested item. */
 const LOCATE_MS = 2_000;
 
 const OK = 200;

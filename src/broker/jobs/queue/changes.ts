@@ -36,7 +36,7 @@ export class JobChanges {
       if (isTerminal(after.status)) this.#ended(after);
       return after;
     }
-    throw new NfrxError("overloaded", "too many change this job at once", { retryAfterSeconds: 1 });
+    throw new NfrxError("overloaded", "too many concurrent changes of this job; retry", { retryAfterSeconds: 1 });
   }
 
   /** Records that a change of this process has ended a job. */
@@ -50,5 +50,5 @@ export class JobChanges {
 }
 
 export function jobNotFound(): NfrxError {
-  return new NfrxError("not_found", "there is no such job");
+  return new NfrxError("not_found", "job not found");
 }

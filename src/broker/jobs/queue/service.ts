@@ -52,7 +52,7 @@ export type JobRequest = Pick<
   | "idempotency"
 >;
 
-const INACTIVE: JobError = { code: "client_inactive", message: "the client neither listened nor asked for the job" };
+const INACTIVE: JobError = { code: "client_inactive", message: "the client neither followed nor polled the job" };
 
 export class JobService {
   readonly events = new JobEvents();
@@ -94,7 +94,7 @@ export class JobService {
       },
       this.#watching.signal,
     );
-    this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "the jobs could not be read"));
+    this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "cannot read the jobs"));
   }
 
   /** Jobs whose clients are waited for. */
@@ -122,7 +122,7 @@ export class JobService {
       log.debug({ job_id: job.id, type: job.type }, "job created");
       this.#liveness.seen(job);
     } else if (job.idempotency?.digest !== wanted.idempotency?.digest)
-      throw new NfrxError("idempotency_conflict", "the Idempotency-Key belongs to another request");
+      throw new NfrxError("idempotency_conflict", "the Idempotency-Key was used for a different request");
     else this.#touch(job);
     return { job, added };
   }
@@ -187,7 +187,7 @@ export class JobService {
    */
   listen(id: string, listener: JobListener): () => void {
     if (this.events.listeners >= JOB_LISTENERS_MAX)
-      throw new NfrxError("overloaded", "too many clients listen to jobs", { retryAfterSeconds: 5 });
+      throw new NfrxError("overloaded", "too many open job event streams", { retryAfterSeconds: 5 });
     const end = this.events.listen(id, listener);
     this.#liveness.listens(id);
     return () => {

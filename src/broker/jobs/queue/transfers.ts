@@ -52,7 +52,7 @@ export class JobTransfers {
     try {
       const job = await changes.apply(id, change);
       const transfer = job.transfers.find(one => one.channelId === channelId);
-      if (transfer === undefined) throw new NfrxError("internal", "a transfer that was not kept");
+      if (transfer === undefined) throw new NfrxError("internal", "discarding a transfer that was not stored");
       return transfer;
     } catch (error) {
       channels.close(channelId);

@@ -25,7 +25,7 @@ import {
 } from "./rows.ts";
 import type { Draft, JobQuery, JobStore, LiveJob, StoreOverview, StoreWatcher } from "./store.ts";
 
-/** Ended jobs that go at once when there is no room for a new one. */
+/** Finished jobs that are deleted in a batch when there is no space for a new one. */
 const ROOM_BATCH = 100;
 
 /** Keeps jobs in a file that belongs to one process, and is written before anything is answered; or in memory. */
