@@ -85,8 +85,8 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
     ws.terminate();
     reject(new Error(reason));
   };
-  const onAbort = (): void => giveUp("given up");
-  const timer = options.clock.after(DIAL_MS, () => giveUp(`no answer within ${DIAL_MS / 1000} seconds`));
+  const onAbort = (): void => giveUp("canceled");
+  const timer = options.clock.after(DIAL_MS, () => giveUp(`no response within ${DIAL_MS / 1000} seconds`));
   const settle = (): void => {
     timer.cancel();
     options.signal?.removeEventListener("abort", onAbort);
@@ -176,19 +176,19 @@ function refusal(
 ): DialRefusal | undefined {
   if (status >= 300 && status < 400)
     return new DialRefusal(
-      `the address redirects to ${location}: correct SERVER_URL, or set AGENT_HEADERS where a gateway asks for a login`,
+      `the address redirects to ${location}: correct SERVER_URL, or set AGENT_HEADERS if a gateway requires a login`,
       true,
     );
   if (status === 503) return new DialRefusal("the broker is draining or full", false);
-  if (status === 429) return new DialRefusal("the broker has had too many wrong keys from this address", false);
+  if (status === 429) return new DialRefusal("the broker received too many wrong keys from this address", false);
   const path = new URL(url).pathname;
   if (status < 500 && !path.endsWith(`/api/${module}/connect`))
     return new DialRefusal(
-      `agents do not connect at ${path} (status ${status}): SERVER_URL must end in /api/${module}/connect`,
+      `${path} is not an agent endpoint (status ${status}): SERVER_URL must end in /api/${module}/connect`,
       true,
     );
   if (status === 401 || status === 403) return new DialRefusal(keyRefused(clientKey), true);
-  if (status === 404) return new DialRefusal("there is no broker at this address (404); check SERVER_URL", true);
+  if (status === 404) return new DialRefusal("no broker at this address (404); check SERVER_URL", true);
   return undefined;
 }
 
@@ -198,14 +198,14 @@ export function dialRefusal({ clientKey }: Pick<DialOptions, "clientKey">, code:
   if (reason === "unauthorized") return new DialRefusal(keyRefused(clientKey), true);
   if (reason === "id in use")
     return new DialRefusal(
-      `another agent is connected under this id and answers (${code} ${reason}): stop it, or set another CLIENT_ID`,
+      `another agent is connected under this ID (${code} ${reason}): stop it, or set another CLIENT_ID`,
       true,
     );
-  return new DialRefusal(`the broker refused this agent: ${code} ${reason}`.trim(), true);
+  return new DialRefusal(`the broker rejected this agent: ${code} ${reason}`.trim(), true);
 }
 
 function keyRefused(clientKey: string | undefined): string {
   return clientKey === undefined
-    ? "the broker wants a key, and this agent has none: set CLIENT_KEY"
-    : "the broker refused the key (CLIENT_KEY)";
+    ? "the broker requires a key: set CLIENT_KEY"
+    : "the broker rejected the key (CLIENT_KEY)";
 }

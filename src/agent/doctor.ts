@@ -36,7 +36,10 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
   yield* reach(agent.broker);
   yield await examineBackend(examination);
   if (agent.exits)
-    yield warn("reconnect", "it exits when the broker is away: set RECONNECT, or start it with --reconnect");
+    yield warn(
+      "reconnect",
+      "the agent exits when the broker is unavailable: set RECONNECT, or start it with --reconnect",
+    );
   if (statusAddress !== undefined) {
     yield await checkAddress("status", statusAddress, "STATUS_ADDR", () => running(statusAddress, "/version"));
     yield checkFolder("token", tokenDir(config.path, agent.broker.module), "--config");
@@ -55,18 +58,18 @@ async function examineBackend(examination: AgentExamination): Promise<Finding> {
   try {
     const { models, facts } = await service.look();
     const version = [facts["backend_family"], facts["backend_version"]].filter(Boolean).join(" ");
-    const about = `${service.address} answers${version && ` (${version})`}`;
+    const about = `${service.address} responds${version && ` (${version})`}`;
     if (models.length > 0)
       return ok("backend", `${about}: ${models.slice(0, 5).join(", ")}${models.length > 5 ? " …" : ""}`);
     return needsModels
-      ? warn("backend", `${about} and has no models: nothing can be asked of it until it has one`)
+      ? warn("backend", `${about} but has no models: add one, such as with ollama pull`)
       : ok("backend", about);
   } catch (error) {
     const message = messageOf(error);
     const trouble = proxy && proxyTrouble(proxy, error instanceof Error ? error : new Error(message));
     if (trouble !== undefined) return fail("backend", trouble.message);
     const named =
-      keyOption !== undefined && REFUSED.test(message) ? `${keyOption} has the key` : `${backendOption} names it`;
+      keyOption !== undefined && REFUSED.test(message) ? `set the key in ${keyOption}` : `correct ${backendOption}`;
     return fail("backend", `${explain(message, service.address)}; ${named}`);
   } finally {
     await service.close?.();
@@ -77,18 +80,18 @@ const REFUSED = /answered 40[13]/;
 
 function explain(message: string, address: string): string {
   if (/Unable to connect|ECONNREFUSED|ConnectionRefused/i.test(message))
-    return `nothing answers at ${address}: start the backend there`;
-  if (REFUSED.test(message)) return `${address} refuses the key: ${message}`;
+    return `no response from ${address}: start the backend`;
+  if (REFUSED.test(message)) return `${address} rejects the key: ${message}`;
   if (/answered 404/.test(message))
-    return `${address} is not the right address, often for a /v1 too few or too many: ${message}`;
-  return `${address} is not well: ${message}`;
+    return `${address} seems to be the wrong address; often a /v1 is missing or superfluous: ${message}`;
+  return `${address} reports an error: ${message}`;
 }
 
 /** Why the agent that runs with this METRICS_PORT does not serve; undefined when it is connected to its broker. */
 export async function agentTrouble(metricsAddress: HostAndPort | undefined): Promise<string | undefined> {
-  if (metricsAddress === undefined) return "the agent can be asked only with METRICS_PORT set";
+  if (metricsAddress === undefined) return "set METRICS_PORT to check a running agent";
   const text = await ask(metricsAddress, "/metrics");
-  if (text === undefined) return `no agent answers at port ${metricsAddress.port}`;
+  if (text === undefined) return `no agent responds at port ${metricsAddress.port}`;
   return /^nfrx_worker_connected_to_server 1$/m.test(text) ? undefined : "the agent is not connected to its broker";
 }
 
@@ -96,7 +99,7 @@ export async function agentTrouble(metricsAddress: HostAndPort | undefined): Pro
 async function running(address: HostAndPort, path: string): Promise<string | undefined> {
   const text = (await ask(address, path)) ?? "";
   const ours = /"build_sha"|nfrx_worker_build_info/.test(text);
-  return ours ? `an agent of nfrx is running at port ${address.port}` : undefined;
+  return ours ? `an nfrx agent is running at port ${address.port}` : undefined;
 }
 
 /** What is said at an address of this machine's; undefined when nothing is. */

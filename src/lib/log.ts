@@ -17,9 +17,9 @@ type Level = (typeof LEVELS)[number];
 export type LogLevel = "all" | Level | "none";
 export type LogFormat = "auto" | "json" | "pretty";
 
-/** Bytes of log lines that may wait for a slow reader of standard error; lines beyond are dropped and counted. */
+/** Maximum unsent log data when standard error is read slowly, in bytes; further lines are dropped and counted. */
 const LOG_BUFFER_BYTES = 16 * 1024 * 1024;
-/** Milliseconds after which lines leave at the latest. */
+/** Maximum delay of a log line, in milliseconds. */
 const FLUSH_MS = 100;
 /** Characters of lines that are written at once. */
 const BATCH_CHARS = 64 * 1024;

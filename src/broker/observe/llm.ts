@@ -88,7 +88,7 @@ export class LlmMetrics {
     );
     const duration = meters.histogram(
       "nfrx_llm_request_duration_seconds",
-      "Time of a request, or of a part of one that was split, by worker and model.",
+      "Duration of a request, or of a part of a split request, by worker and model.",
       DURATIONS,
       ["worker_id", "model"],
     );

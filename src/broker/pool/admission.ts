@@ -3,13 +3,13 @@ import { networkOf } from "../../lib/network.ts";
 /** Why an agent was not let in. */
 export type AgentRefusal = "draining" | "not_websocket" | "unauthorized" | "too_many" | "not_registered" | "rejected";
 
-/** Connections of agents that bring no key in their headers and have not registered, at most. */
+/** Maximum number of unregistered agent connections without a key in the headers. */
 export const KEYLESS_MAX = 64;
-/** Connections of that kind from one address (of IPv6: from one /64), at most. */
+/** Maximum number of such connections from one address (IPv6: one /64). */
 export const KEYLESS_PER_ADDRESS = 4;
 /**
- * Connections of that kind that are read at once; the others wait with their reading paused. Bun's limit for a message is the
- * same for every connection of a server, so this bounds what strangers can make a broker hold.
+ * Maximum number of such connections that are read concurrently; reading of the others is paused. Bun's message limit
+ * applies to all connections of a server, so this bounds the memory that unauthenticated clients can use.
  */
 export const KEYLESS_READ_AT_ONCE = 4;
 

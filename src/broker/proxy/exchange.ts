@@ -168,7 +168,7 @@ export class Exchange {
         if (spare !== undefined) {
           const error = backendFailure(head.status);
           attempt.end(error);
-          this.#sentOn(slot, error ?? new NfrxError("overloaded", `the backend answered with status ${head.status}`));
+          this.#sentOn(slot, error ?? new NfrxError("overloaded", `the backend responded with status ${head.status}`));
           continue;
         }
         this.answered(head);
@@ -236,7 +236,7 @@ export class Exchange {
 
   /** The client has no more use for the answer. */
   cancel(): void {
-    if (!this.#closed) this.#attempt?.giveUp(new NfrxError("canceled", "the client went away"));
+    if (!this.#closed) this.#attempt?.giveUp(new NfrxError("canceled", "the client disconnected"));
   }
 
   /** Ends the exchange: the seat goes back, what happened is counted and logged. Later calls do nothing. */
@@ -300,7 +300,7 @@ export class Exchange {
     const instead = (error: unknown): unknown =>
       failure === undefined || signal.aborted || toNfrxError(error).code === "draining" ? error : outward(failure);
     try {
-      if (signal.aborted) throw new NfrxError("canceled", "the client went away");
+      if (signal.aborted) throw new NfrxError("canceled", "the client disconnected");
       const acquired = this.context.pool.acquire(this.slotRequest);
       return acquired instanceof Promise ? this.#seated(acquired, instead) : acquired;
     } catch (error) {
@@ -314,7 +314,7 @@ export class Exchange {
     });
     if (!this.request.signal.aborted) return slot;
     slot.release();
-    throw new NfrxError("canceled", "the client went away");
+    throw new NfrxError("canceled", "the client disconnected");
   }
 
   /** Opens a stream at the worker and sends the request; the head of its answer is to come. */
@@ -424,21 +424,22 @@ export class Exchange {
       worker.recordUsage(now, now - this.#slotAt, error, undefined, 0);
     }
     const about = { request_id: this.request.id, worker_id: worker.id, error_code: error.code, error: error.message };
-    log.info(about, "request is sent to another worker");
+    log.info(about, "retrying the request on another worker");
   }
 }
 
 /** The failure that an answer of this status is, though it goes to the client as it came; undefined when it is none. */
 export function backendFailure(status: number): NfrxError | undefined {
-  return status < 500 ? undefined : new NfrxError("upstream_error", `the backend answered with status ${status}`);
+  return status < 500 ? undefined : new NfrxError("upstream_error", `the backend responded with status ${status}`);
 }
 
 /** What a client is told of a failure between broker and worker, which is its cause. */
 export function outward(error: NfrxError): NfrxError {
   const detail = { cause: error };
   if (error.code === "refused")
-    return new NfrxError("upstream_error", `the worker could not take the request: ${error.message}`, detail);
+    return new NfrxError("upstream_error", `the worker rejected the request: ${error.message}`, detail);
   if (error.code === "link_lost") return new NfrxError("upstream_error", "the worker was lost", detail);
-  if (error.code === "protocol") return new NfrxError("upstream_error", "the worker broke the protocol", detail);
+  if (error.code === "protocol")
+    return new NfrxError("upstream_error", "the worker violated the wire protocol", detail);
   return error;
 }

@@ -19,7 +19,7 @@ const NAMES = /:(\w+)/g;
 function segment(name: string, params: PathParams): string {
   const value = params[name] ?? "";
   if (!/^[\w.~-]{1,128}$/.test(value) || /^\.+$/.test(value))
-    throw new NfrxError("not_found", `${name} is not a name`, { param: name });
+    throw new NfrxError("not_found", `${name} is not a valid name`, { param: name });
   return value;
 }
 

@@ -70,7 +70,7 @@ export class Transfers {
   create(options: TransferChannelOptions = {}): { id: string; expiresAt: number } {
     const { clock, limits } = this.#options;
     if (this.#channels.size >= limits.channels)
-      throw new NfrxError("overloaded", "too many transfer channels are open", { retryAfterSeconds: 5 });
+      throw new NfrxError("overloaded", "too many open transfer channels", { retryAfterSeconds: 5 });
     const { ttlMs = limits.ttlMs, caller, forJob } = options;
     const release = caller === undefined ? undefined : this.#shares[forJob ? "jobs" : "callers"].take(caller);
     const channel = new TransferChannel(options, clock.wall() + ttlMs, clock.now());
@@ -156,7 +156,7 @@ export class Transfers {
 
   /** Any other method, which touches no channel; `allow` names those there are. */
   refuse({ request, access }: RouteCall, allow = "GET, POST, PUT"): Response {
-    const error = new NfrxError("method_not_allowed", `${request.method} is not for transfers`);
+    const error = new NfrxError("method_not_allowed", `method ${request.method} is not allowed for transfers`);
     const response = this.#refused(error, request, access);
     response.headers.set("allow", allow);
     return response;
@@ -180,9 +180,9 @@ export class Transfers {
     const channel = this.#channels.get(id);
     if (channel !== undefined) return channel;
     const end = this.#ended.get(id);
-    if (end === undefined) throw new NfrxError("transfer_not_found", "there is no such transfer");
+    if (end === undefined) throw new NfrxError("transfer_not_found", "transfer not found");
     if (end === "expired") throw expired();
-    throw new NfrxError("transfer_closed", "the transfer is over");
+    throw new NfrxError("transfer_closed", "the transfer has ended");
   }
 
   #begin(channel: TransferChannel): Omit<PipeOptions, End> {
@@ -210,9 +210,7 @@ export class Transfers {
 
   /** Ends a channel whose ends have not met. */
   #giveUp(channel: TransferChannel, end: "expired" | "closed"): void {
-    channel.giveUp(
-      end === "expired" ? expired() : new NfrxError("transfer_closed", "the transfer is not wanted any more"),
-    );
+    channel.giveUp(end === "expired" ? expired() : new NfrxError("transfer_closed", "the transfer was canceled"));
     this.#over(channel, end);
   }
 
@@ -237,7 +235,7 @@ export class Transfers {
       call();
     } catch (error) {
       this.#options.metrics.unhandled();
-      this.#options.log.error({ error: messageOf(error) }, "the maker of a transfer channel failed");
+      this.#options.log.error({ error: messageOf(error) }, "the creator of a transfer channel failed");
     }
   }
 
@@ -262,7 +260,7 @@ function idOf({ params }: RouteCall): string {
 }
 
 function expired(): NfrxError {
-  return new NfrxError("transfer_expired", "the other end did not come in time");
+  return new NfrxError("transfer_expired", "the other end did not connect in time");
 }
 
 /** A channel as the log names it: who reads the log shall not be able to use it. */

@@ -64,12 +64,10 @@ export class SharedServer {
     signal: AbortSignal,
     statusOf: (answer: Message) => number = () => 200,
   ): Promise<Response> {
-    if (signal.aborted) return Promise.reject(new NfrxError("canceled", "the client has gone"));
+    if (signal.aborted) return Promise.reject(new NfrxError("canceled", "the client disconnected"));
     if (this.#waiting.size >= PENDING_MAX) {
       const headers = { "retry-after": "1" };
-      return Promise.resolve(
-        refuse(503, SERVER_ERROR, "Too many requests wait for the server", { id: request.id, headers }),
-      );
+      return Promise.resolve(refuse(503, SERVER_ERROR, "Too many pending requests", { id: request.id, headers }));
     }
     const number = this.#next++;
     const reply = new PostReply(this.clock, accepts, signal, () => this.#cancel(number));
@@ -100,7 +98,7 @@ export class SharedServer {
     const fail = (reason: string): void => reject(new NfrxError("upstream_error", reason));
     const onAbort = (): void => {
       this.#waiting.delete(number);
-      fail(`the MCP server does not answer ${method}: ${reasonOf(signal.reason)}`);
+      fail(`the MCP server did not answer ${method}: ${reasonOf(signal.reason)}`);
     };
     if (!this.alive) fail(this.#reason ?? "");
     else if (signal.aborted) onAbort();
@@ -132,7 +130,7 @@ export class SharedServer {
 
   #cancel(number: number): void {
     if (!this.#waiting.delete(number) || !this.alive) return;
-    const params = { requestId: number, reason: "the client has gone" };
+    const params = { requestId: number, reason: "the client disconnected" };
     this.#send(JSON.stringify({ jsonrpc: "2.0", method: "notifications/cancelled", params }));
   }
 
@@ -156,7 +154,11 @@ export class SharedServer {
   /** There is no one client whom a shared server could ask. */
   #refuse(message: Message): void {
     const pong = `{"jsonrpc":"2.0","id":${message.id},"result":{}}`;
-    this.#send(message.method === "ping" ? pong : errorText(message.id, METHOD_NOT_FOUND, "Nobody can be asked here"));
+    this.#send(
+      message.method === "ping"
+        ? pong
+        : errorText(message.id, METHOD_NOT_FOUND, "This server is shared: requests to the client are not supported"),
+    );
   }
 
   #notify(message: Message): void {
@@ -167,7 +169,7 @@ export class SharedServer {
     const named = progress ?? cancelled ?? at(params, "_meta", SUBSCRIPTION_ID);
     const waiting = named === undefined ? this.#only() : this.#waiting.get(number);
     if (waiting === undefined)
-      return this.log.debug({ method: message.method }, "a notification that nobody waits for");
+      return this.log.debug({ method: message.method }, "ignoring a notification without a recipient");
     const text = replaceValues(message.text, [
       ...this.#back(message, TOKEN_OF_PROGRESS, number, waiting.token),
       ...this.#back(message, SUBSCRIPTION_OF_NOTIFICATION, number, waiting.id),
@@ -209,7 +211,7 @@ export class SharedServer {
     try {
       this.#channel.send(text);
     } catch (error) {
-      this.log.debug({ error: reasonOf(error) }, "the MCP server could not be told");
+      this.log.debug({ error: reasonOf(error) }, "cannot notify the MCP server");
     }
   }
 
