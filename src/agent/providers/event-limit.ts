@@ -11,7 +11,7 @@ const VOID_NAME = "nfrx.too_large";
 const VOID = Buffer.from(`event: ${VOID_NAME}\n\n`);
 const NEW_LINE = 0x0a;
 const LINE_END = Buffer.of(NEW_LINE);
-/** Bytes that `VOID` may need. */
+/** Buffer size for `VOID`, in bytes. */
 const ROOM = 64;
 
 /** What is known of a message that was too large. */

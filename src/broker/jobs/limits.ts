@@ -1,60 +1,68 @@
 // The fixed limits of the jobs queue; those an operator may want to change are options.
 
-/** Bytes of a request to the jobs API at most; a larger one is answered with 413. */
+/** Maximum request to the jobs API, in bytes. Larger requests get 413. */
 export const JOB_BODY_BYTES = 1024 * 1024;
-/** Bytes of a job's metadata, of its progress, or of a transfer's properties at most, each as JSON. */
+/** Maximum size of a job's metadata, its progress, or a transfer's properties, in bytes of JSON each. */
 export const JOB_JSON_BYTES = 64 * 1024;
-/** Levels of objects and lists in each of them; to write thousands of levels takes seconds. */
+/** Maximum nesting of each of these; serializing thousands of levels takes seconds. */
 export const JOB_JSON_LEVELS = 100;
-/** Bytes of the properties of all transfers of one job together. */
+/** Maximum size of the properties of all transfers of one job together, in bytes. */
 export const JOB_PROPERTIES_BYTES = 256 * 1024;
-/** Transfers of one job that are known by their keys at once. */
+/** Maximum number of keyed transfers per job. */
 export const JOB_TRANSFERS_MAX = 256;
-/** Characters of a job's type, a worker's id or group, or a transfer's key. */
+/** Maximum length of a job's type, a worker's ID or group, or a transfer's key, in characters. */
 export const JOB_NAME_MAX = 256;
-/** Characters of an Idempotency-Key. */
+/** Maximum length of an Idempotency-Key, in characters. */
 export const IDEMPOTENCY_KEY_MAX = 255;
-/** Characters of the message of a job's error; the rest is cut off, so that no report is lost for its length. */
+/**
+ * Maximum length of a job's error message, in characters; the rest is cut off, so that long reports are not rejected.
+ */
 export const JOB_ERROR_MAX = 16 * 1024;
-/** Types that one claim may name; without any it takes every type. */
+/** Maximum number of types in one claim. A claim without types accepts all. */
 export const CLAIM_TYPES_MAX = 256;
-/** Seconds that a claim waits at most, whatever it asks for. */
+/** Maximum wait of a claim, in seconds. */
 export const CLAIM_WAIT_MAX_SECONDS = 600;
-/** Claims and streams of workers that wait at once; more are answered with 503. */
+/** Maximum number of waiting claims and job streams. Further ones get 503. */
 export const CLAIMERS_MAX = 4096;
-/** Streams of job events that are open at once; more are answered with 503. */
+/** Maximum number of open job event streams. Further ones get 503. */
 export const JOB_LISTENERS_MAX = 10_000;
-/** Bytes of events that may wait for a client that does not read; when more come its stream is cut, and it resumes with Last-Event-ID. */
+/**
+ * Maximum unread events of a client, in bytes. Beyond it the stream is closed; the client can resume with
+ * Last-Event-ID.
+ */
 export const JOB_UNREAD_BYTES = 1024 * 1024;
-/** Events of one job that are kept for clients that resume. */
+/** Maximum stored events per job, for clients that resume. */
 export const JOB_LOG_EVENTS = 64;
-/** Bytes of kept events, all jobs together; the jobs that were silent longest go first. */
+/** Maximum size of stored events over all jobs, in bytes; the longest inactive jobs are dropped first. */
 export const JOB_LOG_BYTES = 16 * 1024 * 1024;
-/** Shortest and longest lease, in seconds, that a claim may ask for. */
+/** Minimum lease that a claim can request, in seconds. */
 export const LEASE_MIN_SECONDS = 1;
-/** Longest lease, in seconds, that a claim may ask for. */
+/** Maximum lease that a claim can request, in seconds. */
 export const LEASE_MAX_SECONDS = 86_400;
-/** Jobs that a worker's stream holds at once, claimed and not ended, when it does not say how many. */
+/** Default maximum of unfinished jobs per job stream. */
 export const JOB_STREAM_DEFAULT = 1;
-/** Jobs that it may hold at most. */
+/** Upper limit of this maximum. */
 export const JOB_STREAM_MAX = 256;
-/** Milliseconds for which a job with `cancel_when_unwatched` waits for its client, unless `JOBS_CLIENT_TTL` is shorter. */
+/**
+ * Time in milliseconds that a job with `cancel_when_unwatched` waits for its client, unless `JOBS_CLIENT_TTL` is
+ * shorter.
+ */
 export const CLIENT_UNWATCHED_MS = 30_000;
-/** Jobs in one list when the caller does not say how many. */
+/** Default number of jobs in one list. */
 export const JOB_LIST_DEFAULT = 50;
-/** Jobs in one list at most. */
+/** Maximum number of jobs in one list. */
 export const JOB_LIST_MAX = 100;
-/** Job views in the state. */
+/** Maximum number of jobs in the state. */
 export const JOB_STATE_VIEWS = 12;
-/** Workers of jobs that the state knows at most; the one that was silent longest goes first. */
+/** Maximum number of job workers in the state; the longest inactive one is dropped first. */
 export const JOB_WORKERS_MAX = 1000;
-/** Milliseconds after its last call for which a worker of jobs counts as active. */
+/** Time in milliseconds after its last call for which a job worker counts as active. */
 export const JOB_WORKER_ACTIVE_MS = 60_000;
-/** Milliseconds after its last call for which the state shows a worker of jobs. */
+/** Time in milliseconds after its last call for which the state shows a job worker. */
 export const JOB_WORKER_RECENT_MS = 600_000;
-/** Times a change is tried again when others change the same job. */
+/** Maximum retries of a change on concurrent changes of the same job. */
 export const JOB_SWAPS_MAX = 100;
-/** Milliseconds between two looks for jobs that have been kept long enough, at least. */
+/** Minimum interval between two runs of the retention, in milliseconds. */
 export const RETENTION_GAP_MS = 1000;
-/** Jobs that one such look deletes at once. */
+/** Jobs that one run deletes in a batch. */
 export const RETENTION_BATCH = 1000;

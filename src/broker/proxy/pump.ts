@@ -26,9 +26,9 @@ export interface RespondContext extends ErrorForm {
   };
 }
 
-/** Milliseconds that the last bytes of an answer that is cut have to leave. */
+/** Time in milliseconds for the last bytes of an aborted response to be sent. */
 const LAST_BYTES_MS = 50;
-/** Position events and comments that may wait for a client that does not read. */
+/** Maximum number of unread position events and comments. */
 const MOST_UNREAD = 16;
 
 export const QUIET = Buffer.from(KEEP_ALIVE);

@@ -38,7 +38,7 @@ export class PostReply {
     if (this.#over || !this.accepts.events) return;
     const body = this.#stream();
     body.write(messageEvent(text));
-    if (body.unread > SHARED_UNREAD_BYTES) body.cut(new Error("the client does not take what it is sent"));
+    if (body.unread > SHARED_UNREAD_BYTES) body.cut(new Error("the client stopped reading"));
   }
 
   /** The answer; `status` is for one that comes as JSON. */
@@ -66,7 +66,7 @@ export class PostReply {
     if (this.#over) return;
     this.#finish();
     // Nobody reads it.
-    this.#head.resolve(refuse(499, SERVER_ERROR, "the client has gone"));
+    this.#head.resolve(refuse(499, SERVER_ERROR, "the client disconnected"));
     this.onGone();
   };
 

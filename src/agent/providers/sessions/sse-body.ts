@@ -1,9 +1,9 @@
 import { KEEP_ALIVE, KEEP_ALIVE_MS, sseEvent } from "../../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../../lib/time.ts";
 
-/** Bytes of events that wait for a slow client before its server is read no further. */
+/** Unread events of a slow client at which reading from its server pauses, in bytes. */
 export const SSE_HIGH_WATER = 1024 * 1024;
-/** Milliseconds after which a client that takes nothing of what waits for it is cut off. */
+/** Time in milliseconds after which a client that reads nothing is disconnected. */
 const SSE_STALL_MS = 30_000;
 
 export interface BodyEvents {
