@@ -1,6 +1,6 @@
 // Makes a release: everything that is published, in dist/release/. `npm run release` from a clean tag; with --snapshot
 // from any state, faster and larger. `--target=linux-x64` makes the archives and packages of some targets alone.
-// Needs git, npm and xz. The same commit gives the same bytes, with the same Bun and the same xz.
+// Needs git, npm, xz and dpkg-deb. The same commit gives the same bytes, with the same versions of Bun, npm, xz and dpkg-deb.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { compile } from "./compile.ts";
 import { archive, archiveName } from "./release/archive.ts";
 import { copyright } from "./release/copyright.ts";
 import { deb } from "./release/deb.ts";
-import { ARCHITECTURES, debianPackage, debianVersion } from "./release/debian.ts";
+import { ARCHITECTURES, agentPackages, brokerPackage } from "./release/debian.ts";
 import { formula } from "./release/formula.ts";
 import { gzip } from "./release/gzip.ts";
 import { releaseNotes } from "./release/notes.ts";
@@ -17,7 +17,7 @@ import { bundledPackages } from "./release/packages.ts";
 import { sbom } from "./release/sbom.ts";
 import { services } from "./release/services.ts";
 import { tar } from "./release/tar.ts";
-import { Xz } from "./release/xz.ts";
+import { type Effort, xz } from "./release/xz.ts";
 import { zip } from "./release/zip.ts";
 import { git, type Stamp, stamp } from "./stamp.ts";
 import { isTarget, type Target, targetNames } from "./targets.ts";
@@ -80,15 +80,14 @@ async function main(): Promise<void> {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
   const packages = bundledPackages();
-  const xz = new Xz(effort);
   const published = new Published();
   const archives = new Map<Target, string>();
   const waiting = [...targets];
   const publishAll = async (): Promise<void> => {
     for (let target = waiting.shift(); target !== undefined; target = waiting.shift())
-      archives.set(target, await publish(target, mark, { published, xz, packages }));
+      archives.set(target, await publish(target, mark, { published, effort, packages }));
   };
-  // Two at a time: xz is another process, and compiles of one target go on beside it.
+  // Two at a time: one compiles while xz compresses the other.
   const both = [publishAll(), publishAll()];
   try {
     await Promise.all(both);
@@ -97,7 +96,11 @@ async function main(): Promise<void> {
     waiting.length = 0;
     await Promise.allSettled(both);
   }
-  await published.add(`nfrx_v${mark.version}.cdx.json`, sbom(mark, packages, Bun.version));
+  if (targets.some(target => target in ARCHITECTURES)) {
+    for (const { name, contents } of await agentPackages({ stamp: mark, maintainer: MAINTAINER }))
+      await published.add(name, await deb(contents, mark.epoch, effort));
+  }
+  await published.add(`nfrx_v${mark.version}.cdx.json`, sbom(mark, packages));
   await published.add(
     "RELEASE_NOTES.md",
     releaseNotes(await Bun.file(join(root, "CHANGELOG.md")).text(), mark.version),
@@ -114,32 +117,29 @@ async function main(): Promise<void> {
 
 interface Room {
   readonly published: Published;
-  readonly xz: Xz;
+  readonly effort: Effort;
   readonly packages: ReturnType<typeof bundledPackages>;
 }
 
 /** The archives and packages of a target; the checksum of the archive that formulas name. */
-async function publish(target: Target, mark: Stamp, { published, xz, packages }: Room): Promise<string> {
+async function publish(target: Target, mark: Stamp, { published, effort, packages }: Room): Promise<string> {
   const { version, epoch } = mark;
   const work = await mkdtemp(join(tmpdir(), "nfrx-release-"));
   try {
     const executable = await Bun.file(await compile(target, work, mark)).bytes();
     const entries = await archive(target, mark, executable, copyright(packages, "licenses"));
     const name = archiveName(target, version);
-    const level = DEFLATE[xz.effort];
+    const level = DEFLATE[effort];
     if (target.startsWith("windows")) return await published.add(`${name}.zip`, zip(entries, epoch, level));
     const code = target.includes("arm64") ? "arm64" : "x64";
-    const pieces = tar(entries, epoch);
-    await published.add(`${name}.tar.gz`, gzip(Buffer.concat(pieces), level));
-    const sum = await published.add(`${name}.tar.xz`, await xz.compress(pieces, code));
+    const bytes = Buffer.concat(tar(entries, epoch));
+    await published.add(`${name}.tar.gz`, gzip(bytes, level));
+    const sum = await published.add(`${name}.tar.xz`, await xz(bytes, code, effort));
     if (target === "linux-x64" || target === "linux-arm64") {
-      const arch = ARCHITECTURES[target];
-      const rights = copyright(packages, "/usr/share/common-licenses");
-      for (const service of services) {
-        const made = { stamp: mark, arch, executable, maintainer: MAINTAINER, copyright: rights };
-        const bytes = await deb(await debianPackage(service, made), epoch, xz, code);
-        await published.add(`${service.name}_${debianVersion(version)}_${arch}.deb`, bytes);
-      }
+      const release = { stamp: mark, maintainer: MAINTAINER };
+      const made = { arch: ARCHITECTURES[target], bytes: executable, dependencies: packages };
+      const broker = await brokerPackage(release, made);
+      await published.add(broker.name, await deb(broker.contents, epoch, effort));
     }
     return sum;
   } finally {

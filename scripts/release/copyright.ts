@@ -8,27 +8,37 @@ const root = join(import.meta.dir, "..", "..");
 /** Licences whose text is a file of its own: Debian has them in common, an archive below licenses/. */
 export const COMMON = ["Apache-2.0", "LGPL-2", "LGPL-2.1"] as const;
 
+const OWN = [
+  "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: nfrx",
+  "Files: *\nCopyright: 2026 the nfrx authors\nLicense: MIT",
+].join("\n\n");
+
+/** The page of a package without the executable. */
+export const ownCopyright = (): string => `${OWN}\n\n${licence("MIT", termsOf(ownLicence()))}\n`;
+
 /** The page; `common` names the folder with the texts of the common licences. */
 export function copyright(packages: readonly Package[], common: string): string {
-  const own = readFileSync(join(root, "LICENSE"), "utf8");
-  const texts = new Map([["MIT", termsOf(own)]]);
+  const texts = new Map([["MIT", termsOf(ownLicence())]]);
   for (const { license, text } of packages) {
     if (text !== undefined && !texts.has(license) && !isCommon(license)) texts.set(license, termsOf(text));
   }
   const missing = packages.filter(({ license }) => !texts.has(license) && !isCommon(license));
   if (missing.length > 0) throw new Error(`no text of the licences of ${missing.map(one => one.name).join(", ")}`);
   return `${[
-    "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: nfrx",
-    "Files: *\nCopyright: 2026 the nfrx authors\nLicense: MIT",
+    OWN,
     template("debian/copyright-bun").trim(),
     ...packages.map(
       ({ name, license, text }) =>
         `Files: node_modules/${name}/*\nCopyright: ${holders(name, license, text)}\nLicense: ${license}`,
     ),
-    ...[...texts].map(([license, terms]) => `License: ${license}\n${indented(terms)}`),
+    ...[...texts].map(([license, terms]) => licence(license, terms)),
     ...COMMON.map(license => `License: ${license}\n The text of this licence is in ${common}/${license}.`),
   ].join("\n\n")}\n`;
 }
+
+const ownLicence = (): string => readFileSync(join(root, "LICENSE"), "utf8");
+
+const licence = (name: string, terms: string): string => `License: ${name}\n${indented(terms)}`;
 
 const isCommon = (license: string): boolean => COMMON.some(name => name === license);
 

@@ -1,39 +1,50 @@
-// A Debian package (deb(5)): an ar archive of two tar archives. Written here and not by dpkg-deb, which would compress
-// the same executable again for each package.
-import { type Entry, withFolders } from "./entry.ts";
-import { tar } from "./tar.ts";
-import type { Code, Xz } from "./xz.ts";
+// Debian packages, written by dpkg-deb.
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Entry, type File, withFolders } from "./entry.ts";
+import type { Effort } from "./xz.ts";
 
 export interface Package {
-  /** Of the control archive: control, conffiles, postinst and so on; `md5sums` is added. */
-  readonly control: readonly Entry[];
-  /** What is installed, by its path without the first slash. */
+  /** The control archive: control, conffiles, maintainer scripts. `deb` adds md5sums. */
+  readonly control: readonly File[];
+  /** The installed files and symbolic links. Paths have no leading slash. */
   readonly data: readonly Entry[];
 }
 
-/** The package's bytes; every file in them has the time `epoch`, in seconds. */
-export async function deb({ control, data }: Package, epoch: number, xz: Xz, code: Code): Promise<Uint8Array> {
-  const sums = data.flatMap(entry => (entry.kind === "file" ? [`${md5(entry.body)}  ${entry.path}\n`] : []));
-  const md5sums: Entry = { kind: "file", path: "md5sums", mode: 0o644, body: Buffer.from(sums.sort(byPath).join("")) };
-  const packed = (entries: readonly Entry[]) => xz.compress(tar(rooted(entries), epoch), code);
-  return Buffer.concat([
-    Buffer.from("!<arch>\n"),
-    ...member("debian-binary", Buffer.from("2.0\n"), epoch),
-    ...member("control.tar.xz", await packed([...control, md5sums]), epoch),
-    ...member("data.tar.xz", await packed(data), epoch),
-  ]);
+/** One thread and one block: the same input gives the same bytes. */
+const COMPRESSION = { release: ["-Zxz", "-z9"], snapshot: ["-Zgzip", "-z1"] } as const;
+
+/** The package's bytes. Every file in them has the time `epoch`, in seconds. Rejects when dpkg-deb is missing or fails. */
+export async function deb({ control, data }: Package, epoch: number, effort: Effort): Promise<Uint8Array> {
+  const work = await mkdtemp(join(tmpdir(), "nfrx-deb-"));
+  try {
+    const root = join(work, "root");
+    const entries = [...data, ...[...control, md5sums(data)].map(file => ({ ...file, path: `DEBIAN/${file.path}` }))];
+    for (const entry of [{ kind: "folder", path: ".", mode: 0o755 } as const, ...withFolders(entries, "")])
+      await place(entry, root);
+    const built = join(work, "built.deb");
+    const args = ["--root-owner-group", "--threads-max=1", ...COMPRESSION[effort], "--build", root, built];
+    // dpkg-deb sets every later time to this one.
+    const env = { ...process.env, SOURCE_DATE_EPOCH: `${epoch}` };
+    const run = Bun.spawn(["dpkg-deb", ...args], { env, stdout: "ignore", stderr: "inherit" });
+    if ((await run.exited) !== 0) throw new Error("dpkg-deb failed");
+    return await Bun.file(built).bytes();
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
 }
 
-const byPath = (a: string, b: string): number => (a.slice(34) < b.slice(34) ? -1 : 1);
+async function place(entry: Entry, root: string): Promise<void> {
+  const path = join(root, entry.path);
+  if (entry.kind === "folder") await mkdir(path);
+  if (entry.kind === "file") await writeFile(path, entry.body);
+  if (entry.kind === "symlink") await symlink(entry.to, path);
+  if ("mode" in entry) await chmod(path, entry.mode); // whatever the umask is
+}
 
-const rooted = (entries: readonly Entry[]): Entry[] => [
-  { kind: "folder", path: ".", mode: 0o755 },
-  ...withFolders(entries, "./"),
-];
-
-const md5 = (bytes: Uint8Array): string => new Bun.CryptoHasher("md5").update(bytes).digest("hex");
-
-function member(name: string, body: Uint8Array, epoch: number): Uint8Array[] {
-  const fields = [name.padEnd(16), `${epoch}`.padEnd(12), "0     ", "0     ", "100644  ", `${body.length}`.padEnd(10)];
-  return [Buffer.from(`${fields.join("")}\`\n`), body, Buffer.from(body.length % 2 === 1 ? "\n" : "")];
+function md5sums(data: readonly Entry[]): File {
+  const sum = (body: Uint8Array): string => new Bun.CryptoHasher("md5").update(body).digest("hex");
+  const lines = data.flatMap(entry => (entry.kind === "file" ? [`${sum(entry.body)}  ${entry.path}\n`] : []));
+  return { kind: "file", path: "md5sums", mode: 0o644, body: Buffer.from(lines.join("")) };
 }

@@ -1,12 +1,19 @@
 // What lies in an archive, whatever its format.
 
+export interface File {
+  readonly kind: "file";
+  readonly path: string;
+  readonly mode: number;
+  readonly body: Uint8Array;
+}
+
 /** One entry; its owner is root and its time that of the release. A hard link names an entry before it. */
 export type Entry =
-  | { readonly kind: "file"; readonly path: string; readonly mode: number; readonly body: Uint8Array }
+  | File
   | { readonly kind: "folder"; readonly path: string; readonly mode: number }
-  | { readonly kind: "hardlink"; readonly path: string; readonly to: string };
+  | { readonly kind: "hardlink" | "symlink"; readonly path: string; readonly to: string };
 
-export const file = (path: string, body: string | Uint8Array, mode = 0o644): Entry => ({
+export const file = (path: string, body: string | Uint8Array, mode = 0o644): File => ({
   kind: "file",
   path,
   mode,

@@ -12,7 +12,6 @@ const locked = z.object({
     z.object({
       version: z.string().default(""),
       license: z.string().default(""),
-      integrity: z.string().default(""),
       dependencies: named,
       peerDependencies: named,
       peerDependenciesMeta: z.record(z.string(), z.object({ optional: z.boolean().default(false) })).default({}),
@@ -26,8 +25,6 @@ export interface Package {
   readonly version: string;
   /** SPDX expression. */
   readonly license: string;
-  /** Of its archive, as npm writes it: `sha512-` and base64. */
-  readonly integrity: string;
   /** The text of its licence, where it has one. */
   readonly text: string | undefined;
 }
@@ -40,8 +37,8 @@ export function bundledPackages(lockFile = readFileSync(join(root, "package-lock
     const entry = packages[`node_modules/${name}`];
     if (found.has(name)) return;
     if (entry === undefined) throw new Error(`${name} is not in package-lock.json`);
-    const { version, license, integrity, dependencies, peerDependencies, peerDependenciesMeta } = entry;
-    found.set(name, { name, version, license, integrity, text: licenceText(name) });
+    const { version, license, dependencies, peerDependencies, peerDependenciesMeta } = entry;
+    found.set(name, { name, version, license, text: licenceText(name) });
     const peers = Object.keys(peerDependencies).filter(peer => peerDependenciesMeta[peer]?.optional !== true);
     for (const next of [...Object.keys(dependencies), ...peers]) add(next);
   };

@@ -16,8 +16,6 @@ export interface Service {
   readonly title: string;
   /** Name of its files in /etc/nfrx, without what they end with. */
   readonly config: string;
-  /** Started when it is installed. */
-  readonly starts: boolean;
 }
 
 const titles: Readonly<Record<ProgramName, string>> = {
@@ -32,7 +30,7 @@ export const services: readonly Service[] = PROGRAMS.map(name => {
   const program = programs.find(one => one.name === name);
   if (program === undefined) throw new Error(`no program is called ${name}`);
   const { summary, configFile } = program;
-  return { name, summary, title: titles[name], config: configFile.replace(/\.yaml$/, ""), starts: name === "nfrx" };
+  return { name, summary, title: titles[name], config: configFile.replace(/\.yaml$/, "") };
 });
 
 /** The systemd unit of a program that lies in `bin`. */

@@ -4,7 +4,7 @@ import type { Entry } from "./entry.ts";
 const BLOCK = 512;
 /** Archives end with two empty blocks. */
 const END = Buffer.alloc(2 * BLOCK);
-const TYPE = { file: "0", hardlink: "1", folder: "5" } as const;
+const TYPE = { file: "0", hardlink: "1", symlink: "2", folder: "5" } as const;
 
 /** The archive in pieces; the body of each file is a piece of its own. Every entry belongs to root and has the time `epoch`, in seconds. */
 export function tar(entries: readonly Entry[], epoch: number): Uint8Array[] {
@@ -34,13 +34,13 @@ function header(entry: Entry, epoch: number): Uint8Array {
   const [prefix, name] = splitPath(entry.kind === "folder" ? `${entry.path}/` : entry.path);
   text(name, 0, 100);
   text(prefix, 345, 155);
-  octal(entry.kind === "hardlink" ? 0o755 : entry.mode, 100, 8);
+  octal("mode" in entry ? entry.mode : 0o755, 100, 8);
   octal(0, 108, 8);
   octal(0, 116, 8);
   octal(entry.kind === "file" ? entry.body.length : 0, 124, 12);
   octal(epoch, 136, 12);
   text(TYPE[entry.kind], 156, 1);
-  if (entry.kind === "hardlink") text(entry.to, 157, 100);
+  if ("to" in entry) text(entry.to, 157, 100);
   text("ustar\0" + "00", 257, 8);
   text("root", 265, 32);
   text("root", 297, 32);

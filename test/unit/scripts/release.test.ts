@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { programs } from "../../../cmd/programs.ts";
 import { archiveName } from "../../../scripts/release/archive.ts";
 import { copyright } from "../../../scripts/release/copyright.ts";
-import { debianPackage, debianVersion } from "../../../scripts/release/debian.ts";
+import { agentPackages, brokerPackage, debianVersion, type Named } from "../../../scripts/release/debian.ts";
 import type { Entry } from "../../../scripts/release/entry.ts";
 import { fill } from "../../../scripts/release/fill.ts";
 import { formula } from "../../../scripts/release/formula.ts";
@@ -62,21 +62,19 @@ test("each formula has the checksum of each archive that it names", () => {
 
 test("the bill of materials names Bun and every package, and is the same each time", () => {
   const packages = bundledPackages();
-  const text = sbom(stamp, packages, "9.9.9");
-  expect(sbom(stamp, packages, "9.9.9")).toBe(text);
+  const text = sbom(stamp, packages);
+  expect(sbom(stamp, packages)).toBe(text);
   const bill = JSON.parse(text);
   const dependencies: Record<string, string> = JSON.parse(
     readFileSync(join(root, "package.json"), "utf8"),
   ).dependencies;
   const named: string[] = bill.components.map((one: { purl: string }) => one.purl);
-  for (const [name, version] of Object.entries({ ...dependencies, bun: "9.9.9" })) {
+  for (const [name, version] of Object.entries({ ...dependencies, bun: Bun.version })) {
     expect(named).toContain(`pkg:npm/${name.replace("@", "%40")}@${version}`);
   }
   expect(named).not.toContainEqual(expect.stringContaining("typescript"));
-  // The lock file has checksums of some packages only.
   const sums = bill.components.flatMap((one: { hashes?: { content: string }[] }) => one.hashes ?? []);
-  expect(sums).toHaveLength(packages.filter(({ integrity }) => integrity !== "").length);
-  expect(sums).not.toBeEmpty();
+  expect(sums).not.toBeEmpty(); // the lock file has checksums of most packages
   for (const { content } of sums) expect(content).toMatch(/^[0-9a-f]{128}$/);
   expect(bill.serialNumber).toMatch(/^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
 });
@@ -105,20 +103,19 @@ describe("a unit", () => {
 });
 
 describe("a package", () => {
-  const made = {
-    stamp,
-    arch: "amd64",
-    executable: Buffer.from("program"),
-    maintainer: "a <a@b.example>",
-    copyright: "c",
-  };
-  const textOf = (entries: readonly Entry[], path: string): string => {
-    const entry = entries.find(one => one.path === path);
-    return entry?.kind === "file" ? Buffer.from(entry.body).toString() : "";
+  const release = { stamp, maintainer: "a <a@b.example>" };
+  const executable = { arch: "amd64", bytes: Buffer.from("program"), dependencies: bundledPackages() };
+  const textOf = (files: readonly Entry[], path: string): string =>
+    files.flatMap(one => (one.path === path && one.kind === "file" ? [Buffer.from(one.body).toString()] : [])).join();
+  const packageOf = async (name: string): Promise<Named> => {
+    const all = [await brokerPackage(release, executable), ...(await agentPackages(release))];
+    const found = all.filter(one => one.name.startsWith(`${name}_`));
+    expect(found).toHaveLength(1);
+    return found[0] as Named;
   };
 
   test.each(services)("of $name has its settings as a file that is kept", async service => {
-    const { control, data } = await debianPackage(service, made);
+    const { control, data } = (await packageOf(service.name)).contents;
     const [settings, other] = textOf(control, "conffiles").trim().split("\n");
     expect(settings).toBe(`/etc/nfrx/${service.config}.env`);
     expect(other).toBeUndefined();
@@ -131,9 +128,27 @@ describe("a package", () => {
     expect(synopsis.length).toBeLessThan(80);
     for (const line of lines) expect(line).toMatch(/^ .{1,79}$/);
     expect(data.map(({ path }) => path)).toContain(`usr/share/man/man1/${service.name}.1.gz`);
-    expect(data.filter(({ path }) => path.startsWith("usr/bin/")).map(({ path }) => path)).toEqual([
-      `usr/bin/${service.name}`,
-    ]);
+  });
+
+  test("of the broker alone has the executable; those of the agents link to it and depend on the same version", async () => {
+    const programs = (entries: readonly Entry[]) =>
+      entries
+        .filter(({ path }) => path.startsWith("usr/bin/"))
+        .map(one => ("to" in one ? `${one.path} -> ${one.to}` : one.path));
+    const broker = await brokerPackage(release, executable);
+    expect(broker.name).toBe("nfrx_1.2.3_amd64.deb");
+    expect(programs(broker.contents.data)).toEqual(["usr/bin/nfrx"]);
+    const agents = await agentPackages(release);
+    expect(agents.map(({ name }) => name).sort()).toEqual(
+      ["nfrx-asr", "nfrx-docling", "nfrx-llm", "nfrx-mcp"].map(name => `${name}_1.2.3_all.deb`),
+    );
+    for (const { name, contents } of agents) {
+      expect(programs(contents.data)).toEqual([`usr/bin/${name.split("_")[0]} -> nfrx`]);
+      expect(textOf(contents.control, "control")).toContain("\nDepends: adduser, nfrx (= 1.2.3)\n");
+    }
+    // No file is in two packages.
+    const paths = [broker, ...agents].flatMap(({ contents }) => contents.data.map(({ path }) => path));
+    expect(new Set(paths).size).toBe(paths.length);
   });
 
   test.each([
@@ -146,9 +161,9 @@ describe("a package", () => {
 
   test.skipIf(Bun.which("sh") === null)("has scripts that a shell can read", async () => {
     for (const service of services) {
-      for (const entry of (await debianPackage(service, made)).control) {
-        if (entry.kind !== "file" || entry.mode !== 0o755) continue;
-        const read = Bun.spawnSync(["sh", "-n"], { stdin: Buffer.from(entry.body) });
+      for (const { mode, body } of (await packageOf(service.name)).contents.control) {
+        if (mode !== 0o755) continue;
+        const read = Bun.spawnSync(["sh", "-n"], { stdin: Buffer.from(body) });
         expect(read.stderr.toString()).toBe("");
         expect(read.exitCode).toBe(0);
       }
