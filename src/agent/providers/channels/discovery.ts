@@ -1,9 +1,14 @@
 // How the era of a server is found out: what it is asked, and what its answers mean.
 import type { Clock } from "../../../lib/time.ts";
 import { VERSION } from "../../../lib/version.ts";
-import { FIRST_STATELESS_VERSION, isStateless } from "../sessions/http-rules.ts";
-import { CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION } from "../sessions/stateless-rules.ts";
 import { at, type Message, UNSUPPORTED_VERSION } from "./message.ts";
+import {
+  CLIENT_CAPABILITIES,
+  CLIENT_INFO,
+  FIRST_STATELESS_VERSION,
+  isStateless,
+  PROTOCOL_VERSION,
+} from "./versions.ts";
 
 /** Silence in milliseconds after `server/discover` before `initialize` is tried too. */
 const DISCOVER_QUIET_MS = 5_000;

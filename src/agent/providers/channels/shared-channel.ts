@@ -1,9 +1,9 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import { replaceValues, spanOf } from "../../../lib/json-span.ts";
-import { SESSION_VERSIONS } from "../sessions/http-rules.ts";
 import type { Channel, ChannelEvents, OpenChannel } from "./channel.ts";
 import { CLIENT } from "./discovery.ts";
 import { at, errorText, hasResult, keyOf, METHOD_NOT_FOUND, type Message, readMessages, unquoted } from "./message.ts";
+import { SESSION_VERSIONS } from "./versions.ts";
 
 /** A request under way: whose it is, and its own id and progress token, as JSON. */
 interface Asked {

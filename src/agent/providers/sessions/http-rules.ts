@@ -10,24 +10,15 @@ import {
   readMessages,
   SERVER_ERROR,
 } from "../channels/message.ts";
+import { SESSION_VERSIONS } from "../channels/versions.ts";
 import type { ProviderRequest } from "../provider.ts";
 
 /** Maximum messages in one batch. */
 const BATCH_MAX = 100;
-
-/** The versions that know sessions, newest first: those that MCP's own SDK accepts in MCP-Protocol-Version. */
-export const SESSION_VERSIONS = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07"] as const;
-/** The first version without sessions. */
-export const FIRST_STATELESS_VERSION = "2026-07-28";
 /** The version of a client that does not name one. */
 export const DEFAULT_VERSION = "2025-03-26";
 /** The first version whose clients understand events without data. */
 export const FIRST_PRIMED_VERSION = "2025-11-25";
-
-export function isStateless(version: string): boolean {
-  // Versions are dates, and their order is that of their text.
-  return version >= FIRST_STATELESS_VERSION;
-}
 
 /** A JSON-RPC error as a whole HTTP answer. `id` is JSON. */
 export function refuse(

@@ -7,7 +7,7 @@ import type { OpenChannel } from "../channels/channel.ts";
 import { CLIENT, discover, firstWord, statelessVersionsOf } from "../channels/discovery.ts";
 import { hasResult } from "../channels/message.ts";
 import type { Spawner } from "../channels/spawner.ts";
-import { isStateless, SESSION_VERSIONS } from "./http-rules.ts";
+import { isStateless, SESSION_VERSIONS } from "../channels/versions.ts";
 import { SharedServer } from "./shared-server.ts";
 
 /** Time in milliseconds that a call waits for a starting server; then the client is told to retry. */

@@ -12,14 +12,10 @@ import {
   PARSE_ERROR,
   UNSUPPORTED_VERSION,
 } from "../channels/message.ts";
+import { CLIENT_CAPABILITIES, isStateless, PROTOCOL_VERSION } from "../channels/versions.ts";
 import type { ProviderRequest } from "../provider.ts";
 import { decodedHeader, mismatch } from "./header-values.ts";
-import { isStateless, refuse } from "./http-rules.ts";
-
-/** Where a request names the version it speaks. */
-export const PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion";
-export const CLIENT_INFO = "io.modelcontextprotocol/clientInfo";
-export const CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities";
+import { refuse } from "./http-rules.ts";
 
 /** The methods whose target an Mcp-Name header repeats, and the parameter that names it. */
 const NAMED_BY: ReadonlyMap<string, string> = new Map([

@@ -2,7 +2,7 @@
 import { byId, make, setText, wrap } from "./element.ts";
 import { count } from "./format.ts";
 import type { ApiKey } from "./key.ts";
-import type { Operator } from "./operator.ts";
+import type { OperatorPanel } from "./operator.ts";
 import { jobsSection, moduleSection, pluginSection, relaysSection, type Section } from "./sections.ts";
 import { type JobsState, type ModuleState, modulesOf, nowOf, type RelaysState, type State } from "./state.ts";
 import { Views } from "./views.ts";
@@ -20,7 +20,7 @@ export class Board {
   readonly #views: Views;
 
   constructor(
-    private readonly operator: Operator,
+    private readonly operator: OperatorPanel,
     key: ApiKey,
   ) {
     this.#views = new Views(key, id => show(pluginSection(id)).section.element);

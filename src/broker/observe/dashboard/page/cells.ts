@@ -2,10 +2,10 @@
 import { button, drawing, make, setAttribute, setText, wrap } from "./element.ts";
 
 /** Fills a new cell; the function it returns is called with each new state of the row. */
-export type Cell<R> = (cell: HTMLElement) => (row: R) => void;
+export type CellRenderer<R> = (cell: HTMLElement) => (row: R) => void;
 
 /** A text. */
-export function text<R>(read: (row: R) => string, name = ""): Cell<R> {
+export function text<R>(read: (row: R) => string, name = ""): CellRenderer<R> {
   return cell => {
     const line = cell.appendChild(make("span", name));
     return row => setText(line, read(row) || "–");
@@ -13,7 +13,7 @@ export function text<R>(read: (row: R) => string, name = ""): Cell<R> {
 }
 
 /** A text and a quieter one below it. */
-export function twoLines<R>(first: (row: R) => string, second: (row: R) => string, tone = "minor"): Cell<R> {
+export function twoLines<R>(first: (row: R) => string, second: (row: R) => string, tone = "minor"): CellRenderer<R> {
   return cell => {
     const lines = cell.appendChild(make("div", "lines"));
     const upper = lines.appendChild(make("span"));
@@ -28,7 +28,7 @@ export function twoLines<R>(first: (row: R) => string, second: (row: R) => strin
 }
 
 /** A state in one word, with its colour, and a quieter line below it. */
-export function badge<R>(state: (row: R) => string, second: (row: R) => string): Cell<R> {
+export function badge<R>(state: (row: R) => string, second: (row: R) => string): CellRenderer<R> {
   return cell => {
     const lines = cell.appendChild(make("div", "lines"));
     const word = lines.appendChild(make("span", "badge"));
@@ -45,7 +45,7 @@ export function badge<R>(state: (row: R) => string, second: (row: R) => string):
 }
 
 /** So many of so many, as numbers and as a bar. */
-export function meter<R>(used: (row: R) => number, of: (row: R) => number): Cell<R> {
+export function meter<R>(used: (row: R) => number, of: (row: R) => number): CellRenderer<R> {
   return cell => {
     const figures = make("span");
     const bar = make("div", "meter");
@@ -74,7 +74,7 @@ const SHOWN = 3;
 const ENTRIES_MAX = 200;
 
 /** A list, of which the first few are seen until a button is pressed. */
-export function list<R>(read: (row: R) => readonly string[], noun: string): Cell<R> {
+export function list<R>(read: (row: R) => readonly string[], noun: string): CellRenderer<R> {
   return cell => {
     const entries = cell.appendChild(make("ul", "chips"));
     let shown: readonly string[] = [];
@@ -111,7 +111,7 @@ export function list<R>(read: (row: R) => readonly string[], noun: string): Cell
 const LONG = 72;
 
 /** A text that may be long, as an error is. */
-export function longText<R>(read: (row: R) => string, name = ""): Cell<R> {
+export function longText<R>(read: (row: R) => string, name = ""): CellRenderer<R> {
   return cell => {
     const line = cell.appendChild(make("span", name));
     let open = false;

@@ -4,18 +4,18 @@ import { announce, byId, field, setText } from "./element.ts";
 import { timeOfDay } from "./format.ts";
 import { ApiKey } from "./key.ts";
 import { newsOf } from "./news.ts";
-import { Operator } from "./operator.ts";
+import { OperatorPanel } from "./operator.ts";
 import { Overview } from "./overview.ts";
 import type { State } from "./state.ts";
-import { StateStream } from "./stream.ts";
+import { StateFeed } from "./stream.ts";
 import { startTheme } from "./theme.ts";
 
-const operator = new Operator();
+const operator = new OperatorPanel();
 const overview = new Overview();
 const filter = field("filter");
 const key = new ApiKey(showConnection, () => stream.retryNow());
 const board = new Board(operator, key);
-const stream = new StateStream(key, { state: receive, lost: lose });
+const stream = new StateFeed(key, { state: receive, lost: lose });
 
 let last: { state: State; at: number } | undefined;
 let lost: { why: string; retryAt: number } | undefined;

@@ -29,7 +29,7 @@ const WORDS: Record<Action, { verb: string; done: string; effect: (target: Targe
 };
 
 /** The one dialog of the operator's actions. */
-export class Operator {
+export class OperatorPanel {
   /** Whether the broker has an ADMIN_KEY, and with it these actions. */
   offered = false;
   #key = "";

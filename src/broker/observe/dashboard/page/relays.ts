@@ -1,7 +1,7 @@
 // The tables of MCP: relays, and the calls under way.
 import { badge, list, longText, meter, text, twoLines } from "./cells.ts";
 import { age, count, duration } from "./format.ts";
-import type { Operator } from "./operator.ts";
+import type { OperatorPanel } from "./operator.ts";
 import type { CallState, RelayState } from "./state.ts";
 import { type Column, Table } from "./table.ts";
 import { actions, systemOf } from "./workers.ts";
@@ -19,7 +19,7 @@ const callsOf = ({ functions }: RelayState): number => Object.values(functions).
 /** What callers of a relay bring. */
 const GUARDS: Readonly<Record<string, string>> = { token: "its token", api_key: "API key", open: "none (open)" };
 
-export function relaysTable(operator: Operator, empty: Node): Table<RelayRow> {
+export function relaysTable(operator: OperatorPanel, empty: Node): Table<RelayRow> {
   const columns: Column<RelayRow>[] = [
     {
       title: "Relay",

@@ -2,7 +2,7 @@
 import { make, setText, wrap } from "./element.ts";
 import { count, plural } from "./format.ts";
 import { jobsFigures, jobsTable, jobWorkersTable } from "./jobs.ts";
-import type { Operator } from "./operator.ts";
+import type { OperatorPanel } from "./operator.ts";
 import { callsTable, relaysTable } from "./relays.ts";
 import type { JobsState, ModuleState, RelaysState } from "./state.ts";
 import { modelsTable, queueTable, workersTable } from "./workers.ts";
@@ -22,7 +22,7 @@ const BACKENDS: Record<string, string> = {
   mcp: "AUTH_TOKEN=… PROVIDER_URL=http://127.0.0.1:8000/mcp",
 };
 
-export function moduleSection(id: string, operator: Operator): Section<ModuleState> {
+export function moduleSection(id: string, operator: OperatorPanel): Section<ModuleState> {
   const title = TITLES[id] ?? id;
   const frame = section(id, title);
   const workers = workersTable(id, operator, howTo(id, "No worker is connected. On the machine of the service, run"));
@@ -67,7 +67,7 @@ export function moduleSection(id: string, operator: Operator): Section<ModuleSta
   };
 }
 
-export function relaysSection(operator: Operator): Section<RelaysState> {
+export function relaysSection(operator: OperatorPanel): Section<RelaysState> {
   const frame = section("mcp", "MCP");
   const relays = relaysTable(operator, howTo("mcp", "No relay is connected. On the machine of an MCP server, run"));
   const calls = callsTable(make("p", "", "No calls in flight."));

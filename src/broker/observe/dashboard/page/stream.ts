@@ -18,7 +18,7 @@ export interface StreamEvents {
   lost(why: string, retryAt: number): void;
 }
 
-export class StateStream {
+export class StateFeed {
   readonly #backoff = new Backoff();
   #wake = (): void => {};
 

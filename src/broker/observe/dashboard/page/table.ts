@@ -1,5 +1,5 @@
 // A table whose rows are kept and changed in place: focus, selection and what was unfolded outlive every new state.
-import type { Cell } from "./cells.ts";
+import type { CellRenderer } from "./cells.ts";
 import { announce, button, make, setAttribute, setText, wrap } from "./element.ts";
 import { count } from "./format.ts";
 import { type Direction, matches, type SortValue, sorted } from "./sort.ts";
@@ -13,7 +13,7 @@ export interface Column<R> {
   value?: (row: R) => SortValue;
   /** Further texts that a filter looks at. */
   words?: (row: R) => readonly string[];
-  cell: Cell<R>;
+  cell: CellRenderer<R>;
   /** Numbers stand at the right, and sort from the largest at first. */
   number?: boolean;
   /** What kind of column it is, for its width and its place in a card. */

@@ -1,8 +1,8 @@
 // The tables of a worker module: its workers, its models, its queue.
-import { badge, type Cell, list, longText, meter, text, twoLines } from "./cells.ts";
+import { badge, type CellRenderer, list, longText, meter, text, twoLines } from "./cells.ts";
 import { button, setText, wrap } from "./element.ts";
 import { age, count, duration, rate } from "./format.ts";
-import type { Action, Operator, Target } from "./operator.ts";
+import type { Action, OperatorPanel, Target } from "./operator.ts";
 import type { HostInfo, ModelState, WaitingState, WorkerState } from "./state.ts";
 import { type Column, Table } from "./table.ts";
 
@@ -16,9 +16,9 @@ export function systemOf({ os_name = "", os_version = "" }: HostInfo = {}): stri
 
 /** The buttons of a row; `targetOf` answers undefined where there is nothing to be done. */
 export function actions<R>(
-  operator: Operator,
+  operator: OperatorPanel,
   targetOf: (row: R) => (Target & { drained: boolean }) | undefined,
-): Cell<R> {
+): CellRenderer<R> {
   return cell => {
     let target: ReturnType<typeof targetOf>;
     const press = (action: Action) => (): void => {
@@ -70,7 +70,7 @@ function lifeOf({ status, drained_by_operator, resting, disconnected_at, last_he
 }
 
 /** The workers of a module. */
-export function workersTable(module: string, operator: Operator, empty: Node): Table<WorkerRow> {
+export function workersTable(module: string, operator: OperatorPanel, empty: Node): Table<WorkerRow> {
   const tokens = (rows: readonly WorkerState[]): boolean => module === "llm" || speaksTokens(rows);
   const columns: Column<WorkerRow>[] = [
     {
