@@ -9,7 +9,7 @@ import { programs } from "../cmd/programs.ts";
 import { ACCESS_FIELDS } from "../src/broker/http/access-log.ts";
 import { configurationPage, limitsPage } from "../src/config/render.ts";
 import { sampleEnv, sampleYaml } from "../src/config/samples.ts";
-import { wholeBroker } from "../test/kit/whole.ts";
+import { wholeBroker } from "../test/kit/broker/whole.ts";
 import { alertTable } from "./alerts.ts";
 import { apiPage } from "./api-page.ts";
 import { dashboard } from "./grafana/dashboard.ts";

@@ -1,9 +1,9 @@
 // Runs a broker and its agents for long, under random load and random kills, and looks for what is left behind:
 // `bun scripts/soak.ts --minutes 30`. $NFRX_DIST runs the built programs. Ends with 1 when something leaks or breaks.
 import { parseArgs } from "node:util";
-import type { TestBackend } from "../test/kit/backend.ts";
+import type { TestBackend } from "../test/kit/backend/backend.ts";
+import { randomness, Storm, stormBackend } from "../test/kit/load/storm.ts";
 import { type BrokerProgram, Processes, type Program } from "../test/kit/processes.ts";
-import { randomness, Storm, stormBackend } from "../test/kit/storm.ts";
 
 const HELP = `bun run soak [options]
 

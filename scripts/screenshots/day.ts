@@ -1,8 +1,8 @@
 // What happens in the fleet of the pictures: five minutes of traffic, the same each time.
-import { chatJson, cut, embeddings, json, type Respond, silent } from "../../test/kit/backend.ts";
-import { Gate } from "../../test/kit/gate.ts";
-import { McpSession } from "../../test/kit/mcp-session.ts";
-import { eventually } from "../../test/kit/until.ts";
+import { chatJson, cut, embeddings, json, type Respond, silent } from "../../test/kit/backend/backend.ts";
+import { McpSession } from "../../test/kit/mcp/session.ts";
+import { Gate } from "../../test/kit/time/gate.ts";
+import { eventually } from "../../test/kit/time/until.ts";
 import { API_KEY } from "../../test/kit/world.ts";
 import type { Fleet, Machine } from "./fleet.ts";
 

@@ -11,11 +11,11 @@ import { asrAgentOptions, asrBackend } from "../../src/modules/asr.ts";
 import { llmAgentOptions, llmBackend } from "../../src/modules/llm.ts";
 import { mcpAgentOptions } from "../../src/modules/mcp.ts";
 import type { Backend } from "../../src/modules/module.ts";
-import { startBackend, type TestBackend } from "../../test/kit/backend.ts";
-import { TestClock } from "../../test/kit/clock.ts";
-import { JobsApi } from "../../test/kit/jobs.ts";
-import { HttpTools } from "../../test/kit/mcp-tools-http.ts";
-import { eventually } from "../../test/kit/until.ts";
+import { startBackend, type TestBackend } from "../../test/kit/backend/backend.ts";
+import { JobsApi } from "../../test/kit/jobs/jobs.ts";
+import { HttpTools } from "../../test/kit/mcp/tools-http.ts";
+import { TestClock } from "../../test/kit/time/clock.ts";
+import { eventually } from "../../test/kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../../test/kit/world.ts";
 
 const ADMIN_KEY = "demo-admin-key";

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Authority } from "../kit/authority.ts";
+import { Authority } from "../kit/http/authority.ts";
 import { type BrokerProgram, type Env, Processes } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const processes = new Processes({ dist: process.env["NFRX_DIST"] || "dist" });

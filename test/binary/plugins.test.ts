@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const root = join(import.meta.dir, "..", "..");

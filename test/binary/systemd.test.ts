@@ -4,7 +4,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 
 const dist = resolve(import.meta.dir, "..", "..", process.env["NFRX_DIST"] || "dist");
 const folder = mkdtempSync(join(tmpdir(), "nfrx-test-"));

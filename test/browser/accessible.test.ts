@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { cut } from "../kit/backend.ts";
+import { cut } from "../kit/backend/backend.ts";
 import { API_KEY } from "../kit/world.ts";
 import { startBrowser } from "./browser.ts";
 import { BrowserFleet } from "./fleet.ts";

@@ -1,7 +1,7 @@
 // The page of the API in a real browser.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
-import { wholeBroker } from "../kit/whole.ts";
+import { wholeBroker } from "../kit/broker/whole.ts";
 import { openTab, startBrowser } from "./browser.ts";
 
 const API_KEY = "the-api-key";

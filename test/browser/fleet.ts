@@ -1,10 +1,10 @@
 // The fleet of the browser's tests: the programs as processes, three LLM workers, one ASR, one MCP relay, jobs that run.
-import type { TestBackend } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
-import { type ClaimView, JobsApi } from "../kit/jobs.ts";
-import { McpSession } from "../kit/mcp-session.ts";
-import { HttpTools } from "../kit/mcp-tools-http.ts";
+import type { TestBackend } from "../kit/backend/backend.ts";
+import { type ClaimView, JobsApi } from "../kit/jobs/jobs.ts";
+import { McpSession } from "../kit/mcp/session.ts";
+import { HttpTools } from "../kit/mcp/tools-http.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 export const ADMIN_KEY = "test-admin-key";
 

@@ -1,9 +1,9 @@
 // What workers and clients say is text, and on a narrow screen it stays within it.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
-import { HandWorker } from "../kit/hand.ts";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 import { startBrowser } from "./browser.ts";
 import { ADMIN_KEY } from "./fleet.ts";

@@ -1,7 +1,7 @@
 // The bar for the relay: every check of the official suites gives the same result through broker and nfrx-mcp as it gives
 // at the server itself. A server that speaks stdio is compared with the same server over HTTP.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type McpProvider, type Reach, throughTunnel } from "../kit/tunnel.ts";
+import { type McpProvider, type Reach, throughTunnel } from "../kit/mcp/tunnel.ts";
 import { compare, explanations, unexplained } from "./compare.ts";
 import { startHttpFixture } from "./fixtures/http.ts";
 import { stdioFixture } from "./fixtures/stdio-command.ts";

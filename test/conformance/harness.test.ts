@@ -1,6 +1,6 @@
 // The harness itself: a plain proxy makes no difference, and one that breaks something does.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Reach } from "../kit/tunnel.ts";
+import type { Reach } from "../kit/mcp/tunnel.ts";
 import { compare, type Explained, explanations, unexplained } from "./compare.ts";
 import { startHttpFixture } from "./fixtures/http.ts";
 import { throughProxy } from "./proxy.ts";

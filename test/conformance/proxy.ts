@@ -1,5 +1,5 @@
 // A plain proxy, which passes everything on, but for what `alter` does to an answer.
-import type { Reach } from "../kit/tunnel.ts";
+import type { Reach } from "../kit/mcp/tunnel.ts";
 
 export function throughProxy(target: string, alter: (answer: Response) => Response = answer => answer): Reach {
   const { origin } = new URL(target);

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 import { compare } from "./compare.ts";
 import { type Suite, suiteNames, suites } from "./suites.ts";
 

@@ -1,10 +1,10 @@
 // The configurations of nginx, Caddy and Traefik in doc/deployment.md, with those programs and ours: what the page promises
 // of them.
 import { describe, expect, test } from "bun:test";
-import { bytes, chatStream } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { bytes, chatStream } from "../kit/backend/backend.ts";
 import { AUTHORIZED, chatBody, type Env, Processes } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { until } from "../kit/time/until.ts";
 import { blocksOf } from "./page.ts";
 import { Front, proxies } from "./proxies.ts";
 

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { Authority } from "../kit/authority.ts";
+import { Authority } from "../kit/http/authority.ts";
 import type { BrokerProgram, Env, Processes } from "../kit/processes.ts";
-import { eventually } from "../kit/until.ts";
+import { eventually } from "../kit/time/until.ts";
 import { freePort } from "../peer/old.ts";
 import { blocksOf, root } from "./page.ts";
 

@@ -2,11 +2,11 @@
 // services for the agents.
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startBackend, type TestBackend } from "../kit/backend.ts";
-import { HttpTools } from "../kit/mcp-tools-http.ts";
-import { otherApis } from "../kit/other-apis.ts";
+import { startBackend, type TestBackend } from "../kit/backend/backend.ts";
+import { otherApis } from "../kit/backend/other-apis.ts";
+import { HttpTools } from "../kit/mcp/tools-http.ts";
 import { Processes, Program } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 import { freePort } from "../peer/old.ts";
 import { type Block, root } from "./page.ts";
 

@@ -1,8 +1,8 @@
 // The client goes away: whoever worked for it stops, and nothing is left behind. One test for every phase of a request.
 import { expect, test } from "bun:test";
-import { bytes, chatStream, headThenSilent, silent, type TestBackend } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
+import { bytes, chatStream, headThenSilent, silent, type TestBackend } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const KEY = { Authorization: `Bearer ${API_KEY}` };

@@ -1,10 +1,10 @@
 // The access log: one line a request, whatever it was and however it ended.
 import { expect, test } from "bun:test";
-import { chatJson, chatStream, cut, silent, status } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
-import { McpWorld, rpc } from "../kit/mcp-world.ts";
+import { chatJson, chatStream, cut, silent, status } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { Events } from "../kit/http/events.ts";
+import { McpWorld, rpc } from "../kit/mcp/world.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, type LogLine, World } from "../kit/world.ts";
 
 const KEY = { authorization: `Bearer ${API_KEY}` };

@@ -9,9 +9,9 @@ import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { serveMetrics } from "../../src/lib/listen.ts";
 import type { Ask } from "../../src/modules/module.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
-import { chatStream, json, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatStream, json, silent, startBackend, status, type TestBackend } from "../kit/backend/backend.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 
 /** What the agent asks of its backend, every `pollMs`. */

@@ -1,8 +1,8 @@
 // Who may call, who may connect, and who may read the answers from a web page.
 import { expect, test } from "bun:test";
 import { workerAgent } from "../../src/agent/worker-agent.ts";
-import { type CallAnswer, call } from "../kit/call.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { type CallAnswer, call } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 const BODY = '{"model":"test-model","messages":[]}';

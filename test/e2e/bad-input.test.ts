@@ -1,8 +1,8 @@
 // Whatever comes in, from callers or from agents: a clear error or a closed link, and the same broker serves on.
 import { expect, test } from "bun:test";
 import { Kind } from "../../src/protocol/frames.ts";
-import { Call, type CallAnswer, call } from "../kit/call.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { Call, type CallAnswer, call } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const KEY = { Authorization: `Bearer ${API_KEY}` };

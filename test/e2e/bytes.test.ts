@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { bytes, json, type Respond, status, type TestBackend } from "../kit/backend.ts";
-import { Call, type CallAnswer, type CallInit, call } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
+import { bytes, json, type Respond, status, type TestBackend } from "../kit/backend/backend.ts";
+import { Call, type CallAnswer, type CallInit, call } from "../kit/http/call.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const BODY = JSON.stringify({ model: "test-model", messages: [{ role: "user", content: "grüß dich 😀" }] });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { chatJson, chatStream } from "../kit/backend.ts";
+import { chatJson, chatStream } from "../kit/backend/backend.ts";
 import { World } from "../kit/world.ts";
 
 test("a chat completion goes to the backend and comes back unchanged", async () => {

@@ -3,11 +3,11 @@ import { expect, test } from "bun:test";
 import { WATCH_MESSAGE_BYTES, WATCH_PINGS_MAX, WATCH_POLL_MS } from "../../src/broker/proxy/watch.ts";
 import { WATCHES_MAX } from "../../src/broker/proxy/watches.ts";
 import type { Timer } from "../../src/lib/time.ts";
-import { json, type Respond, silent, type TestBackend } from "../kit/backend.ts";
-import { call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { RawClient } from "../kit/raw-client.ts";
-import { rawUpgrade, upgradeRequest } from "../kit/raw-socket.ts";
+import { json, type Respond, silent, type TestBackend } from "../kit/backend/backend.ts";
+import { call } from "../kit/http/call.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
+import { rawUpgrade, upgradeRequest } from "../kit/http/raw-socket.ts";
+import { TestClock } from "../kit/time/clock.ts";
 import { API_KEY, World, type WorldOptions } from "../kit/world.ts";
 
 const KEY = { Authorization: `Bearer ${API_KEY}` };

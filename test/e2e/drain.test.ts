@@ -1,11 +1,11 @@
 // The broker is told to end, as SIGTERM does it: nothing new, what runs finishes, agents come back later.
 import { expect, test } from "bun:test";
-import { chatStream, silent } from "../kit/backend.ts";
-import { Call, call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { chatStream, silent } from "../kit/backend/backend.ts";
+import { Call, call } from "../kit/http/call.ts";
+import { Events } from "../kit/http/events.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 test("new work is refused, running and waiting work finishes", async () => {

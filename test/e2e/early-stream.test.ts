@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { PoolSettings } from "../../src/modules/module.ts";
-import type { TestBackend } from "../kit/backend.ts";
-import { bytes, chatJson, chatStream, cut, type Respond, status } from "../kit/backend-answers.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
+import { bytes, chatJson, chatStream, cut, type Respond, status } from "../kit/backend/answers.ts";
+import type { TestBackend } from "../kit/backend/backend.ts";
+import { Events } from "../kit/http/events.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 
 const EVENTS = "data: 1\n\ndata: [DONE]\n\n";

@@ -1,9 +1,9 @@
 // One embeddings request over several workers: split by their batch sizes, put together in the order of its inputs.
 import { expect, test } from "bun:test";
-import { embeddings, json, type Respond, silent, status, type TestBackend } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { embeddings, json, type Respond, silent, status, type TestBackend } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 interface Answer {

@@ -1,8 +1,8 @@
 // EXPOSE_ROUTING: who served a request, and where its time went.
 import { expect, test } from "bun:test";
-import { chatJson, chatStream, status } from "../kit/backend.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson, chatStream, status } from "../kit/backend/backend.ts";
+import { Events } from "../kit/http/events.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 
 const TIMING = /^queue;dur=\d+\.\d, worker;dur=\d+\.\d$/;

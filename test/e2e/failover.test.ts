@@ -1,9 +1,9 @@
 // A backend that dies, fails, is too busy or is down: what the client sees, and how many other backends pay for it.
 import { expect, test } from "bun:test";
-import { chatJson, json, startRawBackend, status, type TestBackend } from "../kit/backend.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { chatJson, json, startRawBackend, status, type TestBackend } from "../kit/backend/backend.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const MODELS = { object: "list", data: [{ id: "test-model", object: "model" }] };

@@ -1,7 +1,7 @@
 // Routes beside the common ones, and addresses that are nearly right.
 import { expect, test } from "bun:test";
-import { json, type Respond, serveDefault, status } from "../kit/backend.ts";
-import { form } from "../kit/form.ts";
+import { json, type Respond, serveDefault, status } from "../kit/backend/backend.ts";
+import { form } from "../kit/http/form.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const headers = { authorization: `Bearer ${API_KEY}` };

@@ -4,15 +4,15 @@ import { agentDeclarations, relayDeclarations } from "../../src/agent/metric-dec
 import { brokerDeclarations } from "../../src/broker/metric-declarations.ts";
 import { SERIES_KEPT_MS } from "../../src/broker/observe/labels.ts";
 import type { Declaration } from "../../src/lib/series.ts";
-import { chatStream, cut, headThenSilent, json, serveDefault, silent, status } from "../kit/backend.ts";
-import { Call, call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { McpWorld, rpc } from "../kit/mcp-world.ts";
-import { Exposition } from "../kit/prometheus.ts";
-import { turns } from "../kit/storm.ts";
-import { eventually } from "../kit/until.ts";
+import { chatStream, cut, headThenSilent, json, serveDefault, silent, status } from "../kit/backend/backend.ts";
+import { Exposition } from "../kit/broker/prometheus.ts";
+import { Call, call } from "../kit/http/call.ts";
+import { turns } from "../kit/load/storm.ts";
+import { McpWorld, rpc } from "../kit/mcp/world.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { eventually } from "../kit/time/until.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const read = (world: { origin: string }): Promise<Exposition> => Exposition.of(`${world.origin}/metrics`);

@@ -1,7 +1,7 @@
 // The same model at backends that do not have the same routes.
 import { expect, test } from "bun:test";
-import { error, json, type Respond, serveDefault, status, type TestBackend } from "../kit/backend.ts";
-import { otherApis } from "../kit/other-apis.ts";
+import { error, json, type Respond, serveDefault, status, type TestBackend } from "../kit/backend/backend.ts";
+import { otherApis } from "../kit/backend/other-apis.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const ROUNDS = 4;

@@ -1,9 +1,9 @@
 // What is served here, in OpenAI's words, and whether the broker is well.
 import { expect, test } from "bun:test";
 import type { Worker } from "../../src/broker/pool/worker.ts";
-import { chatJson, json, silent } from "../kit/backend.ts";
-import { Call, call } from "../kit/call.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { chatJson, json, silent } from "../kit/backend/backend.ts";
+import { Call, call } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const headers = { Authorization: `Bearer ${API_KEY}` };

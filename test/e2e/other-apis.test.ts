@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { z } from "zod";
-import { TestClock } from "../kit/clock.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { otherApis } from "../kit/other-apis.ts";
+import { otherApis } from "../kit/backend/other-apis.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 const model = "test-model";

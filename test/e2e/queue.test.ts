@@ -1,10 +1,10 @@
 // What happens to requests for which no worker has room.
 import { expect, test } from "bun:test";
-import { chatJson, silent, status, type TestBackend } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson, silent, status, type TestBackend } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { Events } from "../kit/http/events.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 /** Answers that wait at a gate, one pass each, and say which request they belong to. */

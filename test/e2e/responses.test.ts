@@ -1,7 +1,7 @@
 // Responses that a backend keeps: what names one goes to the worker that has it.
 import { expect, test } from "bun:test";
-import { json, type Respond, silent, type TestBackend } from "../kit/backend.ts";
-import { type CallAnswer, call } from "../kit/call.ts";
+import { json, type Respond, silent, type TestBackend } from "../kit/backend/backend.ts";
+import { type CallAnswer, call } from "../kit/http/call.ts";
 import { API_KEY, World, type WorldOptions } from "../kit/world.ts";
 
 const KEY = { Authorization: `Bearer ${API_KEY}` };

@@ -1,6 +1,6 @@
 // After a start of the broker "not here yet" is not "does not exist".
 import { expect, test } from "bun:test";
-import { TestClock } from "../kit/clock.ts";
+import { TestClock } from "../kit/time/clock.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const START_MS = 40_000;

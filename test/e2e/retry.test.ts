@@ -1,9 +1,9 @@
 // A worker is lost or refuses: the request goes elsewhere while that is safe, and is an error when it is not.
 import { expect, test } from "bun:test";
-import { bytes, chatJson, chatStream, cut, silent, status } from "../kit/backend.ts";
-import { Call, type CallAnswer } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { bytes, chatJson, chatStream, cut, silent, status } from "../kit/backend/backend.ts";
+import { Call, type CallAnswer } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 /** What an agent of the 0.9 series says of a backend that is down. */

@@ -2,12 +2,12 @@
 import { expect, test } from "bun:test";
 import { SEEN_MS } from "../../src/broker/pool/limits.ts";
 import { HOLDER_MS } from "../../src/protocol/limits.ts";
-import { chatJson, chatStream, serveDefault, silent, type TestBackend } from "../kit/backend.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { otherApis } from "../kit/other-apis.ts";
-import { pinged, rawUpgrade, textFrame } from "../kit/raw-socket.ts";
+import { chatJson, chatStream, serveDefault, silent, type TestBackend } from "../kit/backend/backend.ts";
+import { otherApis } from "../kit/backend/other-apis.ts";
+import { pinged, rawUpgrade, textFrame } from "../kit/http/raw-socket.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 const counts = (backends: TestBackend[]): number[] => backends.map(({ requests }) => requests.length);

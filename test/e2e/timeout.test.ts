@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { agentOptions } from "../../src/config/agent.ts";
 import { defaultsOf } from "../../src/config/group.ts";
-import { bytes, cut, headThenSilent, silent } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Events } from "../kit/events.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { bytes, cut, headThenSilent, silent } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { Events } from "../kit/http/events.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const SSE: [string, string][] = [["content-type", "text/event-stream"]];

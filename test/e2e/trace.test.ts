@@ -1,10 +1,10 @@
 // One trace from client to backend, whatever happens on the way.
 import { expect, test } from "bun:test";
-import { chatJson, silent } from "../kit/backend.ts";
-import { type CollectedSpan, Collector } from "../kit/collector.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { McpWorld, rpc } from "../kit/mcp-world.ts";
+import { chatJson, silent } from "../kit/backend/backend.ts";
+import { type CollectedSpan, Collector } from "../kit/broker/collector.ts";
+import { McpWorld, rpc } from "../kit/mcp/world.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

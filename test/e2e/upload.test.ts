@@ -3,12 +3,12 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bytes, cut, json, silent, startRawBackend, status, type TestBackend } from "../kit/backend.ts";
-import { Call, type CallAnswer, call } from "../kit/call.ts";
-import { BOUNDARY, type Form, form, MIB, model, recording } from "../kit/form.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { spooledFiles } from "../kit/spooled.ts";
+import { bytes, cut, json, silent, startRawBackend, status, type TestBackend } from "../kit/backend/backend.ts";
+import { spooledFiles } from "../kit/broker/spooled.ts";
+import { Call, type CallAnswer, call } from "../kit/http/call.ts";
+import { BOUNDARY, type Form, form, MIB, model, recording } from "../kit/http/form.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const KEY = { Authorization: `Bearer ${API_KEY}` };

@@ -3,12 +3,12 @@ import { expect, test } from "bun:test";
 import type { Agent } from "../../src/agent/run.ts";
 import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker-agent.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
-import { chatStream, silent, startBackend, type TestBackend } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
-import { OldBroker } from "../kit/old-broker.ts";
+import { chatStream, silent, startBackend, type TestBackend } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { OldBroker } from "../kit/protocol/old-broker.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");

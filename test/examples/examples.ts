@@ -2,9 +2,9 @@
 import { test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Events } from "../kit/events.ts";
+import { Events } from "../kit/http/events.ts";
 import { type Env, Processes } from "../kit/processes.ts";
-import { Changes, eventually, until } from "../kit/until.ts";
+import { Changes, eventually, until } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { freePort, startOldBroker } from "../peer/old.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { CountingClock } from "../kit/counting-clock.ts";
-import { randomness, Storm, stormBackend, turns } from "../kit/storm.ts";
+import { randomness, Storm, stormBackend, turns } from "../kit/load/storm.ts";
+import { CountingClock } from "../kit/time/counting-clock.ts";
 import { World } from "../kit/world.ts";
 
 const CLIENTS = 10_000;

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { type Env, Processes, type Program } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 
 const refusals = (program: Program): unknown[] => program.lines.filter(({ msg }) => /refused|not connected/.test(msg));

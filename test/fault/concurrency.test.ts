@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { chatJson } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { AUTHORIZED, chatBody } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 
 const REQUESTS = 1_000;

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { FrameBatch, Kind } from "../../src/protocol/frames.ts";
 import { CONTROL_MAX, STREAM_WINDOW } from "../../src/protocol/limits.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
+import { rawUpgrade, wsFrame } from "../kit/http/raw-socket.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
-import { rawUpgrade, wsFrame } from "../kit/raw-socket.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 
 const CHAT = "/api/llm/v1/chat/completions";

@@ -1,7 +1,7 @@
 // SIGTERM while workers have jobs: what they have goes on here, and what is left is there after the next start.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { JobsApi, statusesOf } from "../kit/jobs.ts";
+import { JobsApi, statusesOf } from "../kit/jobs/jobs.ts";
 import { type BrokerProgram, type Env, Processes, troubles } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

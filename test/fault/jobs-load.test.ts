@@ -1,10 +1,10 @@
 // Jobs under load and in races: everything ends once, and nothing of it stays.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { type ClaimView, JobsApi } from "../kit/jobs.ts";
+import { type ClaimView, JobsApi } from "../kit/jobs/jobs.ts";
+import { random, side } from "../kit/load/side.ts";
 import { Processes, troubles } from "../kit/processes.ts";
-import { random, side } from "../kit/side.ts";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 
 /** Does a job, or does not; notes the end that was acknowledged. */
 async function serve(jobs: JobsApi, claim: ClaimView, end: (id: string, status: string) => void): Promise<void> {

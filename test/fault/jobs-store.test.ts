@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { describe, expect, it, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
 import { AUTHORIZED, type Env, Processes } from "../kit/processes.ts";
 
 const IN_MEMORY = "jobs are stored in memory and lost when this process ends: set JOBS_STORE";

@@ -1,10 +1,10 @@
 // Brokers that are killed at their work: nothing that was acknowledged is lost.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
+import { random, side } from "../kit/load/side.ts";
 import { Processes, troubles } from "../kit/processes.ts";
-import { random, side } from "../kit/side.ts";
-import { eventually, until } from "../kit/until.ts";
+import { eventually, until } from "../kit/time/until.ts";
 
 /** What the broker has said of a job. */
 type Acknowledged = "queued" | "claimed" | "completed";

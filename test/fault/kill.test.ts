@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { AfterFirst } from "../kit/after-first.ts";
-import { bytes, chatJson, chatStream, type Respond, type TestBackend } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { AfterFirst } from "../kit/backend/after-first.ts";
+import { bytes, chatJson, chatStream, type Respond, type TestBackend } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 const SEATS = 10;
 const WAITING = 200;

@@ -1,9 +1,9 @@
 // More requests at once than Bun's own limit of 256 fetches in one process.
 import { expect, test } from "bun:test";
-import { chatJson } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { AUTHORIZED, chatBody, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 const REQUESTS = 600;
 const dist = process.env["NFRX_DIST"];

@@ -1,13 +1,13 @@
 // Tools and token streams beside each other on one broker: whoever says little is not kept waiting by those who say much.
 import { expect, test } from "bun:test";
-import { chatStream, type Respond } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
-import { McpSession, textOf } from "../kit/mcp-session.ts";
-import { answerTo, event, HttpTools } from "../kit/mcp-tools-http.ts";
-import { rpc } from "../kit/mcp-world.ts";
+import { chatStream, type Respond } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { McpSession, textOf } from "../kit/mcp/session.ts";
+import { answerTo, event, HttpTools } from "../kit/mcp/tools-http.ts";
+import { rpc } from "../kit/mcp/world.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes, troubles } from "../kit/processes.ts";
-import { Changes, eventually } from "../kit/until.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { Changes, eventually } from "../kit/time/until.ts";
 
 const ID = "tools";
 const SESSIONS = 100;

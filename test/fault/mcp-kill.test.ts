@@ -1,13 +1,13 @@
 // What is killed behind a relay's address: a server of a session, the relay, the broker.
 import { expect, test } from "bun:test";
-import type { Call } from "../kit/call.ts";
-import { call } from "../kit/call.ts";
-import { toolsCommand } from "../kit/mcp-command.ts";
-import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp-session.ts";
-import { HttpTools } from "../kit/mcp-tools-http.ts";
-import { headerOf, jsonOf, MCP_HEADERS } from "../kit/mcp-world.ts";
+import type { Call } from "../kit/http/call.ts";
+import { call } from "../kit/http/call.ts";
+import { toolsCommand } from "../kit/mcp/command.ts";
+import { Roll } from "../kit/mcp/roll.ts";
+import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp/session.ts";
+import { HttpTools } from "../kit/mcp/tools-http.ts";
+import { headerOf, jsonOf, MCP_HEADERS } from "../kit/mcp/world.ts";
 import { type Env, Processes, troubles } from "../kit/processes.ts";
-import { Roll } from "../kit/roll.ts";
 
 const ID = "tools";
 const RELAY: Env = { CLIENT_ID: ID };

@@ -1,13 +1,13 @@
 // What a relay carries, byte by byte, and what it does not: large answers, large numbers, too much at once.
 import { expect, test } from "bun:test";
-import { bytes, type Respond, status } from "../kit/backend.ts";
-import { call } from "../kit/call.ts";
-import { toolsCommand } from "../kit/mcp-command.ts";
-import { HELLO, McpSession, textOf } from "../kit/mcp-session.ts";
-import { HttpTools, type ToolCall } from "../kit/mcp-tools-http.ts";
-import { headerOf, jsonOf, rpc } from "../kit/mcp-world.ts";
+import { bytes, type Respond, status } from "../kit/backend/backend.ts";
+import { call } from "../kit/http/call.ts";
+import { toolsCommand } from "../kit/mcp/command.ts";
+import { Roll } from "../kit/mcp/roll.ts";
+import { HELLO, McpSession, textOf } from "../kit/mcp/session.ts";
+import { HttpTools, type ToolCall } from "../kit/mcp/tools-http.ts";
+import { headerOf, jsonOf, rpc } from "../kit/mcp/world.ts";
 import { Processes, troubles } from "../kit/processes.ts";
-import { Roll } from "../kit/roll.ts";
 
 const MIB = 1024 * 1024;
 const ID = "tools";

@@ -1,11 +1,11 @@
 // SIGTERM in the middle of calls: to the relay, to the broker.
 import { expect, test } from "bun:test";
-import type { Call } from "../kit/call.ts";
-import { toolsCommand } from "../kit/mcp-command.ts";
-import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp-session.ts";
-import { headerOf, jsonOf } from "../kit/mcp-world.ts";
+import type { Call } from "../kit/http/call.ts";
+import { toolsCommand } from "../kit/mcp/command.ts";
+import { Roll } from "../kit/mcp/roll.ts";
+import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp/session.ts";
+import { headerOf, jsonOf } from "../kit/mcp/world.ts";
 import { type BrokerProgram, Processes, type Program, troubles } from "../kit/processes.ts";
-import { Roll } from "../kit/roll.ts";
 
 const ID = "tools";
 const LEFT = { code: 0, signal: null };

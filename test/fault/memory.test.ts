@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { chatJson, chatStream, type Respond } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson, chatStream, type Respond } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { AUTHORIZED, chatBody, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 const MIB = 1024 * 1024;
 const STREAMS = 50;

@@ -1,15 +1,15 @@
 // The metrics of the programs themselves: fit for Prometheus while they work, and right about what was done.
 import { expect, test } from "bun:test";
-import { chatStream, json, serveDefault, silent } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { form, model, recording } from "../kit/form.ts";
-import { Gate } from "../kit/gate.ts";
-import { McpSession } from "../kit/mcp-session.ts";
-import { HttpTools } from "../kit/mcp-tools-http.ts";
+import { chatStream, json, serveDefault, silent } from "../kit/backend/backend.ts";
+import { Exposition } from "../kit/broker/prometheus.ts";
+import { Call } from "../kit/http/call.ts";
+import { form, model, recording } from "../kit/http/form.ts";
+import { randomness, turns } from "../kit/load/storm.ts";
+import { TokenStorm } from "../kit/load/token-storm.ts";
+import { McpSession } from "../kit/mcp/session.ts";
+import { HttpTools } from "../kit/mcp/tools-http.ts";
 import { AUTHORIZED, type BrokerProgram, type Env, Processes, type Program, troubles } from "../kit/processes.ts";
-import { Exposition } from "../kit/prometheus.ts";
-import { randomness, turns } from "../kit/storm.ts";
-import { TokenStorm } from "../kit/token-storm.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 const PROGRAMS = ["nfrx", "nfrx-llm", "nfrx-asr", "nfrx-docling", "nfrx-mcp"];
 const MEASURED: Env = { METRICS_PORT: "127.0.0.1:0" };

@@ -2,12 +2,12 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
-import { AfterFirst } from "../kit/after-first.ts";
-import { Authority } from "../kit/authority.ts";
-import { chatStream } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { AfterFirst } from "../kit/backend/after-first.ts";
+import { chatStream } from "../kit/backend/backend.ts";
+import { Authority } from "../kit/http/authority.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import { until } from "../kit/until.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { until } from "../kit/time/until.ts";
 
 /** A TLS connection to the broker that stays open. */
 async function dial(broker: BrokerProgram, ca: string): Promise<TLSSocket> {

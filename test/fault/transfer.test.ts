@@ -1,10 +1,10 @@
 // Large and many transfers through a broker of its own process.
 import { expect, test } from "bun:test";
+import { RawClient } from "../kit/http/raw-client.ts";
+import { blockAt, MIB } from "../kit/http/upload.ts";
+import { randomness } from "../kit/load/storm.ts";
 import { AUTHORIZED, type BrokerProgram, Processes, troubles } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
-import { randomness } from "../kit/storm.ts";
-import { until } from "../kit/until.ts";
-import { blockAt, MIB } from "../kit/upload.ts";
+import { until } from "../kit/time/until.ts";
 
 /** Whole size against the programs as they are shipped; from source, where everybody's npm test runs it, less. */
 const built = Boolean(process.env["NFRX_DIST"]);

@@ -1,11 +1,11 @@
 // Recordings and documents larger than what may be in memory: streamed, waiting on disk, given up half-way.
 import { expect, test } from "bun:test";
-import { chatStream, json, type RecordedRequest, type Respond, type TestBackend } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatStream, json, type RecordedRequest, type Respond, type TestBackend } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
+import { inSockets, MIB, SpoolFolder, Upload, type UploadOptions } from "../kit/http/upload.ts";
 import { AUTHORIZED, type BrokerProgram, chatBody, Processes, type Program } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
-import { until } from "../kit/until.ts";
-import { inSockets, MIB, SpoolFolder, Upload, type UploadOptions } from "../kit/upload.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { until } from "../kit/time/until.ts";
 
 /** Whole size against the programs as they are shipped; from source, where everybody's npm test runs it, less. */
 const built = Boolean(process.env["NFRX_DIST"]);

@@ -2,8 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { type BackendOptions, startBackend, type TestBackend } from "./backend.ts";
-import { Changes, until } from "./until.ts";
+import { type BackendOptions, startBackend, type TestBackend } from "./backend/backend.ts";
+import { Changes, until } from "./time/until.ts";
 import { API_KEY, CLIENT_KEY } from "./world.ts";
 
 const root = join(import.meta.dir, "..", "..");

@@ -11,9 +11,9 @@ import { asrAgentOptions, asrBackend, asrModule } from "../../src/modules/asr.ts
 import { doclingAgentOptions, doclingBackend, doclingModule } from "../../src/modules/docling.ts";
 import { llmAgentOptions, llmBackend, llmModule } from "../../src/modules/llm.ts";
 import type { Backend, Module, PoolSettings } from "../../src/modules/module.ts";
-import { startBackend, type TestBackend } from "./backend.ts";
-import { noneSpooled } from "./spooled.ts";
-import { Changes } from "./until.ts";
+import { startBackend, type TestBackend } from "./backend/backend.ts";
+import { noneSpooled } from "./broker/spooled.ts";
+import { Changes } from "./time/until.ts";
 
 export const API_KEY = "test-api-key";
 export const CLIENT_KEY = "test-client-key";

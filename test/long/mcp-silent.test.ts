@@ -1,12 +1,12 @@
 // A tool that says nothing for longer than any timer on the way. It takes minutes: `npm run test:long`, and with NFRX_DIST=dist from the built programs.
 import { expect, test } from "bun:test";
-import { bytes } from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
-import { toolsCommand } from "../kit/mcp-command.ts";
-import { McpSession, textOf } from "../kit/mcp-session.ts";
-import { answerTo, event, HttpTools } from "../kit/mcp-tools-http.ts";
+import { bytes } from "../kit/backend/backend.ts";
+import { toolsCommand } from "../kit/mcp/command.ts";
+import { Roll } from "../kit/mcp/roll.ts";
+import { McpSession, textOf } from "../kit/mcp/session.ts";
+import { answerTo, event, HttpTools } from "../kit/mcp/tools-http.ts";
 import { Processes, troubles } from "../kit/processes.ts";
-import { Roll } from "../kit/roll.ts";
+import { Gate } from "../kit/time/gate.ts";
 
 const SILENT_S = 400;
 const WAIT_MS = (SILENT_S + 60) * 1000;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { startHttpFixture } from "../conformance/fixtures/http.ts";
 import { stdioFixture } from "../conformance/fixtures/stdio-command.ts";
-import { type Reach, throughTunnel } from "../kit/tunnel.ts";
+import { type Reach, throughTunnel } from "../kit/mcp/tunnel.ts";
 import { fastMcpStdio, hasFastMcp, startFastMcp } from "./fastmcp.ts";
 import { callTool, hasInspector, toolsOf } from "./inspector.ts";
 import { replaySession, replayStateless } from "./openai.ts";

@@ -1,7 +1,7 @@
 // The server of examples/mcp, on FastMCP.
 import { dirname, join } from "node:path";
-import type { McpProvider, Reach } from "../kit/tunnel.ts";
-import { until } from "../kit/until.ts";
+import type { McpProvider, Reach } from "../kit/mcp/tunnel.ts";
+import { until } from "../kit/time/until.ts";
 
 const named = process.env["NFRX_PYTHON"];
 const python = named ?? "python3";

@@ -1,7 +1,7 @@
 // The MCP Inspector's command line, from the folder that `.ci/inspector` made.
 import { join } from "node:path";
 import { z } from "zod";
-import { until } from "../kit/until.ts";
+import { until } from "../kit/time/until.ts";
 
 const folder = process.env["NFRX_INSPECTOR"];
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { startHttpFixture } from "../conformance/fixtures/http.ts";
 import { stdioFixture } from "../conformance/fixtures/stdio-command.ts";
-import { throughTunnel } from "../kit/tunnel.ts";
+import { throughTunnel } from "../kit/mcp/tunnel.ts";
 
 const named = process.env["NFRX_PYTHON"];
 const python = named ?? "python3";

@@ -1,6 +1,6 @@
 // The same requests to the jobs and transfer APIs of a broker of the 0.9 series and of ours: what that one says, ours says.
 import { expect } from "bun:test";
-import { Call } from "../kit/call.ts";
+import { Call } from "../kit/http/call.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 import { freePort, startOldBroker, withPeer } from "./old.ts";
 

@@ -9,10 +9,10 @@ import { silentLog } from "../../src/lib/log.ts";
 import { mcpAgentOptions } from "../../src/modules/mcp.ts";
 import { V1_MCP_FRAME } from "../../src/protocol/limits.ts";
 import { startHttpFixture } from "../conformance/fixtures/http.ts";
-import { type RecordedRequest, type Respond, startBackend, status } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Gate } from "../kit/gate.ts";
-import { headerOf, jsonOf, MCP_HEADERS, McpProvider, McpWorld, RELAY, rpc } from "../kit/mcp-world.ts";
+import { type RecordedRequest, type Respond, startBackend, status } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { headerOf, jsonOf, MCP_HEADERS, McpProvider, McpWorld, RELAY, rpc } from "../kit/mcp/world.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { freePort, listening, OldProgram, withPeer } from "./old.ts";
 

@@ -3,7 +3,7 @@ import { test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Changes } from "../kit/until.ts";
+import { Changes } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const peer = process.env["NFRX_PEER"];

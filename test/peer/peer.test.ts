@@ -3,10 +3,10 @@ import { expect } from "bun:test";
 import type { Agent } from "../../src/agent/run.ts";
 import { workerAgent } from "../../src/agent/worker-agent.ts";
 import { probeOpenai } from "../../src/modules/openai.ts";
-import { chatJson, chatStream, cut, silent, startBackend, status, type TestBackend } from "../kit/backend.ts";
-import { Call } from "../kit/call.ts";
-import { Events } from "../kit/events.ts";
-import { Gate } from "../kit/gate.ts";
+import { chatJson, chatStream, cut, silent, startBackend, status, type TestBackend } from "../kit/backend/backend.ts";
+import { Call } from "../kit/http/call.ts";
+import { Events } from "../kit/http/events.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, World } from "../kit/world.ts";
 import { freePort, OldProgram, startOldBroker, withPeer } from "./old.ts";
 

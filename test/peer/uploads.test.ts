@@ -3,12 +3,20 @@ import { expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HEARTBEAT_MS, V1_DEAD_MS, V1_REQUEST_BODY } from "../../src/protocol/limits.ts";
-import { bytes, json, type RecordedRequest, type Respond, silent, status, type TestBackend } from "../kit/backend.ts";
-import { Call, type CallAnswer, call } from "../kit/call.ts";
-import { type Form, form, MIB, model, recording } from "../kit/form.ts";
-import { Gate } from "../kit/gate.ts";
+import {
+  bytes,
+  json,
+  type RecordedRequest,
+  type Respond,
+  silent,
+  status,
+  type TestBackend,
+} from "../kit/backend/backend.ts";
+import { Call, type CallAnswer, call } from "../kit/http/call.ts";
+import { type Form, form, MIB, model, recording } from "../kit/http/form.ts";
 import { AUTHORIZED, Processes, type Program } from "../kit/processes.ts";
-import { Changes } from "../kit/until.ts";
+import { Gate } from "../kit/time/gate.ts";
+import { Changes } from "../kit/time/until.ts";
 import { CLIENT_KEY, World } from "../kit/world.ts";
 import { freePort, OldProgram, startOldBroker, withPeer } from "./old.ts";
 

@@ -126,7 +126,7 @@ describe("imports run one way", () => {
     ["src/agent/run.ts", 'const broker = await import("../broker/app.ts");'],
     ["src/agent/run.ts", 'export { demo } from "../demo/index.ts";'],
     ["src/demo/index.ts", 'import "../../cmd/nfrx.ts";'],
-    ["src/lib/time.ts", 'import { until } from "../../test/kit/until.ts";'],
+    ["src/lib/time.ts", 'import { until } from "../kit/time/until.ts";'],
     ["src/lib/time.ts", 'import fact from "../../../elsewhere/fact.json";'],
     ["cmd/nfrx.ts", "const build = require('../scripts/build.ts');"],
     ["bench/run.ts", 'import { VERSION } from "../src/lib/version.ts";'],

@@ -1,10 +1,10 @@
 // Every client that people use, through the same stories: a plain answer, a wait, an early-opened stream, errors, failover,
 // and the statuses after which it may or must not try again.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Respond } from "../kit/backend.ts";
-import { TestClock } from "../kit/clock.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import type { Respond } from "../kit/backend/backend.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { TestClock } from "../kit/time/clock.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World, type WorldOptions } from "../kit/world.ts";
 import { cutShort, everyApi, MESSAGE, rejected, TEXT, wholeAnswer } from "./clients/answers.ts";
 import { answerOf, type Client, failureOf, type Question } from "./clients/client.ts";

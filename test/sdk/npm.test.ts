@@ -2,10 +2,10 @@
 import { expect, test } from "bun:test";
 import OpenAI from "openai";
 import { type DemoBackend, startDemoBackend } from "../../src/demo/backend.ts";
-import { chatJson, chatStream } from "../kit/backend.ts";
-import { bytes, type Respond, status } from "../kit/backend-answers.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { bytes, type Respond, status } from "../kit/backend/answers.ts";
+import { chatJson, chatStream } from "../kit/backend/backend.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 import { type Story, startStory } from "./story.ts";
 

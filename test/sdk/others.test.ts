@@ -4,10 +4,10 @@ import { expect, test } from "bun:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { Ollama } from "ollama";
 import type { PoolSettings } from "../../src/modules/module.ts";
-import { json, serveDefault } from "../kit/backend.ts";
-import { bytes, cut, type Respond, status } from "../kit/backend-answers.ts";
-import { Gate } from "../kit/gate.ts";
-import { otherApis } from "../kit/other-apis.ts";
+import { bytes, cut, type Respond, status } from "../kit/backend/answers.ts";
+import { json, serveDefault } from "../kit/backend/backend.ts";
+import { otherApis } from "../kit/backend/other-apis.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { API_KEY, World } from "../kit/world.ts";
 
 const WORDS = ["Tomorrow ", "it ", "rains."];

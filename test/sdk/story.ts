@@ -10,9 +10,9 @@ import {
   silent,
   status,
   type TestBackend,
-} from "../kit/backend.ts";
-import { Gate } from "../kit/gate.ts";
-import { HandWorker } from "../kit/hand.ts";
+} from "../kit/backend/backend.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
+import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 
 /** Long enough for a slow machine to answer, short enough to wait for. */

@@ -1,6 +1,6 @@
 // Request bodies that are announced and never come, or that trickle, cost nobody else a request.
 import { afterEach, expect, test } from "bun:test";
-import { Call } from "../kit/call.ts";
+import { Call } from "../kit/http/call.ts";
 import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 

@@ -1,7 +1,7 @@
 // A request whose Host or URL cannot be read gets a 400 without a word about the program, at every server.
 import { expect, test } from "bun:test";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
 
 const UNREADABLE = [
   "GET /healthz HTTP/1.1\r\nHost: u@evil\r\n\r\n",

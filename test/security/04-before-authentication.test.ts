@@ -3,10 +3,10 @@ import { expect, test } from "bun:test";
 import { randomInt } from "node:crypto";
 import { KEYLESS_PER_ADDRESS } from "../../src/broker/pool/admission.ts";
 import { CONTROL_BYTES } from "../../src/protocol/limits.ts";
-import { HandWorker } from "../kit/hand.ts";
+import type { RawClient } from "../kit/http/raw-client.ts";
+import { rawUpgrade, textFrame, wsFrame } from "../kit/http/raw-socket.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import type { RawClient } from "../kit/raw-client.ts";
-import { rawUpgrade, textFrame, wsFrame } from "../kit/raw-socket.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const V2 = { "sec-websocket-protocol": "nfrx.v2" };

@@ -1,9 +1,9 @@
 // A relay is guarded: by its token, by the API key, or open when both ends say so.
 import { expect, test } from "bun:test";
-import { status } from "../kit/backend.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { status } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 
 const TOKEN = "for-callers";

@@ -1,7 +1,7 @@
 // A broker without keys on this machine: foreign pages, and names that were rebound to it, reach nothing.
 import { expect, test } from "bun:test";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
 
 const UPGRADE = {
   Connection: "Upgrade",

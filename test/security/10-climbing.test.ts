@@ -1,8 +1,8 @@
 // No path climbs out of a relay's or a plugin's place at its backend, however it is written.
 import { expect, test } from "bun:test";
-import { status } from "../kit/backend.ts";
+import { status } from "../kit/backend/backend.ts";
+import { RawClient } from "../kit/http/raw-client.ts";
 import { AUTHORIZED, Processes } from "../kit/processes.ts";
-import { RawClient } from "../kit/raw-client.ts";
 
 const CLIMBS = [
   "/..%2f..%2fadmin",

@@ -1,6 +1,6 @@
 // The state shows a caller nothing of other callers' jobs that it could use or read; an operator sees metadata.
 import { expect, test } from "bun:test";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
 import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 

@@ -1,6 +1,6 @@
 // One caller cannot take all of what callers share; jobs keep channels of their own.
 import { expect, test } from "bun:test";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 

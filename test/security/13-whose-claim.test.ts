@@ -1,6 +1,6 @@
 // A job that a named worker has claimed is finished by nobody who cannot say whose claim it is.
 import { expect, test } from "bun:test";
-import { JobsApi } from "../kit/jobs.ts";
+import { JobsApi } from "../kit/jobs/jobs.ts";
 import { Processes } from "../kit/processes.ts";
 
 test("a call with neither claim_id nor worker_id is for claims without a worker's id", async () => {

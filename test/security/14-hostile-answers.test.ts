@@ -1,8 +1,8 @@
 // What a hostile worker or relay answers cannot act for the broker in a browser.
 import { expect, test } from "bun:test";
 import type { HeaderList } from "../../src/protocol/frames.ts";
-import { HandWorker } from "../kit/hand.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 
 const HOSTILE: HeaderList = [

@@ -1,8 +1,8 @@
 // An agent goes nowhere but to the endpoints of its module, whatever its broker sends.
 import { expect, test } from "bun:test";
-import { status } from "../kit/backend.ts";
-import { HostileBroker } from "../kit/hostile-broker.ts";
+import { status } from "../kit/backend/backend.ts";
 import { Processes } from "../kit/processes.ts";
+import { HostileBroker } from "../kit/protocol/hostile-broker.ts";
 
 const CONVERT = "/v1/convert/source";
 const JSON_TYPE: [string, string] = ["content-type", "application/json"];

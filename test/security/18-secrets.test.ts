@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { status } from "../kit/backend.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { status } from "../kit/backend/backend.ts";
 import { type Env, Processes, type Program } from "../kit/processes.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 /** A control sequence introducer, a right-to-left override, an isolate, DEL and NEL. */

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { Changes } from "../kit/until.ts";
+import { Changes } from "../kit/time/until.ts";
 
 /** Milliseconds for which a server may keep a connection open that the client has half closed. */
 const OVER_MS = 5_000;

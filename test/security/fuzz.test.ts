@@ -1,9 +1,9 @@
 // 5,000 requests and messages from a fixed seed: the same process serves on, with nothing left over and no mistake of its own.
 import { expect, test } from "bun:test";
-import { ApiDocument } from "../kit/api-document.ts";
-import { HandWorker } from "../kit/hand.ts";
+import { ApiDocument } from "../kit/http/api-document.ts";
+import { randomness } from "../kit/load/storm.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
-import { randomness } from "../kit/storm.ts";
+import { HandWorker } from "../kit/protocol/hand.ts";
 import { Conversation } from "./conversation.ts";
 import { ADMIN_KEY } from "./credentials.ts";
 import { fuzzedMessage, fuzzedRequest } from "./fuzz.ts";

@@ -1,6 +1,6 @@
 // Requests and frames that no library sends, made from a seed: the same ones in every run.
 import { FrameBatch, Kind } from "../../src/protocol/frames.ts";
-import type { ApiOperation } from "../kit/api-document.ts";
+import type { ApiOperation } from "../kit/http/api-document.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { ADMIN_KEY } from "./credentials.ts";
 

@@ -1,7 +1,7 @@
 // Every route of the API's document × every credential × every way to bring it.
 import { expect, test } from "bun:test";
-import { ApiDocument, type ApiOperation } from "../kit/api-document.ts";
-import { status } from "../kit/backend.ts";
+import { status } from "../kit/backend/backend.ts";
+import { ApiDocument, type ApiOperation } from "../kit/http/api-document.ts";
 import { type BrokerProgram, Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { Conversation } from "./conversation.ts";

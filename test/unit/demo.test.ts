@@ -5,8 +5,8 @@ import { type DemoBackend, startDemoBackend } from "../../src/demo/backend.ts";
 import { BODY_LIMIT } from "../../src/demo/body.ts";
 import { sseResponse } from "../../src/demo/sse.ts";
 import { speak } from "../../src/demo/words.ts";
-import { deferred } from "../kit/gate.ts";
-import { until } from "../kit/until.ts";
+import { deferred } from "../kit/time/gate.ts";
+import { until } from "../kit/time/until.ts";
 
 let demo: DemoBackend;
 let client: OpenAI;

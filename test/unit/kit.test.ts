@@ -9,9 +9,9 @@ import {
   startBackend,
   startRawBackend,
   status,
-} from "../kit/backend.ts";
-import { deferred, Gate } from "../kit/gate.ts";
-import { Changes, until } from "../kit/until.ts";
+} from "../kit/backend/backend.ts";
+import { deferred, Gate } from "../kit/time/gate.ts";
+import { Changes, until } from "../kit/time/until.ts";
 
 const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {

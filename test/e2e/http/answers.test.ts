@@ -1,8 +1,8 @@
 // What the document says is what the broker does: its examples are sent, and what comes back is held against it.
 import { expect, test } from "bun:test";
 import { startDemoBackend } from "../../../src/demo/backend.ts";
-import { ApiDocument, type ApiOperation } from "../../kit/api-document.ts";
-import { wholeBroker } from "../../kit/whole.ts";
+import { wholeBroker } from "../../kit/broker/whole.ts";
+import { ApiDocument, type ApiOperation } from "../../kit/http/api-document.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
 const KEYS: Readonly<Record<string, string>> = { API_KEY, CLIENT_KEY };

@@ -1,8 +1,8 @@
 // The API's document: complete, valid, and true.
 import { afterAll, expect, test } from "bun:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { ApiDocument } from "../../kit/api-document.ts";
-import { wholeBroker } from "../../kit/whole.ts";
+import { wholeBroker } from "../../kit/broker/whole.ts";
+import { ApiDocument } from "../../kit/http/api-document.ts";
 
 const broker = wholeBroker();
 afterAll(() => broker.stop());

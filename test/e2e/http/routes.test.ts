@@ -1,8 +1,8 @@
 // The route table: what is declared is what is served, and no door opens to a wrong key.
 import { expect, test } from "bun:test";
 import { servedPaths } from "../../../src/broker/http/served-paths.ts";
-import { call } from "../../kit/call.ts";
-import { wholeBroker } from "../../kit/whole.ts";
+import { wholeBroker } from "../../kit/broker/whole.ts";
+import { call } from "../../kit/http/call.ts";
 
 const KEYS = { apiKey: "the-api-key", clientKey: "the-client-key" };
 const OPENS = {

@@ -1,9 +1,9 @@
 // Tickets: how a browser's EventSource, which cannot send a key, follows a job or the state.
 import { expect, test } from "bun:test";
 import { TICKET_MS, TICKETS_MAX, Tickets } from "../../../src/broker/http/tickets.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Events } from "../../kit/events.ts";
-import { JobEvents, JobsApi } from "../../kit/jobs.ts";
+import { Events } from "../../kit/http/events.ts";
+import { JobEvents, JobsApi } from "../../kit/jobs/jobs.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
 const ADMIN_KEY = "the-admin-key";

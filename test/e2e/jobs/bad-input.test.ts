@@ -6,7 +6,7 @@ import {
   JOB_JSON_LEVELS,
   JOB_NAME_MAX,
 } from "../../../src/broker/jobs/limits.ts";
-import { JobsApi } from "../../kit/jobs.ts";
+import { JobsApi } from "../../kit/jobs/jobs.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
 let world: World;

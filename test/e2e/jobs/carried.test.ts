@@ -1,6 +1,6 @@
 // JSON that the broker only carries arrives as it was sent.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { JobsApi } from "../../kit/jobs.ts";
+import { JobsApi } from "../../kit/jobs/jobs.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
 let world: World;

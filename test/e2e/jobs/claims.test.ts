@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { CLAIMERS_MAX } from "../../../src/broker/jobs/limits.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { JobsApi } from "../../kit/jobs.ts";
-import { RawClient } from "../../kit/raw-client.ts";
-import { eventually, until } from "../../kit/until.ts";
+import { RawClient } from "../../kit/http/raw-client.ts";
+import { JobsApi } from "../../kit/jobs/jobs.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { eventually, until } from "../../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.ts";
 
 function start(options: WorldOptions = {}) {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { JobsApi, statusesOf } from "../../kit/jobs.ts";
-import { eventually } from "../../kit/until.ts";
+import { JobsApi, statusesOf } from "../../kit/jobs/jobs.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { eventually } from "../../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.ts";
 
 function start(options: WorldOptions = {}) {

@@ -1,8 +1,8 @@
 // What is said, logged and counted of requests to the jobs API.
 import { expect, test } from "bun:test";
 import { ACCESS_MESSAGE } from "../../../src/broker/http/access-log.ts";
-import { Call } from "../../kit/call.ts";
-import { JobsApi } from "../../kit/jobs.ts";
+import { Call } from "../../kit/http/call.ts";
+import { JobsApi } from "../../kit/jobs/jobs.ts";
 import { API_KEY, World } from "../../kit/world.ts";
 
 async function metric(world: World, series: string): Promise<number> {

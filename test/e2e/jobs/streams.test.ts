@@ -3,9 +3,9 @@
 import { expect, spyOn, test } from "bun:test";
 import type { JobCall } from "../../../src/broker/jobs/http/jobs-http.ts";
 import { CLAIMERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
-import { access } from "../../kit/access.ts";
-import { JobsApi } from "../../kit/jobs.ts";
-import { eventually } from "../../kit/until.ts";
+import { access } from "../../kit/broker/access.ts";
+import { JobsApi } from "../../kit/jobs/jobs.ts";
+import { eventually } from "../../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.ts";
 
 function start(options: WorldOptions = {}) {

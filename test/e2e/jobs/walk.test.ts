@@ -1,7 +1,7 @@
 // The walk through the transfer and jobs APIs: every line is typed into a shell and runs curl.
 import { expect } from "bun:test";
-import { JobEvents, statusesOf } from "../../kit/jobs.ts";
-import { Shell, withCurl } from "../../kit/shell.ts";
+import { Shell, withCurl } from "../../kit/http/shell.ts";
+import { JobEvents, statusesOf } from "../../kit/jobs/jobs.ts";
 import { API_KEY, CLIENT_KEY, World } from "../../kit/world.ts";
 
 withCurl("a transfer: one peer makes a channel, one reads, one writes", async () => {

@@ -1,10 +1,10 @@
 // The client of a relay goes away: its request at the provider ends, and nothing is left. Who stays is waited for.
 import { expect, test } from "bun:test";
-import { bytes, headThenSilent, silent } from "../../kit/backend.ts";
-import { Call } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { type McpProvider, McpWorld, result, rpc } from "../../kit/mcp-world.ts";
+import { bytes, headThenSilent, silent } from "../../kit/backend/backend.ts";
+import { Call } from "../../kit/http/call.ts";
+import { type McpProvider, McpWorld, result, rpc } from "../../kit/mcp/world.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 

@@ -1,8 +1,8 @@
 // Who may call a relay, and which credentials go how far.
 import { expect, test } from "bun:test";
-import { status } from "../../kit/backend.ts";
-import type { CallAnswer } from "../../kit/call.ts";
-import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { status } from "../../kit/backend/backend.ts";
+import type { CallAnswer } from "../../kit/http/call.ts";
+import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
 import { API_KEY } from "../../kit/world.ts";
 
 const TOKEN = "relay-token";

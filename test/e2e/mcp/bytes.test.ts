@@ -1,10 +1,10 @@
 // A request to a relay and its answer are the same bytes at both ends.
 import { expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
-import { bytes, startRawBackend, status } from "../../kit/backend.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { headerOf, jsonOf, McpWorld, result, rpc } from "../../kit/mcp-world.ts";
+import { bytes, startRawBackend, status } from "../../kit/backend/backend.ts";
+import { headerOf, jsonOf, McpWorld, result, rpc } from "../../kit/mcp/world.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 /** What the broker may put before an event stream. */

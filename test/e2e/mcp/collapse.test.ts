@@ -1,7 +1,7 @@
 // A relay that is not to stream: each call has one answer in JSON, whatever the provider made of it.
 import { expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
 
 const events = 'event: message\ndata: {"jsonrpc":"2.0","method":"n"}\n\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n';
 

@@ -1,10 +1,10 @@
 // The broker or the relay is told to end, as SIGTERM does it: nothing new, what runs finishes, listeners hold nobody up.
 import { expect, test } from "bun:test";
-import { bytes, headThenSilent, status } from "../../kit/backend.ts";
-import { call } from "../../kit/call.ts";
-import { Gate } from "../../kit/gate.ts";
-import { headerOf, jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
-import { until } from "../../kit/until.ts";
+import { bytes, headThenSilent, status } from "../../kit/backend/backend.ts";
+import { call } from "../../kit/http/call.ts";
+import { headerOf, jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp/world.ts";
+import { Gate } from "../../kit/time/gate.ts";
+import { until } from "../../kit/time/until.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 const ANSWER = '{"jsonrpc":"2.0","id":5,"result":{"model":"m"}}';

@@ -1,11 +1,11 @@
 // What the broker itself says of a call that it cannot pass on: JSON-RPC, with the call's id and the status that fits.
 import { expect, test } from "bun:test";
-import { bytes, silent, status } from "../../kit/backend.ts";
-import { Call, type CallAnswer } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { headerOf, jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
+import { bytes, silent, status } from "../../kit/backend/backend.ts";
+import { Call, type CallAnswer } from "../../kit/http/call.ts";
+import { headerOf, jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp/world.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 /** What every error of the broker's own must be. */
 function expectError(

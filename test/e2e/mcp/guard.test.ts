@@ -1,10 +1,10 @@
 // Web pages: whose may call a relay, under which name, and what they may read.
 import { expect, test } from "bun:test";
-import { startRawBackend, status } from "../../kit/backend.ts";
-import { type CallAnswer, call } from "../../kit/call.ts";
-import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
-import { RawClient } from "../../kit/raw-client.ts";
-import { until } from "../../kit/until.ts";
+import { startRawBackend, status } from "../../kit/backend/backend.ts";
+import { type CallAnswer, call } from "../../kit/http/call.ts";
+import { RawClient } from "../../kit/http/raw-client.ts";
+import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
+import { until } from "../../kit/time/until.ts";
 
 const APP = "https://app.example";
 

@@ -1,12 +1,12 @@
 // Under which id a relay is reached: its own, one at a time, and at once when it comes back.
 import { expect, test } from "bun:test";
 import { HOLDER_MS } from "../../../src/protocol/limits.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp-world.ts";
-import { pinged, rawUpgrade, textFrame } from "../../kit/raw-socket.ts";
-import { until } from "../../kit/until.ts";
+import { pinged, rawUpgrade, textFrame } from "../../kit/http/raw-socket.ts";
+import { jsonOf, McpWorld, RELAY, result, rpc } from "../../kit/mcp/world.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
+import { until } from "../../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY, type LogLine } from "../../kit/world.ts";
 
 /** Whom a call reaches, as the providers say it. */

@@ -3,13 +3,13 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
-import { call } from "../../kit/call.ts";
-import { callText } from "../../kit/mcp-provider.ts";
-import { MCP_HEADERS, McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { call } from "../../kit/http/call.ts";
+import { callText } from "../../kit/mcp/provider.ts";
+import { MCP_HEADERS, McpWorld, rpc } from "../../kit/mcp/world.ts";
 
 test("is served, and its session is its own", async () => {
   await using world = new McpWorld();
-  const stdioArgs = [join(import.meta.dir, "../../kit/mcp-fixture.ts")];
+  const stdioArgs = [join(import.meta.dir, "../../kit/mcp/fixture.ts")];
   const provider = { transportOrder: ["stdio"] as const, stdioCommand: process.execPath, stdioArgs };
   await world.relay({ url: "http://127.0.0.1:1/" }, { provider });
   const client = new Client({ name: "old", version: "1" });

@@ -1,8 +1,8 @@
 // What an operator sees of relays and their calls.
 import { expect, test } from "bun:test";
-import { headThenSilent, silent, status } from "../../kit/backend.ts";
-import { call } from "../../kit/call.ts";
-import { McpWorld, result, rpc } from "../../kit/mcp-world.ts";
+import { headThenSilent, silent, status } from "../../kit/backend/backend.ts";
+import { call } from "../../kit/http/call.ts";
+import { McpWorld, result, rpc } from "../../kit/mcp/world.ts";
 import { World } from "../../kit/world.ts";
 
 const labels = (label: string): string => `{ext="mcp",plugin_type="tunnel",job_type="mcp.call",label="${label}"`;

@@ -1,10 +1,10 @@
 // A call is never sent twice: what may have happened once must not happen again.
 import { expect, test } from "bun:test";
-import { type RawExchange, silent, startRawBackend, status } from "../../kit/backend.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { headerOf, jsonOf, McpWorld, RELAY, rpc } from "../../kit/mcp-world.ts";
+import { type RawExchange, silent, startRawBackend, status } from "../../kit/backend/backend.ts";
+import { headerOf, jsonOf, McpWorld, RELAY, rpc } from "../../kit/mcp/world.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 /** A call that failed between broker and provider. */
 const FAILED = (id: number) => ({ jsonrpc: "2.0", id, error: { code: -32_000, data: { mcp: "MCP_UPSTREAM_ERROR" } } });

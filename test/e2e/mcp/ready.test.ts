@@ -1,10 +1,10 @@
 // A relay whose provider is not there yet, or no longer: it says so, and goes on without a hand once the provider answers.
 import { expect, test } from "bun:test";
-import { status } from "../../kit/backend.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { headerOf, jsonOf, McpWorld, result, rpc } from "../../kit/mcp-world.ts";
-import { until } from "../../kit/until.ts";
+import { status } from "../../kit/backend/backend.ts";
+import { headerOf, jsonOf, McpWorld, result, rpc } from "../../kit/mcp/world.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
+import { until } from "../../kit/time/until.ts";
 
 const UNAVAILABLE = { id: 1, error: { data: { mcp: "MCP_PROVIDER_UNAVAILABLE" } } };
 

@@ -1,7 +1,7 @@
 // Several relays under one id: sessions stay where they began, all else goes to the one with the least to do.
 import { expect, test } from "bun:test";
-import { silent, status } from "../../kit/backend.ts";
-import { headerOf, jsonOf, type McpProvider, McpWorld, type RelayOptions, rpc } from "../../kit/mcp-world.ts";
+import { silent, status } from "../../kit/backend/backend.ts";
+import { headerOf, jsonOf, type McpProvider, McpWorld, type RelayOptions, rpc } from "../../kit/mcp/world.ts";
 
 const REPLICA: RelayOptions = { provider: { replicas: true } };
 

@@ -1,14 +1,14 @@
 // A stream of a provider over stdio that was cut is taken up again, with every byte that the client has missed.
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { McpSession, messagesOf } from "../../kit/mcp-session.ts";
-import { McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { McpSession, messagesOf } from "../../kit/mcp/session.ts";
+import { McpWorld, rpc } from "../../kit/mcp/world.ts";
 
 /** A relay for mcp-raw.ts. */
 const stdio = {
   transportOrder: ["stdio"] as const,
   stdioCommand: process.execPath,
-  stdioArgs: [join(import.meta.dir, "../../kit/mcp-raw.ts")],
+  stdioArgs: [join(import.meta.dir, "../../kit/mcp/raw.ts")],
 };
 
 test("a result between the limits of relay and broker is an error with its id, at once and when it is taken up again", async () => {

@@ -14,10 +14,10 @@ import {
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
-import { Gate } from "../../kit/gate.ts";
-import { connectClient, SdkServer } from "../../kit/mcp-sdk.ts";
-import { McpWorld } from "../../kit/mcp-world.ts";
-import { Changes, until } from "../../kit/until.ts";
+import { connectClient, SdkServer } from "../../kit/mcp/sdk.ts";
+import { McpWorld } from "../../kit/mcp/world.ts";
+import { Gate } from "../../kit/time/gate.ts";
+import { Changes, until } from "../../kit/time/until.ts";
 
 const said = (text: string): { content: { type: "text"; text: string }[] } => ({ content: [{ type: "text", text }] });
 

@@ -1,8 +1,8 @@
 // A session belongs to the relay and the caller that began it.
 import { expect, test } from "bun:test";
-import { type Respond, status } from "../../kit/backend.ts";
-import { type CallAnswer, call } from "../../kit/call.ts";
-import { headerOf, jsonOf, type McpProvider, McpWorld, result, rpc } from "../../kit/mcp-world.ts";
+import { type Respond, status } from "../../kit/backend/backend.ts";
+import { type CallAnswer, call } from "../../kit/http/call.ts";
+import { headerOf, jsonOf, type McpProvider, McpWorld, result, rpc } from "../../kit/mcp/world.ts";
 import { API_KEY } from "../../kit/world.ts";
 
 const ALICE = { Authorization: "Bearer alice" };

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { CreateMessageResultSchema } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
-import { bytes, cut, headThenSilent, type Respond, silent, status } from "../../kit/backend.ts";
-import { Gate } from "../../kit/gate.ts";
-import { SdkServer } from "../../kit/mcp-sdk.ts";
-import { headerOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
-import { randomness, turns } from "../../kit/storm.ts";
+import { bytes, cut, headThenSilent, type Respond, silent, status } from "../../kit/backend/backend.ts";
+import { randomness, turns } from "../../kit/load/storm.ts";
+import { SdkServer } from "../../kit/mcp/sdk.ts";
+import { headerOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 

@@ -1,9 +1,9 @@
 // Event streams of a relay: every event at once, comments in silences, no end but the provider's own.
 import { expect, test } from "bun:test";
-import { bytes, cut, headThenSilent } from "../../kit/backend.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
+import { bytes, cut, headThenSilent } from "../../kit/backend/backend.ts";
+import { headerOf, jsonOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 
 const EVENTS = { "content-type": "text/event-stream" };
 const KEEP_ALIVE = ": keep-alive\n\n";

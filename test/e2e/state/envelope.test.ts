@@ -1,12 +1,12 @@
 // The state envelope: who is here, who waits, who is gone, how it went.
 import { expect, test } from "bun:test";
 import { GONE_SHOWN_MAX, GONE_SHOWN_MS } from "../../../src/broker/pool/limits.ts";
-import { chatJson, status } from "../../kit/backend.ts";
-import { Call, call } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { ADMIN_KEY, moduleOf, stateOf } from "../../kit/state.ts";
+import { chatJson, status } from "../../kit/backend/backend.ts";
+import { ADMIN_KEY, moduleOf, stateOf } from "../../kit/broker/state.ts";
+import { Call, call } from "../../kit/http/call.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 import { API_KEY, World } from "../../kit/world.ts";
 
 const gone = (world: World): Promise<void> => world.when(() => world.pool.registry.size === 0, "every worker has gone");

@@ -1,12 +1,12 @@
 // What an operator does to workers: drain, undrain, disconnect.
 import { describe, expect, test } from "bun:test";
-import { chatJson } from "../../kit/backend.ts";
-import { call } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Gate } from "../../kit/gate.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { headerOf, McpWorld, rpc } from "../../kit/mcp-world.ts";
-import { ADMIN_KEY, moduleOf, operate, stateOf } from "../../kit/state.ts";
+import { chatJson } from "../../kit/backend/backend.ts";
+import { ADMIN_KEY, moduleOf, operate, stateOf } from "../../kit/broker/state.ts";
+import { call } from "../../kit/http/call.ts";
+import { headerOf, McpWorld, rpc } from "../../kit/mcp/world.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
 import { API_KEY, CLIENT_KEY, World, type WorldOptions } from "../../kit/world.ts";
 
 const broker = { adminKey: ADMIN_KEY };

@@ -11,9 +11,9 @@ import { doclingModule } from "../../../src/modules/docling.ts";
 import { llm, llmBrokerOptions } from "../../../src/modules/llm.ts";
 import { mcpBrokerOptions } from "../../../src/modules/mcp.ts";
 import { poolSettings } from "../../../src/modules/pool-options.ts";
-import { call } from "../../kit/call.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { wholeBroker } from "../../kit/whole.ts";
+import { wholeBroker } from "../../kit/broker/whole.ts";
+import { call } from "../../kit/http/call.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../../kit/world.ts";
 
 const KEYS = { apiKey: API_KEY, clientKey: CLIENT_KEY };

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { STATE_INTERVAL_MS } from "../../../src/broker/observe/stream.ts";
-import { Call, call } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { HandWorker } from "../../kit/hand.ts";
-import { parseState } from "../../kit/state.ts";
-import { Changes, eventually } from "../../kit/until.ts";
+import { parseState } from "../../kit/broker/state.ts";
+import { Call, call } from "../../kit/http/call.ts";
+import { HandWorker } from "../../kit/protocol/hand.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Changes, eventually } from "../../kit/time/until.ts";
 import { API_KEY, World } from "../../kit/world.ts";
 
 const HEADERS = { Authorization: `Bearer ${API_KEY}` };

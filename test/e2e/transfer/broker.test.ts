@@ -1,8 +1,8 @@
 // The channels as a broker serves them.
 import { expect, test } from "bun:test";
-import { Call, type CallInit, call } from "../../kit/call.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { answerOf, header, KEY } from "../../kit/transfers.ts";
+import { Call, type CallInit, call } from "../../kit/http/call.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { answerOf, header, KEY } from "../../kit/transfer/transfers.ts";
 import { CLIENT_KEY, World } from "../../kit/world.ts";
 
 const AGENT = { Authorization: `Bearer ${CLIENT_KEY}` };

@@ -3,9 +3,9 @@ import { expect } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { withCurl } from "../../kit/shell.ts";
-import { KEY, TransferWorld } from "../../kit/transfers.ts";
-import { eventually } from "../../kit/until.ts";
+import { withCurl } from "../../kit/http/shell.ts";
+import { eventually } from "../../kit/time/until.ts";
+import { KEY, TransferWorld } from "../../kit/transfer/transfers.ts";
 
 const MIB = 1024 * 1024;
 /** What curl ends with when an answer is cut: it is partial, there is none, the connection is reset. */

@@ -1,8 +1,8 @@
 // Ends that die or fall silent on the way.
 import { expect, test } from "bun:test";
 import { REFUSED_UPLOAD_MS } from "../../../src/broker/http/body/refuse.ts";
-import { answerOf, LIMITS, TransferWorld } from "../../kit/transfers.ts";
-import { eventually } from "../../kit/until.ts";
+import { eventually } from "../../kit/time/until.ts";
+import { answerOf, LIMITS, TransferWorld } from "../../kit/transfer/transfers.ts";
 
 const MIB = 1024 * 1024;
 const FAILED: [number, unknown] = [502, { error: "transfer_failed" }];

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { REFUSED_UPLOAD_BYTES, REFUSED_UPLOAD_MS } from "../../../src/broker/http/body/refuse.ts";
 import { TRANSFER_ENDED_MS } from "../../../src/broker/transfer/limits.ts";
-import { Call, call } from "../../kit/call.ts";
-import { answerOf, header, KEY, LIMITS, TransferWorld } from "../../kit/transfers.ts";
+import { Call, call } from "../../kit/http/call.ts";
+import { answerOf, header, KEY, LIMITS, TransferWorld } from "../../kit/transfer/transfers.ts";
 
 const MIB = 1024 * 1024;
 const OK: [number, unknown] = [200, { status: "ok" }];

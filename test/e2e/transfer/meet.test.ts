@@ -1,7 +1,7 @@
 // A reader and a writer meet, whoever comes first.
 import { expect, test } from "bun:test";
-import { Call, call } from "../../kit/call.ts";
-import { answerOf, header, KEY, TransferWorld } from "../../kit/transfers.ts";
+import { Call, call } from "../../kit/http/call.ts";
+import { answerOf, header, KEY, TransferWorld } from "../../kit/transfer/transfers.ts";
 import { CLIENT_KEY } from "../../kit/world.ts";
 
 const OK: [number, unknown] = [200, { status: "ok" }];

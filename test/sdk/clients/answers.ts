@@ -1,9 +1,9 @@
 // What a backend answers that has every API: the words of its answer, and its errors, in the shape of each.
 import { z } from "zod";
-import { chatJson, chatStream, cut, json, type Respond } from "../../kit/backend.ts";
-import type { RecordedRequest } from "../../kit/backend-record.ts";
-import type { Gate } from "../../kit/gate.ts";
-import { otherApis } from "../../kit/other-apis.ts";
+import { chatJson, chatStream, cut, json, type Respond } from "../../kit/backend/backend.ts";
+import { otherApis } from "../../kit/backend/other-apis.ts";
+import type { RecordedRequest } from "../../kit/backend/record.ts";
+import type { Gate } from "../../kit/time/gate.ts";
 import type { Api } from "./client.ts";
 
 const WORDS = ["Tomorrow ", "it ", "rains."];

@@ -1,6 +1,6 @@
 // The clients for Python: clients.py runs them, all in one process, one question after the other.
 import { z } from "zod";
-import { until } from "../../kit/until.ts";
+import { until } from "../../kit/time/until.ts";
 import { anthropicTraits, type Client, ClientFailure, ollamaTraits, openaiTraits, type Traits } from "./client.ts";
 
 const named = process.env["NFRX_CLIENTS_PYTHON"];

@@ -1,6 +1,6 @@
 // The TCP connection between a client and the broker, overheard.
 import { connect, createServer, type Socket } from "node:net";
-import { Changes } from "../../kit/until.ts";
+import { Changes } from "../../kit/time/until.ts";
 
 const RETRY_AFTER = /^retry-after:/im;
 

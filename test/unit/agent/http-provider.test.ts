@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { HttpProvider } from "../../../src/agent/providers/http.ts";
-import { silent, startBackend, status } from "../../kit/backend.ts";
+import { silent, startBackend, status } from "../../kit/backend/backend.ts";
 
 test("nothing that a broker may say leads out of the endpoint", async () => {
   const backend = await startBackend({ respond: status(200, "served") });

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { LegacyClients } from "../../../src/agent/providers/legacy-clients.ts";
 import type { Provider, ProviderRequest } from "../../../src/agent/providers/provider.ts";
 import { SSE_HIGH_WATER } from "../../../src/agent/providers/sessions/sse-body.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { turns } from "../../kit/storm.ts";
+import { turns } from "../../kit/load/storm.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const EVENT = `data: ${"x".repeat(64 * 1024)}\n\n`;
 const EVENTS = 200;

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { HttpProvider } from "../../../src/agent/providers/http.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { resourceMetadataUrl } from "../../../src/lib/well-known.ts";
-import { until } from "../../kit/until.ts";
+import { until } from "../../kit/time/until.ts";
 
 const WELL_KNOWN = "/.well-known/oauth-protected-resource";
 const METADATA = '{ "resource":"http://10.0.0.7/mcp",\r\n "scopes_supported":["a"] }';

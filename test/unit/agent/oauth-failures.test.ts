@@ -1,8 +1,8 @@
 // What becomes of a provider's token when the token server gives none.
 import { describe, expect, test } from "bun:test";
-import { Client, inTurn } from "../../kit/token-client.ts";
-import { CLIENT, refusal, TokenServer } from "../../kit/token-server.ts";
-import { until } from "../../kit/until.ts";
+import { Client, inTurn } from "../../kit/oauth/client.ts";
+import { CLIENT, refusal, TokenServer } from "../../kit/oauth/server.ts";
+import { until } from "../../kit/time/until.ts";
 
 describe("a token server that gives none", () => {
   test("may want the secret in the form; what it took is what it gets first from then on", async () => {

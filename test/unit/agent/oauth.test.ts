@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { nfrxMcp } from "../../../cmd/programs.ts";
 import { HttpProvider } from "../../../src/agent/providers/http.ts";
 import type { OAuthOptions } from "../../../src/agent/providers/oauth.ts";
-import { Client, inTurn, SECRETS } from "../../kit/token-client.ts";
-import { CLIENT, ProtectedProvider, refusal, TokenServer } from "../../kit/token-server.ts";
+import { Client, inTurn, SECRETS } from "../../kit/oauth/client.ts";
+import { CLIENT, ProtectedProvider, refusal, TokenServer } from "../../kit/oauth/server.ts";
 import { mistakesOf, valuesOf } from "../config/host.ts";
 
 let folder = "";

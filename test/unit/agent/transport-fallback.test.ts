@@ -4,7 +4,7 @@ import type { Provider } from "../../../src/agent/providers/provider.ts";
 import { TransportFallback } from "../../../src/agent/providers/transport-fallback.ts";
 import { messageOf } from "../../../src/lib/errors.ts";
 import { silentLog } from "../../../src/lib/log.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 /** A provider whose start the test ends. */
 class Slow implements Provider {

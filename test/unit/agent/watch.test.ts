@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { BackendAdapter } from "../../../src/agent/backend-adapter.ts";
 import { ANSWERING_MS, type BackendState, BackendWatch } from "../../../src/agent/backend-watch.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 const refused = (): Error => Object.assign(new Error("Unable to connect"), { code: "ConnectionRefused" });

@@ -10,9 +10,9 @@ import { SmallBodies } from "../../../src/broker/http/body/body-source.ts";
 import { Budget } from "../../../src/broker/http/body/budget.ts";
 import { Spool } from "../../../src/broker/http/body/spool.ts";
 import { type Clock, systemClock } from "../../../src/lib/time.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { MIB } from "../../kit/form.ts";
-import { noneSpooled, spooledFiles } from "../../kit/spooled.ts";
+import { noneSpooled, spooledFiles } from "../../kit/broker/spooled.ts";
+import { MIB } from "../../kit/http/form.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 let folder: string;
 

@@ -10,7 +10,7 @@ import { FormRoutingFields } from "../../../src/broker/proxy/form-routing-fields
 import type { RoutingFields } from "../../../src/broker/proxy/routing-fields.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { systemClock } from "../../../src/lib/time.ts";
-import { type Form, type FormPart, form, model, recording } from "../../kit/form.ts";
+import { type Form, type FormPart, form, model, recording } from "../../kit/http/form.ts";
 
 const budget = new Budget(1e9, "");
 const LIMITS: BodyLimits = {

@@ -7,8 +7,8 @@ import {
   KEY_RETRY_MS,
 } from "../../../src/broker/key-throttle.ts";
 import { TrustedProxies } from "../../../src/lib/http.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { throttle } from "../../kit/throttle.ts";
+import { throttle } from "../../kit/broker/throttle.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 /** The Retry-After of as many wrong keys from an address, in seconds; undefined for a plain 401. */
 function waits(guesses: ReturnType<typeof throttle>, address: string, times: number): (number | undefined)[] {

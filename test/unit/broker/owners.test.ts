@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { FOREIGN, OWNED_ID_MAX, OWNER_KEPT_MS, OWNERS_MAX, Owners } from "../../../src/broker/pool/owners.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 test("the worker of an id is the one that was seen with it last", () => {
   const owners = new Owners(new TestClock());

@@ -6,8 +6,8 @@ import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";
 import { UNROUTABLE_MS } from "../../../src/protocol/limits.ts";
 import { registerMessage, statusMessage } from "../../../src/protocol/messages.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { LinkedPair } from "../../kit/linked-pair.ts";
+import { LinkedPair } from "../../kit/protocol/linked-pair.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const SETTINGS: PoolSettings = {
   queueSize: 1000,

@@ -4,7 +4,7 @@ import { Median } from "../../../src/broker/pool/median.ts";
 import { Rates, RECENT_INTERVAL_MS, RECENT_INTERVALS, Recent } from "../../../src/broker/pool/recent.ts";
 import { Ring } from "../../../src/broker/pool/ring.ts";
 import { recentState } from "../../../src/modules/state.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const ONE = { failed: false, usage: { in: 3, out: 5, total: 8 }, embeddings: 2, firstByteMs: 100 };
 const zeros = (count: number): number[] => Array.from({ length: count }, () => 0);

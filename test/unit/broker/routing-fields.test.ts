@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { LABEL_VALUES_MAX, LiveLabel, SERIES_KEPT_MS } from "../../../src/broker/observe/labels.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 function label(): { clock: TestClock; here: Set<string>; gone: string[]; label: LiveLabel } {
   const [clock, here, gone] = [new TestClock(), new Set<string>(), [] as string[]];

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Budget } from "../../../src/broker/http/body/budget.ts";
 import { Spool, type SpoolFile } from "../../../src/broker/http/body/spool.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
-import { noneSpooled, spooledFiles } from "../../kit/spooled.ts";
+import { noneSpooled, spooledFiles } from "../../kit/broker/spooled.ts";
 
 let folder: string;
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { BoundedMap } from "../../../src/lib/bounded-map.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 test("an entry lives for its time after it was set", () => {
   const clock = new TestClock();

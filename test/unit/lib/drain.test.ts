@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Drain } from "../../../src/lib/drain.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 test("a drain waits for what is in flight and takes nothing new", async () => {
   const drain = new Drain();

@@ -7,10 +7,10 @@ import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { OtlpExport, TRACE_BATCH_BYTES, TRACE_FLUSH_MS, TRACE_QUEUE_MAX } from "../../../src/lib/otlp.ts";
 import { SPAN_BYTES, SpanWriter } from "../../../src/lib/otlp-json.ts";
 import { type Attributes, type Span, SpanAttributes, Tracer } from "../../../src/lib/trace.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { Collector } from "../../kit/collector.ts";
-import { Gate } from "../../kit/gate.ts";
-import { eventually } from "../../kit/until.ts";
+import { Collector } from "../../kit/broker/collector.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { Gate } from "../../kit/time/gate.ts";
+import { eventually } from "../../kit/time/until.ts";
 import type { LogLine } from "../../kit/world.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readCertificates, readTls } from "../../../src/lib/pem.ts";
-import { Authority } from "../../kit/authority.ts";
+import { Authority } from "../../kit/http/authority.ts";
 
 let authority: Authority;
 let folder = "";

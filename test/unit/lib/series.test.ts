@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { METRICS_EVERY_MS, Memo, Meters } from "../../../src/lib/series.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 /** The lines of the text, those that are empty left out. */
 const text = async (meters: Meters): Promise<string[]> =>

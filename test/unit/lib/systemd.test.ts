@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { type ServiceEnvironment, serviceManager } from "../../../src/lib/systemd.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 async function manager(env: Record<string, string>, send?: (message: string) => void) {
   const [clock, sent, troubles]: [TestClock, string[], string[]] = [new TestClock(), [], []];

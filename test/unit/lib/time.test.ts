@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Backoff, every, IdleTimer, pause, systemClock } from "../../../src/lib/time.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const tick = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 

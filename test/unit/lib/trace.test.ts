@@ -1,7 +1,7 @@
 // Places in a trace, and what becomes of them from request to request.
 import { describe, expect, test } from "bun:test";
 import { parseTraceparent, type Span, TRACE_STATE_MAX, Tracer, traceparentOf } from "../../../src/lib/trace.ts";
-import { TestClock } from "../../kit/clock.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";

@@ -8,8 +8,8 @@ import { silentLog } from "../../../src/lib/log.ts";
 import { defineModule } from "../../../src/modules/define.ts";
 import { LOOK_MS, type Served, type WorkerModule } from "../../../src/modules/module.ts";
 import type { Route } from "../../../src/modules/route.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { eventually } from "../../kit/until.ts";
+import { TestClock } from "../../kit/time/clock.ts";
+import { eventually } from "../../kit/time/until.ts";
 
 const clock = new TestClock();
 const route: Route = {

@@ -4,8 +4,8 @@ import { Link } from "../../../src/protocol/link.ts";
 import type { Stream } from "../../../src/protocol/stream.ts";
 import type { LinkEvents, Socket } from "../../../src/protocol/wire.ts";
 import { wireOf } from "../../../src/protocol/wire-of.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { LinkedPair } from "../../kit/linked-pair.ts";
+import { LinkedPair } from "../../kit/protocol/linked-pair.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 
 export const POST: RequestHead = { method: "POST", path: "/chat/completions", headers: [["accept", "*/*"]] };
 export const GET: RequestHead = { method: "GET", path: "/models", headers: [] };

@@ -4,8 +4,8 @@ import { NfrxError } from "../../../src/lib/errors.ts";
 import { STREAM_WINDOW, STREAM_WINDOW_MAX, V1_STREAM_BUFFER, WINDOW_GROWTH } from "../../../src/protocol/limits.ts";
 import type { Link } from "../../../src/protocol/link.ts";
 import type { Stream } from "../../../src/protocol/stream.ts";
-import { TestClock } from "../../kit/clock.ts";
-import { LinkedPair } from "../../kit/linked-pair.ts";
+import { LinkedPair } from "../../kit/protocol/linked-pair.ts";
+import { TestClock } from "../../kit/time/clock.ts";
 import { byteAt, microtasks, NOTHING_HELD } from "./ends.ts";
 
 /** mulberry32: small, fast, and the same everywhere. */

@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { Spawner } from "../../../../src/agent/providers/channels/spawner.ts";
 import { SessionManager } from "../../../../src/agent/providers/sessions/manager.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
-import { TestClock } from "../../../kit/clock.ts";
-import { Hand, shakesHands } from "../../../kit/mcp-channel.ts";
-import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { fetchOf, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
-import { until } from "../../../kit/until.ts";
+import { Hand, shakesHands } from "../../../kit/mcp/channel.ts";
+import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { fetchOf, URL_OF_PROVIDER } from "../../../kit/mcp/provider.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
+import { until } from "../../../kit/time/until.ts";
 
 function world(more: { maxSessions?: number; sessionlessCompat?: boolean; starts?: Spawner } = {}, hand = new Hand()) {
   const clock = new TestClock();

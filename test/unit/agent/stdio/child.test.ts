@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { callText, connect, reach, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
-import { until, WAIT_MS } from "../../../kit/until.ts";
+import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { callText, connect, reach, URL_OF_PROVIDER } from "../../../kit/mcp/provider.ts";
+import { until, WAIT_MS } from "../../../kit/time/until.ts";
 
 const reason = (promise: Promise<unknown>) =>
   promise.then(
@@ -52,7 +52,7 @@ const HERS = { CLIENT_KEY: "secret", TOKEN_FOR_IT: "token", HTTPS_PROXY: "http:/
 
 describe("a child", () => {
   test("that is killed in mid-call answers with an error, and its session is gone", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const call = await post(server, rpc(1, "silent"), session);
     const died = await post(server, rpc(2, "die"), session);
@@ -64,18 +64,18 @@ describe("a child", () => {
   });
 
   test("that dies says its last words to whoever called", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connect(server);
     expect(await reason(callText(client, "die"))).toContain("exit code 7");
     await client.close();
   });
 
   test("that cannot be started, or crashes, is an error of the provider", async () => {
-    await using homeless = reach("mcp-raw", { workdir: "/nowhere/at/all" });
+    await using homeless = reach("raw", { workdir: "/nowhere/at/all" });
     expect(await reason(openSession(homeless))).toContain("the working directory /nowhere/at/all (MCP_STDIO_WORKDIR)");
-    await using nowhere = reach("mcp-raw", { command: "/nowhere/server" });
+    await using nowhere = reach("raw", { command: "/nowhere/server" });
     expect(await reason(openSession(nowhere))).toContain("cannot start the MCP server");
-    await using crashes = reach("mcp-raw", {}, ["crash"]);
+    await using crashes = reach("raw", {}, ["crash"]);
     for (let i = 0; i < 3; i++)
       expect(await reason(openSession(crashes))).toContain("no such thing as a free lunch\nNode.js v22");
     expect(await reason(crashes.provider.probe(new AbortController().signal))).toContain("3 times in a row");
@@ -86,7 +86,7 @@ describe("a child", () => {
     Object.assign(process.env, HERS);
     try {
       const env = { MINE: "mine", NO_PROXY: "" };
-      await using server = reach("mcp-raw", { env, passEnv: ["TOKEN_FOR_IT", "NOT_THERE"], workdir: "/" });
+      await using server = reach("raw", { env, passEnv: ["TOKEN_FOR_IT", "NOT_THERE"], workdir: "/" });
       const { result } = await answerOf(await post(server, rpc(1, "self"), await openSession(server)));
       expect(result).toMatchObject({
         folder: "/",
@@ -99,7 +99,7 @@ describe("a child", () => {
   });
 
   test("ends with its session, and so does what it started", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const other = await openSession(server);
     const { pid, own } = await spawned(await answerOf(await post(server, rpc(1, "spawn"), session)));
@@ -111,7 +111,7 @@ describe("a child", () => {
   });
 
   test("that ignores the end of its input, and SIGTERM, is killed", async () => {
-    const server = reach("mcp-raw", {}, ["stubborn"]);
+    const server = reach("raw", {}, ["stubborn"]);
     const session = await openSession(server);
     const { pid, own } = await spawned(await answerOf(await post(server, rpc(1, "spawn"), session)));
     await server.provider.close();
@@ -121,7 +121,7 @@ describe("a child", () => {
   }, 20_000);
 
   test.each(["SIGTERM", "SIGKILL"] as const)("ends when the agent gets %s", async signal => {
-    const agent = Bun.spawn([process.execPath, join(import.meta.dir, "../../../kit/mcp-orphan.ts")], {
+    const agent = Bun.spawn([process.execPath, join(import.meta.dir, "../../../kit/mcp/orphan.ts")], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "inherit",
@@ -137,7 +137,7 @@ describe("a child", () => {
 
 describe("a slow reader", () => {
   test("holds up its own server only, and little of what it says", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const other = await openSession(server);
     const events = new Events(await listen(server, session));
@@ -160,7 +160,7 @@ describe("a slow reader", () => {
   }, 50_000);
 
   test("of its input gets a bounded queue", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     await post(server, rpc("stop", "sleep"), session);
     const text = "x".repeat(9 * 1024 * 1024);

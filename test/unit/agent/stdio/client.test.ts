@@ -8,8 +8,8 @@ import {
   LoggingMessageNotificationSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import { callText, connect, reach, textOf } from "../../../kit/mcp-provider.ts";
-import { Changes, until } from "../../../kit/until.ts";
+import { callText, connect, reach, textOf } from "../../../kit/mcp/provider.ts";
+import { Changes, until } from "../../../kit/time/until.ts";
 
 /** Answers sampling with the question and a word of the client's own. */
 function samples(client: Client, word: string): void {
@@ -36,7 +36,7 @@ function cutAfterProgress(response: Response, onCut: () => void): Response {
 
 describe("a client of the SDK", () => {
   test("lists and calls tools, one server for its session", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connect(server);
     expect((await client.listTools()).tools.map(({ name }) => name)).toContain("echo");
     expect(await callText(client, "echo", { text: "Grüße, 世界 \u2028" })).toBe("Grüße, 世界 \u2028");
@@ -48,7 +48,7 @@ describe("a client of the SDK", () => {
   });
 
   test("gets progress, logs and changes of the list", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const changes = new Changes();
     const heard: string[] = [];
     const client = await connect(server, {}, client => {
@@ -77,7 +77,7 @@ describe("a client of the SDK", () => {
   });
 
   test("is asked for samples, words and roots", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connect(server, { sampling: {}, elicitation: {}, roots: {} }, client => {
       samples(client, "indeed");
       client.setRequestHandler(ElicitRequestSchema, () => ({ action: "accept", content: { name: "me" } }));
@@ -90,7 +90,7 @@ describe("a client of the SDK", () => {
   });
 
   test("cancels a call, and its server hears of it", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connect(server);
     const abort = new AbortController();
     const call = client.callTool({ name: "wait" }, undefined, {
@@ -108,7 +108,7 @@ describe("a client of the SDK", () => {
   });
 
   test("takes up a call again whose stream was cut", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const resumed: string[] = [];
     const cut = Promise.withResolvers<void>();
     const client = await connect({
@@ -129,7 +129,7 @@ describe("a client of the SDK", () => {
   });
 
   test("ends its session, and is then unknown", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connect(server);
     const { transport } = client;
     if (transport === undefined || !("terminateSession" in transport)) throw new Error("no transport");
@@ -140,7 +140,7 @@ describe("a client of the SDK", () => {
   });
 
   test("fifty at once, with equal ids and samples under way, hear nothing of each other", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const names = Array.from({ length: 50 }, (_, at) => `client ${at}`);
     const heard = await until(
       Promise.all(

@@ -1,7 +1,7 @@
 // Streamable HTTP as it is on the wire: what is refused, and how; where messages go; streams that are taken up again.
 import { describe, expect, test } from "bun:test";
-import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { type Reach, reach, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
+import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { type Reach, reach, URL_OF_PROVIDER } from "../../../kit/mcp/provider.ts";
 
 const error = (code: number) => ({ jsonrpc: "2.0", error: { code, message: expect.any(String) } });
 const handshake = rpc(1, "initialize", { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: {} });
@@ -28,14 +28,14 @@ describe("a request that does not keep to the rules", () => {
     ["a request without a session", rpc(1, "x"), {}, 400, -32000],
     ["a version that nobody knows", rpc(1, "x"), { "mcp-protocol-version": "2020-01-01" }, 400, -32000],
   ])("%s", async (_what, body, headers, status, code) => {
-    await using server = reach("mcp-raw", { sessionlessCompat: false });
+    await using server = reach("raw", { sessionlessCompat: false });
     const response = await post(server, body, headers);
     expect([response.status, await response.json()]).toMatchObject([status, error(code)]);
     expect(server.provider.sessions).toBe(0);
   });
 
   test("other methods and paths", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const put = await server.fetch(URL_OF_PROVIDER, { method: "PUT" });
     expect([put.status, put.headers.get("allow")]).toEqual([405, "GET, POST, DELETE"]);
     expect((await server.fetch(new URL("http://provider/elsewhere"))).status).toBe(404);
@@ -45,7 +45,7 @@ describe("a request that does not keep to the rules", () => {
   });
 
   test("within a session", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     expect((await post(server, handshake, session)).status).toBe(400);
     expect((await post(server, rpc(1, "x"), { ...session, "mcp-protocol-version": "2020-01-01" })).status).toBe(400);
@@ -62,7 +62,7 @@ describe("a request that does not keep to the rules", () => {
 
 describe("answers", () => {
   test("come as events, or as JSON to whoever takes nothing else", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const events = await post(server, rpc("e", "raw"), session);
     expect([events.headers.get("content-type"), events.headers.get("mcp-session-id")]).toEqual([
@@ -77,7 +77,7 @@ describe("answers", () => {
   });
 
   test("to a batch come on one stream, and their requests one by one to the server", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server, "2025-03-26");
     const batch = [rpc(1, "raw", { a: 1 }), JSON.parse(note("notifications/x")), rpc(2, "raw", { b: 2 })];
     const answers = await new Events(await post(server, batch, session)).rest();
@@ -90,7 +90,7 @@ describe("answers", () => {
   });
 
   test("keep every digit, and requests every character but line ends", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const digits = await new Events(await post(server, rpc(1, "digits"), session)).next();
     expect(digits?.data).toBe('{"jsonrpc":"2.0","result":{"n":12345678901234567890, "f":1.10},"id":1}');
@@ -104,7 +104,7 @@ describe("answers", () => {
   });
 
   test("may be large, and too large", async () => {
-    await using server = reach("mcp-raw", { lineBytes: 10 * 1024 * 1024 });
+    await using server = reach("raw", { lineBytes: 10 * 1024 * 1024 });
     const session = await openSession(server);
     const bytes = 9 * 1024 * 1024;
     expect(await answerOf(await post(server, rpc(1, "big", { bytes }), session))).toEqual({
@@ -118,7 +118,7 @@ describe("answers", () => {
   });
 
   test("come through what a server writes besides", async () => {
-    await using server = reach("mcp-raw", {}, ["garbage"]);
+    await using server = reach("raw", {}, ["garbage"]);
     const session = await openSession(server);
     const lines = ["not JSON", '{"a":1}', "", '{"jsonrpc":"2.0","id":"nobody","result":{}}'];
     expect(await answerOf(await say(server, session, lines, 5))).toMatchObject({ id: 5, result: {} });
@@ -130,7 +130,7 @@ describe("what a server says by itself", () => {
   const ofTask = (taskId: string) => ({ _meta: { "io.modelcontextprotocol/related-task": { taskId } } });
 
   test("goes to whom it names", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const a = new Events(await post(server, rpc("a", "silent", { _meta: { progressToken: "A" } }), session));
     const b = new Events(await post(server, rpc("b", "silent", { _meta: { progressToken: 7 } }), session));
@@ -163,7 +163,7 @@ describe("what a server says by itself", () => {
   });
 
   test("goes to whom it names though the server has made a string of a number", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const a = new Events(await post(server, rpc(1, "silent", { _meta: { progressToken: 1 } }), session));
     const b = new Events(await post(server, rpc(2, "silent", { _meta: { progressToken: 2 } }), session));
@@ -174,14 +174,14 @@ describe("what a server says by itself", () => {
   });
 
   test("goes to the only request under way", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const messages = await new Events(await say(server, session, [note("notifications/message")])).rest();
     expect(messages).toMatchObject([{ method: "notifications/message" }, { id: "say" }]);
   });
 
   test("waits for a stream when nobody claims it, in bounded number", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const quiet = new Events(await post(server, rpc("quiet", "silent"), session));
     const lines = Array.from({ length: 300 }, (_, at) => note("notifications/message", { at }));
@@ -193,7 +193,7 @@ describe("what a server says by itself", () => {
   });
 
   test("as a question reaches a client that never listens", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const older = new Events(await post(server, rpc("older", "silent"), session));
     const question = { jsonrpc: "2.0", id: 1, method: "roots/list" };
@@ -205,7 +205,7 @@ describe("what a server says by itself", () => {
 
 describe("a stream that was cut", () => {
   test("is taken up where it ended, with what came meanwhile", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server, "2025-11-25");
     const abort = new AbortController();
     const response = await post(server, rpc("long", "silent", { _meta: { progressToken: 1 } }), session, abort.signal);
@@ -236,7 +236,7 @@ describe("a stream that was cut", () => {
   });
 
   test("goes on live on the connection that takes it up, and the old one ends", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server);
     const old = new Events(await listen(server, session));
     await answerOf(await say(server, session, [note("notifications/message", { at: 1 })]));
@@ -258,7 +258,7 @@ describe("a stream that was cut", () => {
   });
 
   test("of a client that has come back without its last event is its newest one's, and is resumed", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server, "2025-11-25");
     const busy = new Events(await post(server, rpc("busy", "silent"), session));
     await answerOf(await say(server, session, [note("notifications/message", { at: 0 })]));
@@ -287,7 +287,7 @@ describe("a stream that was cut", () => {
   });
 
   test("keeps a bounded number of events", async () => {
-    await using server = reach("mcp-raw");
+    await using server = reach("raw");
     const session = await openSession(server, "2025-11-25");
     const events = new Events(await post(server, rpc("long", "silent", { _meta: { progressToken: 1 } }), session));
     const primer = await events.nextOfAny();

@@ -9,8 +9,8 @@ import { z } from "zod";
 import { type LegacySseOptions, legacySseProvider } from "../../../../src/agent/providers/legacy-sse.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import { systemClock } from "../../../../src/lib/time.ts";
-import { answerOf, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { callText, connect, fetchOf, type Reach, textOf } from "../../../kit/mcp-provider.ts";
+import { answerOf, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { callText, connect, fetchOf, type Reach, textOf } from "../../../kit/mcp/provider.ts";
 
 const reason = (promise: Promise<unknown>) =>
   promise.then(

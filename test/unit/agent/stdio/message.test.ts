@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { errorText, MalformedMessage, readMessages } from "../../../../src/agent/providers/channels/message.ts";
 import { parseEventId, Replay } from "../../../../src/agent/providers/sessions/replay.ts";
 import { elementsOf, replaceValues, spanOf } from "../../../../src/lib/json-span.ts";
-import { TestClock } from "../../../kit/clock.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
 
 describe("a message", () => {
   test.each([

@@ -1,10 +1,10 @@
 // MCP_SHARED: one program for all sessions, and for calls that need none.
 import { expect, test } from "bun:test";
-import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { callText, connect, reach, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
+import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { callText, connect, reach, URL_OF_PROVIDER } from "../../../kit/mcp/provider.ts";
 
 test("one process serves all sessions and calls without one, each with its own ids and progress", async () => {
-  await using server = reach("mcp-fixture", { shared: true });
+  await using server = reach("fixture", { shared: true });
   await server.provider.probe(new AbortController().signal);
   const [one, two] = [await connect(server), await connect(server)];
   const pid = await callText(one, "pid");
@@ -29,7 +29,7 @@ test("one process serves all sessions and calls without one, each with its own i
 });
 
 test("a session that ends leaves the others their process, and its calls are cancelled", async () => {
-  await using server = reach("mcp-fixture", { shared: true, sessionlessCompat: false });
+  await using server = reach("fixture", { shared: true, sessionlessCompat: false });
   const [one, two] = [await openSession(server), await openSession(server, "2024-11-05")];
   const wait = rpc(7, "tools/call", { name: "wait", arguments: {}, _meta: { progressToken: 1 } });
   const events = new Events(await post(server, wait, one));

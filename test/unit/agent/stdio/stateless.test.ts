@@ -1,9 +1,9 @@
 // The stateless era: one server for all, and nothing between its clients; and clients that know no sessions before it.
 import { describe, expect, test } from "bun:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp-http.ts";
-import { callText, connect, type Reach, reach, textOf, URL_OF_PROVIDER } from "../../../kit/mcp-provider.ts";
-import { Changes, until } from "../../../kit/until.ts";
+import { answerOf, Events, listen, openSession, post, rpc } from "../../../kit/mcp/http.ts";
+import { callText, connect, type Reach, reach, textOf, URL_OF_PROVIDER } from "../../../kit/mcp/provider.ts";
+import { Changes, until } from "../../../kit/time/until.ts";
 
 const VERSION = "2026-07-28";
 const META = {
@@ -42,7 +42,7 @@ async function connectModern(server: Reach, mode: "auto" | "legacy" = "auto"): P
 
 describe("a server of the stateless era", () => {
   test("serves clients of the SDK, all from one process", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const [a, b] = [await connectModern(server), await connectModern(server)];
     expect(a.getProtocolEra()).toBe("modern");
     const progress: number[] = [];
@@ -58,7 +58,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("serves older clients too, with a session each", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const [modern, legacy] = [await connectModern(server), await connect(server)];
     expect(await callText(legacy, "echo", { text: "old" })).toBe("old");
     expect(textOf(await modern.callTool({ name: "echo", arguments: { text: "new" } }))).toBe("new");
@@ -67,7 +67,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("serves a call without a session beside one, since it has been seen to run twice at once", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const [modern, legacy] = [await connectModern(server), await connect(server)];
     const response = await post(server, rpc(1, "tools/call", { name: "echo", arguments: { text: "none" } }));
     expect([response.status, await said(response)]).toEqual([200, "none"]);
@@ -76,7 +76,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("that knows no sessions refuses a handshake, and is found at work by a probe", async () => {
-    await using server = reach("mcp-stateless", {}, ["modern-only"]);
+    await using server = reach("stateless", {}, ["modern-only"]);
     await server.provider.probe(new AbortController().signal);
     const response = await post(server, rpc(1, "initialize", { protocolVersion: "2025-06-18", capabilities: {} }));
     expect([response.status, await response.json()]).toMatchObject([
@@ -88,7 +88,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("gives equal ids and tokens of many clients back to each of them", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const heard = await until(
       Promise.all(
         Array.from({ length: 50 }, async (_, at) => {
@@ -109,7 +109,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("hears that a client has left", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const abort = new AbortController();
     const quiet = callTool(server, "wait", {}, { signal: abort.signal });
     const events = new Events(await callTool(server, "wait", {}, { meta: { progressToken: 1 } }));
@@ -122,7 +122,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("tells subscriptions of changes, each under its own id, until their client leaves", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const wanted = { notifications: { toolsListChanged: true } };
     const [a, b] = [
       new Events(await ask(server, "subscriptions/listen", wanted, { id: "mine" })),
@@ -176,13 +176,13 @@ describe("a server of the stateless era", () => {
     ],
     ["an unknown method", rpc(1, "no/such", { _meta: META }), headersOf("no/such"), 404, -32601],
   ])("refuses a request with %s", async (_what, body, headers, status, code) => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const response = await post(server, body, headers);
     expect([response.status, await response.json()]).toMatchObject([status, { id: 1, error: { code } }]);
   });
 
   test("holds headers that repeat arguments against the arguments", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const place = async (args: object, headers: Record<string, string>) => {
       const params = { name: "place", arguments: args };
       const body = rpc(1, "tools/call", { ...params, _meta: META });
@@ -203,7 +203,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("names what it speaks to who asks for another version", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const other = "2031-01-01";
     const body = rpc(1, "tools/list", { _meta: { ...META, "io.modelcontextprotocol/protocolVersion": other } });
     const response = await post(server, body, { ...headersOf("tools/list"), "mcp-protocol-version": other });
@@ -214,7 +214,7 @@ describe("a server of the stateless era", () => {
   });
 
   test("takes names that had to be encoded, and notifications without an envelope", async () => {
-    await using server = reach("mcp-stateless");
+    await using server = reach("stateless");
     const body = rpc(1, "tools/call", { name: "écho", _meta: META });
     const name = `=?base64?${Buffer.from("écho").toString("base64")}?=`;
     expect((await post(server, body, { ...headersOf("tools/call"), "mcp-name": name })).status).toBe(200);
@@ -226,7 +226,7 @@ describe("a server of the stateless era", () => {
 
 describe("a server with sessions", () => {
   test("serves a client that tries without first", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const client = await connectModern(server);
     expect([
       client.getProtocolEra(),
@@ -236,7 +236,7 @@ describe("a server with sessions", () => {
   });
 
   test("serves requests without a session from one process that is kept", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     await server.provider.probe(new AbortController().signal);
     const list = await answerOf(await post(server, rpc("same", "tools/list")));
     expect(JSON.stringify(list)).toContain('"echo"');
@@ -254,7 +254,7 @@ describe("a server with sessions", () => {
   });
 
   test("is started again for them after it has died", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const call = (name: string, signal?: AbortSignal) =>
       post(server, rpc(1, "tools/call", { name, arguments: {} }), {}, signal);
     const first = await said(await call("pid"));
@@ -269,7 +269,7 @@ describe("a server with sessions", () => {
   });
 
   test("hears that a client without a session has left, and none of another's progress", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     const count = rpc(1, "tools/call", { name: "count", arguments: { to: 3 }, _meta: { progressToken: 9 } });
     const all = await Promise.all([1, 2, 3].map(async () => new Events(await post(server, count)).rest()));
     for (const messages of all) {
@@ -285,7 +285,7 @@ describe("a server with sessions", () => {
   });
 
   test("keeps sessions apart from what has none", async () => {
-    await using server = reach("mcp-fixture");
+    await using server = reach("fixture");
     await server.provider.probe(new AbortController().signal);
     const session = await openSession(server);
     const pid = rpc(1, "tools/call", { name: "pid", arguments: {} });

@@ -9,7 +9,7 @@ import { NfrxError } from "../../../../src/lib/errors.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
 import { systemClock } from "../../../../src/lib/time.ts";
 import type { Route } from "../../../../src/modules/route.ts";
-import { throttle } from "../../../kit/throttle.ts";
+import { throttle } from "../../../kit/broker/throttle.ts";
 
 const none = new TrustedProxies([]);
 

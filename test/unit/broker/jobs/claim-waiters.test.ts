@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type Claimer, type Job, matches } from "../../../../src/broker/jobs/job.ts";
 import { CLAIMERS_MAX } from "../../../../src/broker/jobs/limits.ts";
 import { ClaimWaiters } from "../../../../src/broker/jobs/queue/claim-waiters.ts";
-import { ANYBODY, draftOf } from "../../../kit/job-store.ts";
+import { ANYBODY, draftOf } from "../../../kit/jobs/store.ts";
 
 interface Waiter {
   claimer: Claimer;

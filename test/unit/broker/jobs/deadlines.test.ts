@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Deadlines } from "../../../../src/broker/jobs/store/deadlines.ts";
-import { TestClock } from "../../../kit/clock.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
 
 test("a few are told of at their time", () => {
   const clock = new TestClock();

@@ -7,9 +7,9 @@ import { JobMetrics } from "../../../../src/broker/jobs/queue/metrics.ts";
 import { type JobRequest, JobService, type JobSettings } from "../../../../src/broker/jobs/queue/service.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { Meters } from "../../../../src/lib/series.ts";
-import { TestClock } from "../../../kit/clock.ts";
-import { ANYBODY, distant, memoryStore } from "../../../kit/job-store.ts";
-import { eventually, until } from "../../../kit/until.ts";
+import { ANYBODY, distant, memoryStore } from "../../../kit/jobs/store.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
+import { eventually, until } from "../../../kit/time/until.ts";
 
 const SETTINGS: JobSettings = {
   leaseMs: 60_000,

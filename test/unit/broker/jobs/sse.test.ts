@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { EventStream } from "../../../../src/broker/jobs/http/sse-response.ts";
 import { JOB_UNREAD_BYTES } from "../../../../src/broker/jobs/limits.ts";
-import { access } from "../../../kit/access.ts";
-import { TestClock } from "../../../kit/clock.ts";
+import { access } from "../../../kit/broker/access.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
 
 const PIECE = 64 * 1024;
 

@@ -12,9 +12,9 @@ import { SCHEMA } from "../../../../src/broker/jobs/store/rows.ts";
 import { SqliteStore } from "../../../../src/broker/jobs/store/sqlite.ts";
 import type { JobStore } from "../../../../src/broker/jobs/store/store.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
-import { TestClock } from "../../../kit/clock.ts";
-import { ANYBODY, claimOf, distant, draftOf, endedOf, memoryStore, ROOMY } from "../../../kit/job-store.ts";
-import { eventually } from "../../../kit/until.ts";
+import { ANYBODY, claimOf, distant, draftOf, endedOf, memoryStore, ROOMY } from "../../../kit/jobs/store.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
+import { eventually } from "../../../kit/time/until.ts";
 import { World } from "../../../kit/world.ts";
 
 const folders: string[] = [];

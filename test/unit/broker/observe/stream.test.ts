@@ -7,10 +7,10 @@ import {
   StateStream,
 } from "../../../../src/broker/observe/stream.ts";
 import { NfrxError } from "../../../../src/lib/errors.ts";
-import { access } from "../../../kit/access.ts";
-import { TestClock } from "../../../kit/clock.ts";
-import { Events } from "../../../kit/events.ts";
-import { eventually } from "../../../kit/until.ts";
+import { access } from "../../../kit/broker/access.ts";
+import { Events } from "../../../kit/http/events.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
+import { eventually } from "../../../kit/time/until.ts";
 
 class Watched {
   readonly clock = new TestClock();

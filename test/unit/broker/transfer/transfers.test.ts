@@ -9,8 +9,8 @@ import { type End, type TransferChannelOptions, Transfers } from "../../../../sr
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import type { RouteCall } from "../../../../src/modules/route.ts";
-import { TestClock } from "../../../kit/clock.ts";
-import { LIMITS } from "../../../kit/transfers.ts";
+import { TestClock } from "../../../kit/time/clock.ts";
+import { LIMITS } from "../../../kit/transfer/transfers.ts";
 
 const server = { requestIP: () => null, timeout() {} };
 

@@ -1,8 +1,0 @@
-// A program that holds a stdio server, says its pid, and waits to be killed.
-import { answerOf, openSession, post, rpc } from "./mcp-http.ts";
-import { reach } from "./mcp-provider.ts";
-
-const server = reach("mcp-raw");
-const session = await openSession(server);
-console.log(JSON.stringify(await answerOf(await post(server, rpc(1, "self"), session))));
-setInterval(() => {}, 1000);
