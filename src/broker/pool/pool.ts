@@ -194,10 +194,10 @@ export class Pool {
   }
 
   /** Counts a request that has ended. */
-  count(ended: Ended): void {
+  count(ended: Ended, now: number): void {
     this.totals.completed++;
     if (ended.failed) this.totals.failed++;
-    this.recent.add(this.clock.now(), ended);
+    this.recent.add(now, ended);
   }
 
   /** What an operator calls a worker. */

@@ -5,7 +5,7 @@ import { contentOf, hasContentType, headerOf } from "../../lib/http.ts";
 import type { EventStreamApi } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import { type ByteSource, decoded } from "./decode.ts";
-import type { Answer } from "./respond.ts";
+import type { Answer } from "./dispatch.ts";
 import { type Failure, messageIn } from "./stream-error.ts";
 
 /** Maximum size of a backend's error inside an error event, in bytes. */

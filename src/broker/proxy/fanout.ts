@@ -9,7 +9,9 @@ import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes
 import type { Slot } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
-import { backendFailure, type Exchange, type ExchangeContext, outward, REDISPATCHES } from "./exchange.ts";
+import { REDISPATCHES } from "./dispatch.ts";
+import type { Exchange, ExchangeContext } from "./exchange.ts";
+import { backendFailure, outward } from "./failure.ts";
 
 /** Maximum size of the responses of all parts together, which are buffered until the last arrives, in bytes. */
 const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;
@@ -61,14 +63,13 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
   if (answer instanceof BackendAnswer) {
     access.bytesOut = answer.body.length;
     access.status = answer.head.status;
-    if (answer.head.status === OK) exchange.close();
-    else exchange.close(answer.error);
+    exchange.status = answer.head.status;
     const headers = responseHeaders(answer.head.headers, exchange.request.id, exchange.request.url);
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
   access.bytesOut = answer.length;
-  exchange.merged();
-  exchange.close();
+  // One response out of several is good, whatever one of them was.
+  exchange.status = OK;
   return new Response(answer as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id, [NOSNIFF[0]]: NOSNIFF[1] },
   });
@@ -133,7 +134,6 @@ class FanoutRun {
     const { pool } = this.context;
     const { slotRequest } = this.exchange;
     const first = await this.#firstSeat();
-    this.exchange.start();
     const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
     const slots = [
       first,

@@ -39,8 +39,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   const answered = workers.filter((_, at) => answers[at]?.status === "fulfilled");
   access.workerId = answered.map(({ id }) => id).join(",");
   access.bytesOut = body.length;
-  exchange.merged();
-  exchange.close();
+  exchange.status = OK;
   return new Response(body as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id, [NOSNIFF[0]]: NOSNIFF[1] },
   });
@@ -49,7 +48,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal, access } = exchange.request;
   const slot = await context.pool.acquire({ ...exchange.slotRequest, workerId: worker.id });
-  exchange.start();
+  exchange.seated();
   let length = 0;
   const timeout = new AbortController();
   const timer = context.clock.after(GATHER_MS, () => timeout.abort());

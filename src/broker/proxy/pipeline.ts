@@ -12,6 +12,7 @@ import type { Authenticator } from "../auth.ts";
 import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.ts";
 import { countRefusal } from "../http/count-refusal.ts";
 import { errorResponse } from "../http/error-response.ts";
+import { dispatch } from "./dispatch.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout.ts";
 import { runGather } from "./gather.ts";
@@ -24,6 +25,7 @@ import { respondEarly } from "./respond-early.ts";
 import { routingHeaders } from "./routing.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 import { routingFieldsReader } from "./routing-fields-reader.ts";
+import { withExchange } from "./settle.ts";
 import { type TargetOf, targetOf } from "./target.ts";
 
 export interface PipelineOptions extends ExchangeContext {
@@ -200,15 +202,14 @@ export class Pipeline {
           if (notice() !== "off") waiting.resolve("waiting");
         }),
     );
-    try {
+    const respond = async (): Promise<Response> => {
       if (workerId === undefined && endpoint.gather !== undefined)
-        return await runGather(endpoint.gather, exchange, this.options);
+        return runGather(endpoint.gather, exchange, this.options);
       const split = workerId === undefined ? endpoint.fanout?.split(label.json, () => asText(body.bytes)) : undefined;
-      if (split !== undefined) return await runFanout(split, exchange, this.options);
+      if (split !== undefined) return runFanout(split, exchange, this.options);
       exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
-      const { respond } = plan;
-      const pending = exchange.dispatch();
-      if (!events) return passThrough(await pending, exchange, respond);
+      const pending = dispatch(exchange);
+      if (!events) return passThrough(await pending, exchange, plan.respond);
       const quiet = Promise.withResolvers<"quiet">();
       let timer: Timer;
       const listen = (): void => {
@@ -218,15 +219,14 @@ export class Pipeline {
       const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
       const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
       return typeof first === "string"
-        ? respondEarly(pending, exchange, respond, notice)
-        : passThrough(first, exchange, respond);
-    } catch (thrown) {
-      const response = errorResponse(thrown, endpoint.errors ?? module.errors, id);
+        ? respondEarly(pending, exchange, plan.respond, notice)
+        : passThrough(first, exchange, plan.respond);
+    };
+    return withExchange(exchange, respond, thrown => {
+      const response = errorResponse(thrown, plan.respond.errors, id);
       if (expose) for (const [name, value] of routingHeaders(exchange)) response.headers.set(name, value);
-      access.answered(response);
-      exchange.close(thrown);
       return response;
-    }
+    });
   }
 }
 

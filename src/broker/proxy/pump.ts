@@ -7,7 +7,8 @@ import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../lib/sse.ts";
 import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
 import { type Clock, pause, type Timer } from "../../lib/time.ts";
 import type { ByteSource } from "./decode.ts";
-import { type Exchange, outward } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { outward } from "./failure.ts";
 import { SequenceScan } from "./sequence.ts";
 import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
 import type { Tap } from "./tap.ts";
@@ -105,7 +106,7 @@ export class Pump {
       const bytes = await this.source.read();
       if (bytes === null) {
         this.stop();
-        this.exchange.close();
+        this.exchange.ended();
         controller.close();
         return;
       }
@@ -140,7 +141,7 @@ export class Pump {
       if (this.#last !== LF) put(controller, LINE_BREAK, exchange);
       return finish(controller, exchange, error, errorLine(outward(error), context));
     }
-    exchange.close(error);
+    exchange.ended(error);
     // Bun forgets what it has not written yet when a body fails.
     await pause(context.clock, LAST_BYTES_MS);
     // Resets the client's connection; Bun prints a trace for any reason but undefined.
@@ -173,7 +174,7 @@ export function finish(controller: Controller, exchange: Exchange, error: NfrxEr
   // Only a client that is gone gets a clean end: a worker may say "canceled" too.
   const last = signal.aborted ? undefined : event;
   access.bytesOut += last?.length ?? 0;
-  exchange.close(error);
+  exchange.ended(error);
   if (last !== undefined) controller.enqueue(last);
   controller.close();
 }

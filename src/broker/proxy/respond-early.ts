@@ -4,11 +4,12 @@ import { toNfrxError } from "../../lib/errors.ts";
 import { contentOf } from "../../lib/http.ts";
 import { EVENT_STREAM } from "../../lib/response-headers.ts";
 import { carry } from "./carry.ts";
-import { type Exchange, outward } from "./exchange.ts";
+import type { Answer } from "./dispatch.ts";
+import type { Exchange } from "./exchange.ts";
+import { outward } from "./failure.ts";
 import type { RespondContext } from "./pump.ts";
 import { type Controller, finish, Pump, put } from "./pump.ts";
 import { type QueueNotice, QueueStatusStream } from "./queue-status.ts";
-import type { Answer } from "./respond.ts";
 import { routingComment, routingHeaders } from "./routing.ts";
 import { backendErrorEvent, errorEvent } from "./stream-error.ts";
 import { tapFor } from "./tap.ts";
@@ -24,6 +25,7 @@ export function respondEarly(
   context: RespondContext,
   notice: () => QueueNotice,
 ): Response {
+  exchange.streams();
   const status = new QueueStatusStream(exchange, context, notice);
   let pump: Pump | undefined;
   /** Where the answer comes from, once there is one; undefined when the stream has ended with an error. */

@@ -3,15 +3,11 @@
 import { headerOf } from "../../lib/http.ts";
 import { addUnbuffered } from "../../lib/response-headers.ts";
 import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
-import type { Stream } from "../../protocol/stream.ts";
+import type { Answer } from "./dispatch.ts";
 import type { Exchange } from "./exchange.ts";
 import { formOf, Pump, type RespondContext, requireSmall } from "./pump.ts";
 import { modelHeaders, routingHeaders } from "./routing.ts";
 import { tapFor } from "./tap.ts";
-
-/** What a worker answers. */
-export type Answer = { head: ResponseHead; stream: Stream };
 
 /** The worker's answer as it is: status, headers and bytes. */
 export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
@@ -32,9 +28,9 @@ export function passThrough(answer: Answer, exchange: Exchange, context: Respond
     access.bytesOut = bytes?.length ?? 0;
     if (bytes !== undefined && form === "events") requireSmall(new SseEventBoundary().feed(bytes), context);
     if (bytes !== undefined) tap?.feed(bytes, true);
-    exchange.close();
     return new Response(bytes ?? null, { status: head.status, headers });
   }
+  exchange.streams();
   const pump = new Pump(stream, exchange, context, tap, form);
   return new Response(pump.body(), { status: head.status, headers });
 }

@@ -15,11 +15,13 @@ import type { OwnKeys } from "../credentials.ts";
 import { type BodyLimits, noBody, type RequestBody, readBody } from "../http/body/body.ts";
 import { errorResponse, rpcError } from "../http/error-response.ts";
 import type { Worker } from "../pool/worker.ts";
+import { type Answer, dispatch } from "../proxy/dispatch.ts";
 import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
 import { peerOf } from "../proxy/pipeline.ts";
 import type { RespondContext } from "../proxy/pump.ts";
 import { refuseScript } from "../proxy/refuse-script.ts";
 import { passThrough } from "../proxy/respond.ts";
+import { withExchange } from "../proxy/settle.ts";
 import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
@@ -169,17 +171,23 @@ export class Relay {
         this.options.log.info({ request_id: id, relay_id: relayId, position }, "a call waits for its relay");
       },
     );
-    try {
-      const answer = await exchange.dispatch();
+    const respond = async (): Promise<Response> => {
+      const answer = await this.#dispatch(exchange, relayId, about.workerId);
       this.#noteSession(request, relayId, answer.head, exchange);
       const head = passesTokens(exchange.worker) ? challenged(answer.head, about.address) : answer.head;
       return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
+    };
+    return withExchange(exchange, respond, error =>
+      errorResponse(error, "json-rpc", id, rpcError(toNfrxError(error), call.id)),
+    );
+  }
+
+  /** Dispatches; rejects in the words of a relay. */
+  async #dispatch(exchange: Exchange, relayId: string, workerId: string | undefined): Promise<Answer> {
+    try {
+      return await dispatch(exchange);
     } catch (thrown) {
-      const error = this.#toRelayError(toNfrxError(thrown), relayId, about.workerId);
-      const response = errorResponse(error, "json-rpc", id, rpcError(error, call.id));
-      access.answered(response);
-      exchange.close(error);
-      return response;
+      throw this.#toRelayError(toNfrxError(thrown), relayId, workerId);
     }
   }
 
@@ -225,53 +233,51 @@ export class Relay {
     access.defer();
     const relayId = params["id"] ?? "";
     access.relay = relayId;
-    let exchange: Exchange | undefined;
+    let leave: () => void;
     try {
       guard.check(request.headers);
       refuseScript(request.headers);
-      const leave = drain.enter();
-      exchange = new Exchange(this.options, {
-        id,
-        url: request.url,
-        access,
-        endpoint: GET,
-        target: RESOURCE_METADATA_PATH,
-        label: { model: relayId, stream: false },
-        body: noBody(limits),
-        headers: [
-          ["accept", "application/json"],
-          ["x-request-id", id],
-        ],
-        series: metrics.callSeries("mcp", "metadata"),
-        workerId: undefined,
-        kept: undefined,
-        exemptFromSlots: true,
-        once: true,
-        caller: () => "",
-        signal: request.signal,
-        onClose: leave,
-      });
-      const { head, stream } = await exchange.dispatch();
-      const body = await readAnswer(stream);
-      let response: Response;
-      if (head.status === 200) {
-        const bytes = rewriteMetadata(body, this.#addressOf(request, server, relayId));
-        const headers = { "content-length": String(bytes.length), "content-type": "application/json" };
-        response = new Response(bytes, { headers: { ...headers, "x-request-id": id, [NOSNIFF[0]]: NOSNIFF[1] } });
-      } else
-        response = errorResponse(new NfrxError("not_found", "this relay has no metadata of this kind"), "json-rpc", id);
-      access.answered(response);
-      // What the provider says is an answer, whatever it is.
-      exchange.close();
-      return response;
+      leave = drain.enter();
     } catch (thrown) {
-      const error = this.#toRelayError(toNfrxError(thrown), relayId, undefined);
+      const error = toNfrxError(thrown);
       const response = errorResponse(error, "json-rpc", id);
       access.answered(response);
-      exchange?.close(error);
       access.end(error);
       return response;
     }
+    const exchange = new Exchange(this.options, {
+      id,
+      url: request.url,
+      access,
+      endpoint: GET,
+      target: RESOURCE_METADATA_PATH,
+      label: { model: relayId, stream: false },
+      body: noBody(limits),
+      headers: [
+        ["accept", "application/json"],
+        ["x-request-id", id],
+      ],
+      series: metrics.callSeries("mcp", "metadata"),
+      workerId: undefined,
+      kept: undefined,
+      exemptFromSlots: true,
+      once: true,
+      caller: () => "",
+      signal: request.signal,
+      onClose: leave,
+    });
+    const respond = async (): Promise<Response> => {
+      const { head, stream } = await this.#dispatch(exchange, relayId, undefined);
+      const body = await readAnswer(stream);
+      // What the provider says is an answer, whatever it is.
+      const response =
+        head.status === 200
+          ? metadataResponse(rewriteMetadata(body, this.#addressOf(request, server, relayId)), id)
+          : errorResponse(new NfrxError("not_found", "this relay has no metadata of this kind"), "json-rpc", id);
+      access.answered(response);
+      return response;
+    };
+    return withExchange(exchange, respond, error => errorResponse(error, "json-rpc", id));
   }
 
   /** The words of the pool and of the tunnel in those of a relay. */
@@ -335,6 +341,11 @@ function challenged(head: ResponseHead, address: string): ResponseHead {
     name.toLowerCase() === "www-authenticate" ? [name, rewriteChallenge(value, metadataUrl)] : [name, value],
   );
   return { status: head.status, headers };
+}
+
+function metadataResponse(bytes: Uint8Array<ArrayBuffer>, requestId: string): Response {
+  const headers = { "content-length": String(bytes.length), "content-type": "application/json" };
+  return new Response(bytes, { headers: { ...headers, "x-request-id": requestId, [NOSNIFF[0]]: NOSNIFF[1] } });
 }
 
 /** Maximum size of a provider's metadata, in bytes. */
