@@ -1,3 +1,4 @@
+import { asText, bytesUpTo } from "../lib/bytes.ts";
 import type { Meters } from "../lib/series.ts";
 import { StatusError } from "../lib/status-error.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
@@ -86,14 +87,9 @@ function asking({ own: headers, tls }: BackendAccess): Ask {
       await response.body?.cancel();
       throw new StatusError(url, response.status);
     }
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of response.body ?? []) {
-      length += chunk.length;
-      if (length > PROBE_BYTES) throw new Error(`the response to GET ${url} exceeds ${PROBE_BYTES} bytes`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks, length).toString("utf8");
+    const bytes = await bytesUpTo(PROBE_BYTES, response.body);
+    if (bytes === undefined) throw new Error(`the response to GET ${url} exceeds ${PROBE_BYTES} bytes`);
+    return asText(bytes);
   };
 }
 

@@ -1,9 +1,9 @@
 // Can the broker be reached? Each layer in its turn: name, connection, TLS, HTTP, clock, path, key, WebSocket.
 import { lookup } from "node:dns/promises";
 import { shakeHands } from "../lib/certificate.ts";
-import { messageOf } from "../lib/errors.ts";
+import { codeOf, messageOf } from "../lib/errors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
-import { codeOf, whyUnreachable } from "../lib/machine-checks.ts";
+import { whyUnreachable } from "../lib/machine-checks.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 import { systemClock } from "../lib/time.ts";
 import { CLOSE_NORMAL } from "../protocol/limits.ts";

@@ -1,6 +1,6 @@
 // From a stream to the private backend and back.
 import { discard } from "../lib/bytes.ts";
-import { messageOf, NfrxError } from "../lib/errors.ts";
+import { codeOf, messageOf, NfrxError } from "../lib/errors.ts";
 import { HOP_BY_HOP, headerOf } from "../lib/http.ts";
 import { type Clock, IdleTimer } from "../lib/time.ts";
 import { failureOf, type Span, SpanAttributes } from "../lib/trace.ts";
@@ -236,8 +236,4 @@ export function mayBeDown(error: unknown): boolean {
 function isClosedConnection(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ECONNRESET" || code === "ConnectionClosed" || code === "EPIPE";
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
 }

@@ -1,5 +1,5 @@
 // The service of a relay: requests for MCP from the tunnel, answers of a provider.
-import { timingSafeEqual } from "node:crypto";
+import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { credentialsOf, type HeaderPairs, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
@@ -48,7 +48,7 @@ export interface RelayAdapterOptions {
 /** A provider as an agent's service. */
 export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
   const { provider, id, clock } = options;
-  const token = options.authToken === undefined ? undefined : digest(options.authToken);
+  const token = options.authToken === undefined ? undefined : sha256(options.authToken);
   const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
   const running = new Set<Stream>();
   const counts = new RelayCounts();
@@ -171,7 +171,7 @@ function withinLimit(answer: Response, head: RequestHead, message: RpcMessage): 
 /** The names of the headers that carry the relay's token. */
 function carriersOf(list: HeaderPairs, token: Uint8Array): string[] {
   return credentialsOf(new Headers(list))
-    .filter(({ key }) => timingSafeEqual(token, digest(key)))
+    .filter(({ key }) => matchesDigest(key, token))
     .map(({ header }) => header);
 }
 
@@ -202,7 +202,3 @@ function failure(
 }
 
 const NOTHING = new Uint8Array(0);
-
-function digest(text: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(text).digest();
-}

@@ -1,10 +1,10 @@
 // The agent's own HTTP server: its status, and drain, undrain and shutdown for requests with the control token.
 
-import { timingSafeEqual } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { controlTokenDir } from "../config/paths.ts";
 import type { Address } from "../lib/address.ts";
+import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { messageOf, NfrxError, toNfrxError } from "../lib/errors.ts";
 import { serve } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
@@ -116,6 +116,5 @@ function addressOf(request: Request, server: Bun.Server<undefined>): string {
 }
 
 function sameText(a: string, b: string): boolean {
-  const hash = (text: string): Uint8Array => new Bun.CryptoHasher("sha256").update(text).digest();
-  return timingSafeEqual(hash(a), hash(b));
+  return matchesDigest(a, sha256(b));
 }

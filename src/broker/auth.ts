@@ -1,4 +1,4 @@
-import { timingSafeEqual } from "node:crypto";
+import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { type CredentialHeader, credentialsOf, firstKeyOf, splitList, type TrustedProxies } from "../lib/http.ts";
 import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
@@ -8,11 +8,11 @@ class Key {
   readonly #digest: Uint8Array;
 
   constructor(key: string) {
-    this.#digest = digest(key);
+    this.#digest = sha256(key);
   }
 
   matches(guess: string): boolean {
-    return timingSafeEqual(this.#digest, digest(guess));
+    return matchesDigest(guess, this.#digest);
   }
 }
 
@@ -150,11 +150,5 @@ export function fingerprint(headers: Headers): string {
 
 /** The same for a key. */
 export function fingerprintOf(key: string): string {
-  return Buffer.from(digest(key)).toString("hex", 0, 4);
-}
-
-function digest(text: string): Uint8Array {
-  const bytes = new Uint8Array(32);
-  Bun.SHA256.hash(text, bytes);
-  return bytes;
+  return sha256(key).toString("hex", 0, 4);
 }

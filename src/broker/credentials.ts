@@ -1,5 +1,5 @@
 // Credentials that callers bring: which of them are the broker's own, and which open a relay.
-import { timingSafeEqual } from "node:crypto";
+import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { CREDENTIAL_HEADERS, credentialsOf } from "../lib/http.ts";
 
 /** The keys that open any of the broker's own doors, for the one question whether a header holds one of them. */
@@ -14,14 +14,14 @@ export class OwnKeys {
   carriers(headers: Headers): string[] {
     return CREDENTIAL_HEADERS.filter(name => {
       const value = headers.get(name);
-      return value !== null && tokensOf(value).some(token => this.#digests.some(own => matches(own, token)));
+      return value !== null && tokensOf(value).some(token => this.#digests.some(own => matchesDigest(token, own)));
     });
   }
 }
 
 /** True when any credential of a request has this SHA-256 digest. */
 export function bringsToken(headers: Headers, digest: Uint8Array): boolean {
-  return credentialsOf(headers).some(({ key }) => matches(digest, key));
+  return credentialsOf(headers).some(({ key }) => matchesDigest(key, digest));
 }
 
 /** All that a header's value could be read as: whole, without its scheme, and its parts where it was sent twice. */
@@ -31,14 +31,4 @@ function tokensOf(value: string): string[] {
     const space = trimmed.indexOf(" ");
     return space === -1 ? [trimmed] : [trimmed, trimmed.slice(space).trim()];
   });
-}
-
-function matches(digest: Uint8Array, token: string): boolean {
-  return timingSafeEqual(digest, sha256(token));
-}
-
-function sha256(text: string): Uint8Array {
-  const bytes = new Uint8Array(32);
-  Bun.SHA256.hash(text, bytes);
-  return bytes;
 }

@@ -1,8 +1,10 @@
 // No caller takes all of what callers share.
+import { sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
 import type { TrustedProxies } from "../lib/http.ts";
 import { networkOf } from "../lib/network.ts";
 import { fingerprint } from "./auth.ts";
+import { Quota } from "./quota.ts";
 
 /** The part of the channels, streams, jobs, tickets and bytes of request bodies that one caller may have at once. */
 export const CALLER_SHARE = 0.5;
@@ -23,50 +25,43 @@ export function callerNames(proxies: TrustedProxies): CallerOf {
   return (headers, peer) => {
     const address = networkOf(proxies.clientAddress(peer, headers.get("x-forwarded-for")));
     const text = `${fingerprint(headers)} ${address}`;
-    return new Bun.CryptoHasher("sha256").update(text).digest("base64url").slice(0, 16);
+    return sha256(text).toString("base64url").slice(0, 16);
   };
 }
 
 /** Counts what callers have of something of which there is so much at once, each its share. */
 export class Shares {
-  readonly #held = new Map<string, number>();
-  #all = 0;
+  readonly #quota: Quota;
 
   constructor(
-    private readonly max: number,
+    max: number,
     /** The name of the things that are counted, in the plural, for the error. */
     private readonly what: string,
-    private readonly share = shareOf(max),
-  ) {}
+    share = shareOf(max),
+  ) {
+    this.#quota = new Quota(max, share);
+  }
 
   /** How much all of them have. */
   get size(): number {
-    return this.#all;
+    return this.#quota.used;
   }
 
   /** Takes one; the function gives it back. Throws `overloaded` when there is none, `limit_exceeded` when the caller has its share. */
   take(caller: string): () => void {
-    if (this.#all >= this.max) throw new NfrxError("overloaded", `too many ${this.what}`, AGAIN);
-    const held = this.#held.get(caller) ?? 0;
-    if (held >= this.share)
-      throw new NfrxError(
-        "limit_exceeded",
-        `too many ${this.what} of this caller: at most ${this.share} at once`,
-        AGAIN,
-      );
-    this.#add(caller, 1);
+    const holders = [caller];
+    const exceeded = this.#quota.exceeded(1, holders);
+    if (exceeded === "limit") throw new NfrxError("overloaded", `too many ${this.what}`, AGAIN);
+    if (exceeded === "share") {
+      const message = `too many ${this.what} of this caller: at most ${this.#quota.share} at once`;
+      throw new NfrxError("limit_exceeded", message, AGAIN);
+    }
+    this.#quota.add(1, holders);
     let mine = true;
     return () => {
-      if (mine) this.#add(caller, -1);
+      if (mine) this.#quota.add(-1, holders);
       mine = false;
     };
-  }
-
-  #add(caller: string, change: number): void {
-    this.#all += change;
-    const held = (this.#held.get(caller) ?? 0) + change;
-    if (held === 0) this.#held.delete(caller);
-    else this.#held.set(caller, held);
   }
 }
 

@@ -1,4 +1,5 @@
 // The two places besides the command line that an option is read from.
+import { codeOf } from "../lib/errors.ts";
 import type { Mistake } from "./error.ts";
 import type { Machine } from "./option.ts";
 import type { Catalog } from "./program.ts";
@@ -38,7 +39,7 @@ export function readConfigFile(catalog: Catalog, host: Host, flag: string | unde
     const missing = code === "ENOENT" || code === "ENOTDIR";
     if (missing && named === undefined) return { path, found: false, settings: [], mistakes: [] };
     const by = named?.by ?? "its default";
-    const why = missing ? "does not exist" : `cannot be read: ${code}`;
+    const why = missing ? "does not exist" : `cannot be read: ${code || "unknown error"}`;
     const mistake: Mistake = {
       option: "CONFIG_FILE",
       value: path,
@@ -48,10 +49,6 @@ export function readConfigFile(catalog: Catalog, host: Host, flag: string | unde
     return { path, found: false, settings: [], mistakes: [mistake] };
   }
   return { path, found: true, ...readYaml(path, text, catalog) };
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }
 
 /** Reads the environment. An empty variable counts as unset. */

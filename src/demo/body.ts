@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { asText, bytesUpTo } from "../lib/bytes.ts";
 import { ApiError } from "./errors.ts";
 
 /** The largest request body the demo backend reads. */
@@ -21,15 +22,9 @@ export async function parseBody<T>(request: Request, schema: z.ZodType<T>): Prom
 async function readText(request: Request): Promise<string> {
   const tooLarge = () => new ApiError(413, `The body is larger than ${BODY_LIMIT} bytes`, "request_too_large");
   if (Number(request.headers.get("content-length") ?? 0) > BODY_LIMIT) throw tooLarge();
-  const decoder = new TextDecoder();
-  let bytes = 0;
-  let text = "";
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > BODY_LIMIT) throw tooLarge();
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
+  const bytes = await bytesUpTo(BODY_LIMIT, request.body);
+  if (bytes === undefined) throw tooLarge();
+  return asText(bytes);
 }
 
 function parseJson(text: string): unknown {

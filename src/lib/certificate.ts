@@ -1,8 +1,7 @@
 // What a certificate says of itself, and what speaks TLS at an address.
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
-import { messageOf } from "./errors.ts";
-import { codeOf } from "./machine-checks.ts";
+import { codeOf, messageOf } from "./errors.ts";
 
 /** Milliseconds that a handshake may take. */
 const HANDSHAKE_MS = 5_000;

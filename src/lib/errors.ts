@@ -100,6 +100,11 @@ export function isErrorCode(word: string): word is ErrorCode {
   return Object.hasOwn(STATUS, word);
 }
 
+/** The system's own code of an error, such as ECONNREFUSED; empty without one. */
+export function codeOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
 // The one way to start a server: no development pages, no error that shows its inside, no request that cannot be read.
 import type { Address } from "./address.ts";
-import { messageOf } from "./errors.ts";
+import { codeOf, messageOf } from "./errors.ts";
 import { requestReader } from "./request-line.ts";
 
 /** What a server answers; undefined when the connection has become a WebSocket. */
@@ -66,8 +66,7 @@ function listening<S>(option: string, { host, port }: Address, start: () => S): 
   try {
     return start();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const why = WHY[code] ?? messageOf(error);
+    const why = WHY[codeOf(error)] ?? messageOf(error);
     throw new Error(`${option}: cannot listen on ${host === "" ? "" : `${host}:`}${port}: ${why}`, { cause: error });
   }
 }

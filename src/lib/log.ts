@@ -1,4 +1,5 @@
 import { constants, openSync, writeSync } from "node:fs";
+import { codeOf } from "./errors.ts";
 import { LogFile, type LogTarget } from "./log-file.ts";
 import { safeJson } from "./printable.ts";
 
@@ -185,7 +186,7 @@ const EMPTY = Buffer.alloc(0);
 const DEL = 0x7f;
 
 function isFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EAGAIN";
+  return codeOf(error) === "EAGAIN";
 }
 
 /** A logger that says nothing. */

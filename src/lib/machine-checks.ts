@@ -2,18 +2,13 @@
 import { existsSync, mkdtempSync, rmdirSync, statfsSync, statSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
-import { messageOf } from "./errors.ts";
+import { codeOf, messageOf } from "./errors.ts";
 import { type Finding, fail, ok, warn } from "./findings.ts";
 
 /** Minimum free disk space, in bytes. */
 const FREE_BYTES = 64 * 1024 * 1024;
 /** Timeout of a connection attempt, in milliseconds. */
 const CONNECT_MS = 5_000;
-
-/** The error's own code, such as ECONNREFUSED. */
-export function codeOf(error: unknown): string {
-  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
-}
 
 /** A configuration file that may hold keys: there, and for its owner alone. */
 export function checkConfig({ path, found }: { path: string; found: boolean }, program: string): Finding {

@@ -1,9 +1,12 @@
 // The file that keeps a token between runs.
-import { createHash, randomUUID } from "node:crypto";
+
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { sha256 } from "../../lib/digest.ts";
+import { codeOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { SecretFileRefused, secureSecretFile } from "../../lib/secret-file.ts";
 import { HEADER_TOKEN } from "./token-request.ts";
@@ -43,9 +46,7 @@ export class TokenFile {
     { tokenUrl, clientId, scopes }: TokenOwner,
     private readonly log: Logger,
   ) {
-    this.#client = createHash("sha256")
-      .update(JSON.stringify([tokenUrl, clientId, scopes]))
-      .digest("hex");
+    this.#client = sha256(JSON.stringify([tokenUrl, clientId, scopes])).toString("hex");
   }
 
   /** The token that an earlier run left, or undefined where there is none of this client. */
@@ -58,7 +59,7 @@ export class TokenFile {
       const code = codeOf(error);
       // The message of what does not parse would quote it.
       if (code !== "ENOENT")
-        this.#ignored(code ?? (error instanceof SecretFileRefused ? error.message : "it cannot be read"));
+        this.#ignored(code || (error instanceof SecretFileRefused ? error.message : "it cannot be read"));
     }
     return undefined;
   }
@@ -91,8 +92,4 @@ export class TokenFile {
   #ignored(reason: string): void {
     this.log.warn({ file: this.path, reason }, "ignoring the token file");
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }

@@ -1,7 +1,7 @@
 // One request to a token server, by way of oauth4webapi.
 import * as oauth from "oauth4webapi";
 import { bytesUpTo } from "../../lib/bytes.ts";
-import { NfrxError } from "../../lib/errors.ts";
+import { codeOf, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 
 /** Maximum response of a token server, in bytes. */
@@ -153,7 +153,9 @@ export class TokenClient {
     } catch (error) {
       if (error instanceof NfrxError) throw error;
       // Not its message, which may quote the address with all that is in it.
-      throw unavailable(init.signal?.aborted ? "took too long to respond" : `cannot be reached (${codeOf(error)})`);
+      throw unavailable(
+        init.signal?.aborted ? "took too long to respond" : `cannot be reached (${codeOf(error) || "unknown reason"})`,
+      );
     }
   }
 
@@ -240,8 +242,4 @@ function unavailable(what: string, retryAfterSeconds?: number): NfrxError {
 function retryAfter(headers: Headers): number | undefined {
   const value = headers.get("retry-after");
   return value !== null && /^\d+$/.test(value) ? Math.min(Number(value), RETRY_AFTER_MAX_S) : undefined;
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
 }

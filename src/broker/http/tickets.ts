@@ -1,4 +1,5 @@
 // Short-lived tickets for streams of events: a browser's EventSource cannot send a key.
+import { sha256 } from "../../lib/digest.ts";
 import type { Clock } from "../../lib/time.ts";
 import { Shares } from "../shares.ts";
 
@@ -55,5 +56,5 @@ export class Tickets {
 }
 
 function digestOf(text: string): string {
-  return new Bun.CryptoHasher("sha256").update(text).digest("base64url");
+  return sha256(text).toString("base64url");
 }

@@ -1,5 +1,6 @@
 // What of an answer an event stream can carry that is already open.
 
+import { asText } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { contentOf, hasContentType, headerOf } from "../../lib/http.ts";
 import type { EventStreamApi } from "../../modules/module.ts";
@@ -39,17 +40,17 @@ export async function carry(
   }
   const most = head.status === 200 ? WHOLE_ANSWER_BYTES : ERROR_BYTES;
   const body = await readUntil(source, most + 1, onBytes, start);
-  if (head.status !== 200) return refusal(head, body.length > most ? "" : textOf(body));
+  if (head.status !== 200) return refusal(head, body.length > most ? "" : asText(body));
   if (body.length > most)
     throw new NfrxError(
       "upstream_error",
       `the backend did not respond with events, and its response exceeds the limit of an event, ${most} bytes`,
     );
   const contentType = contentOf(head.headers).type;
-  const events = api?.toEvents?.({ contentType, text: textOf(body) });
+  const events = api?.toEvents?.({ contentType, text: asText(body) });
   if (events !== undefined) return { head: asEvents(head), source: after(Buffer.from(events)) };
   // Some servers report errors with status 200.
-  const text = messageIn(textOf(body)) === undefined ? "" : textOf(body);
+  const text = messageIn(asText(body)) === undefined ? "" : asText(body);
   const type = contentType === "" ? "no content type" : contentType;
   const failure = new NfrxError("upstream_error", `the backend responded to a request for events with ${type}`);
   return { failure, status: 502, text };
@@ -57,7 +58,7 @@ export async function carry(
 
 /** True for the beginning of an event stream: a field, or a comment. */
 function looksLikeEvents(start: Uint8Array): boolean {
-  return /^\s*(?:data|event|id|retry)?:/.test(textOf(start.subarray(0, SIGN_BYTES)));
+  return /^\s*(?:data|event|id|retry)?:/.test(asText(start.subarray(0, SIGN_BYTES)));
 }
 
 /** The head of the events that an answer is made of. */
@@ -113,8 +114,4 @@ function after(start: Uint8Array, rest?: ByteSource): ByteSource {
       return rest === undefined ? null : rest.read();
     },
   };
-}
-
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder("utf-8").decode(bytes);
 }

@@ -1,5 +1,6 @@
 // The same question to a worker again and again, each time by the way of every request.
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { asText, bytesUpTo } from "../../lib/bytes.ts";
+import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
@@ -94,18 +95,9 @@ function setHeader(headers: Headers, name: string, value: string): void {
 
 /** The text of a small body. Throws `upstream_error` for another one. */
 async function textOf({ body }: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of body ?? []) {
-      length += chunk.length;
-      if (length > WATCHED_BYTES) throw new NfrxError("upstream_error", "the backend's response is too large");
-      chunks.push(chunk);
-    }
-  } catch (thrown) {
-    throw toNfrxError(thrown);
-  }
-  return Buffer.concat(chunks, length).toString();
+  const bytes = await bytesUpTo(WATCHED_BYTES, body);
+  if (bytes === undefined) throw new NfrxError("upstream_error", "the backend's response is too large");
+  return asText(bytes);
 }
 
 /** One question of a WebSocket. It is counted as every request; the log has one line for the WebSocket. */

@@ -1,5 +1,7 @@
 // What comes in over HTTP, checked once and turned into our own words.
+
 import { z } from "zod";
+import { sha256 } from "../../../lib/digest.ts";
 import { NfrxError } from "../../../lib/errors.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
 import { type CarriedLimits, checked, invalid, type JsonText, readJson } from "../../http/body/json-body.ts";
@@ -202,7 +204,7 @@ export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: s
   // What was not asked for is not in it, so that digests of earlier versions still fit.
   const more = cancelWhenUnwatched ? [cancelWhenUnwatched] : [];
   const text = JSON.stringify([type, metadata, workerId, workerGroup, priority, ...more]);
-  return { key, digest: new Bun.CryptoHasher("sha256").update(text).digest("base64url") };
+  return { key, digest: sha256(text).toString("base64url") };
 }
 
 /** The number of the last event that a client has seen, when it says one. */

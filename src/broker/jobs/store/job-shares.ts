@@ -18,7 +18,7 @@ export function bytesOf({ metadata }: { readonly metadata: string }): number {
   return JOB_BYTES + metadata.length;
 }
 
-/** What each caller has of a store's jobs and bytes. */
+/** What each caller has of a store's jobs and bytes. Not a Quota: the store says what is there, and a caller makes room with its own ended jobs. */
 export class JobShares {
   #used = new Map<string, { jobs: number; bytes: number }>();
   readonly #jobs: number;

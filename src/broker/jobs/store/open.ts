@@ -1,7 +1,6 @@
 // Which store the jobs are kept in.
-import { SQLiteError } from "bun:sqlite";
 import { defaultJobsFile } from "../../../config/paths.ts";
-import { messageOf } from "../../../lib/errors.ts";
+import { codeOf, messageOf } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { ForeignFileError, MEMORY_PATH } from "../../../lib/sqlite.ts";
 import type { Clock } from "../../../lib/time.ts";
@@ -52,8 +51,4 @@ function isBusy(error: unknown): boolean {
 /** True for a file that is there, and that a store in memory would only hide. */
 function isThere(error: unknown): boolean {
   return error instanceof ForeignFileError || /^SQLITE_(?:CORRUPT|NOTADB)/.test(codeOf(error));
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof SQLiteError ? (error.code ?? "") : "";
 }
