@@ -6,7 +6,17 @@ import { dirname, join } from "node:path";
 const root = join(import.meta.dir, "..", "..");
 
 /** Folders of src/ whose README tells the journey of one thing through them. */
-const TOLD = ["protocol", "modules", "agent", "agent/providers", "broker", "broker/jobs", "broker/observe"];
+const TOLD = [
+  "protocol",
+  "modules",
+  "agent",
+  "agent/providers",
+  "broker",
+  "broker/jobs",
+  "broker/observe",
+  "broker/pool",
+  "broker/proxy",
+];
 
 /** What a page names in back-ticks that can only be a file or a folder of the repository. */
 function namedIn(text: string): string[] {

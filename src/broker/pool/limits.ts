@@ -14,3 +14,5 @@ export const GONE_SHOWN_MS = 300_000;
 export const MISSING_ROUTE_MS = 600_000;
 /** Maximum number of missing routes remembered per worker; the oldest is dropped. */
 export const MISSING_ROUTES_MAX = 64;
+/** Maximum number of model names whose workers are remembered; the oldest is dropped. */
+export const REMEMBERED_OFFERS = 1_000;

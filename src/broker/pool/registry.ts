@@ -1,7 +1,7 @@
 import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
-import { REMEMBERED_MODELS, SEEN_MAX, SEEN_MS } from "./limits.ts";
+import { REMEMBERED_MODELS, REMEMBERED_OFFERS, SEEN_MAX, SEEN_MS } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
@@ -16,6 +16,9 @@ export class Registry {
   /** Until when a model without a worker counts as briefly away. */
   readonly #away = new Map<string, Timer>();
   /** Names of what was here a while ago and is expected back. */
+  /** What was offered for a label, until a worker comes, changes or goes. */
+  readonly #offers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
+  readonly #exactOffers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
   readonly #modelsSeen: BoundedMap<true>;
   readonly #workersSeen: BoundedMap<true>;
 
@@ -82,12 +85,22 @@ export class Registry {
    * The workers that serve the label, with scores; every worker when there is none. Another quantization counts only where
    * no connected worker has the model itself, and not at all when the label is meant `exactly`.
    */
-  offers(label: string | undefined, exactly = false): Offer<Worker>[] {
+  offers(label: string | undefined, exactly = false): readonly Offer<Worker>[] {
+    if (label === undefined) return this.#offersOfAll();
+    const memo = exactly ? this.#exactOffers : this.#offers;
+    const known = memo.get(label);
+    if (known !== undefined) return known;
+    const offers = this.#offersOf(label, exactly);
+    memo.set(label, offers);
+    return offers;
+  }
+
+  #offersOfAll(): Offer<Worker>[] {
+    return Array.from(this.#workers.values(), worker => ({ worker, score: SCORE_EXACT }));
+  }
+
+  #offersOf(label: string, exactly: boolean): Offer<Worker>[] {
     const offers: Offer<Worker>[] = [];
-    if (label === undefined) {
-      for (const worker of this.#workers.values()) offers.push({ worker, score: SCORE_EXACT });
-      return offers;
-    }
     const exact = this.#byModel.get(label);
     if (exact !== undefined) for (const worker of exact) offers.push({ worker, score: SCORE_EXACT });
     const other = latestOf(label);
@@ -171,6 +184,7 @@ export class Registry {
   }
 
   #list(worker: Worker): void {
+    this.#forgetOffers();
     for (const model of worker.models) {
       join(this.#byModel, model, worker);
       const alias = aliasOf(model);
@@ -182,11 +196,17 @@ export class Registry {
   }
 
   #unlist(worker: Worker): void {
+    this.#forgetOffers();
     for (const model of worker.models) {
       part(this.#byModel, model, worker);
       const alias = aliasOf(model);
       if (alias !== undefined) part(this.#byAlias, alias, worker);
     }
+  }
+
+  #forgetOffers(): void {
+    this.#offers.clear();
+    this.#exactOffers.clear();
   }
 
   /** Starts the grace of every model that lost its last worker with this one. */

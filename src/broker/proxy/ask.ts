@@ -4,7 +4,7 @@ import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { HeaderPairs } from "../../lib/http.ts";
 import type { Span } from "../../lib/trace.ts";
 import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
-import type { Slot } from "../pool/pool.ts";
+import type { Slot } from "../pool/slot.ts";
 import { Attempt, type AttemptContext } from "./attempt.ts";
 
 export interface Question {

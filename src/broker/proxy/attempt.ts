@@ -4,7 +4,7 @@ import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { verdictOf } from "../pool/health.ts";
-import type { Slot } from "../pool/pool.ts";
+import type { Slot } from "../pool/slot.ts";
 
 /** Time in milliseconds for a refusal to arrive completely, so that it can be inspected before it is forwarded. */
 const PEEK_MS = 1_000;

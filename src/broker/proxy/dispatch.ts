@@ -5,7 +5,7 @@ import { withLength } from "../../lib/http.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
-import type { Slot } from "../pool/pool.ts";
+import type { Slot } from "../pool/slot.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt } from "./attempt.ts";
 import type { Exchange } from "./exchange.ts";

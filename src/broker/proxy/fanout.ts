@@ -6,7 +6,7 @@ import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
 import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
 import type { ResponseHead } from "../../protocol/frames.ts";
 import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
-import type { Slot } from "../pool/pool.ts";
+import type { Slot } from "../pool/slot.ts";
 import type { Worker } from "../pool/worker.ts";
 import { askWhole } from "./ask.ts";
 import { REDISPATCHES } from "./dispatch.ts";
@@ -228,15 +228,16 @@ class FanoutRun {
     return code === "refused" && ++part.failures <= REDISPATCHES;
   }
 
-  async #ask({ worker, report }: Slot, part: Part): Promise<PartAnswer> {
+  async #ask(held: Slot, part: Part): Promise<PartAnswer> {
     const { endpoint, target, headers, access } = this.exchange.request;
+    const { worker } = held;
     this.#abort.signal.throwIfAborted();
     const { body } = this.exchange.request;
     const whole = part.start === 0 && part.end === this.split.items;
     const bytes = whole ? body.bytes : this.split.part(part.start, part.end);
     const length = worker.link.version === 1 ? undefined : bytes.length;
-    // The seat is held by #work across its parts; an attempt gives back only what it took itself.
-    const slot: Slot = { worker, report, release: () => {} };
+    // The slot is held by #work across its parts; an attempt gives back only what it took itself.
+    const slot: Slot = { worker, report: verdict => held.report(verdict), release: () => {} };
     this.#workers.add(worker.id);
     access.workerId = [...this.#workers].join(",");
     const head = { method: endpoint.method, path: target, headers: withLength(headers, length) };

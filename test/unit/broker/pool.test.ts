@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SEEN_MS } from "../../../src/broker/pool/limits.ts";
-import { Pool, type Slot, type SlotRequest } from "../../../src/broker/pool/pool.ts";
+import { Pool } from "../../../src/broker/pool/pool.ts";
+import type { Slot, SlotRequest } from "../../../src/broker/pool/slot.ts";
 import { Worker } from "../../../src/broker/pool/worker.ts";
 import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";

@@ -1,0 +1,87 @@
+// The slots of workers: giving them out, taking them back, and what their requests say of the worker.
+import type { Clock } from "../../lib/time.ts";
+import type { HealthVerdict } from "./health.ts";
+import type { Slot, SlotRequest } from "./slot.ts";
+import type { Worker } from "./worker.ts";
+
+export class Slots {
+  #inflight = 0;
+  #turn = 0;
+
+  constructor(
+    readonly clock: Clock,
+    /** Called when somebody who waits may run now. */
+    readonly onFree: () => void,
+  ) {}
+
+  /** Requests that hold a slot. */
+  get inflight(): number {
+    return this.#inflight;
+  }
+
+  /** Gives a request a slot of a worker that has one. */
+  give(worker: Worker, slotRequest: SlotRequest): Slot {
+    worker.inflight++;
+    worker.lastChosen = ++this.#turn;
+    this.#inflight++;
+    return new HeldSlot(this, worker, slotRequest);
+  }
+
+  /** Takes it back; the slot itself calls this, once. */
+  takeBack(worker: Worker): void {
+    worker.inflight--;
+    this.#inflight--;
+    this.onFree();
+  }
+}
+
+class HeldSlot implements Slot {
+  /** This request probes a worker after its rest. */
+  readonly #probe: boolean;
+  #reported = false;
+  #held = true;
+
+  constructor(
+    private readonly slots: Slots,
+    readonly worker: Worker,
+    private readonly slotRequest: SlotRequest,
+  ) {
+    this.#probe = !worker.health.sound && worker.health.begin(slots.clock.now());
+  }
+
+  report(verdict: HealthVerdict): void {
+    this.#reported = true;
+    const { health } = this.worker;
+    const { clock, onFree } = this.slots;
+    if (verdict === "ok") {
+      if (health.succeeded()) onFree();
+    } else if (verdict === "failed") {
+      const restMs = health.failed(clock.now(), this.slotRequest.caller(), this.#probe);
+      if (restMs === 0) return;
+      // Those that wait may be served by nobody else, or by this one again when its rest is over.
+      clock.after(restMs, onFree, true);
+      onFree();
+    } else if (this.#probe) health.undecided();
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    if (this.#probe && !this.#reported) this.worker.health.undecided();
+    this.slots.takeBack(this.worker);
+  }
+}
+
+/** A place besides the slots: a request about a task must not wait behind the tasks themselves. */
+export function exemptSlot(worker: Worker): Slot {
+  worker.slotExempt++;
+  let held = true;
+  return {
+    worker,
+    report: () => {},
+    release: () => {
+      if (held) worker.slotExempt--;
+      held = false;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// The requests that wait for a slot, and how one is handed over to them.
+import { NfrxError } from "../../lib/errors.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { PoolSettings } from "../../modules/module.ts";
+import { FairQueue, type Waiting } from "./queue.ts";
+import { busy } from "./refusals.ts";
+import type { Choice } from "./schedule.ts";
+import type { Slot, SlotRequest } from "./slot.ts";
+import type { Worker } from "./worker.ts";
+
+interface Entry extends Waiting {
+  slotRequest: SlotRequest;
+  since: number;
+  grant(slot: Slot): void;
+  refuse(error: NfrxError): void;
+}
+
+/** How the pool answers a request that waits. */
+export interface HandOver {
+  choose(slotRequest: SlotRequest): Choice<Worker>;
+  give(worker: Worker, slotRequest: SlotRequest): Slot;
+  noWorker(slotRequest: SlotRequest): NfrxError;
+}
+
+export class WaitingRequests {
+  readonly #queue: FairQueue<Entry>;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly settings: Pick<PoolSettings, "queueSize" | "queueTimeoutMs">,
+    private readonly handOver: HandOver,
+  ) {
+    this.#queue = new FairQueue(settings.queueSize);
+  }
+
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  get full(): boolean {
+    return this.#queue.full;
+  }
+
+  /** The 1-based position of a request, 0 when it does not wait. */
+  position(slotRequest: SlotRequest): number {
+    return this.#queue.place(entry => entry.slotRequest === slotRequest);
+  }
+
+  /** The first `max` of them in their order. */
+  first(max: number): { slotRequest: SlotRequest; waitingMs: number }[] {
+    const now = this.clock.now();
+    return this.#queue.first(max).map(({ slotRequest, since }) => ({ slotRequest, waitingMs: now - since }));
+  }
+
+  /** Waits for a slot. */
+  add(slotRequest: SlotRequest): Promise<Slot> {
+    const { promise, resolve, reject } = Promise.withResolvers<Slot>();
+    const settle = (): void => {
+      timer.cancel();
+      slotRequest.signal.removeEventListener("abort", onAbort);
+    };
+    const entry: Entry = {
+      caller: slotRequest.caller(),
+      slotRequest,
+      since: this.clock.now(),
+      grant(slot) {
+        settle();
+        resolve(slot);
+      },
+      refuse(error) {
+        settle();
+        reject(error);
+      },
+    };
+    const onAbort = (): void => {
+      if (this.#queue.remove(entry)) entry.refuse(new NfrxError("canceled", "the client disconnected"));
+    };
+    const timer = this.clock.after(this.settings.queueTimeoutMs, () => {
+      if (this.#queue.remove(entry)) entry.refuse(busy("no worker became available in time"));
+    });
+    slotRequest.ticket = this.#queue.add(entry, slotRequest.ticket);
+    if (slotRequest.signal.aborted) onAbort();
+    else slotRequest.signal.addEventListener("abort", onAbort);
+    slotRequest.onWait?.();
+    return promise;
+  }
+
+  /** Lets every request run that can, and refuses those that nobody will serve. */
+  wake(): void {
+    if (this.#queue.length === 0) return;
+    const stuck = new Set<string>();
+    this.#queue.scan(entry => {
+      const { slotRequest } = entry;
+      const kind =
+        slotRequest.excluded === undefined
+          ? `${slotRequest.large} ${slotRequest.endpoint?.backendPath} ${slotRequest.workerId ?? ""}\n${slotRequest.label ?? ""}`
+          : undefined;
+      if (kind !== undefined && stuck.has(kind)) return false;
+      const choice = this.handOver.choose(slotRequest);
+      if (choice.kind === "busy") {
+        if (kind !== undefined) stuck.add(kind);
+        return false;
+      }
+      if (choice.kind === "seat") entry.grant(this.handOver.give(choice.worker, slotRequest));
+      else entry.refuse(this.handOver.noWorker(slotRequest));
+      return true;
+    });
+  }
+
+  /** What a worker refused while its backend was down it may be asked for again. */
+  forgive(worker: Worker): void {
+    for (const { slotRequest } of this.#queue.first(this.#queue.length)) slotRequest.excluded?.delete(worker);
+  }
+
+  /** Refuses them all. */
+  refuseAll(error: () => NfrxError): void {
+    this.#queue.scan(entry => {
+      entry.refuse(error());
+      return true;
+    });
+  }
+}
