@@ -1,19 +1,18 @@
 // doc/http-api.md, out of the routes as a broker declares them.
 import { STATUS_CODES } from "node:http";
+import { holdersOf, MCP, PUBLIC } from "../src/broker/http/authenticator.ts";
 import { failureContent, failuresOf, MEANING } from "../src/broker/http/failures.ts";
-import { documentedPath, INTRODUCTION, type Tag } from "../src/broker/http/openapi.ts";
+import { documentedPath, INTRODUCTION, KEY_OF, type Tag } from "../src/broker/http/openapi.ts";
 import { type ErrorCode, NfrxError } from "../src/lib/errors.ts";
-import type { AuthClass, Route } from "../src/modules/route.ts";
+import type { Route } from "../src/modules/route.ts";
 
-const CALLERS: Readonly<Record<AuthClass, string>> = {
-  none: "none",
-  api: "`API_KEY`",
-  client: "`CLIENT_KEY`",
-  "api-or-admin": "`API_KEY` or `ADMIN_KEY`",
-  "api-or-client": "`API_KEY` or `CLIENT_KEY`",
-  admin: "`ADMIN_KEY`",
-  relay: "as the relay requires",
-};
+function callersOf({ scopes }: Route): string {
+  if (scopes.includes(PUBLIC)) return "none";
+  if (scopes.includes(MCP)) return "as the relay requires";
+  return holdersOf(scopes)
+    .map(kind => `\`${KEY_OF[kind]}\``)
+    .join(" or ");
+}
 
 const PINNED = "/id/:worker";
 
@@ -43,8 +42,8 @@ function section({ name, description }: Tag, routes: readonly Route[]): string[]
   const rows = mine
     .filter(route => !twin(route))
     .map(
-      ({ method, path, auth, operation }) =>
-        `| \`${method} ${documentedPath(path)}\` | ${CALLERS[auth]} | ${operation?.summary ?? ""} |`,
+      route =>
+        `| \`${route.method} ${documentedPath(route.path)}\` | ${callersOf(route)} | ${route.operation?.summary ?? ""} |`,
     );
   const pinned = mine.some(twin)
     ? ["", `All of them except \`connect\` are also available for a single worker, below \`/api/${name}/id/{worker}\`.`]

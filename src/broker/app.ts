@@ -10,7 +10,7 @@ import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health-routes.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { type DeclaredOptions, pluginRoutes } from "./observe/plugin-routes.ts";
-import { metricsRoute, type StateReaders, stateRoutes } from "./observe/routes.ts";
+import { metricsRoute, type StateStreams, stateRoutes } from "./observe/routes.ts";
 import type { ServedModule, StateSources } from "./observe/state.ts";
 import type { Operator } from "./operator/operator.ts";
 import { operatorRoutes } from "./operator/routes.ts";
@@ -30,7 +30,7 @@ export interface Services {
   transfers: Transfers;
   metrics: BrokerMetrics;
   sources: StateSources;
-  stateReaders: StateReaders;
+  stateStreams: StateStreams;
   ticketRoutes: TicketRoutesOptions;
   operator: Operator;
   /** Where the options are declared. */
@@ -45,13 +45,13 @@ export interface Services {
 
 /** Every public route. */
 export function routesOf(services: Services): Route[] {
-  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateReaders, publicMetrics, server } = services;
+  const { modules, mounted, relays, jobs, transfers, metrics, sources, stateStreams, publicMetrics, server } = services;
   const { operator, declared } = services;
   const routes: Route[] = [
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics, services.openMetrics)] : []),
     ...dashboardRoutes(),
-    ...stateRoutes(sources, stateReaders),
+    ...stateRoutes(sources, stateStreams),
     ...ticketRoutes(services.ticketRoutes),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),

@@ -2,7 +2,6 @@ import type { brokerOptions } from "../config/broker.ts";
 import type { Values } from "../config/group.ts";
 import { Drain } from "../lib/drain.ts";
 import { TrustedProxies } from "../lib/http.ts";
-import type { Answer } from "../lib/listen.ts";
 import type { Logger } from "../lib/log.ts";
 import { OriginGuard } from "../lib/origin-guard.ts";
 import { type Clock, systemClock, type Timer } from "../lib/time.ts";
@@ -10,16 +9,14 @@ import type { Tracing } from "../lib/tracing.ts";
 import { type ConfiguredModule, type PoolSettings, REQUEST_TIMEOUT_MS, type WorkerModule } from "../modules/module.ts";
 import type { Route } from "../modules/route.ts";
 import { routesOf, tagsOf } from "./app.ts";
-import { AdminAuthenticator, Authenticator } from "./auth.ts";
 import { Cors } from "./cors.ts";
 import { OwnKeys } from "./credentials.ts";
-import { AccessLog, type AccessRoute } from "./http/access-log.ts";
+import { AccessLog } from "./http/access-log.ts";
+import { Authenticator } from "./http/authenticator.ts";
 import { Bodies } from "./http/body/bodies.ts";
-import { anyOf, checksOf, isOperator } from "./http/checks.ts";
-import { type App, mount, UNMATCHED_ROUTE } from "./http/mount.ts";
+import { type App, mount } from "./http/mount.ts";
 import type { Tag } from "./http/openapi.ts";
 import { Tickets } from "./http/tickets.ts";
-import { withAccessLog } from "./http/with-access-log.ts";
 import { Jobs, type JobsOptions } from "./jobs/jobs.ts";
 import { JOB_BODY_BYTES } from "./jobs/limits.ts";
 import { openStore } from "./jobs/store/open.ts";
@@ -33,18 +30,16 @@ import { declarePools, declareShared } from "./observe/pools.ts";
 import { readState, type StateSources } from "./observe/state.ts";
 import { StateStream } from "./observe/stream.ts";
 import { Operator } from "./operator/operator.ts";
-import { isAdministration } from "./operator/routes.ts";
 import { Admission } from "./pool/admission.ts";
 import { AgentAcceptor, dismiss, workerHandshake } from "./pool/agent-acceptor.ts";
 import type { Upgrader } from "./pool/agent-upgrade.ts";
 import { Owners } from "./pool/owners.ts";
 import { Pool } from "./pool/pool.ts";
-import { Pipeline, peerOf } from "./proxy/pipeline.ts";
+import { Pipeline } from "./proxy/pipeline.ts";
 import type { Mounted } from "./proxy/routes.ts";
 import { Watches } from "./proxy/watches.ts";
 import { howToOpen, type Reach, reachOf } from "./reach.ts";
 import { Relays } from "./relay/relays.ts";
-import { callerNames } from "./shares.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 import { Transfers } from "./transfer/transfers.ts";
 
@@ -81,8 +76,6 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #clock: Clock;
   readonly #stateStreams: { readonly all: StateStream; readonly operator: StateStream };
-  readonly #cors: Cors;
-  readonly #access: AccessLog;
   readonly #modules: ServedModules;
   readonly #listener: Listener;
   #loop: Timer | undefined;
@@ -99,25 +92,25 @@ export class Broker {
     const { values, modules, log } = options;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#cors = new Cors(values.allowedOrigins, origin =>
+    const cors = new Cors(values.allowedOrigins, origin =>
       log.warn({ origin }, "blocked a page of another origin; to allow it, add the origin to ALLOWED_ORIGINS"),
     );
     const proxies = new TrustedProxies(values.trustedProxies);
     const throttle = new KeyThrottle({
       clock: this.#clock,
-      proxies,
       onWrongKey: (kind, throttled) => this.metrics.wrongKey(kind, throttled),
     });
-    const shared = { proxies, throttle };
-    const api = new Authenticator({ kind: "api", key: values.apiKey, roles: values.apiHttpRoles, ...shared });
-    const client = new Authenticator({
-      kind: "client",
-      key: values.clientKey,
-      roles: values.clientHttpRoles,
-      ...shared,
+    const tickets = new Tickets(this.#clock);
+    const authenticator = new Authenticator({
+      api: { key: values.apiKey, roles: values.apiHttpRoles },
+      client: { key: values.clientKey, roles: values.clientHttpRoles },
+      admin: { key: values.adminKey },
+      proxies,
+      throttle,
+      tickets,
     });
-    if (api.open) log.warn({}, "the API requires no key: set API_KEY or API_HTTP_ROLES");
-    if (client.open) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
+    if (authenticator.isOpen("api")) log.warn({}, "the API requires no key: set API_KEY or API_HTTP_ROLES");
+    if (authenticator.isOpen("client")) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
     const reach = reachOf(values);
     if (reach.narrowed) log.warn({}, howToOpen(reach));
     const pools = (): Pool[] => this.mounted.map(({ pool }) => pool);
@@ -130,8 +123,6 @@ export class Broker {
     const bodies = new Bodies({
       ...values,
       pace: { clock: this.#clock, bytesPerSecond: values.bodyMinRate },
-      proxies,
-      peer: request => peerOf(request, this.#listener.server),
     });
     void bodies.spool.trouble().then(cause => {
       const dir = values.uploadSpoolDir;
@@ -141,23 +132,21 @@ export class Broker {
     const { drain, metrics } = this;
     const { tracing } = options;
     tracing?.count(metrics.spans);
-    this.#access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
+    const access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
     const expose = values.exposeRouting;
     this.#modules = serveModules(modules, { log, clock, metrics });
     const { all, workers, relays } = this.#modules;
     const listener = this.#makeListener(reach);
     this.#listener = listener;
     const admission = new Admission(values.maxWorkers);
-    const callerOf = callerNames(proxies);
-    const watches = new Watches({ clock, drain, callerOf });
+    const watches = new Watches({ clock, drain, metrics });
     this.watches = watches;
     this.mounted = workers.map(({ module, pool: settings }) => {
       const pool = new Pool(module.id, clock, settings, values.startGraceMs);
       const door = new AgentAcceptor({
         handshake: workerHandshake,
         pool,
-        door: client,
-        drain,
+        authenticator,
         clock,
         log,
         metrics,
@@ -171,9 +160,6 @@ export class Broker {
         log,
         requestTimeoutMs: timeoutOf(module, settings, values.requestTimeoutMs),
         retryLost: values.retryLost,
-        door: api,
-        drain,
-        proxies,
         expose,
         owners: new Owners(clock),
         forwardHeaders: values.forwardHeaders,
@@ -183,7 +169,7 @@ export class Broker {
       return { module, pool, pipeline, door, watches, expose };
     });
     const guard = new OriginGuard({
-      allowsOrigin: origin => this.#cors.allows(origin),
+      allowsOrigin: origin => cors.allows(origin),
       hosts: values.allowedHosts,
       publicUrl: values.publicUrl,
       listensOn: reach.host,
@@ -192,11 +178,8 @@ export class Broker {
       relays &&
       new Relays({
         settings: relays,
-        api,
-        client,
-        throttle,
+        authenticator,
         ownKeys: new OwnKeys([values.apiKey, values.clientKey, values.adminKey]),
-        guard,
         publicUrl: values.publicUrl,
         proxies,
         drain,
@@ -207,7 +190,6 @@ export class Broker {
         admission,
         expose,
       });
-    const tickets = new Tickets(clock);
     this.transfers = new Transfers({
       clock,
       log,
@@ -218,13 +200,9 @@ export class Broker {
         idleMs: values.transferIdleMs,
         channels: values.transferMaxChannels,
       },
-      callerOf,
-      authorize: anyOf(api, client),
     });
     const jobBodies = bodies.limits(JOB_BODY_BYTES);
-    this.jobs = this.#openJobs({ api, client, callerOf, tickets, bodies: jobBodies });
-    const admin = new AdminAuthenticator({ key: values.adminKey, throttle });
-    const fromOperator = (request: Request): boolean => isOperator(request, { admin, tickets });
+    this.jobs = this.#openJobs(jobBodies);
     const sources: StateSources = {
       modules: all,
       pools: this.mounted.map(({ pool }) => pool),
@@ -234,7 +212,7 @@ export class Broker {
       clock,
       startedAt: clock.now(),
       nodeId: crypto.randomUUID().slice(0, 8),
-      admin: admin.exists,
+      admin: authenticator.hasAdmin,
       listeners: () => this.#stateListeners,
       own: new OwnStates(log),
     };
@@ -263,13 +241,8 @@ export class Broker {
       transfers: this.transfers,
       metrics,
       sources,
-      stateReaders: { streams: this.#stateStreams, isOperator: fromOperator, callerOf },
-      ticketRoutes: {
-        tickets,
-        isOperator: fromOperator,
-        callerOf,
-        bodies: jobBodies,
-      },
+      stateStreams: this.#stateStreams,
+      ticketRoutes: { tickets, bodies: jobBodies },
       operator: new Operator(this.#pools, log),
       declared: options.declared,
       publicMetrics: listener.publicMetrics,
@@ -277,11 +250,14 @@ export class Broker {
       server,
     });
     this.app = mount(this.routes, {
-      checks: checksOf({ api, client, admin, tickets }),
-      guard: api.open || client.open ? headers => guard.check(headers) : undefined,
+      authenticator,
+      guard,
+      drain,
       server,
-      access: this.#access,
+      access,
       metrics,
+      clock,
+      cors,
     });
   }
 
@@ -323,7 +299,7 @@ export class Broker {
     await Promise.all([this.jobs.close(), this.#modules.close()]);
   }
 
-  #openJobs(shared: Pick<JobsOptions, "api" | "client" | "callerOf" | "tickets" | "bodies">): Jobs {
+  #openJobs(bodies: JobsOptions["bodies"]): Jobs {
     const { values, log } = this.#options;
     const { drain, metrics } = this;
     const clock = this.#clock;
@@ -339,7 +315,7 @@ export class Broker {
         maxEnded: values.jobsMaxEnded,
       },
       closeDelayMs: values.jobsSseCloseDelayMs,
-      ...shared,
+      bodies,
       drain,
       metrics,
       clock,
@@ -364,7 +340,7 @@ export class Broker {
       metricsAddress: values.metricsAddress,
       certFile: values.tlsCertFile,
       keyFile: values.tlsKeyFile,
-      receive: request => this.#receive(request),
+      receive: request => this.app.fetch(request),
       onError: error => {
         this.metrics.unhandled();
         log.error({ cause: String(error) }, "unexpected error in a request");
@@ -373,23 +349,6 @@ export class Broker {
       clock: this.#clock,
       log,
     });
-  }
-
-  /** Answers what is no route of the app. */
-  #withAccessLog(request: Request, route: AccessRoute, answer: () => Response | Promise<Response>): Promise<Response> {
-    return Promise.resolve(
-      withAccessLog(this.#access.begin(request, route), answer, { metrics: this.metrics, errors: "openai" }),
-    );
-  }
-
-  #receive(request: Request): Answer {
-    // Pages of other origins are let in by their own setting, but not to administration.
-    if (request.headers.get("origin") === null || isAdministration(request)) return this.app.fetch(request);
-    const preflight = this.#cors.preflight(request);
-    if (preflight !== undefined) return this.#withAccessLog(request, UNMATCHED_ROUTE, () => preflight);
-    return Promise.resolve(this.app.fetch(request)).then(response =>
-      response ? this.#cors.decorate(request, response) : response,
-    );
   }
 }
 

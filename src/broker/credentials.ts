@@ -1,6 +1,6 @@
-// Credentials that callers bring: which of them are the broker's own, and which open a relay.
+// Which headers hold a key of the broker's own.
 import { matchesDigest, sha256 } from "../lib/digest.ts";
-import { CREDENTIAL_HEADERS, credentialsOf } from "../lib/http.ts";
+import { CREDENTIAL_HEADERS } from "../lib/http.ts";
 
 /** The keys that open any of the broker's own doors, for the one question whether a header holds one of them. */
 export class OwnKeys {
@@ -17,11 +17,6 @@ export class OwnKeys {
       return value !== null && tokensOf(value).some(token => this.#digests.some(own => matchesDigest(token, own)));
     });
   }
-}
-
-/** True when any credential of a request has this SHA-256 digest. */
-export function bringsToken(headers: Headers, digest: Uint8Array): boolean {
-  return credentialsOf(headers).some(({ key }) => matchesDigest(key, digest));
 }
 
 /** All that a header's value could be read as: whole, without its scheme, and its parts where it was sent twice. */

@@ -1,6 +1,5 @@
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { NfrxError } from "../lib/errors.ts";
-import type { TrustedProxies } from "../lib/http.ts";
 import { networkOf } from "../lib/network.ts";
 import type { Clock } from "../lib/time.ts";
 
@@ -23,7 +22,6 @@ export type KeyKind = "api" | "client" | "admin" | "relay";
 
 export interface KeyThrottleOptions {
   readonly clock: Clock;
-  readonly proxies: TrustedProxies;
   /** Counts a wrong key; `throttled` when its address had brought too many. */
   readonly onWrongKey: (kind: KeyKind, throttled: boolean) => void;
 }
@@ -43,11 +41,6 @@ export class KeyThrottle {
   readonly #failures = new BoundedMap<Failures>(KEY_ADDRESSES_MAX);
 
   constructor(private readonly options: KeyThrottleOptions) {}
-
-  /** The address that wrong keys of a request count for: the client's, where a trusted proxy names it. */
-  addressOf(headers: Headers, peer: string): string {
-    return this.options.proxies.clientAddress(peer, headers.get("x-forwarded-for"));
-  }
 
   /** The error for a wrong key: `unauthorized`, or `too_many_attempts` once its address has brought too many. */
   wrongKey(kind: KeyKind, address: string): NfrxError {

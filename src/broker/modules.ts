@@ -3,7 +3,7 @@ import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, pause } from "../lib/time.ts";
 import type { ConfiguredModule, PoolSettings, RelaySettings, WorkerModule } from "../modules/module.ts";
-import type { Route } from "../modules/route.ts";
+import type { ModuleAuth, Route, RouteBase, Scope } from "../modules/route.ts";
 import { servedPath } from "./http/served-paths.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { ModuleMeter } from "./observe/module-metrics.ts";
@@ -86,17 +86,27 @@ function called<T>({ file, id }: ConfiguredModule, call: () => T): T {
  * The further routes of the modules. Throws, naming the file, for one that is there already, and for a request to a worker
  * whose place is taken.
  */
-export function ownRoutes(modules: readonly ServedModule[], others: readonly Route[]): Route[] {
+export function ownRoutes(modules: readonly ServedModule[], others: readonly RouteBase[]): Route[] {
   const places = new Places();
   for (const route of others)
     places.claim(route, modules.find(({ configured }) => configured.id === route.tag)?.configured);
   return modules.flatMap(({ configured, served: { routes = [] } }) =>
     routes.map(route => {
       places.claim(route, configured);
-      return route;
+      const { auth, ...rest } = route;
+      return { ...rest, scopes: SCOPES[auth](configured.id) };
     }),
   );
 }
+
+/** The scopes of a module's route, by what it asks for. */
+const SCOPES: Readonly<Record<ModuleAuth, (id: string) => readonly Scope[]>> = {
+  none: () => ["public"],
+  api: id => [id],
+  client: () => ["client"],
+  "api-or-client": id => [id, "client"],
+  admin: () => ["admin"],
+};
 
 /** Where there are routes. A slash at the end of a path makes no other place, nor does another name for a segment. */
 class Places {
@@ -105,7 +115,7 @@ class Places {
   readonly #names = new Map<string, string>();
 
   /** Throws, naming the file, when a route of this module has no place. */
-  claim({ method, path }: Route, configured: ConfiguredModule | undefined): void {
+  claim({ method, path }: RouteBase, configured: ConfiguredModule | undefined): void {
     const wrong = (problem: string): Error =>
       new Error(`${configured?.file ?? configured?.id}: the route ${method} ${servedPath(path)} ${problem}`);
     let place: string = method;

@@ -1,9 +1,5 @@
 // No caller takes all of what callers share.
-import { sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
-import type { TrustedProxies } from "../lib/http.ts";
-import { networkOf } from "../lib/network.ts";
-import { fingerprint } from "./auth.ts";
 import { Quota } from "./quota.ts";
 
 /** The part of the channels, streams, jobs, tickets and bytes of request bodies that one caller may have at once. */
@@ -12,21 +8,6 @@ export const CALLER_SHARE = 0.5;
 /** What one caller may have of `max`. */
 export function shareOf(max: number): number {
   return Math.max(1, Math.floor(max * CALLER_SHARE));
-}
-
-/** Names the caller of a request; `peer` is the other end of its connection. */
-export type CallerOf = (headers: Headers, peer: string) => string;
-
-/**
- * Names callers by their key and their address, or /64 network, since many may have one key. The name is a digest: what
- * keeps it keeps no address.
- */
-export function callerNames(proxies: TrustedProxies): CallerOf {
-  return (headers, peer) => {
-    const address = networkOf(proxies.clientAddress(peer, headers.get("x-forwarded-for")));
-    const text = `${fingerprint(headers)} ${address}`;
-    return sha256(text).toString("base64url").slice(0, 16);
-  };
 }
 
 /** Counts what callers have of something of which there is so much at once, each its share. */

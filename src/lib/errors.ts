@@ -15,6 +15,8 @@ export class NfrxError extends Error {
      */
     readonly detail: {
       param?: string;
+      /** The methods that there are, for the header of that name. */
+      allow?: string;
       retryAfterSeconds?: number;
       cause?: unknown;
       foreign?: boolean;

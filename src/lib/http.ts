@@ -83,15 +83,15 @@ export interface Credential {
 export function credentialsOf(headers: Headers): Credential[] {
   const found: Credential[] = [];
   for (const header of CREDENTIAL_HEADERS) {
-    const key = header === "authorization" ? bearerToken(headers) : headers.get(header);
-    if (key !== undefined && key !== null) found.push({ header, key });
+    const key = credentialIn(headers, header);
+    if (key !== undefined) found.push({ header, key });
   }
   return found;
 }
 
-/** The first key that a caller brings, in the order of CREDENTIAL_HEADERS. */
-export function firstKeyOf(headers: Headers): string | undefined {
-  return bearerToken(headers) ?? headers.get("x-api-key") ?? headers.get("api-key") ?? undefined;
+/** The key in one of CREDENTIAL_HEADERS. */
+export function credentialIn(headers: Headers, header: CredentialHeader): string | undefined {
+  return header === "authorization" ? bearerToken(headers) : (headers.get(header) ?? undefined);
 }
 
 /** The client's own request id when it is a sane one, else a fresh one. */

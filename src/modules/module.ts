@@ -6,7 +6,7 @@ import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
 import type { Backend } from "./backend.ts";
 import type { Endpoint, ErrorShape } from "./endpoint.ts";
-import type { Operation, Route } from "./route.ts";
+import type { ModuleRoute, Operation } from "./route.ts";
 import type { PoolSettings, RelaySettings } from "./settings.ts";
 import type { ModuleState } from "./state.ts";
 import type { Watch } from "./watch.ts";
@@ -92,8 +92,8 @@ export interface Served {
   readonly pool?: PoolSettings;
   /** Relays of MCP; one module of a broker may have them. */
   readonly relays?: RelaySettings;
-  /** Further routes. Who may ask is judged before they answer. */
-  readonly routes?: readonly Omit<Route, "ownCheck">[];
+  /** Further routes. The caller is checked before they answer. */
+  readonly routes?: readonly ModuleRoute[];
   /** What the state shows of it under `own`, as JSON. */
   state?(): unknown;
   /**

@@ -4,7 +4,7 @@ import { asText } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
 import type { Gather, PublicEndpoint } from "./module.ts";
 import * as operations from "./operations/ollama.ts";
-import type { Operation, Route } from "./route.ts";
+import type { ModuleRoute, Operation } from "./route.ts";
 
 /** What the paths of this API begin with, below the module's and on the wire. */
 export const OLLAMA_PREFIX = "/ollama";
@@ -73,7 +73,7 @@ export function belowOllama(endpoint: PublicEndpoint): PublicEndpoint[] {
 const RUNNING = "Ollama is running";
 
 /** The first request of Ollama's clients: is a server there? HEAD gets the GET response without its body. */
-export const ollamaRoutes: readonly Route[] = [
+export const ollamaRoutes: readonly ModuleRoute[] = [
   {
     method: "GET",
     path: `/api/llm${OLLAMA_PREFIX}`,

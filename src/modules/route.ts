@@ -4,12 +4,19 @@ import type { ErrorCode, NfrxError } from "../lib/errors.ts";
 import type { Span } from "../lib/trace.ts";
 import type { ErrorShape, Usage } from "./endpoint.ts";
 
-/** Who may ask. `relay`: whoever the provider behind an MCP relay lets in. */
-export type AuthClass = "none" | "api" | "client" | "api-or-client" | "api-or-admin" | "admin" | "relay";
+/**
+ * What a caller may use: a module's id, or a part of the broker's own API (`jobs`, `transfer`, `state`, `mcp`, `client` for
+ * agents and job workers, `admin`). `public` needs no credential.
+ */
+export type Scope = string;
+
+/** Which key opens a module's route. */
+export type ModuleAuth = "none" | "api" | "client" | "api-or-client" | "admin";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 
-export interface Route {
+/** As much of a route as a module and the broker declare alike. */
+export interface RouteBase {
   readonly method: HttpMethod;
   /**
    * From the root. A segment `:name` stands for any one segment, a last segment `*name` for all that is left, slashes
@@ -20,9 +27,6 @@ export interface Route {
   readonly orSlash?: true;
   /** The part of the API it belongs to. */
   readonly tag: string;
-  readonly auth: AuthClass;
-  /** The handler judges the caller itself, in an order or with errors of its own. Otherwise that is done before it is called. */
-  readonly ownCheck?: true;
   /** The shape of its errors' bodies; `text` is a line of plain text. */
   readonly errors: ErrorShape | "text";
   /** What it is for. Only a route that exists to say that there is no such method has none. */
@@ -31,15 +35,78 @@ export interface Route {
   answer(call: RouteCall): Response | undefined | Promise<Response | undefined>;
 }
 
+/** A route of a module. A caller's key opens it when it has the module's id among its scopes. */
+export interface ModuleRoute extends RouteBase {
+  readonly auth: ModuleAuth;
+}
+
+/** A route of the broker. What it declares here, the mount does before `answer` is called, in the order that http/mount.ts shows. */
+export interface Route extends RouteBase {
+  /** A caller with any of these may use it. A route without one does not mount. */
+  readonly scopes: readonly Scope[];
+  /** What a request needs where that depends on it. Throws when what it asks for is not there. */
+  requires?(request: Request, params: PathParams): Requirement;
+  /** Notes what the log says of every request, also of one that goes no further. */
+  describe?(access: Access, params: PathParams): void;
+  /** Queries that stand for headers, in lower case, by their names: a browser's WebSocket cannot send headers. */
+  readonly queryHeaders?: Readonly<Record<string, string>>;
+  /** Pages of other origins are kept out even where a key is needed. */
+  readonly originGuard?: "always";
+  /** Its responses come from a worker or a relay, and no browser may run them as a script. */
+  readonly foreign?: true;
+  /**
+   * What a drain means for it. `enter`: it is refused; before that, a shutdown waits for its end. `join`: it is served, and a
+   * shutdown waits for its end. `refuse`: it is refused, and no shutdown waits. Without it nothing of this is so.
+   */
+  readonly drain?: "enter" | "join" | "refuse";
+  /** A request that is refused may be sending a large body: some of it is read, so that its client gets the response. */
+  readonly takesUpload?: true;
+  /** The body of its errors, where that is not the one of their shape. */
+  errorBody?(error: NfrxError): object;
+  /** Counts what the mount refused, where that has a metric of its own. */
+  countRefusal?(error: NfrxError): void;
+}
+
+/** What a request needs. */
+export interface Requirement {
+  readonly scopes: readonly Scope[];
+  /** SHA-256 digests of tokens, each of which it must bring besides. */
+  readonly tokens?: readonly Uint8Array[] | undefined;
+  /** A request without any credential is let in: an agent of the 0.9 series brings its key in its first message. */
+  readonly keyMayFollow?: boolean;
+}
+
 /** A request to a route. */
 export interface RouteCall {
   readonly request: Request;
   readonly params: PathParams;
   readonly server: PeerServer;
+  readonly principal: Principal;
   readonly access: Access;
 }
 
-/** What is told of a request at its end, in the log and in its trace. Who knows something of it writes it here. */
+/**
+ * `api`, `client`, `admin`: the key of the configuration. `role`: a role that a trusted proxy names. `relay`: the token of an
+ * MCP relay. `anonymous`: no credential counted, and none was needed.
+ */
+export type PrincipalKind = "api" | "client" | "admin" | "role" | "relay" | "anonymous";
+
+/** Who a request is from. The mount resolves it once, whichever way the credential came; nothing behind it reads credentials again. */
+export interface Principal {
+  readonly kind: PrincipalKind;
+  /** The name of the key, or the role. */
+  readonly name: string;
+  /** True when it may use what has this scope. */
+  holds(scope: Scope): boolean;
+  /** A short name of its credential, which cannot be read back from it; `-` without one. Sessions, tasks and jobs belong to it. */
+  readonly credential: string;
+  /** The address that the request comes from: behind a trusted proxy the client's. */
+  readonly address: string;
+  /** Names credential and network together. Callers take turns, and have their shares, by this name. */
+  readonly caller: string;
+}
+
+/** What the log and the trace say of a request. Whatever knows something of it writes it here. */
 export interface Access {
   /** The request's id. */
   readonly id: string;
@@ -66,12 +133,13 @@ export interface Access {
   bytesOut: number;
   usage: Usage | undefined;
   retries: number | undefined;
-  /** The handler tells of its end itself, by `end`. Otherwise that is when the handler has answered. */
-  defer(): void;
-  /** Notes an answer that is not a stream. */
+  /** Notes a response that is not a stream. */
   answered(response: Response): void;
-  /** Tells of it; later calls do nothing. */
-  end(error?: NfrxError): void;
+  /**
+   * For a handler whose response goes on after it was returned: the request ends when the function is called, with the error
+   * if there was one. Later calls do nothing. Without this the request ends when the handler has returned.
+   */
+  streams(): (error?: NfrxError) => void;
 }
 
 /** What the named segments of a path were; null when an escape in one is malformed. */

@@ -1,13 +1,11 @@
 // What became of each request: one line in the log and one span, both made at its end from one record.
-import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { NfrxError } from "../../lib/errors.ts";
-import { firstKeyOf, requestIdOf } from "../../lib/http.ts";
+import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
-import type { Access } from "../../modules/route.ts";
-import { fingerprintOf } from "../auth.ts";
+import type { Access, Principal } from "../../modules/route.ts";
 
 /** The fields of a line, with their entries in doc/logs-and-traces.md. What does not apply is left out. */
 export const ACCESS_FIELDS = {
@@ -41,8 +39,6 @@ type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined
 
 /** Characters of an error's words in the access log. */
 const ACCESS_TEXT_MAX = 500;
-/** Keys of callers whose fingerprints are remembered. */
-const KNOWN_KEYS = 256;
 /** The message of each line. */
 export const ACCESS_MESSAGE = "request ended";
 
@@ -74,23 +70,11 @@ export class AccessRoute {
 
 /** Where requests are told of. */
 export class AccessLog {
-  readonly #callers = new BoundedMap<string>(KNOWN_KEYS);
-
   constructor(private readonly options: AccessLogOptions) {}
 
-  /** Notes a request that has come in. Who calls this sees to it that its end is told. */
+  /** Notes a request that has come in. The caller of this ends it. */
   begin(request: Request, route: AccessRoute): AccessRecord {
-    // Noted now, for when a request is over its headers may not be read any more.
-    const key = this.options.enabled ? firstKeyOf(request.headers) : undefined;
-    return new AccessRecord(this.options, request, route, key === undefined ? "-" : this.#callerOf(key));
-  }
-
-  #callerOf(key: string): string {
-    const known = this.#callers.get(key);
-    if (known !== undefined) return known;
-    const caller = fingerprintOf(key);
-    this.#callers.set(key, caller);
-    return caller;
+    return new AccessRecord(this.options, request, route);
   }
 }
 
@@ -114,8 +98,12 @@ export class AccessRecord implements Access {
   retries: number | undefined;
   /** The answer is the broker's, and no backend's. */
   own = false;
-  /** True when whoever answers tells of the end, or has done so. */
-  deferred = false;
+  /** True when the handler ends it. */
+  streaming = false;
+  /** Set once it is known. */
+  principal: Principal | undefined;
+  /** Runs at its end. */
+  leave: (() => void) | undefined;
   readonly #method: string;
   #ended = false;
 
@@ -123,7 +111,6 @@ export class AccessRecord implements Access {
     private readonly options: AccessLogOptions,
     { method, headers }: Request,
     private readonly route: AccessRoute,
-    private readonly caller: string,
   ) {
     const { clock, tracer } = options;
     this.id = requestIdOf(headers);
@@ -135,8 +122,9 @@ export class AccessRecord implements Access {
         : undefined;
   }
 
-  defer(): void {
-    this.deferred = true;
+  streams(): (error?: NfrxError) => void {
+    this.streaming = true;
+    return error => this.end(error);
   }
 
   answered(response: Response): void {
@@ -144,10 +132,11 @@ export class AccessRecord implements Access {
     this.bytesOut = Number(response.headers.get("content-length") ?? 0);
   }
 
+  /** Writes its line and ends its span; later calls do nothing. */
   end(error?: NfrxError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.deferred = true;
+    this.leave?.();
     const status = this.status ?? error?.status ?? 200;
     if (this.span?.recorded) this.#endSpan(this.span, status, error);
     const { log, enabled } = this.options;
@@ -164,7 +153,7 @@ export class AccessRecord implements Access {
     return {
       request_id: this.id,
       trace_id: span?.recorded ? span.context.traceId : undefined,
-      caller: this.caller,
+      caller: this.principal?.credential ?? "-",
       method: this.#method,
       route: this.route.pattern,
       job_type: this.jobType,

@@ -1,8 +1,13 @@
-import type { NfrxError } from "../../lib/errors.ts";
-import type { BrokerMetrics } from "../observe/metrics.ts";
+import type { ErrorCode, NfrxError } from "../../lib/errors.ts";
+
+/** Where requests are counted that were not served. */
+export interface RefusalMetrics {
+  refused(code: ErrorCode): void;
+  unhandled(): void;
+}
 
 /** Counts a request that was not served: what users cause as refused, `internal` errors, which are ours, as unhandled. */
-export function countRefusal(metrics: Pick<BrokerMetrics, "refused" | "unhandled">, error: NfrxError): void {
+export function countRefusal(metrics: RefusalMetrics, error: NfrxError): void {
   if (error.code === "internal") metrics.unhandled();
   else metrics.refused(error.code);
 }

@@ -27,7 +27,7 @@ export function documentationRoutes(routes: () => readonly Route[], tags: readon
     method: "GET",
     path,
     tag: "documentation",
-    auth: "none",
+    scopes: ["public"],
     errors: "openai",
     operation,
     answer,

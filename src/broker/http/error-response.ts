@@ -76,16 +76,22 @@ export function errorBody(error: NfrxError, shape: ErrorShape): object {
 const CLOSING: ReadonlySet<ErrorCode> = new Set(["too_large", "too_many_attempts", "request_timeout"]);
 
 /** The response for anything that was thrown; `body` unless the shape's own will do. */
-export function errorResponse(thrown: unknown, shape: ErrorShape, requestId?: string, body?: object): Response {
+export function errorResponse(
+  thrown: unknown,
+  shape: ErrorShape | "text",
+  requestId?: string,
+  body?: object,
+): Response {
   const error = toNfrxError(thrown);
-  const text = JSON.stringify(body ?? errorBody(error, shape));
+  const text = shape === "text" ? error.message : JSON.stringify(body ?? errorBody(error, shape));
   const headers: Record<string, string> = {
-    "content-type": "application/json",
+    "content-type": shape === "text" ? "text/plain;charset=utf-8" : "application/json",
     // So that who tells of the answer need not read it.
     "content-length": String(Buffer.byteLength(text)),
     [NOSNIFF[0]]: NOSNIFF[1],
   };
   if (requestId !== undefined) headers["x-request-id"] = requestId;
+  if (error.detail.allow !== undefined) headers["allow"] = error.detail.allow;
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);
   // The work was too long once and would be again: the official SDKs would have it done twice more.
   if (error.code === "timeout") headers["x-should-retry"] = "false";

@@ -1,7 +1,8 @@
 // What goes wrong, in words, and how each part of the API says it.
 import { z } from "zod";
 import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
-import type { AuthClass, Content, Route } from "../../modules/route.ts";
+import type { Content, Route } from "../../modules/route.ts";
+import { holdersOf, MCP, PUBLIC } from "./authenticator.ts";
 import { errorBody } from "./error-response.ts";
 
 /** What every code of an error means to a client. */
@@ -96,18 +97,14 @@ export function failureContent(shape: Route["errors"], code: ErrorCode, temporar
   };
 }
 
-/** All that can go wrong on a route: what its callers' class brings, and what it says itself. */
-export function failuresOf({ operation, auth }: Pick<Route, "operation" | "auth">): ErrorCode[] {
-  return [...new Set([...DOORS[auth], ...(operation?.failures ?? [])])];
+/** All that can go wrong on a route: what its scopes bring, and what it says itself. */
+export function failuresOf(route: Pick<Route, "operation" | "scopes">): ErrorCode[] {
+  return [...new Set([...refusalsOf(route), ...(route.operation?.failures ?? [])])];
 }
 
-/** What each door says to those who may not pass. A relay's says it itself. */
-const DOORS: Readonly<Record<AuthClass, readonly ErrorCode[]>> = {
-  none: [],
-  api: ["unauthorized", "too_many_attempts"],
-  client: ["unauthorized", "too_many_attempts"],
-  "api-or-admin": ["unauthorized", "too_many_attempts"],
-  "api-or-client": ["unauthorized", "too_many_attempts"],
-  admin: ["unauthorized", "too_many_attempts", "forbidden"],
-  relay: [],
-};
+/** What callers are refused with who may not use a route. A relay's says it itself. */
+function refusalsOf({ scopes }: Pick<Route, "scopes">): ErrorCode[] {
+  const [holder] = holdersOf(scopes);
+  if (scopes.includes(PUBLIC) || scopes.includes(MCP)) return [];
+  return ["unauthorized", "too_many_attempts", ...(holder === "admin" ? (["forbidden"] as const) : [])];
+}

@@ -1,22 +1,43 @@
-// Routes on Elysia, the one place that knows it.
+// Routes on Elysia, the one place that knows it, and the one way in: every request goes through these steps, in this order.
+//
+//   step          done here                                      declared by the route   when it fails
+//   record        its id, its time and its span                  describe                -
+//   guard         Origin and Host; no scripts out of responses   originGuard, foreign    forbidden
+//   authenticate  one Principal, out of every way to bring a key scopes, requires        unauthorized, too_many_attempts, forbidden
+//   principal     on the call and in the access log              -                       -
+//   drain         refuse or count                                drain                   draining
+//   handler       the route's own                                answer                  anything
+//   error         counted, in the route's shape                  errors, countRefusal    -
+//   end           the access log's line, the drain's count       Access.streams          -
 import { type AnyElysia, Elysia } from "elysia";
+import type { Drain } from "../../lib/drain.ts";
 import { NfrxError } from "../../lib/errors.ts";
-import type { AuthClass, HttpMethod, PathParams, PeerServer, Route } from "../../modules/route.ts";
-import type { BrokerMetrics } from "../observe/metrics.ts";
-import { type AccessLog, AccessRoute } from "./access-log.ts";
-import type { Check } from "./checks.ts";
+import type { OriginGuard } from "../../lib/origin-guard.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { HttpMethod, PathParams, PeerServer, Requirement, Route } from "../../modules/route.ts";
+import type { Cors } from "../cors.ts";
+import { type AccessLog, type AccessRecord, AccessRoute } from "./access-log.ts";
+import type { Authenticator } from "./authenticator.ts";
+import { refuseUpload } from "./body/refuse.ts";
+import type { RefusalMetrics } from "./count-refusal.ts";
+import { type Failing, failure, finished, sent } from "./end.ts";
 import { NearestRoute } from "./nearest-route.ts";
+import { withQueryHeaders } from "./query-headers.ts";
+import { refuseScript } from "./refuse-script.ts";
 import { servedPath, servedPaths } from "./served-paths.ts";
-import { failed, withAccessLog } from "./with-access-log.ts";
 
 export interface MountOptions {
-  readonly checks: Readonly<Record<AuthClass, Check | undefined>>;
-  /** Refuses foreign web pages; undefined while a key is asked for everywhere, which no page has. */
-  readonly guard?: ((headers: Headers) => void) | undefined;
+  readonly authenticator: Authenticator;
+  /** Keeps foreign web pages out. Where a key is needed everywhere, which no page has, most routes do without. */
+  readonly guard: Pick<OriginGuard, "check">;
+  readonly drain: Drain;
   /** The server that requests arrive at. */
   readonly server: () => PeerServer;
   readonly access: AccessLog;
-  readonly metrics: Pick<BrokerMetrics, "refused" | "unhandled">;
+  readonly metrics: RefusalMetrics;
+  readonly clock: Clock;
+  /** Lets pages of other origins in. */
+  readonly cors?: Pick<Cors, "preflight" | "decorate"> | undefined;
 }
 
 /** The routes as they are served. */
@@ -26,26 +47,44 @@ export interface App {
   readonly table: readonly { method: string; path: string }[];
 }
 
-/** Serves the routes. Throws when two of them have the same method and path. */
+/** Serves the routes. Throws when two of them have the same method and path, and when one declares no scope. */
 export function mount(routes: readonly Route[], options: MountOptions): App {
-  const { access, metrics } = options;
+  const { access, metrics, authenticator, server, cors } = options;
   const nearest = new NearestRoute(routes);
+  const unmatched: Failing = { metrics, errors: "openai" };
   // What handlers throw does not come here.
   const app = new Elysia({ aot: true, normalize: false, strictPath: true }).onError(({ error, code, request }) => {
     const thrown =
       code === "NOT_FOUND" ? new NfrxError("not_found", noRoute(request, nearest), { foreign: true }) : error;
-    return failed(access.begin(request, UNMATCHED_ROUTE), thrown, { metrics, errors: "openai" });
+    const record = access.begin(request, UNMATCHED_ROUTE);
+    record.principal = authenticator.stranger({ request, server: server(), headers: request.headers });
+    const failed = failure(record, thrown, unmatched);
+    record.end(failed.error);
+    return failed.response;
   });
   const taken = new Set<string>();
   for (const route of routes) {
     const place = `${route.method} ${servedPath(route.path)}`;
     if (taken.has(place)) throw new Error(`duplicate route ${place}`);
+    if (!route.scopes?.length) throw new Error(`route ${place} declares no scope`);
     taken.add(place);
     add(app, route, options);
   }
   app.compile();
+  const fetch = (request: Request): Response | Promise<Response> => app.fetch(withLongHost(request));
   return {
-    fetch: request => app.fetch(withLongHost(request)),
+    fetch: request => {
+      // Pages of other origins are let in by their own setting, but not to administration.
+      if (cors === undefined || request.headers.get("origin") === null || isAdministration(request))
+        return fetch(request);
+      const preflight = cors.preflight(request);
+      if (preflight !== undefined) {
+        const record = access.begin(request, UNMATCHED_ROUTE);
+        record.principal = authenticator.stranger({ request, server: server(), headers: request.headers });
+        return sent(record, preflight);
+      }
+      return Promise.resolve(fetch(request)).then(response => response && cors.decorate(request, response));
+    },
     table: app.routes.map(({ method, path }) => ({ method, path })),
   };
 }
@@ -56,35 +95,87 @@ function noRoute({ method, url }: Request, nearest: NearestRoute): string {
   return meant === undefined ? `no route ${pathname}` : `no route ${pathname}; did you mean ${meant}?`;
 }
 
+/** Below it are the operators' routes. */
+export const ADMIN_BASE = "/api/admin/";
+
+function isAdministration(request: Request): boolean {
+  return new URL(request.url).pathname.startsWith(ADMIN_BASE);
+}
+
 /** Where requests are that no route is for. */
 export const UNMATCHED_ROUTE = new AccessRoute("-", "-");
 
 /** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
-function add(app: AnyElysia, route: Route, { checks, guard, server, access: log, metrics }: MountOptions): void {
-  const { method, path } = route;
-  const check = route.ownCheck ? undefined : checks[route.auth];
-  // Operators' routes always want a key, and their page may have an address that the guard does not know.
-  const guarded = route.auth === "admin" ? undefined : guard;
+function add(app: AnyElysia, route: Route, options: MountOptions): void {
+  const { method, path, scopes, queryHeaders } = route;
+  const { authenticator, server, access, drain, metrics, clock } = options;
+  const guard = guardOf(route, options);
   const rest = /\*(\w+)$/.exec(path)?.[1];
   // A path without names has no params, whatever Elysia's types say.
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
-  const failing = { metrics, errors: route.errors };
   const place = new AccessRoute(method, path);
-  const answer = (request: Request, params: PathParams | undefined) => {
-    const access = log.begin(request, place);
-    const run = () => {
+  const wanted: Requirement = { scopes };
+  const failing: Failing = {
+    metrics,
+    errors: route.errors,
+    ...(route.errorBody && { errorBody: route.errorBody }),
+    ...(route.countRefusal && { countRefusal: route.countRefusal }),
+  };
+  const fail = (request: Request, record: AccessRecord, thrown: unknown): Response => {
+    record.principal ??= authenticator.stranger({ request, server: server(), headers: request.headers });
+    const { response, error } = failure(record, thrown, failing);
+    record.end(error);
+    return route.takesUpload ? refuseUpload(response, request, clock) : response;
+  };
+  const answer = (request: Request, named: PathParams | undefined): ReturnType<Route["answer"]> => {
+    const record = access.begin(request, place);
+    try {
       const at = server();
-      guarded?.(request.headers);
-      check?.(request, at);
-      return route.answer({ request, params: paramsOf(params), server: at, access });
-    };
-    return withAccessLog(access, run, failing);
+      const params = paramsOf(named);
+      route.describe?.(record, params);
+      guard?.check(request.headers);
+      if (route.foreign) refuseScript(request.headers);
+      const requirement = route.requires?.(request, params) ?? wanted;
+      const headers = queryHeaders === undefined ? request.headers : withQueryHeaders(request, queryHeaders);
+      const principal = authenticator.resolve({ request, server: at, headers }, requirement);
+      record.principal = principal;
+      if (principal.refusal !== undefined) throw principal.refusal;
+      record.leave = entered(drain, route.drain);
+      const response = route.answer({ request, params, server: at, principal, access: record });
+      if (!(response instanceof Promise)) return finished(record, response);
+      return response.then(
+        given => finished(record, given),
+        (thrown: unknown) => fail(request, record, thrown),
+      );
+    } catch (thrown) {
+      return fail(request, record, thrown);
+    }
   };
   for (const served of servedPaths(route))
     app.route(method satisfies HttpMethod, served, ({ request, params }) => answer(request, params), {
       parse: "none",
     });
+}
+
+/** What keeps foreign pages out of a route. Operators' routes always need a key, and their page may have an address that the guard does not know. */
+function guardOf(
+  { scopes, originGuard }: Route,
+  { guard, authenticator }: MountOptions,
+): Pick<OriginGuard, "check"> | undefined {
+  if (originGuard === "always") return guard;
+  const operators = scopes.every(scope => scope === "admin");
+  return !operators && (authenticator.isOpen("api") || authenticator.isOpen("client")) ? guard : undefined;
+}
+
+/** Counts a request in; the function that takes it out again. Throws `draining`. */
+function entered(drain: Drain, how: Route["drain"]): (() => void) | undefined {
+  if (how === undefined) return undefined;
+  if (how === "join") return drain.join();
+  const leave = drain.enter();
+  if (how === "enter") return leave;
+  leave();
+  return undefined;
 }
 
 const NONE: PathParams = {};

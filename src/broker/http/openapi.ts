@@ -1,7 +1,8 @@
 // The document of the API, out of its routes.
 import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
 import { VERSION } from "../../lib/version.ts";
-import type { AuthClass, Content, Operation, Parameter, Reply, Route } from "../../modules/route.ts";
+import type { Content, Operation, Parameter, Reply, Route } from "../../modules/route.ts";
+import { holdersOf, MCP, PUBLIC } from "./authenticator.ts";
 import { failureContent, failuresOf, MEANING } from "./failures.ts";
 import { Schemas } from "./schema.ts";
 
@@ -46,7 +47,7 @@ export function documentedPath(path: string): string {
 
 function operationOf(route: Route, operation: Operation, schemas: Schemas): object {
   const { summary, description, request } = operation;
-  const security = SECURITY[route.auth];
+  const security = securityOf(route);
   return {
     tags: [route.tag],
     operationId: `${route.method.toLowerCase()}${route.path.replace(/\/$/, "/index").replace(/\W+/g, "_")}`,
@@ -166,16 +167,17 @@ const SCHEMES: Readonly<Record<string, object>> = {
 
 type Requirement = Readonly<Record<string, readonly string[]>>;
 
-/** Each class as a choice of schemes. A door for which neither key nor role is set is open, whatever it says here. */
-const SECURITY: Readonly<Record<AuthClass, readonly Requirement[]>> = {
-  none: [],
-  api: [{ API_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
-  client: [{ CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
-  "api-or-admin": [{ API_KEY: [] }, { ADMIN_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
-  "api-or-client": [{ API_KEY: [] }, { CLIENT_KEY: [] }, { "X-Api-Key": [] }, { "Api-Key": [] }],
-  admin: [{ ADMIN_KEY: [] }],
-  relay: [{ relay_token: [] }, {}],
-};
+/** A route's scopes as a choice of schemes. Where neither key nor role is set for callers, or agents, none is needed, whatever it says here. */
+function securityOf({ scopes }: Route): readonly Requirement[] {
+  if (scopes.includes(PUBLIC)) return [];
+  if (scopes.includes(MCP)) return [{ relay_token: [] }, {}];
+  const holders = holdersOf(scopes);
+  const keys = holders.map(kind => ({ [KEY_OF[kind]]: [] }));
+  return holders.every(kind => kind === "admin") ? keys : [...keys, { "X-Api-Key": [] }, { "Api-Key": [] }];
+}
+
+/** The option that sets a key. */
+export const KEY_OF = { api: "API_KEY", client: "CLIENT_KEY", admin: "ADMIN_KEY" } as const;
 
 /** What a reader has to know first, in Markdown. */
 export const INTRODUCTION = `AI services run on private machines. Their agents connect to this broker, and callers send requests to it.

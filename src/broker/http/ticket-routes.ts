@@ -2,16 +2,12 @@
 import { z } from "zod";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Operation, Parameter, Route } from "../../modules/route.ts";
-import { peerOf } from "../proxy/pipeline.ts";
-import type { CallerOf } from "../shares.ts";
 import type { BodyLimits } from "./body/body.ts";
 import { readJson } from "./body/json-body.ts";
 import { TICKET_MS, type Tickets } from "./tickets.ts";
 
 export interface TicketRoutesOptions {
   readonly tickets: Tickets;
-  readonly isOperator: (request: Request) => boolean;
-  readonly callerOf: CallerOf;
   readonly bodies: BodyLimits;
 }
 
@@ -25,17 +21,17 @@ export const TICKET: Parameter = {
   description: "Ticket for this path, from `POST /api/tickets`, instead of a key.",
 };
 
-export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRoutesOptions): Route[] {
+export function ticketRoutes({ tickets, bodies }: TicketRoutesOptions): Route[] {
   return [
     {
       method: "POST",
       path: "/api/tickets",
       tag: "state",
-      auth: "api-or-admin",
+      scopes: ["state", "admin"],
       errors: "plain",
       operation: ISSUE,
-      answer: async ({ request, server }) => {
-        const { path } = (await readJson(request, bodies, wanted, false)).fields;
+      answer: async call => {
+        const { path } = (await readJson(call, bodies, wanted, false)).fields;
         if (!STREAMS.test(path))
           throw new NfrxError(
             "invalid_request",
@@ -44,8 +40,7 @@ export function ticketRoutes({ tickets, isOperator, callerOf, bodies }: TicketRo
               param: "path",
             },
           );
-        const caller = callerOf(request.headers, peerOf(request, server));
-        const { text, expiresAt } = tickets.issue({ path, operator: isOperator(request) }, caller);
+        const { text, expiresAt } = tickets.issue({ path, maker: call.principal });
         const issued = { ticket: text, url: `${path}?ticket=${text}`, expires_at: new Date(expiresAt).toISOString() };
         return Response.json(issued, { headers: { "cache-control": "no-store" } });
       },

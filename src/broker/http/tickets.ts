@@ -1,6 +1,7 @@
 // Short-lived tickets for streams of events: a browser's EventSource cannot send a key.
 import { sha256 } from "../../lib/digest.ts";
 import type { Clock } from "../../lib/time.ts";
+import type { Principal } from "../../modules/route.ts";
 import { Shares } from "../shares.ts";
 
 /** Lifetime of a ticket, in milliseconds. A stream that is open by then stays open. */
@@ -10,11 +11,10 @@ export const TICKETS_MAX = 10_000;
 /** Bytes of chance in a ticket. */
 const TICKET_BYTES = 32;
 
-/** What a ticket is for: one path, to be read, with the rights of its maker. */
+/** What a ticket is for: one path, to be read, as if its maker did. */
 export interface Ticket {
   readonly path: string;
-  /** Its maker is an operator. */
-  readonly operator: boolean;
+  readonly maker: Principal;
 }
 
 interface Kept extends Ticket {
@@ -32,14 +32,14 @@ export class Tickets {
   constructor(private readonly clock: Clock) {}
 
   /** A new ticket. Throws `overloaded` when there are too many, `limit_exceeded` when the caller has its share. */
-  issue(ticket: Ticket, caller: string): { text: string; expiresAt: number } {
+  issue(ticket: Ticket): { text: string; expiresAt: number } {
     const now = this.clock.now();
     for (const [digest, { expiresAt, release }] of this.#kept) {
       if (expiresAt > now) break;
       this.#kept.delete(digest);
       release();
     }
-    const release = this.#shares.take(caller);
+    const release = this.#shares.take(ticket.maker.caller);
     const text = Buffer.from(crypto.getRandomValues(new Uint8Array(TICKET_BYTES))).toString("base64url");
     this.#kept.set(digestOf(text), { ...ticket, expiresAt: now + TICKET_MS, release });
     return { text, expiresAt: this.clock.wall() + TICKET_MS };

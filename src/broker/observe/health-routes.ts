@@ -8,7 +8,7 @@ export function healthRoutes(sources: StateSources): Route[] {
     method: "GET",
     path,
     tag: "health",
-    auth: "none",
+    scopes: ["public"],
     errors: "openai",
     operation,
     answer,

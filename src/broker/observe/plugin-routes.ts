@@ -27,7 +27,7 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
     method: "GET",
     path,
     tag: "state",
-    auth: "api",
+    scopes: ["state"],
     errors: "openai",
     operation,
     answer,

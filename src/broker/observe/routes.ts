@@ -3,41 +3,40 @@ import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";
 import { TICKET } from "../http/ticket-routes.ts";
-import { peerOf } from "../proxy/pipeline.ts";
-import type { CallerOf } from "../shares.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import { readState, type StateSources } from "./state.ts";
 import type { StateStream } from "./stream.ts";
 
-/** The streams of the state, and who gets which. */
-export interface StateReaders {
-  readonly streams: { readonly all: StateStream; readonly operator: StateStream };
-  readonly isOperator: (request: Request) => boolean;
-  readonly callerOf: CallerOf;
+/** The streams of the state: what everybody gets, and what operators get. */
+export interface StateStreams {
+  readonly all: StateStream;
+  readonly operator: StateStream;
 }
 
-export function stateRoutes(sources: StateSources, { streams, isOperator, callerOf }: StateReaders): Route[] {
+export function stateRoutes(sources: StateSources, streams: StateStreams): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path,
     tag: "state",
-    auth: "api-or-admin",
+    scopes: STATE_SCOPES,
     errors: "openai",
     operation,
     answer,
   });
   return [
-    route("/api/state", STATE, async ({ request }) => {
-      const text = await readState(sources, isOperator(request));
+    route("/api/state", STATE, async ({ principal }) => {
+      const text = await readState(sources, principal.kind === "admin");
       return new Response(text, { headers: { "content-type": "application/json" } });
     }),
-    route("/api/state/stream", STREAM, ({ request, server, access }) => {
+    route("/api/state/stream", STREAM, ({ request, server, principal, access }) => {
       server.timeout(request, 0);
-      const stream = isOperator(request) ? streams.operator : streams.all;
-      return stream.open(request.signal, access, callerOf(request.headers, peerOf(request, server)));
+      const stream = principal.kind === "admin" ? streams.operator : streams.all;
+      return stream.open(request.signal, access, principal.caller);
     }),
   ];
 }
+
+const STATE_SCOPES = ["state", "admin"] as const;
 
 /** `open`: without a key. */
 export function metricsRoute(metrics: BrokerMetrics, open: boolean): Route {
@@ -45,7 +44,7 @@ export function metricsRoute(metrics: BrokerMetrics, open: boolean): Route {
     method: "GET",
     path: "/metrics",
     tag: "state",
-    auth: open ? "none" : "api-or-admin",
+    scopes: open ? ["public"] : STATE_SCOPES,
     errors: "openai",
     operation: METRICS,
     answer: () => metrics.response(),

@@ -48,7 +48,7 @@ export class StateStream {
     // Of a client that left meanwhile the stream would never hear.
     if (signal.aborted) throw new NfrxError("canceled", "the client disconnected");
     const release = this.#shares.take(caller);
-    access.defer();
+    const ended = access.streams();
     let mine: StateListener | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: controller => {
@@ -60,7 +60,7 @@ export class StateStream {
       cancel: () => {
         if (mine !== undefined) this.#listeners.delete(mine);
         release();
-        access.end(new NfrxError("canceled", "the client disconnected"));
+        ended(new NfrxError("canceled", "the client disconnected"));
         if (this.#listeners.size === 0) this.close();
       },
     });

@@ -1,9 +1,9 @@
 // What an operator does to workers.
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { Principal } from "../../modules/route.ts";
 import type { WorkerStatus } from "../../modules/state.ts";
 import { CLOSE_RESTART } from "../../protocol/limits.ts";
-import { fingerprint } from "../auth.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 
@@ -21,7 +21,7 @@ export class Operator {
 
   /** Acts on the workers of a handle; what they are afterwards. Throws `not_found` when there is no such module or worker. */
   act(
-    headers: Headers,
+    principal: Principal,
     moduleId: string,
     handle: string,
     action: OperatorAction,
@@ -35,7 +35,7 @@ export class Operator {
     ACTIONS[action](pool, handle, workers);
     const status = action === "disconnect" ? "gone" : (pool.named(handle)[0]?.state ?? "gone");
     this.log.info(
-      { module: moduleId, worker_id: handle, action, status, operator: fingerprint(headers) },
+      { module: moduleId, worker_id: handle, action, status, operator: principal.credential },
       "operator action",
     );
     return { id: handle, status };

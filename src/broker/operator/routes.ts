@@ -2,25 +2,19 @@
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { workerStates } from "../../modules/state.ts";
+import { ADMIN_BASE } from "../http/mount.ts";
 import { OPERATOR_ACTIONS, type Operator, type OperatorAction } from "./operator.ts";
-
-const BASE = "/api/admin/";
-
-/** True for a request to operate. */
-export function isAdministration(request: Request): boolean {
-  return new URL(request.url).pathname.startsWith(BASE);
-}
 
 export function operatorRoutes(operator: Operator): Route[] {
   return OPERATOR_ACTIONS.map(action => ({
     method: "POST",
-    path: `${BASE}:module/workers/:id/${action}`,
+    path: `${ADMIN_BASE}:module/workers/:id/${action}`,
     tag: "admin",
-    auth: "admin",
+    scopes: ["admin"],
     errors: "openai",
     operation: operationOf(action),
-    answer: ({ request, params }) =>
-      Response.json(operator.act(request.headers, params["module"] ?? "", params["id"] ?? "", action)),
+    answer: ({ principal, params }) =>
+      Response.json(operator.act(principal, params["module"] ?? "", params["id"] ?? "", action)),
   }));
 }
 

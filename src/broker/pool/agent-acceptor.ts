@@ -1,8 +1,8 @@
 // The only door for agents: upgrade, credentials, first frame, and whose an id is.
-import type { Drain } from "../../lib/drain.ts";
-import { credentialsOf } from "../../lib/http.ts";
+import type { ErrorCode, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
+import type { Principal } from "../../modules/route.ts";
 import {
   CLOSE_FULL,
   CLOSE_POLICY,
@@ -18,7 +18,8 @@ import type { Link } from "../../protocol/link.ts";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
 import type { Liveness, Wire } from "../../protocol/wire.ts";
 import { wireOf } from "../../protocol/wire-of.ts";
-import type { Authenticator } from "../auth.ts";
+import type { Authenticator } from "../http/authenticator.ts";
+import { countRefusal, type RefusalMetrics } from "../http/count-refusal.ts";
 import type { Admission, AgentRefusal, KeylessPlace } from "./admission.ts";
 import { Membership, REPLACED } from "./membership.ts";
 import type { Pool } from "./pool.ts";
@@ -28,13 +29,12 @@ import type { Worker } from "./worker.ts";
 export interface AgentAcceptorOptions {
   handshake: Handshake;
   pool: Pool;
-  door: Authenticator;
-  drain: Drain;
+  authenticator: Pick<Authenticator, "admitsMessage">;
   clock: Clock;
   log: Logger;
   /** How many may connect, of all modules together. */
   admission: Admission;
-  metrics: { refusedAgent(module: string, reason: AgentRefusal): void };
+  metrics: RefusalMetrics & { refusedAgent(module: string, reason: AgentRefusal): void };
 }
 
 /** How the agents of a module introduce themselves, and what they speak. */
@@ -71,38 +71,43 @@ export class AgentAcceptor {
   constructor(private readonly options: AgentAcceptorOptions) {}
 
   /**
-   * What to do with an upgrade request: a refusal, or the connection to upgrade to. Credentials on the request are
-   * judged here. Only an agent of the 0.9 series may come without and bring its key in the first frame.
+   * What to do with an upgrade request: a refusal, or the connection to upgrade to. A principal that does not hold `client`
+   * is an agent of the 0.9 series, which may bring its key in the first frame.
    */
-  receive(request: Request, peer: string): Response | Connection {
-    const { door, drain, admission, metrics, pool } = this.options;
+  receive(request: Request, principal: Principal, peer: string): Response | Connection {
+    const { admission, metrics, pool } = this.options;
     const { headers } = request;
     const refuse = (reason: AgentRefusal, status: number, text: string, more = {}): Response => {
       metrics.refusedAgent(pool.moduleId, reason);
       return new Response(text, { status, headers: more });
     };
-    if (drain.draining) return refuse("draining", 503, "draining", { "retry-after": "10" });
     const version = offers(request) ? 2 : 1;
-    const admitted = door.admits(headers, () => peer);
-    const claims = credentialsOf(headers).length > 0 || CLAIMS.some(name => headers.has(name));
-    if (!admitted && (claims || version === 2 || !door.takesKey)) {
-      const { status, code, detail } = door.refusal(headers, () => peer);
-      const wait = detail.retryAfterSeconds;
-      return refuse("unauthorized", status, code, wait === undefined ? {} : { "retry-after": `${wait}` });
-    }
+    const admitted = principal.holds("client");
     if (headers.get("upgrade")?.toLowerCase() !== "websocket")
       return refuse("not_websocket", 426, "expected a WebSocket upgrade", { upgrade: "websocket" });
     const full = { "retry-after": "60" };
-    const address = door.addressOf(headers, peer);
+    const { address } = principal;
     if (!admission.hasRoom) return refuse("too_many", 503, "too many agents", full);
     if (!admitted && !admission.takesKeyless(address))
       return refuse("too_many", 503, "too many agents that send their key after connecting", full);
     return new WorkerConnection(this.options, { admitted, version, peer, address });
   }
+
+  /** Counts an agent that was refused before it came here. */
+  countRefusal(error: NfrxError): void {
+    const { metrics, pool } = this.options;
+    const reason = REFUSALS[error.code];
+    if (reason === undefined) countRefusal(metrics, error);
+    else metrics.refusedAgent(pool.moduleId, reason);
+  }
 }
 
-/** Headers that claim something and hold no key that could be read, or none at all. */
-const CLAIMS = ["authorization", "x-user-roles"];
+/** What an agent is refused for before it comes here, as the metric names it. */
+const REFUSALS: Partial<Record<ErrorCode, AgentRefusal>> = {
+  draining: "draining",
+  unauthorized: "unauthorized",
+  too_many_attempts: "unauthorized",
+};
 
 /** True when the agent offers wire v2. */
 export function offers(request: Request): boolean {
@@ -199,11 +204,8 @@ class WorkerConnection implements Connection {
   }
 
   #admitsKey(register: Register): boolean {
-    const { door } = this.options;
-    const keys = [register.client_key, register.token].filter(key => key !== undefined && key !== "");
-    if (door.open || keys.some(key => key !== undefined && door.admitsKey(key))) return true;
-    if (keys.length > 0) door.wrongKey(this.origin.address);
-    return false;
+    const keys = [register.client_key, register.token].flatMap(key => key || []);
+    return this.options.authenticator.admitsMessage(keys, this.origin.address);
   }
 
   /** Asks whoever has the id whether it lives: if so it keeps the id, else this agent takes it over. */

@@ -1,8 +1,8 @@
 // Where agents come in.
 import { z } from "zod";
-import type { Operation, Route } from "../../modules/route.ts";
+import type { Operation, Requirement, Route, RouteCall } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
-import { peerOf } from "../proxy/pipeline.ts";
+import { peerOf } from "../http/principal.ts";
 import { type AgentAcceptor, offers } from "./agent-acceptor.ts";
 import type { Connection } from "./socket.ts";
 
@@ -15,17 +15,22 @@ export function connectRoute(id: string, door: AgentAcceptor, server: () => Upgr
     method: "GET",
     path: `/api/${id}/connect`,
     tag: id,
-    auth: "client",
-    // An agent without a key in its headers may bring it in its first message.
-    ownCheck: true,
+    scopes: ["client"],
+    requires: request => (offers(request) ? KEY_IN_HEADERS : KEY_MAY_FOLLOW),
+    drain: "refuse",
+    countRefusal: error => door.countRefusal(error),
     errors: "text",
     operation: CONNECT,
-    answer: ({ request }) => upgrade(request, door, server()),
+    answer: call => upgrade(call, door, server()),
   };
 }
 
-function upgrade(request: Request, door: AgentAcceptor, server: Upgrader): Response | undefined {
-  const verdict = door.receive(request, peerOf(request, server));
+const KEY_IN_HEADERS: Requirement = { scopes: ["client"] };
+/** An agent of the 0.9 series may bring its key in its first message. */
+const KEY_MAY_FOLLOW: Requirement = { scopes: ["client"], keyMayFollow: true };
+
+function upgrade({ request, principal }: RouteCall, door: AgentAcceptor, server: Upgrader): Response | undefined {
+  const verdict = door.receive(request, principal, peerOf(request, server));
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
   if (server.upgrade(request, { data: verdict, headers })) return undefined;

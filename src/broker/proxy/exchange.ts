@@ -52,7 +52,7 @@ export interface ExchangeRequest {
   /** Not safe to repeat: it is sent to one worker, once. */
   once?: boolean;
   /** Runs at the very end. */
-  onClose: () => void;
+  onClose?: () => void;
 }
 
 /**

@@ -1,16 +1,13 @@
 import { asText } from "../../lib/bytes.ts";
-import type { Drain } from "../../lib/drain.ts";
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { CREDENTIAL_HEADERS, type HeaderPairs, type TrustedProxies } from "../../lib/http.ts";
+import { NfrxError } from "../../lib/errors.ts";
+import { CREDENTIAL_HEADERS, type HeaderPairs } from "../../lib/http.ts";
 import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-headers.ts";
 import { ResponsePolicy } from "../../lib/response-headers.ts";
 import { KEEP_ALIVE_MS } from "../../lib/sse.ts";
 import type { Timer } from "../../lib/time.ts";
 import type { Endpoint, ErrorShape, Keeps, WorkerModule } from "../../modules/module.ts";
-import type { Access, PathParams, PeerServer, RouteCall } from "../../modules/route.ts";
-import type { Authenticator } from "../auth.ts";
+import type { PathParams, RouteCall } from "../../modules/route.ts";
 import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.ts";
-import { countRefusal } from "../http/count-refusal.ts";
 import { errorResponse } from "../http/error-response.ts";
 import { dispatch } from "./dispatch.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
@@ -19,7 +16,6 @@ import { runGather } from "./gather.ts";
 import { findKept, type Kept, keepsOf } from "./kept.ts";
 import type { RespondContext } from "./pump.ts";
 import { type QueueNotice, queueNotice } from "./queue-status.ts";
-import { refuseScript } from "./refuse-script.ts";
 import { passThrough } from "./respond.ts";
 import { respondEarly } from "./respond-early.ts";
 import { routingHeaders } from "./routing.ts";
@@ -30,9 +26,6 @@ import { type TargetOf, targetOf } from "./target.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
-  door: Authenticator;
-  drain: Drain;
-  proxies: TrustedProxies;
   /** Clients are told who served them, and how long that took. */
   expose: boolean;
   /** Callers' headers that backends get besides the fixed list, in lower case; a star at the end stands for any ending. */
@@ -54,8 +47,8 @@ interface Plan {
 }
 
 /**
- * THE way of every request to a worker, for every worker module: who may, is there room, what does it want, who serves
- * it, what comes back. Modules differ in their descriptors only.
+ * THE way of every request to a worker, for every worker module: is there room, what does it want, which worker serves it,
+ * what comes back. Modules differ in their descriptors only.
  */
 export class Pipeline {
   readonly #plans: ReadonlyMap<Endpoint, Plan>;
@@ -71,42 +64,31 @@ export class Pipeline {
   }
 
   /**
-   * Answers one request; never rejects. `params` are what the named segments of its path were.
+   * Answers one request. Rejects only before there is an exchange, with nothing left to give back.
    */
-  async handle({ request, server, params, access }: RouteCall, endpoint: Endpoint): Promise<Response> {
-    access.defer();
+  async handle(call: RouteCall, endpoint: Endpoint): Promise<Response> {
+    const { request, server, params, access } = call;
     access.jobType = endpoint.jobType;
-    const errors = endpoint.errors ?? this.options.module.errors;
-    let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
     try {
-      refuseScript(request.headers);
-      this.authorize(request, server);
-      leave = this.options.drain.enter();
       const plan = this.#planOf(endpoint);
       const target = plan.target(params, request.url);
       const labels = routingFieldsReader(request, endpoint, () => this.#usualModel(endpoint));
       const { bodies, uploads } = this.options;
       this.#requireWorker(endpoint, plan, workerOf(params));
       const limits = endpoint.label === "json-model" ? bodies : uploads;
-      body = await readBody(request, limits, chunk => labels.scan(chunk), labels);
+      body = await readBody(call, limits, chunk => labels.scan(chunk), labels);
       const read = labels.read(body);
       const label = read instanceof Promise ? await read : read;
       access.model = label.model;
       // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
       server.timeout(request, 0);
-      const kept = plan.keeps && (await this.#findKept(plan.keeps, request, { access, params, label }));
-      return await this.#run(request, server, { access, endpoint, plan, target, params, body, label, kept, leave });
+      const kept = plan.keeps && (await this.#findKept(plan.keeps, call, label));
+      return await this.#run(call, { endpoint, plan, target, body, label, kept });
     } catch (thrown) {
       // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
       body?.release();
-      leave?.();
-      const error = toNfrxError(thrown);
-      countRefusal(this.options.metrics, error);
-      const response = errorResponse(error, errors, access.id);
-      access.answered(response);
-      access.end(error);
-      return response;
+      throw thrown;
     }
   }
 
@@ -116,18 +98,10 @@ export class Pipeline {
     return plan;
   }
 
-  /** Throws `unauthorized` unless the caller may use the API. */
-  authorize(request: Request, server: PeerServer): void {
-    this.options.door.check(request.headers, () => peerOf(request, server));
-  }
-
-  #findKept(
-    keeps: Keeps,
-    { headers, signal }: Request,
-    { access, params, label }: { access: Access; params: PathParams; label: RoutingFields },
-  ): Promise<Kept> {
+  #findKept(keeps: Keeps, { request, access, params, principal }: RouteCall, label: RoutingFields): Promise<Kept> {
     const { id, span } = access;
-    const caller = this.options.door.callerOf(headers);
+    const { signal } = request;
+    const caller = principal.credential;
     return findKept(keeps, { id, span, params, label, workerId: workerOf(params), caller, signal }, this.options);
   }
 
@@ -147,22 +121,18 @@ export class Pipeline {
   }
 
   async #run(
-    request: Request,
-    server: PeerServer,
+    { request, params, principal, access }: RouteCall,
     about: {
-      access: Access;
       endpoint: Endpoint;
       plan: Plan;
       target: string;
-      params: PathParams;
       body: RequestBody;
       label: RoutingFields;
       kept: Kept | undefined;
-      leave: () => void;
     },
   ): Promise<Response> {
-    const { endpoint, plan, label, kept, leave, access, body, target, params } = about;
-    const { clock, proxies, pool, module, metrics, expose } = this.options;
+    const { endpoint, plan, label, kept, body, target } = about;
+    const { clock, pool, module, metrics, expose } = this.options;
     const { id } = access;
     const workerId = workerOf(params);
     const { headers, signal } = request;
@@ -193,9 +163,7 @@ export class Pipeline {
         headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
         series: metrics.series(module.id, endpoint.jobType, label.model),
         signal,
-        caller: () =>
-          `${this.options.door.callerOf(headers)} ${proxies.clientAddress(peerOf(request, server), headers.get("x-forwarded-for"))}`,
-        onClose: leave,
+        caller: () => principal.caller,
       },
       waiting &&
         (() => {
@@ -253,9 +221,4 @@ const isEncoding = ([name]: HeaderPairs[number]): boolean => name === "content-e
 /** The worker that a path pins its request to. */
 function workerOf(params: PathParams): string | undefined {
   return params.worker === null ? "" : params.worker;
-}
-
-/** The address at the other end of the connection. */
-export function peerOf(request: Request, server: PeerServer): string {
-  return server.requestIP(request)?.address ?? "";
 }

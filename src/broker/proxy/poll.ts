@@ -1,10 +1,13 @@
 // The same question to a worker again and again, each time by the way of every request.
 import { asText, bytesUpTo } from "../../lib/bytes.ts";
+import type { Drain } from "../../lib/drain.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
+import { type Failing, failure } from "../http/end.ts";
 import { errorResponse } from "../http/error-response.ts";
+import { withQueryHeaders } from "../http/query-headers.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** Maximum size of a polled response that is sent over a WebSocket, in bytes. */
@@ -22,6 +25,8 @@ export interface PollOptions {
   readonly endpoint: Endpoint;
   readonly pipeline: Pipeline;
   readonly clock: Clock;
+  readonly drain: Drain;
+  readonly metrics: Failing["metrics"];
   /** Names of queries that stand for headers. */
   readonly queryHeaders: Readonly<Record<string, string>>;
 }
@@ -38,11 +43,7 @@ export class Poll {
     const { call, queryHeaders } = options;
     const { request, server } = call;
     const url = new URL(request.url);
-    this.headers = new Headers(request.headers);
-    for (const [query, header] of Object.entries(queryHeaders)) {
-      const value = url.searchParams.get(query);
-      if (value && !this.headers.has(header)) setHeader(this.headers, header, value);
-    }
+    this.headers = withQueryHeaders(request, queryHeaders);
     this.headers.set("accept-encoding", "identity");
     url.search = "";
     this.#url = url.href;
@@ -59,11 +60,18 @@ export class Poll {
 
   /** Asks; `read` makes messages of the answer. Never rejects. */
   async ask(read: (answer: unknown) => readonly string[]): Promise<Polled> {
-    const { call, endpoint, pipeline, clock } = this.options;
+    const { call, endpoint, pipeline, clock, drain, metrics } = this.options;
     const access = new PollAccess(call.access.id, clock.now());
-    const { params } = call;
-    const asked = { request: this.request(), params, server: this.server, access };
-    const given = await pipeline.handle(asked, endpoint);
+    const errors = endpoint.errors ?? pipeline.errors;
+    let given: Response;
+    try {
+      access.leave = drain.enter();
+      given = await pipeline.handle({ ...call, request: this.request(), server: this.server, access }, endpoint);
+    } catch (thrown) {
+      const { response, error } = failure(access, thrown, { metrics, errors });
+      access.end(error);
+      return { response, access };
+    }
     if (given.status !== OK) return { response: given, access };
     try {
       const text = await textOf(given);
@@ -71,7 +79,7 @@ export class Poll {
       return { answer, text, messages: read(answer), workerId: access.workerId };
     } catch (thrown) {
       access.error ??= thrown instanceof NfrxError ? thrown : new NfrxError("upstream_error", UNREADABLE);
-      const response = errorResponse(access.error, endpoint.errors ?? pipeline.errors, access.id);
+      const response = errorResponse(access.error, errors, access.id);
       access.answered(response);
       return { response, access };
     }
@@ -84,14 +92,6 @@ export class Poll {
 }
 
 const UNREADABLE = "the backend's response does not match its API";
-
-function setHeader(headers: Headers, name: string, value: string): void {
-  try {
-    headers.set(name, value);
-  } catch {
-    throw new NfrxError("invalid_request", `${name}: the query contains a character permission denied in a header`);
-  }
-}
 
 /** The text of a small body. Throws `upstream_error` for another one. */
 async function textOf({ body }: Response): Promise<string> {
@@ -118,6 +118,8 @@ class PollAccess implements Access {
   retries: number | undefined;
   /** Why it failed. */
   error: NfrxError | undefined;
+  /** Tells the drain that it is over. */
+  leave: (() => void) | undefined;
   #ended = false;
   #onEnd: (() => void) | undefined;
 
@@ -126,7 +128,9 @@ class PollAccess implements Access {
     readonly arrivedAt: number,
   ) {}
 
-  defer(): void {}
+  streams(): (error?: NfrxError) => void {
+    return error => this.end(error);
+  }
 
   answered(response: Response): void {
     this.status = response.status;
@@ -136,16 +140,17 @@ class PollAccess implements Access {
   end(error?: NfrxError): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.leave?.();
     this.error ??= error;
     this.#onEnd?.();
   }
 
-  /** Tells of its end as that of `access`, whose answer it is. */
-  becomes(access: Access): void {
+  /** Ends the request of `access`, whose response it is, when it ends itself. */
+  becomes(access: Access, ended: (error?: NfrxError) => void): void {
     const run = (): void => {
       const { status, jobType, workerId, queueMs, firstByteMs, bytesOut, retries } = this;
       Object.assign(access, { status, jobType, workerId, queueMs, firstByteMs, bytesOut, retries });
-      access.end(this.error);
+      ended(this.error);
     };
     if (this.#ended) run();
     else this.#onEnd = run;

@@ -59,8 +59,12 @@ function endpointRoute(
     method: endpoint.method,
     path: `/api/${module.id}${prefix}${endpoint.path.replace(/\/\*$/, "/*rest")}`,
     tag: module.id,
-    auth: "api",
-    ownCheck: true,
+    describe: access => {
+      access.jobType = endpoint.jobType;
+    },
+    scopes: [module.id],
+    foreign: true,
+    drain: "enter",
     errors: endpoint.errors ?? module.errors,
     operation: {
       ...operation,
@@ -82,8 +86,10 @@ function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => U
       method: "GET",
       path: `/api/${module.id}${prefix}${watch.path}`,
       tag: module.id,
-      auth: "api",
-      ownCheck: true,
+      scopes: [module.id],
+      queryHeaders: watch.queryHeaders,
+      foreign: true,
+      drain: "refuse",
       errors: endpoint.errors ?? module.errors,
       operation: {
         ...rest,
@@ -138,7 +144,7 @@ function modelRoutes({ module, pool, expose }: Mounted): Route[] {
     path: `/api/${module.id}${prefix}${path}`,
     ...(!one && { orSlash: true }),
     tag: module.id,
-    auth: "api",
+    scopes: [module.id],
     errors: "openai",
     operation,
     answer: ({ request, params, access }) => {

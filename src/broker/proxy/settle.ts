@@ -1,4 +1,4 @@
-import { toNfrxError } from "../../lib/errors.ts";
+import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { backendFailure } from "./failure.ts";
 
@@ -11,22 +11,23 @@ export async function withExchange(
   respond: () => Promise<Response>,
   refuse: (thrown: unknown) => Response,
 ): Promise<Response> {
+  const ended = exchange.request.access.streams();
   try {
     const response = await respond();
     const { bodyEnd } = exchange;
-    if (bodyEnd === undefined) settle(exchange, exchange.failure);
-    else void bodyEnd.then(error => settle(exchange, error));
+    if (bodyEnd === undefined) settle(exchange, exchange.failure, ended);
+    else void bodyEnd.then(error => settle(exchange, error, ended));
     return response;
   } catch (thrown) {
     const response = refuse(thrown);
     exchange.request.access.answered(response);
-    settle(exchange, thrown);
+    settle(exchange, thrown, ended);
     return response;
   }
 }
 
 /** Gives back what an exchange holds, then counts and logs what happened: `thrown`, or what the status says. */
-function settle(exchange: Exchange, thrown: unknown): void {
+function settle(exchange: Exchange, thrown: unknown, ended: (error?: NfrxError) => void): void {
   const { context, request, attempt, status, usage } = exchange;
   const { metrics, pool, clock } = context;
   const { access, body, series } = request;
@@ -60,6 +61,6 @@ function settle(exchange: Exchange, thrown: unknown): void {
   access.usage = usage;
   access.retries = retries;
   if (error?.code === "internal") metrics.unhandled();
-  access.end(error);
-  request.onClose();
+  ended(error);
+  request.onClose?.();
 }

@@ -25,8 +25,10 @@ export interface WatchSocketOptions {
   /** What the first question was answered. */
   readonly first: Extract<Polled, { answer: unknown }>;
   readonly clock: Clock;
-  /** Of the request that became the WebSocket; ended with it. */
+  /** Of the request that became the WebSocket. */
   readonly access: Access;
+  /** Ends that request. */
+  readonly ended: () => void;
   /** Runs once at the very end. */
   readonly onEnd: () => void;
 }
@@ -133,11 +135,11 @@ export class WatchSocket implements Connection {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
-    const { poll, access, onEnd } = this.options;
+    const { poll, access, ended, onEnd } = this.options;
     this.#timer?.cancel();
     poll.stop();
     access.status = 101;
-    access.end();
+    ended();
     onEnd();
   }
 }

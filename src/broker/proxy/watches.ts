@@ -3,10 +3,11 @@ import { z } from "zod";
 import type { Drain } from "../../lib/drain.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PublicEndpoint, Watch } from "../../modules/module.ts";
-import type { Access, Reply, RouteCall } from "../../modules/route.ts";
+import type { Reply, RouteCall } from "../../modules/route.ts";
+import type { Failing } from "../http/end.ts";
 import type { Upgrader } from "../pool/agent-upgrade.ts";
-import { type CallerOf, Shares } from "../shares.ts";
-import { type Pipeline, peerOf } from "./pipeline.ts";
+import { Shares } from "../shares.ts";
+import type { Pipeline } from "./pipeline.ts";
 import { Poll } from "./poll.ts";
 import { WatchSocket } from "./watch.ts";
 
@@ -16,7 +17,7 @@ export const WATCHES_MAX = 256;
 export interface WatchesOptions {
   readonly clock: Clock;
   readonly drain: Drain;
-  readonly callerOf: CallerOf;
+  readonly metrics: Failing["metrics"];
 }
 
 /** What a WebSocket follows, and where it is. */
@@ -42,17 +43,13 @@ export class Watches {
 
   /** Asks once, so that every refusal is a plain response, and makes the connection a WebSocket when the answer is one to follow. */
   open(call: RouteCall, watched: Watched): Response | Promise<Response | undefined> {
-    const { request, server, access } = call;
-    const { clock, callerOf } = this.options;
+    const { request, server, principal } = call;
     const { pipeline, endpoint, watch } = watched;
-    const poll = new Poll({ call, endpoint, pipeline, clock, queryHeaders: watch.queryHeaders });
-    const asked = poll.request();
-    pipeline.authorize(asked, poll.server);
+    const poll = new Poll({ ...this.options, call, endpoint, pipeline, queryHeaders: watch.queryHeaders });
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return notWebSocket();
-    const release = this.#shares.take(callerOf(poll.headers, peerOf(asked, poll.server)));
-    access.defer();
+    const release = this.#shares.take(principal.caller);
     server.timeout(request, 0);
-    return this.#begin(request, access, poll, watched, release);
+    return this.#begin(call, poll, watched, release);
   }
 
   /** Asks every client to come back later. */
@@ -61,19 +58,19 @@ export class Watches {
   }
 
   async #begin(
-    request: Request,
-    access: Access,
+    { request, access }: RouteCall,
     poll: Poll,
     { watch, server }: Watched,
     release: () => void,
   ): Promise<Response | undefined> {
+    const ended = access.streams();
     const onAbort = (): void => poll.stop();
     request.signal.addEventListener("abort", onAbort);
     const first = await poll.ask(answer => watch.opening(answer));
     request.signal.removeEventListener("abort", onAbort);
     if ("response" in first) {
       release();
-      first.access.becomes(access);
+      first.access.becomes(access, ended);
       return first.response;
     }
     access.workerId = first.workerId;
@@ -83,6 +80,7 @@ export class Watches {
       first,
       clock: this.options.clock,
       access,
+      ended,
       onEnd: () => {
         this.#open.delete(socket);
         release();
@@ -97,7 +95,7 @@ export class Watches {
       headers: { "content-type": "text/plain" },
     });
     access.answered(refused);
-    access.end();
+    ended();
     return refused;
   }
 }

@@ -1,16 +1,13 @@
-// Who may call a relay.
+// What a relay asks of its callers.
 import { NfrxError } from "../../lib/errors.ts";
+import type { Requirement } from "../../modules/route.ts";
 import type { RelayGuard } from "../../modules/state.ts";
-import { type Authenticator, refusalOf } from "../auth.ts";
-import { bringsToken } from "../credentials.ts";
-import type { KeyThrottle } from "../key-throttle.ts";
+import { MCP, PUBLIC } from "../http/authenticator.ts";
 import type { Registry } from "../pool/registry.ts";
 import type { Worker } from "../pool/worker.ts";
 
 export interface CallerAdmissionOptions {
   registry: Registry;
-  api: Authenticator;
-  throttle: KeyThrottle;
   /** Callers of every relay bring the API key too. */
   requireApiKey: boolean;
   /** Relays may ask to be open. */
@@ -31,17 +28,15 @@ export class CallerAdmission {
   }
 
   /**
-   * Throws `provider_unavailable` when no relay of this id is connected, and `unauthorized` unless the caller satisfies each
-   * one that is: any of those that share an id may get the call.
+   * What a request to this relay needs: what each one that is connected asks for, as any of those that share an id may get
+   * it. Throws `provider_unavailable` when no relay of this id is connected.
    */
-  check(relayId: string, headers: Headers, peer: () => string): void {
-    const { registry, api, throttle, requireApiKey } = this.options;
+  requirementOf(relayId: string): Requirement {
+    const { registry, requireApiKey } = this.options;
     const workers = registry.offers(relayId).map(({ worker }) => worker);
     if (workers.length === 0) throw noRelay();
     const byKey = requireApiKey || workers.some(worker => this.guardOf(worker) === "api_key");
-    if (byKey) api.check(headers, peer);
-    if (workers.some(({ tokenDigest }) => tokenDigest !== undefined && !bringsToken(headers, tokenDigest)))
-      throw refusalOf({ kind: "relay", throttle }, headers, peer);
+    return { scopes: byKey ? [MCP] : [PUBLIC], tokens: workers.flatMap(({ tokenDigest }) => tokenDigest ?? []) };
   }
 }
 

@@ -1,28 +1,25 @@
 import type { Drain } from "../../lib/drain.ts";
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
 import { headerOf, listens, MAX_ANSWER_HEADER, type TrustedProxies } from "../../lib/http.ts";
-import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { isPlainPath } from "../../lib/plain-path.ts";
 import { relayHeaders } from "../../lib/request-headers.ts";
 import { NOSNIFF, ResponsePolicy } from "../../lib/response-headers.ts";
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Endpoint, Method } from "../../modules/module.ts";
-import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
+import type { PeerServer, RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
-import { fingerprint } from "../auth.ts";
 import type { OwnKeys } from "../credentials.ts";
 import { type BodyLimits, noBody, type RequestBody, readBody } from "../http/body/body.ts";
 import { errorResponse, rpcError } from "../http/error-response.ts";
+import { peerOf } from "../http/principal.ts";
 import type { Worker } from "../pool/worker.ts";
 import { type Answer, dispatch } from "../proxy/dispatch.ts";
 import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
-import { peerOf } from "../proxy/pipeline.ts";
 import type { RespondContext } from "../proxy/pump.ts";
-import { refuseScript } from "../proxy/refuse-script.ts";
 import { passThrough } from "../proxy/respond.ts";
 import { withExchange } from "../proxy/settle.ts";
-import { type CallerAdmission, noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
+import { noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
 import { type RelayCall, readRelayCall } from "./relay-call.ts";
@@ -32,11 +29,9 @@ import { FOREIGN, type Sessions } from "./sessions.ts";
 const RELAY_PATH = "/mcp";
 
 export interface RelayOptions extends ExchangeContext {
-  guard: OriginGuard;
   /** The broker's public URL, when it is known. */
   publicUrl: string | undefined;
   proxies: TrustedProxies;
-  admission: CallerAdmission;
   /** What opens a door of the broker, which no relay gets. */
   ownKeys: OwnKeys;
   drain: Drain;
@@ -68,60 +63,51 @@ export class Relay {
     };
   }
 
-  /** Answers one request; never rejects. */
-  async handle({ request, server, params, access }: RouteCall): Promise<Response> {
-    const { drain, limits, metrics } = this.options;
-    access.defer();
-    access.relay = params["id"] ?? "";
+  /** Answers one request. Rejects only before there is an exchange, with nothing left to give back. */
+  async handle(call: RouteCall): Promise<Response> {
+    const { request, server, params, principal } = call;
+    const { drain, limits, ownKeys } = this.options;
     let leave: (() => void) | undefined;
     let body: RequestBody | undefined;
     try {
-      const relayId = access.relay;
-      const without = this.#admit(request, server, relayId);
+      const relayId = params["id"] ?? "";
+      const without = ownKeys.carriers(request.headers);
       const endpoint = ENDPOINTS[request.method];
       if (endpoint === undefined)
         throw new NfrxError("method_not_allowed", `method ${request.method} is not allowed for relays`);
       const target = targetOf(request.url, relayId);
       const servesDuringDrain = drain.draining;
       if (!servesDuringDrain) leave = drain.enter();
-      const workerId = this.#workerOf(request, relayId);
-      body = await readBody(request, limits, () => false);
+      const workerId = this.#workerOf(request, relayId, principal.credential);
+      body = await readBody(call, limits, () => false);
       server.timeout(request, 0);
-      const call = readRelayCall(request.method, body);
+      const message = readRelayCall(request.method, body);
       // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
-      if (servesDuringDrain && (!call.exemptFromSlots || request.method === "GET")) drain.enter();
+      if (servesDuringDrain && (!message.exemptFromSlots || request.method === "GET")) drain.enter();
       // Nobody waits for the end of listening.
       if (listens(request.method, request.headers.get("accept"))) leave?.();
       const address = this.#addressOf(request, server, relayId);
-      return await this.#run(request, {
-        access,
+      return await this.#run(call, {
         endpoint,
         target,
         relayId,
         workerId,
         without,
         body,
-        call,
+        call: message,
         leave,
         address,
       });
     } catch (thrown) {
       body?.release();
       leave?.();
-      const error = toNfrxError(thrown);
-      if (error.code === "internal") metrics.unhandled();
-      else metrics.refused(error.code);
-      const response = errorResponse(error, "json-rpc", access.id);
-      access.answered(response);
-      access.end(error);
-      return response;
+      throw thrown;
     }
   }
 
   async #run(
-    request: Request,
+    { request, access, principal }: RouteCall,
     about: {
-      access: Access;
       endpoint: Endpoint;
       target: string;
       relayId: string;
@@ -136,7 +122,7 @@ export class Relay {
   ): Promise<Response> {
     const { metrics, calls } = this.options;
     const { headers, signal } = request;
-    const { access, relayId, call, leave } = about;
+    const { relayId, call, leave } = about;
     const { id } = access;
     const name = calls.nameOf(call.method);
     access.call = name;
@@ -159,7 +145,7 @@ export class Relay {
         exemptFromSlots: call.exemptFromSlots,
         servesDuringDrain: call.exemptFromSlots && request.method !== "GET",
         once: true,
-        caller: () => fingerprint(headers),
+        caller: () => principal.caller,
         signal,
         onClose: () => {
           ended();
@@ -173,7 +159,7 @@ export class Relay {
     );
     const respond = async (): Promise<Response> => {
       const answer = await this.#dispatch(exchange, relayId, about.workerId);
-      this.#noteSession(request, relayId, answer.head, exchange);
+      this.#noteSession(request, relayId, { head: answer.head, exchange, caller: principal.credential });
       const head = passesTokens(exchange.worker) ? challenged(answer.head, about.address) : answer.head;
       return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
     };
@@ -191,23 +177,13 @@ export class Relay {
     }
   }
 
-  /** Throws unless the request may pass; the names of the headers with a key of the broker's, which stay here. */
-  #admit(request: Request, server: PeerServer, relayId: string): string[] {
-    const { guard, admission, ownKeys } = this.options;
-    const { headers } = request;
-    guard.check(headers);
-    refuseScript(headers);
-    admission.check(relayId, headers, () => peerOf(request, server));
-    return ownKeys.carriers(headers);
-  }
-
   /** The worker that a request must go to: the one that has its session. */
-  #workerOf({ headers, url }: Request, relayId: string): string | undefined {
+  #workerOf({ headers, url }: Request, relayId: string, caller: string): string | undefined {
     // Clients of 2024 have it in the address of their messages.
     const session = headers.get(SESSION) ?? /[?&]sessionId=([^&#]+)/.exec(url)?.[1] ?? null;
     if (session === null) return undefined;
     const { sessions, pool } = this.options;
-    const found = sessions.find(session, relayId, fingerprint(headers));
+    const found = sessions.find(session, relayId, caller);
     if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
     // When that one has gone, whoever has its id now may have the same server behind it, which knows its sessions.
     return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
@@ -228,23 +204,9 @@ export class Relay {
 
   /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */
   async metadata({ request, server, params, access }: RouteCall): Promise<Response> {
-    const { guard, drain, metrics, limits } = this.options;
+    const { metrics, limits } = this.options;
     const { id } = access;
-    access.defer();
     const relayId = params["id"] ?? "";
-    access.relay = relayId;
-    let leave: () => void;
-    try {
-      guard.check(request.headers);
-      refuseScript(request.headers);
-      leave = drain.enter();
-    } catch (thrown) {
-      const error = toNfrxError(thrown);
-      const response = errorResponse(error, "json-rpc", id);
-      access.answered(response);
-      access.end(error);
-      return response;
-    }
     const exchange = new Exchange(this.options, {
       id,
       url: request.url,
@@ -264,7 +226,6 @@ export class Relay {
       once: true,
       caller: () => "",
       signal: request.signal,
-      onClose: leave,
     });
     const respond = async (): Promise<Response> => {
       const { head, stream } = await this.#dispatch(exchange, relayId, undefined);
@@ -309,7 +270,11 @@ export class Relay {
       .some(({ worker }) => (workerId === undefined || worker.id === workerId) && worker.present && !worker.ready);
   }
 
-  #noteSession({ method, headers, url }: Request, relayId: string, head: ResponseHead, exchange: Exchange): void {
+  #noteSession(
+    { method, headers, url }: Request,
+    relayId: string,
+    { head, exchange, caller }: { head: ResponseHead; exchange: Exchange; caller: string },
+  ): void {
     const { sessions } = this.options;
     const asked = headers.get(SESSION);
     const given = headerOf(head.headers, SESSION);
@@ -321,7 +286,7 @@ export class Relay {
       sessions.remember(given, relayId, {
         workerId,
         // Tokens that go through to the provider change while a session lasts, and the provider judges them itself.
-        caller: passesTokens(exchange.worker) ? undefined : fingerprint(headers),
+        caller: passesTokens(exchange.worker) ? undefined : caller,
       });
   }
 }

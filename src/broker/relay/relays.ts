@@ -1,14 +1,12 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { TrustedProxies } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { OriginGuard } from "../../lib/origin-guard.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
 import type { RelaysState } from "../../modules/state.ts";
-import type { Authenticator } from "../auth.ts";
 import type { OwnKeys } from "../credentials.ts";
+import type { Authenticator } from "../http/authenticator.ts";
 import type { BodyLimits } from "../http/body/body.ts";
-import type { KeyThrottle } from "../key-throttle.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
 import { AgentAcceptor } from "../pool/agent-acceptor.ts";
@@ -29,11 +27,8 @@ const LISTENERS_MAX = 4096;
 
 export interface RelaysOptions {
   settings: RelaySettings;
-  api: Authenticator;
-  client: Authenticator;
+  authenticator: Authenticator;
   ownKeys: OwnKeys;
-  throttle: KeyThrottle;
-  guard: OriginGuard;
   publicUrl: string | undefined;
   proxies: TrustedProxies;
   drain: Drain;
@@ -76,14 +71,14 @@ export class Relays {
   readonly pool: Pool;
   readonly door: AgentAcceptor;
   readonly relay: Relay;
+  readonly admission: CallerAdmission;
   readonly sessions = new Sessions();
-  readonly #admission: CallerAdmission;
   readonly #calls: Calls;
   readonly #settings: RelaySettings;
   readonly #clock: Clock;
 
   constructor(options: RelaysOptions) {
-    const { settings, clock, log, metrics, drain, limits, guard } = options;
+    const { settings, clock, log, metrics, drain, limits } = options;
     this.#settings = settings;
     this.#clock = clock;
     const { maxConcurrencyPerClient: slots, queueTimeoutMs = 0 } = settings;
@@ -101,10 +96,8 @@ export class Relays {
     this.pool.onLeave = ({ models }) => {
       for (const id of models) if (!this.pool.registry.serves(id)) this.#calls.forget(id);
     };
-    this.#admission = new CallerAdmission({
+    this.admission = new CallerAdmission({
       registry: this.pool.registry,
-      api: options.api,
-      throttle: options.throttle,
       requireApiKey: settings.requireApiKey,
       allowOpen: settings.allowOpen ?? false,
     });
@@ -112,8 +105,7 @@ export class Relays {
     this.door = new AgentAcceptor({
       handshake: relayHandshake(liveness, slots, worker => this.#guardFields(worker)),
       pool: this.pool,
-      door: options.client,
-      drain,
+      authenticator: options.authenticator,
       clock,
       log,
       metrics,
@@ -128,10 +120,8 @@ export class Relays {
       // A tool may think for as long as it likes; a relay that is lost is noticed by its silence.
       requestTimeoutMs: 0,
       retryLost: 0,
-      guard,
       publicUrl: options.publicUrl,
       proxies: options.proxies,
-      admission: this.#admission,
       ownKeys: options.ownKeys,
       drain,
       sessions: this.sessions,
@@ -144,7 +134,7 @@ export class Relays {
 
   /** What the log says of how a relay is guarded. */
   #guardFields(worker: Worker): object {
-    const guard = this.#admission.guardOf(worker);
+    const guard = this.admission.guardOf(worker);
     const refused = worker.asksToBeOpen && guard === "api_key";
     return { guard, ...(refused && { note: "MCP_OPEN has no effect: MCP_ALLOW_OPEN is not set at the broker" }) };
   }
@@ -158,7 +148,7 @@ export class Relays {
         id: idOf(worker),
         worker_id: pool.handleOf(worker),
         name: worker.name,
-        guard: this.#admission.guardOf(worker),
+        guard: this.admission.guardOf(worker),
         status: worker.inflight > 0 ? "active" : "idle",
         ready: worker.state !== "not_ready",
         draining: worker.state === "draining",

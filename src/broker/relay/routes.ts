@@ -1,17 +1,18 @@
 // The routes of MCP relays.
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
-import type { Operation, Parameter, Route } from "../../modules/route.ts";
+import type { Access, Operation, Parameter, PathParams, Route } from "../../modules/route.ts";
 import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
 import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 
 /** The way to each relay, what each says of how it is protected, and their own door. */
-export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Route[] {
+export function relayRoutes({ relay, admission, door }: Relays, server: () => Upgrader): Route[] {
   const way = (method: keyof typeof RELAY_OPERATIONS, path: string, operation: Operation): Route => ({
     ...common,
     method,
     path,
-    auth: "relay",
+    scopes: ["mcp"],
+    requires: (_, params) => admission.requirementOf(params["id"] ?? ""),
     operation,
     answer: call => relay.handle(call),
   });
@@ -24,7 +25,8 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
       ...common,
       method: "GET",
       path: `${RESOURCE_METADATA_PATH}/api/mcp/id/:id`,
-      auth: "none",
+      scopes: ["public"],
+      drain: "enter",
       operation: METADATA_OPERATION,
       answer: call => relay.metadata(call),
     },
@@ -32,7 +34,15 @@ export function relayRoutes({ relay, door }: Relays, server: () => Upgrader): Ro
   ];
 }
 
-const common = { tag: "mcp", ownCheck: true, errors: "json-rpc" } as const;
+const common = {
+  tag: "mcp",
+  describe: (access: Access, params: PathParams): void => {
+    access.relay = params["id"] ?? "";
+  },
+  originGuard: "always",
+  foreign: true,
+  errors: "json-rpc",
+} as const;
 const METHODS = ["GET", "POST", "DELETE", "OPTIONS"] as const;
 
 /** The same at a path below the relay's own. */

@@ -6,14 +6,18 @@ import type { ChunkReader } from "../http/body/body.ts";
 /** How a passage ended: well, by whose fault, or because nobody wants it any more. */
 export type PipeEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
 
-/** Throws what both ends are told of a passage that did not end well. */
-export function requireDone(end: PipeEnd): void {
-  if (end === "done") return;
-  throw end === "closed" ? CLOSED() : FAILED();
+/** What both ends get of a passage that did not end well. */
+export function reasonFor(end: Exclude<PipeEnd, "done">): NfrxError {
+  return end === "closed" ? CLOSED() : FAILED();
 }
 
 const CLOSED = () => new NfrxError("transfer_closed", "the transfer was canceled");
 const FAILED = () => new NfrxError("transfer_failed", "the other end disconnected, or one end was idle for too long");
+
+/** Throws it. */
+function requireDone(end: PipeEnd): void {
+  if (end !== "done") throw reasonFor(end);
+}
 
 /** What is told of the request of one end: whose client went away was canceled, and the other's failed. */
 export function failureFor(own: "reader" | "writer", end: PipeEnd): NfrxError | undefined {

@@ -1,14 +1,13 @@
 import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { Drain } from "../../lib/drain.ts";
-import { messageOf, NfrxError, toNfrxError } from "../../lib/errors.ts";
+import { messageOf, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
-import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
+import type { RouteCall } from "../../modules/route.ts";
 import { refuseUpload } from "../http/body/refuse.ts";
 import { countRefusal } from "../http/count-refusal.ts";
 import { errorResponse } from "../http/error-response.ts";
-import { peerOf } from "../proxy/pipeline.ts";
-import { type CallerOf, Shares, shareOf } from "../shares.ts";
+import { Shares, shareOf } from "../shares.ts";
 import { type End, TransferChannel, type TransferChannelOptions, type TransferEnd } from "./channel.ts";
 import {
   TRANSFER_ENDED_MAX,
@@ -18,7 +17,7 @@ import {
   type TransferLimits,
 } from "./limits.ts";
 import type { TransferMetrics } from "./metrics.ts";
-import { failureFor, type Pipe, type PipeOptions, requireDone } from "./pipe.ts";
+import { failureFor, type Pipe, type PipeOptions, reasonFor } from "./pipe.ts";
 
 export type { End, TransferChannelOptions, TransferEnd } from "./channel.ts";
 
@@ -28,10 +27,10 @@ export interface TransfersOptions {
   metrics: TransferMetrics;
   drain: Drain;
   limits: TransferLimits;
-  readonly callerOf: CallerOf;
-  /** Throws `unauthorized` unless the caller may use the channels. */
-  authorize(request: Request, server: PeerServer): void;
 }
+
+/** The methods of a channel. */
+export const CHANNEL_METHODS = "GET, POST, PUT";
 
 /**
  * One-shot channels in which the bytes of one request become the answer to another. Whoever comes first waits; nothing is
@@ -105,66 +104,56 @@ export class Transfers {
   }
 
   /** `POST /api/transfer` */
-  open({ request, server, access }: RouteCall): Response {
-    const { authorize, drain, callerOf } = this.#options;
-    try {
-      authorize(request, server);
-      drain.enter()();
-      const { id, expiresAt } = this.create({ caller: callerOf(request.headers, peerOf(request, server)) });
-      return Response.json({ channel_id: id, expires_at: new Date(expiresAt).toISOString() });
-    } catch (thrown) {
-      return this.#refused(thrown, request, access);
-    }
+  open({ principal }: RouteCall): Response {
+    const { id, expiresAt } = this.create({ caller: principal.caller });
+    return Response.json({ channel_id: id, expires_at: new Date(expiresAt).toISOString() });
   }
 
   /** `GET /api/transfer/{id}`: the writer's bytes, when there is one. */
   async read(call: RouteCall): Promise<Response> {
-    const { request, server, access } = call;
+    const { request, access } = call;
     // Elysia asks here for HEAD, too; to look must not take the only reader's place.
-    if (request.method !== "GET") return this.refuse(call);
-    access.defer();
-    try {
-      const passage = await this.#arrive(idOf(call), "reader", request, server);
-      const response = await passage.response();
-      response.headers.set("x-request-id", access.id);
-      access.status = response.status;
-      void passage.ended.then(end => {
-        access.bytesOut = passage.bytes;
-        access.end(failureFor("reader", end));
-      });
-      return response;
-    } catch (thrown) {
-      return this.#errorResponse(thrown, access);
-    }
+    if (request.method !== "GET") return this.refuse(request, CHANNEL_METHODS);
+    const passage = await this.#arrive(call, "reader");
+    const response = await passage.response();
+    response.headers.set("x-request-id", access.id);
+    access.status = response.status;
+    const ended = access.streams();
+    void passage.ended.then(end => {
+      access.bytesOut = passage.bytes;
+      ended(failureFor("reader", end));
+    });
+    return response;
   }
 
   /** `POST` or `PUT /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
   async write(call: RouteCall): Promise<Response> {
-    const { request, server, access } = call;
-    let passage: Pipe | undefined;
-    try {
-      passage = await this.#arrive(idOf(call), "writer", request, server);
-      const end = await passage.ended;
-      access.bytesIn = passage.bytes;
-      if (end === "writer_gone") access.end(failureFor("writer", end));
-      requireDone(end);
-      return Response.json({ status: "ok" });
-    } catch (thrown) {
-      return this.#refused(thrown, request, access, passage?.source);
-    }
+    const { request, access } = call;
+    const passage = await this.#arrive(call, "writer");
+    const end = await passage.ended;
+    access.bytesIn = passage.bytes;
+    if (end === "done") return Response.json({ status: "ok" });
+    // The pipe has read from the body, so the rest of it is not the mount's to read.
+    const reason = reasonFor(end);
+    const response = errorResponse(reason, "word", access.id);
+    this.countRefusal(reason);
+    access.answered(response);
+    access.streams()(failureFor("writer", end));
+    return refuseUpload(response, request, this.#options.clock, passage.source);
   }
 
-  /** Any other method, which touches no channel; `allow` names those there are. */
-  refuse({ request, access }: RouteCall, allow = "GET, POST, PUT"): Response {
-    const error = new NfrxError("method_not_allowed", `method ${request.method} is not allowed for transfers`);
-    const response = this.#refused(error, request, access);
-    response.headers.set("allow", allow);
-    return response;
+  /** Throws for a method that touches no channel; `allow` names those that do. */
+  refuse({ method }: Request, allow: string): never {
+    throw new NfrxError("method_not_allowed", `method ${method} is not allowed for transfers`, { allow });
   }
 
-  async #arrive(id: string, end: End, request: Request, server: PeerServer): Promise<Pipe> {
-    this.#options.authorize(request, server);
-    const channel = this.#find(id);
+  /** Counts a request that failed; what a channel came to is counted where it ends. */
+  countRefusal(error: NfrxError): void {
+    if (error.code !== "canceled" && error.code !== "transfer_failed") countRefusal(this.#options.metrics, error);
+  }
+
+  async #arrive({ request, server, params }: RouteCall, end: End): Promise<Pipe> {
+    const channel = this.#find(params["id"] ?? "");
     // From the first end on it is work that a shutdown waits for. A channel that is open was let in: nobody else has it.
     if (channel.empty) channel.leave = this.#options.drain.join();
     server.timeout(request, 0);
@@ -238,25 +227,6 @@ export class Transfers {
       this.#options.log.error({ error: messageOf(error) }, "the creator of a transfer channel failed");
     }
   }
-
-  /** The answer to a request that is refused, perhaps in the middle of its body. */
-  #refused(thrown: unknown, request: Request, access: Access, source?: Pipe["source"]): Response {
-    return refuseUpload(this.#errorResponse(thrown, access), request, this.#options.clock, source);
-  }
-
-  /** The answer to a request that is refused, counted and told of; what a channel came to is counted where it ends. */
-  #errorResponse(thrown: unknown, access: Access): Response {
-    const error = toNfrxError(thrown);
-    if (error.code !== "canceled" && error.code !== "transfer_failed") countRefusal(this.#options.metrics, error);
-    const response = errorResponse(error, "word", access.id);
-    access.answered(response);
-    access.end(error);
-    return response;
-  }
-}
-
-function idOf({ params }: RouteCall): string {
-  return params["id"] ?? "";
 }
 
 function expired(): NfrxError {

@@ -1,5 +1,6 @@
 // The route table: what is declared is what is served, and no door opens to a wrong key.
 import { expect, test } from "bun:test";
+import { holdersOf } from "../../../src/broker/http/authenticator.ts";
 import { servedPaths } from "../../../src/broker/http/served-paths.ts";
 import { wholeBroker } from "../../kit/broker/whole.ts";
 import { call } from "../../kit/http/call.ts";
@@ -8,11 +9,9 @@ const KEYS = { apiKey: "the-api-key", clientKey: "the-client-key" };
 const OPENS = {
   api: [KEYS.apiKey],
   client: [KEYS.clientKey],
-  "api-or-client": Object.values(KEYS),
-  "api-or-admin": [KEYS.apiKey],
   // There is no such key.
-  admin: [] as string[],
-};
+  admin: [],
+} as const;
 const UPGRADE = {
   Connection: "Upgrade",
   Upgrade: "websocket",
@@ -45,14 +44,16 @@ test("every route that asks for a key refuses a wrong one", async () => {
   const broker = wholeBroker(KEYS);
   const keys = ["wrong", KEYS.apiKey, KEYS.clientKey];
   let asked = 0;
-  for (const { method, path, auth, operation } of broker.routes) {
-    if (operation === undefined || auth === "none" || auth === "relay") continue;
-    for (const key of keys.filter(one => !OPENS[auth].includes(one))) {
+  for (const { method, path, scopes, operation } of broker.routes) {
+    if (operation === undefined || scopes.includes("public") || scopes.includes("mcp")) continue;
+    const holders = holdersOf(scopes);
+    const opens = new Set<string>(holders.flatMap(kind => OPENS[kind]));
+    for (const key of keys.filter(one => !opens.has(one))) {
       const url = `http://127.0.0.1:${broker.port}${path.replace(/[:*](\w+)/g, "$1")}`;
       // From an address of its own: too many wrong keys from one are a 429.
       const from = { "X-Forwarded-For": `198.51.${Math.floor(asked / 250)}.${asked++ % 250}` };
       const answer = await call(url, { method, headers: { ...UPGRADE, ...from, Authorization: `Bearer ${key}` } });
-      const expected = auth === "admin" ? 403 : 401;
+      const expected = holders[0] === "admin" ? 403 : 401;
       expect([method, path, key, answer.status]).toEqual([method, path, key, expected]);
     }
   }

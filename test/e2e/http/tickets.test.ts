@@ -1,6 +1,7 @@
 // Tickets: how a browser's EventSource, which cannot send a key, follows a job or the state.
 import { expect, test } from "bun:test";
 import { TICKET_MS, TICKETS_MAX, Tickets } from "../../../src/broker/http/tickets.ts";
+import { principal } from "../../kit/broker/principal.ts";
 import { Events } from "../../kit/http/events.ts";
 import { JobEvents, JobsApi } from "../../kit/jobs/jobs.ts";
 import { TestClock } from "../../kit/time/clock.ts";
@@ -88,7 +89,7 @@ test("tickets are for streams of events, and for callers of the API", async () =
 test("the table is bounded, a caller has a share of it, and what has expired makes room", () => {
   const clock = new TestClock();
   const tickets = new Tickets(clock);
-  const issue = (caller: string) => tickets.issue({ path: "/api/state/stream", operator: false }, caller);
+  const issue = (caller: string) => tickets.issue({ path: "/api/state/stream", maker: principal({ caller }) });
   for (let n = 0; n < TICKETS_MAX / 2; n++) issue("one");
   expect(() => issue("one")).toThrow(expect.objectContaining({ code: "limit_exceeded" }));
   const { text } = issue("two");

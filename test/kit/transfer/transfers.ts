@@ -1,11 +1,7 @@
 // The transfer channels alone, behind a server of their own, and clients that come to them.
-import { AdminAuthenticator, Authenticator } from "../../../src/broker/auth.ts";
 import { AccessLog } from "../../../src/broker/http/access-log.ts";
-import { anyOf, checksOf } from "../../../src/broker/http/checks.ts";
 import { mount } from "../../../src/broker/http/mount.ts";
-import { Tickets } from "../../../src/broker/http/tickets.ts";
 import { BrokerMetrics } from "../../../src/broker/observe/metrics.ts";
-import { callerNames } from "../../../src/broker/shares.ts";
 import type { TransferLimits } from "../../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../../src/broker/transfer/metrics.ts";
 import { transferRoutes } from "../../../src/broker/transfer/routes.ts";
@@ -13,9 +9,8 @@ import { type End, Transfers } from "../../../src/broker/transfer/transfers.ts";
 import { brokerOptions } from "../../../src/config/broker.ts";
 import { defaultsOf } from "../../../src/config/group.ts";
 import { Drain } from "../../../src/lib/drain.ts";
-import { TrustedProxies } from "../../../src/lib/http.ts";
 import type { Logger } from "../../../src/lib/log.ts";
-import { throttle } from "../broker/throttle.ts";
+import { authenticator } from "../broker/principal.ts";
 import { Call, type CallInit } from "../http/call.ts";
 import { TestClock } from "../time/clock.ts";
 import { eventually } from "../time/until.ts";
@@ -39,7 +34,6 @@ export class TransferWorld {
 
   constructor(limits: Partial<TransferLimits> = {}) {
     const { clock, drain } = this;
-    const none = new TrustedProxies([]);
     const metrics = new TransferMetrics(this.metrics);
     const count = metrics.bytes.bind(metrics);
     metrics.bytes = bytes => {
@@ -47,23 +41,18 @@ export class TransferWorld {
       count(bytes);
     };
     const log = this.#log();
-    const doors = {
-      api: new Authenticator({ kind: "api", key: API_KEY, roles: [], proxies: none, throttle: throttle() }),
-      client: new Authenticator({ kind: "client", key: CLIENT_KEY, roles: [], proxies: none, throttle: throttle() }),
-      admin: new AdminAuthenticator({ key: undefined, throttle: throttle() }),
-      tickets: new Tickets(clock),
-    };
     this.transfers = new Transfers({
       clock,
       drain,
       log,
       metrics,
       limits: { ...LIMITS, ...limits },
-      callerOf: callerNames(none),
-      authorize: anyOf(doors.api, doors.client),
     });
     const app = mount(transferRoutes(this.transfers), {
-      checks: checksOf(doors),
+      authenticator: authenticator({ api: API_KEY, client: CLIENT_KEY }),
+      guard: { check: () => {} },
+      drain,
+      clock,
       server: () => this.#server,
       access: new AccessLog({ log, clock, enabled: true }),
       metrics: this.metrics,

@@ -5,11 +5,17 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { type BodyLimits, HELD_BODY_BYTES, type RequestBody, readBody } from "../../../src/broker/http/body/body.ts";
+import {
+  type BodyLimits,
+  HELD_BODY_BYTES,
+  type RequestBody,
+  readBody as readFrom,
+} from "../../../src/broker/http/body/body.ts";
 import { SmallBodies } from "../../../src/broker/http/body/body-source.ts";
 import { Budget } from "../../../src/broker/http/body/budget.ts";
 import { Spool } from "../../../src/broker/http/body/spool.ts";
 import { type Clock, systemClock } from "../../../src/lib/time.ts";
+import { principal } from "../../kit/broker/principal.ts";
 import { noneSpooled, spooledFiles } from "../../kit/broker/spooled.ts";
 import { MIB } from "../../kit/http/form.ts";
 import { TestClock } from "../../kit/time/clock.ts";
@@ -46,6 +52,11 @@ function place(
     holders: () => [],
   };
 }
+
+const readBody = (
+  request: Request,
+  ...rest: Parameters<typeof readFrom> extends [unknown, ...infer Rest] ? Rest : never
+) => readFrom({ request, principal: principal() }, ...rest);
 
 /** A client that sends `mebibytes` of pieces, each filled with its number, and does as told after the last. */
 class Client {

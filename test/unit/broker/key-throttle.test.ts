@@ -6,7 +6,6 @@ import {
   KEY_RETRY_MAX_MS,
   KEY_RETRY_MS,
 } from "../../../src/broker/key-throttle.ts";
-import { TrustedProxies } from "../../../src/lib/http.ts";
 import { throttle } from "../../kit/broker/throttle.ts";
 import { TestClock } from "../../kit/time/clock.ts";
 
@@ -53,12 +52,5 @@ describe("wrong keys from one address", () => {
     waits(guesses, "oldest", KEY_FAILURES_MAX);
     for (let at = 0; at < KEY_ADDRESSES_MAX; at++) guesses.wrongKey("api", `address-${at}`);
     expect(waits(guesses, "oldest", 1)).toEqual([undefined]);
-  });
-
-  test("count for the client that a trusted proxy names", () => {
-    const guesses = throttle({ proxies: new TrustedProxies(["10.0.0.0/8"]) });
-    const headers = new Headers({ "x-forwarded-for": "198.51.100.7" });
-    expect(guesses.addressOf(headers, "10.1.2.3")).toBe("198.51.100.7");
-    expect(guesses.addressOf(headers, "203.0.113.1")).toBe("203.0.113.1");
   });
 });

@@ -7,12 +7,12 @@ import { defaultsOf, options } from "../../../src/config/group.ts";
 import { silentLog } from "../../../src/lib/log.ts";
 import { defineModule } from "../../../src/modules/define.ts";
 import { LOOK_MS, type Served, type WorkerModule } from "../../../src/modules/module.ts";
-import type { Route } from "../../../src/modules/route.ts";
+import type { ModuleRoute } from "../../../src/modules/route.ts";
 import { TestClock } from "../../kit/time/clock.ts";
 import { eventually } from "../../kit/time/until.ts";
 
 const clock = new TestClock();
-const route: Route = {
+const route: ModuleRoute = {
   method: "GET",
   path: "/api/mine/greeting",
   tag: "mine",
@@ -83,7 +83,7 @@ describe("what serve returns", () => {
     ["a route without auth", withRoute({ auth: undefined }), /`routes\[0\]\.auth`: .*"none"\|"api"/],
     ["a route with another auth", withRoute({ auth: "API" }), /`routes\[0\]\.auth`/],
     ["a route of a relay's auth", withRoute({ auth: "relay" }), /`routes\[0\]\.auth`/],
-    ["a route that judges itself", withRoute({ ownCheck: true }), /`routes\[0\]`: Unrecognized key: "ownCheck"/],
+    ["a route with scopes of its own", withRoute({ scopes: [] }), /`routes\[0\]`: Unrecognized key: "scopes"/],
     ["a method in lower case", withRoute({ method: "get" }), /`routes\[0\]\.method`/],
     ["a path without a slash", withRoute({ path: "api/mine" }), /`routes\[0\]\.path`: a path must begin with \//],
     [
@@ -161,7 +161,7 @@ describe("close", () => {
 });
 
 describe("a route whose place is taken names the file", () => {
-  const taken = (mine: readonly string[], others: readonly Partial<Route>[] = []) =>
+  const taken = (mine: readonly string[], others: readonly Partial<ModuleRoute>[] = []) =>
     ownRoutes(
       served({ routes: mine.map(path => ({ ...route, path })) }).all,
       others.map(other => ({ ...route, tag: "state", ...other })),

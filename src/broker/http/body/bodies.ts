@@ -1,7 +1,7 @@
-import type { TrustedProxies } from "../../../lib/http.ts";
 import { networkOf } from "../../../lib/network.ts";
-import { fingerprint } from "../../auth.ts";
+import type { Principal } from "../../../modules/route.ts";
 import { CALLER_SHARE } from "../../shares.ts";
+import { NO_CREDENTIAL } from "../principal.ts";
 import type { BodyLimits } from "./body.ts";
 import { type Pace, SmallBodies } from "./body-source.ts";
 import { Budget } from "./budget.ts";
@@ -14,9 +14,6 @@ export interface BodiesOptions {
   maxBodyBytes: number;
   maxUploadBytes: number;
   pace: Pace;
-  proxies: TrustedProxies;
-  /** The address at the other end of a request's connection. */
-  peer: (request: Request) => string;
 }
 
 /** Memory and disk that all request bodies of a broker share. */
@@ -44,19 +41,13 @@ export class Bodies {
       spool: this.spool,
       pace,
       small: this.#small,
-      holders: request => this.#holders(request),
+      holders: holdersOf,
     };
-  }
-
-  /** A caller, by its key, and the address, or /64 network, it calls from. */
-  #holders(request: Request): string[] {
-    const { proxies, peer } = this.options;
-    const { headers } = request;
-    const address = `address ${networkOf(proxies.clientAddress(peer(request), headers.get("x-forwarded-for")))}`;
-    const caller = fingerprint(headers);
-    return caller === NO_KEY ? [address] : [address, `caller ${caller}`];
   }
 }
 
-/** What a caller without a key is called. */
-const NO_KEY = "-";
+/** A caller, by its key, and the address, or /64 network, it calls from. */
+function holdersOf({ credential, address }: Principal): string[] {
+  const network = `address ${networkOf(address)}`;
+  return credential === NO_CREDENTIAL ? [network] : [network, `caller ${credential}`];
+}

@@ -1,5 +1,6 @@
 import { discard } from "../../../lib/bytes.ts";
 import { NfrxError } from "../../../lib/errors.ts";
+import type { Principal, RouteCall } from "../../../modules/route.ts";
 import {
   type ChunkReader,
   canceled,
@@ -30,8 +31,11 @@ export interface BodyLimits extends StoreLimits {
   pace: Pace;
   small: SmallBodies;
   /** Who uses the memory and disk that a request's body takes. */
-  holders: (request: Request) => readonly string[];
+  holders: (principal: Principal) => readonly string[];
 }
+
+/** A request with a body, and who it is from. */
+export type Sender = Pick<RouteCall, "request" | "principal">;
 
 /** How far a body is known: enough to send it on; that, but more could be found; not yet. */
 export type Scanned = boolean | "known";
@@ -212,7 +216,7 @@ const NOBODY: readonly string[] = [];
  * are used up, `request_timeout` when the client is too slow, `canceled` when it goes away.
  */
 export async function readBody(
-  request: Request,
+  { request, principal }: Sender,
   limits: BodyLimits,
   enough: (chunk: Uint8Array) => Scanned | Promise<Scanned>,
   options: ReadOptions = {},
@@ -226,7 +230,7 @@ export async function readBody(
   if (request.body === null) return noBody(limits);
   const paced = new PacedReader(request.body.getReader(), pace);
   const rest = encoding === undefined ? paced : decoded(paced, encoding);
-  const store = new BodyStore(limits, limits.holders(request));
+  const store = new BodyStore(limits, limits.holders(principal));
   const length = encoding === undefined && !Number.isNaN(announced) ? announced : undefined;
   // A body that will be held whole is looked at as a whole.
   const scan = length !== undefined && length <= HELD_BODY_BYTES ? () => false : enough;

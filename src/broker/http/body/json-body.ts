@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { NfrxError } from "../../../lib/errors.ts";
 import { spanOf } from "../../../lib/json-span.ts";
-import { type BodyLimits, readBody } from "./body.ts";
+import { type BodyLimits, readBody, type Sender } from "./body.ts";
 
 /** JSON that is only carried: the text that was sent, digit for digit. */
 export type JsonText = string;
@@ -25,12 +25,12 @@ export interface JsonBody<T> {
 
 /** A body of JSON; none at all is an empty object where that is allowed. */
 export async function readJson<T extends object>(
-  request: Request,
+  sender: Sender,
   limits: BodyLimits,
   schema: z.ZodType<T>,
   mayLack = true,
 ): Promise<JsonBody<T>> {
-  const body = await readBody(request, limits, () => false, { decode: true });
+  const body = await readBody(sender, limits, () => false, { decode: true });
   try {
     const sent = Buffer.from(body.bytes).toString("utf8");
     if (sent.trim() === "" && !mayLack) throw new NfrxError("invalid_request", "a request body is required");

@@ -1,10 +1,8 @@
 // The jobs queue for those who want work done.
-import type { Drain } from "../../../lib/drain.ts";
 import type { Clock } from "../../../lib/time.ts";
-import type { Authenticator } from "../../auth.ts";
+import type { Principal, RouteCall } from "../../../modules/route.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
-import { withTicket } from "../../http/checks.ts";
-import type { Tickets } from "../../http/tickets.ts";
+import { NO_CREDENTIAL } from "../../http/principal.ts";
 import { Shares } from "../../shares.ts";
 import { isTerminal, type Job } from "../job.ts";
 import { JOB_LISTENERS_MAX } from "../limits.ts";
@@ -12,17 +10,14 @@ import type { Channels } from "../queue/channels.ts";
 import { eventText, type JobEvent, transferEvents } from "../queue/events.ts";
 import type { JobService } from "../queue/service.ts";
 import { viewText } from "../queue/view.ts";
-import { type JobCall, type JobsHttp, json, requireGet } from "./jobs-http.ts";
+import { idOf, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import * as requests from "./request-schemas.ts";
 import type { EventStream } from "./sse-response.ts";
 
 export interface ClientRoutesOptions {
   readonly service: JobService;
   readonly channels: Channels;
-  readonly api: Authenticator;
-  readonly tickets: Tickets;
   readonly bodies: BodyLimits;
-  readonly drain: Drain;
   readonly clock: Clock;
   /** How long a stream of events stays open behind the job's last status. */
   readonly closeDelayMs: number;
@@ -37,89 +32,73 @@ export class ClientRoutes {
     private readonly options: ClientRoutesOptions,
   ) {}
 
-  create(call: JobCall): Promise<Response> {
-    const { service, api, bodies, drain } = this.options;
-    const { request } = call;
-    return this.http.counted(api, call, async () => {
-      drain.enter()();
-      const wanted = await requests.readCreate(request, bodies);
-      const idempotency = requests.idempotencyOf(request.headers, wanted);
-      const [owner, caller] = [this.#owner(request), this.http.callerOf(call)];
-      const { job, added } = await service.create({ ...wanted, owner, caller, idempotency });
-      const headers = added ? {} : { "idempotent-replayed": "true" };
-      return Response.json({ job_id: job.id, status: job.status }, { headers });
-    });
+  async create(call: RouteCall): Promise<Response> {
+    const { service, bodies } = this.options;
+    const { request, principal } = call;
+    const wanted = await requests.readCreate(call, bodies);
+    const idempotency = requests.idempotencyOf(request.headers, wanted);
+    const [owner, { caller }] = [ownerOf(principal), principal];
+    const { job, added } = await service.create({ ...wanted, owner, caller, idempotency });
+    const headers = added ? {} : { "idempotent-replayed": "true" };
+    return Response.json({ job_id: job.id, status: job.status }, { headers });
   }
 
-  list(call: JobCall): Promise<Response> {
-    const { service, api } = this.options;
-    const { request } = call;
-    return this.http.answer(api, call, async () => {
-      const query = requests.listOf(new URL(request.url).searchParams);
-      const jobs = await service.list({ ...query, owner: this.#owner(request) });
-      return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
-    });
+  async list({ request, principal }: RouteCall): Promise<Response> {
+    const query = requests.listOf(new URL(request.url).searchParams);
+    const jobs = await this.options.service.list({ ...query, owner: ownerOf(principal) });
+    return json(`{"jobs":[${jobs.map(job => viewText(job)).join()}]}`);
   }
 
-  get(call: JobCall): Promise<Response> {
-    const { service, api } = this.options;
-    const { id } = call;
-    return this.http.answer(api, call, async () => {
+  async get(call: RouteCall): Promise<Response> {
+    const { job, position } = await this.options.service.get(idOf(call));
+    return json(viewText(job, position));
+  }
+
+  async cancel(call: RouteCall): Promise<Response> {
+    const { status } = await this.options.service.cancel(idOf(call));
+    return Response.json({ status });
+  }
+
+  async events(call: RouteCall): Promise<Response> {
+    const { service } = this.options;
+    const { request, server, principal } = call;
+    const id = idOf(call);
+    requireGet(request);
+    // An id that is nobody's is not listened to.
+    await service.get(id);
+    let tell = (event: JobEvent): void => void early.push(event);
+    const early: JobEvent[] = [];
+    const leave = this.#streams.take(principal.caller);
+    let unlisten = (): void => {};
+    const end = (): void => {
+      leave();
+      unlisten();
+    };
+    try {
+      unlisten = service.listen(id, event => tell(event));
       const { job, position } = await service.get(id);
-      return json(viewText(job, position));
-    });
-  }
-
-  cancel(call: JobCall): Promise<Response> {
-    const { service, api } = this.options;
-    const { id } = call;
-    return this.http.counted(api, call, async () => {
-      const { status } = await service.cancel(id);
-      return Response.json({ status });
-    });
-  }
-
-  events(call: JobCall): Promise<Response> {
-    const { service, api, tickets } = this.options;
-    const { request, id, disableIdleTimeout } = call;
-    return this.http.answer(withTicket(tickets, request, api), call, async () => {
-      requireGet(request);
-      // An id that is nobody's is not listened to.
-      await service.get(id);
-      let tell = (event: JobEvent): void => void early.push(event);
-      const early: JobEvent[] = [];
-      const leave = this.#streams.take(this.http.callerOf(call));
-      let unlisten = (): void => {};
-      const end = (): void => {
-        leave();
-        unlisten();
-      };
-      try {
-        unlisten = service.listen(id, event => tell(event));
-        const { job, position } = await service.get(id);
-        const first = this.#firstEvents(job, position, requests.lastEventOf(request.headers));
-        // Tells a client that comes back by itself that there is nothing more.
-        if (first.length === 0 && isTerminal(job.status)) {
-          end();
-          return new Response(null, { status: 204 });
-        }
-        disableIdleTimeout();
-        const stream = this.http.open(call);
-        if (stream.ended.aborted) end();
-        else stream.ended.addEventListener("abort", end, { once: true });
-        // The job that was read may be newer than what is reported of it.
-        tell = event => {
-          if (event.id > job.rev) this.#tell(stream, event);
-        };
-        stream.send(first.join("") || ": nothing new\n\n");
-        if (isTerminal(job.status)) this.#closeSoon(stream);
-        for (const event of early) tell(event);
-        return stream.response;
-      } catch (error) {
+      const first = this.#firstEvents(job, position, requests.lastEventOf(request.headers));
+      // Tells a client that comes back by itself that there is nothing more.
+      if (first.length === 0 && isTerminal(job.status)) {
         end();
-        throw error;
+        return new Response(null, { status: 204 });
       }
-    });
+      server.timeout(request, 0);
+      const stream = this.http.open(call);
+      if (stream.ended.aborted) end();
+      else stream.ended.addEventListener("abort", end, { once: true });
+      // The job that was read may be newer than what is reported of it.
+      tell = event => {
+        if (event.id > job.rev) this.#tell(stream, event);
+      };
+      stream.send(first.join("") || ": nothing new\n\n");
+      if (isTerminal(job.status)) this.#closeSoon(stream);
+      for (const event of early) tell(event);
+      return stream.response;
+    } catch (error) {
+      end();
+      throw error;
+    }
   }
 
   /** What a client hears first: what it has missed when that is known, else how the job is and what waits for it. */
@@ -150,10 +129,9 @@ export class ClientRoutes {
     const timer = clock.after(closeDelayMs, () => stream.close(), true);
     stream.ended.addEventListener("abort", () => timer.cancel(), { once: true });
   }
+}
 
-  /** Whose jobs the caller creates and lists: those of its key; with a role, or where none is needed, those of all without one. */
-  #owner({ headers }: Request): string {
-    const { api } = this.options;
-    return api.open || api.carriersOf(headers).length === 0 ? "-" : api.callerOf(headers);
-  }
+/** Whose jobs a caller creates and lists: those of its key; with a role, or where none is needed, those of all without one. */
+function ownerOf({ kind, credential }: Principal): string {
+  return kind === "api" ? credential : NO_CREDENTIAL;
 }

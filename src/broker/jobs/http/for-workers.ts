@@ -2,7 +2,7 @@
 import type { Drain } from "../../../lib/drain.ts";
 import { KEEP_ALIVE, sseEvent } from "../../../lib/sse.ts";
 import type { Clock } from "../../../lib/time.ts";
-import type { Authenticator } from "../../auth.ts";
+import type { RouteCall } from "../../../modules/route.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
 import { Shares } from "../../shares.ts";
 import type { Claimer, Job, JobTransfer } from "../job.ts";
@@ -12,14 +12,13 @@ import type { JobService } from "../queue/service.ts";
 import { StreamClaims } from "../queue/stream-claims.ts";
 import { claimText, transferAnswer } from "../queue/view.ts";
 import { yieldToEventLoop } from "../queue/yield-to-event-loop.ts";
-import { type JobCall, type JobsHttp, json, requireGet } from "./jobs-http.ts";
+import { idOf, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import * as requests from "./request-schemas.ts";
 import type { EventStream } from "./sse-response.ts";
 
 export interface WorkerRoutesOptions {
   readonly service: JobService;
   readonly activity: WorkerActivity;
-  readonly client: Authenticator;
   readonly bodies: BodyLimits;
   readonly drain: Drain;
   readonly clock: Clock;
@@ -34,93 +33,78 @@ export class WorkerRoutes {
     private readonly options: WorkerRoutesOptions,
   ) {}
 
-  claim(call: JobCall): Promise<Response> {
-    const { service, client, bodies, clock, activity, drain } = this.options;
-    const { request, disableIdleTimeout } = call;
-    return this.http.answer(client, call, async () => {
-      drain.enter()();
-      const { claimer, waitMs } = await requests.readClaim(request, bodies);
-      // It may have begun while the body came.
-      drain.enter()();
-      activity.saw(claimer, "poll");
-      const release = this.#claimWaiters.take(this.http.callerOf(call));
-      disableIdleTimeout();
-      const claimUntil = async (signal: AbortSignal) => service.claim(claimer, signal);
-      const waited = new AbortController();
-      const timer = clock.after(waitMs, () => waited.abort(), true);
-      if (waitMs === 0) waited.abort();
-      const job = await claimUntil(AbortSignal.any([request.signal, waited.signal])).finally(() => {
-        timer.cancel();
-        release();
-      });
-      if (job === undefined) return new Response(null, { status: 204 });
-      if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
-      activity.saw(claimer, "poll", job);
-      return json(claimText(job));
+  async claim(call: RouteCall): Promise<Response> {
+    const { service, bodies, clock, activity, drain } = this.options;
+    const { request, server, principal } = call;
+    const { claimer, waitMs } = await requests.readClaim(call, bodies);
+    // It may have begun while the body came.
+    drain.enter()();
+    activity.saw(claimer, "poll");
+    const release = this.#claimWaiters.take(principal.caller);
+    server.timeout(request, 0);
+    const claimUntil = async (signal: AbortSignal) => service.claim(claimer, signal);
+    const waited = new AbortController();
+    const timer = clock.after(waitMs, () => waited.abort(), true);
+    if (waitMs === 0) waited.abort();
+    const job = await claimUntil(AbortSignal.any([request.signal, waited.signal])).finally(() => {
+      timer.cancel();
+      release();
     });
+    if (job === undefined) return new Response(null, { status: 204 });
+    if (!(await this.#reaches(job, request.signal))) return new Response(null, { status: 204 });
+    activity.saw(claimer, "poll", job);
+    return json(claimText(job));
   }
 
   /** A worker's stream: it claims a job whenever the worker has taken the one before and holds fewer than `max`. */
-  stream(call: JobCall): Promise<Response> {
-    const { service, client, activity, drain } = this.options;
-    const { request, disableIdleTimeout } = call;
-    return this.http.answer(client, call, async () => {
-      requireGet(request);
-      const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
-      drain.enter()();
-      const release = this.#claimWaiters.take(this.http.callerOf(call));
-      disableIdleTimeout();
-      const stream = this.http.open(call);
-      // So that the worker sees that it is open.
-      stream.send(KEEP_ALIVE);
-      const closed = activity.streams(claimer);
-      const claims = new StreamClaims(service.streamed, max, stream.ended);
-      void this.#feed(stream, claimer, claims).finally(() => {
-        release();
-        closed();
-        stream.close();
-        // A broker that stops takes nothing away from workers that go on.
-        for (const job of claims.close()) if (!this.http.closing) void this.#giveBack(job, true);
-      });
-      return stream.response;
+  stream(call: RouteCall): Response {
+    const { service, activity } = this.options;
+    const { request, server, principal } = call;
+    requireGet(request);
+    const { claimer, max } = requests.streamOf(new URL(request.url).searchParams);
+    const release = this.#claimWaiters.take(principal.caller);
+    server.timeout(request, 0);
+    const stream = this.http.open(call);
+    // So that the worker sees that it is open.
+    stream.send(KEEP_ALIVE);
+    const closed = activity.streams(claimer);
+    const claims = new StreamClaims(service.streamed, max, stream.ended);
+    void this.#feed(stream, claimer, claims).finally(() => {
+      release();
+      closed();
+      stream.close();
+      // A broker that stops takes nothing away from workers that go on.
+      for (const job of claims.close()) if (!this.http.closing) void this.#giveBack(job, true);
     });
+    return stream.response;
   }
 
-  payload(call: JobCall): Promise<Response> {
+  payload(call: RouteCall): Promise<Response> {
     return this.#transfer(call, "payload");
   }
 
-  result(call: JobCall): Promise<Response> {
+  result(call: RouteCall): Promise<Response> {
     return this.#transfer(call, "result");
   }
 
-  status(call: JobCall): Promise<Response> {
-    const { service, client, bodies } = this.options;
-    const { request, id } = call;
-    return this.http.counted(client, call, async () => {
-      const { by, news } = await requests.readReport(request, bodies);
-      const { status } = await service.report(id, by, news);
-      return Response.json({ status });
-    });
+  async status(call: RouteCall): Promise<Response> {
+    const { service, bodies } = this.options;
+    const { by, news } = await requests.readReport(call, bodies);
+    const { status } = await service.report(idOf(call), by, news);
+    return Response.json({ status });
   }
 
-  heartbeat(call: JobCall): Promise<Response> {
-    const { service, client, bodies } = this.options;
-    const { request, id } = call;
-    return this.http.counted(client, call, async () => {
-      const { status, claim } = await service.heartbeat(id, await requests.readHeartbeat(request, bodies));
-      return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
-    });
+  async heartbeat(call: RouteCall): Promise<Response> {
+    const { service, bodies } = this.options;
+    const { status, claim } = await service.heartbeat(idOf(call), await requests.readHeartbeat(call, bodies));
+    return Response.json({ status, lease_seconds: (claim?.leaseMs ?? 0) / 1000 });
   }
 
-  #transfer(call: JobCall, role: JobTransfer["role"]): Promise<Response> {
-    const { service, client, bodies } = this.options;
-    const { request, id } = call;
-    return this.http.counted(client, call, async () => {
-      const { by, wanted } = await requests.readTransfer(request, bodies, role);
-      const caller = this.http.callerOf(call);
-      return json(transferAnswer(await service.transfer(id, by, { ...wanted, caller })));
-    });
+  async #transfer(call: RouteCall, role: JobTransfer["role"]): Promise<Response> {
+    const { service, bodies } = this.options;
+    const { by, wanted } = await requests.readTransfer(call, bodies, role);
+    const { caller } = call.principal;
+    return json(transferAnswer(await service.transfer(idOf(call), by, { ...wanted, caller })));
   }
 
   async #feed(stream: EventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { sha256 } from "../../../lib/digest.ts";
 import { NfrxError } from "../../../lib/errors.ts";
-import type { BodyLimits } from "../../http/body/body.ts";
+import type { BodyLimits, Sender } from "../../http/body/body.ts";
 import { type CarriedLimits, checked, invalid, type JsonText, readJson } from "../../http/body/json-body.ts";
 import { type Claimer, isStatus, type JobError, type JobStatus, STATUSES } from "../job.ts";
 import {
@@ -107,8 +107,8 @@ export interface CreateRequest {
   cancelWhenUnwatched: boolean;
 }
 
-export async function readCreate(request: Request, limits: BodyLimits): Promise<CreateRequest> {
-  const { fields: body, carried } = await readJson(request, limits, createBody, false);
+export async function readCreate(sender: Sender, limits: BodyLimits): Promise<CreateRequest> {
+  const { fields: body, carried } = await readJson(sender, limits, createBody, false);
   const type = (body.type ?? "").trim();
   if (type === "") throw new NfrxError("missing_type", "type is required", { param: "type" });
   if (type.length > JOB_NAME_MAX) throw invalid("type", `is longer than ${JOB_NAME_MAX} characters`);
@@ -122,8 +122,8 @@ export async function readCreate(request: Request, limits: BodyLimits): Promise<
   };
 }
 
-export async function readClaim(request: Request, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
-  const { fields: body } = await readJson(request, limits, claimBody);
+export async function readClaim(sender: Sender, limits: BodyLimits): Promise<{ claimer: Claimer; waitMs: number }> {
+  const { fields: body } = await readJson(sender, limits, claimBody);
   return {
     claimer: {
       types: [...new Set(body.types ?? [])],
@@ -156,13 +156,13 @@ function claimerOf(query: URLSearchParams): Claimer {
   };
 }
 
-export async function readTransfer(request: Request, limits: BodyLimits, role: "payload" | "result") {
-  const { fields, carried } = await readJson(request, limits, transferBody);
+export async function readTransfer(sender: Sender, limits: BodyLimits, role: "payload" | "result") {
+  const { fields, carried } = await readJson(sender, limits, transferBody);
   return { by: proofOf(fields), wanted: { role, key: fields.key ?? role, properties: carried("properties", CARRIED) } };
 }
 
-export async function readReport(request: Request, limits: BodyLimits) {
-  const { fields: body, carried } = await readJson(request, limits, reportBody, false);
+export async function readReport(sender: Sender, limits: BodyLimits) {
+  const { fields: body, carried } = await readJson(sender, limits, reportBody, false);
   const error: JobError | undefined = body.error
     ? {
         code: (body.error.code ?? "").slice(0, JOB_NAME_MAX),
@@ -175,8 +175,8 @@ export async function readReport(request: Request, limits: BodyLimits) {
   };
 }
 
-export async function readHeartbeat(request: Request, limits: BodyLimits) {
-  return proofOf((await readJson(request, limits, heartbeatBody)).fields);
+export async function readHeartbeat(sender: Sender, limits: BodyLimits) {
+  return proofOf((await readJson(sender, limits, heartbeatBody)).fields);
 }
 
 /** The query of a list. */

@@ -1,48 +1,53 @@
 // The routes of the jobs queue, as they are declared; for-clients.ts and for-workers.ts answer them.
-import type { HttpMethod, Operation, Route, RouteCall } from "../../../modules/route.ts";
-import { peerOf } from "../../proxy/pipeline.ts";
+
+import type { NfrxError } from "../../../lib/errors.ts";
+import type { HttpMethod, Operation, Route } from "../../../modules/route.ts";
 import type { Jobs } from "../jobs.ts";
-import type { JobCall } from "./jobs-http.ts";
 import * as operations from "./operations.ts";
+
+type Access = Pick<Route, "scopes" | "drain">;
+
+const CALLER: Access = { scopes: ["jobs"] };
+const WORKER: Access = { scopes: ["client"] };
+/** What a shutdown waits for. */
+const COUNTED = { drain: "join" } as const;
+
+/** The API has one word for a state that is not there and for one that cannot be. */
+const errorBody = ({ code, message }: NfrxError): object => ({
+  error: code === "unknown_state" ? "invalid_state" : code,
+  message,
+});
 
 export function jobRoutes({ clients, workers }: Jobs): Route[] {
   const route = (
     method: HttpMethod,
     path: string,
-    auth: "api" | "client",
+    access: Access,
     operation: Operation,
-    answer: (call: JobCall) => Promise<Response>,
+    answer: Route["answer"],
   ): Route => ({
     method,
     path: `/api/jobs${path}`,
     tag: "jobs",
-    auth,
-    ownCheck: true,
+    ...access,
+    takesUpload: true,
     errors: "plain",
+    errorBody,
     operation,
-    answer: call => answer(jobCall(call)),
+    answer,
   });
+  const counted = { ...WORKER, ...COUNTED };
   return [
-    route("POST", "", "api", operations.CREATE, call => clients.create(call)),
-    route("GET", "", "api", operations.LIST, call => clients.list(call)),
-    route("POST", "/claim", "client", operations.CLAIM, call => workers.claim(call)),
-    route("GET", "/stream", "client", operations.STREAM, call => workers.stream(call)),
-    route("GET", "/:id", "api", operations.GET, call => clients.get(call)),
-    route("GET", "/:id/events", "api", operations.EVENTS, call => clients.events(call)),
-    route("POST", "/:id/cancel", "api", operations.CANCEL, call => clients.cancel(call)),
-    route("POST", "/:id/payload", "client", operations.PAYLOAD, call => workers.payload(call)),
-    route("POST", "/:id/result", "client", operations.RESULT, call => workers.result(call)),
-    route("POST", "/:id/status", "client", operations.STATUS, call => workers.status(call)),
-    route("POST", "/:id/heartbeat", "client", operations.HEARTBEAT, call => workers.heartbeat(call)),
+    route("POST", "", { ...CALLER, drain: "enter" }, operations.CREATE, call => clients.create(call)),
+    route("GET", "", CALLER, operations.LIST, call => clients.list(call)),
+    route("POST", "/claim", { ...WORKER, drain: "refuse" }, operations.CLAIM, call => workers.claim(call)),
+    route("GET", "/stream", { ...WORKER, drain: "refuse" }, operations.STREAM, call => workers.stream(call)),
+    route("GET", "/:id", CALLER, operations.GET, call => clients.get(call)),
+    route("GET", "/:id/events", CALLER, operations.EVENTS, call => clients.events(call)),
+    route("POST", "/:id/cancel", { ...CALLER, ...COUNTED }, operations.CANCEL, call => clients.cancel(call)),
+    route("POST", "/:id/payload", counted, operations.PAYLOAD, call => workers.payload(call)),
+    route("POST", "/:id/result", counted, operations.RESULT, call => workers.result(call)),
+    route("POST", "/:id/status", counted, operations.STATUS, call => workers.status(call)),
+    route("POST", "/:id/heartbeat", counted, operations.HEARTBEAT, call => workers.heartbeat(call)),
   ];
-}
-
-function jobCall({ request, server, params, access }: RouteCall): JobCall {
-  return {
-    request,
-    access,
-    peer: () => peerOf(request, server),
-    disableIdleTimeout: () => server.timeout(request, 0),
-    id: params["id"] ?? "",
-  };
 }

@@ -17,6 +17,7 @@ export class EventStream {
   readonly #beat: Timer;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #drained: PromiseWithResolvers<void> | undefined;
+  readonly #accessEnded: (error?: NfrxError) => void;
   #left = 0;
 
   constructor(
@@ -25,7 +26,7 @@ export class EventStream {
     /** Told of its end. */
     private readonly access: Access,
   ) {
-    access.defer();
+    this.#accessEnded = access.streams();
     const body = new ReadableStream<Uint8Array>(
       {
         start: controller => {
@@ -89,7 +90,7 @@ export class EventStream {
 
   #finish(error?: NfrxError): void {
     if (this.ended.aborted) return;
-    this.access.end(error);
+    this.#accessEnded(error);
     this.#left = this.#waiting;
     this.#beat.cancel();
     this.#end.abort();

@@ -8,7 +8,7 @@ export function dashboardRoutes(): Route[] {
     method: "GET",
     path,
     tag: "state",
-    auth: "none",
+    scopes: ["public"],
     errors: "openai",
     operation: {
       summary,

@@ -8,7 +8,7 @@ const route = (more: Partial<Route>, operation?: Partial<Operation>): Route => (
   method: "POST",
   path: "/api/tool/:id/*rest",
   tag: "tool",
-  auth: "api",
+  scopes: ["llm"],
   errors: "plain",
   operation: { summary: "Use the tool", responses: { 200: { description: "Used." } }, ...operation },
   answer: () => new Response(),
@@ -68,7 +68,7 @@ test("failures are told by status, each word with a body in the route's shape", 
   const document = openapiDocument(
     [
       route({ path: "/a" }, { failures }),
-      route({ path: "/b", auth: "admin", errors: "word" }, { failures, responses: own }),
+      route({ path: "/b", scopes: ["admin"], errors: "word" }, { failures, responses: own }),
     ],
     [],
   );

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { AccessLog, AccessRoute } from "../../../../src/broker/http/access-log.ts";
 import type { ChunkReader } from "../../../../src/broker/http/body/body.ts";
+import { errorResponse } from "../../../../src/broker/http/error-response.ts";
 import { BrokerMetrics } from "../../../../src/broker/observe/metrics.ts";
 import { TRANSFER_PROGRESS_MS } from "../../../../src/broker/transfer/limits.ts";
 import { TransferMetrics } from "../../../../src/broker/transfer/metrics.ts";
@@ -9,6 +10,7 @@ import { type End, type TransferChannelOptions, Transfers } from "../../../../sr
 import { Drain } from "../../../../src/lib/drain.ts";
 import { silentLog } from "../../../../src/lib/log.ts";
 import type { RouteCall } from "../../../../src/modules/route.ts";
+import { principal } from "../../../kit/broker/principal.ts";
 import { TestClock } from "../../../kit/time/clock.ts";
 import { LIMITS } from "../../../kit/transfer/transfers.ts";
 
@@ -24,8 +26,6 @@ class Place {
     log: silentLog,
     metrics: new TransferMetrics(this.metrics),
     limits: LIMITS,
-    callerOf: () => "one",
-    authorize: () => undefined,
   });
   readonly #access = new AccessLog({ log: silentLog, clock: this.clock, enabled: true });
   /** What the maker of the channel was told. */
@@ -42,18 +42,23 @@ class Place {
 
   /** A reader; its signal is the test's. */
   read(id: string, signal?: AbortSignal): Promise<Response> {
-    return this.transfers.read(this.#call(id, new Request("http://broker/", signal ? { signal } : {})));
+    return answered(this.transfers.read(this.#call(id, new Request("http://broker/", signal ? { signal } : {}))));
   }
 
   write(id: string, body: ReadableStream<Uint8Array> | string, signal?: AbortSignal): Promise<Response> {
     const request = new Request("http://broker/", { method: "POST", body, ...(signal && { signal }) });
-    return this.transfers.write(this.#call(id, request));
+    return answered(this.transfers.write(this.#call(id, request)));
   }
 
   #call(id: string, request: Request): RouteCall {
     const access = this.#access.begin(request, new AccessRoute(request.method, "/api/transfer/:id"));
-    return { request, params: { id }, server, access };
+    return { request, params: { id }, server, principal: principal(), access };
   }
+}
+
+/** The response, or what the mount would answer for the error. */
+function answered(response: Promise<Response>): Promise<Response> {
+  return response.catch((thrown: unknown) => errorResponse(thrown, "word"));
 }
 
 /** A body that the test writes. */

@@ -1,0 +1,94 @@
+// Who a request is from, as everything behind the mount sees it.
+import { sha256 } from "../../lib/digest.ts";
+import type { NfrxError } from "../../lib/errors.ts";
+import type { TrustedProxies } from "../../lib/http.ts";
+import { networkOf } from "../../lib/network.ts";
+import type { PeerServer, Principal, PrincipalKind, Scope } from "../../modules/route.ts";
+
+/** What a credential stands for. */
+export interface Identity {
+  readonly kind: PrincipalKind;
+  readonly name: string;
+  holds(scope: Scope): boolean;
+}
+
+/** Where a request comes from. */
+export interface Origin {
+  readonly request: Request;
+  readonly server: PeerServer;
+  readonly proxies: TrustedProxies;
+}
+
+/** The principal of one request. Digests and addresses are computed when first asked for. */
+export class RequestPrincipal implements Principal {
+  /** Why its request is not let in; undefined when it is. */
+  refusal: NfrxError | undefined;
+  #origin: Origin | undefined;
+  #key: string | Buffer | undefined;
+  #credential: string | undefined;
+  #address: string | undefined;
+  #caller: string | undefined;
+
+  /** `key` is the key that counts, or the first one that was brought, or its digest; `credential` stands for it where it is not at hand. */
+  constructor(
+    private readonly identity: Identity,
+    key: string | Buffer | undefined,
+    origin: Origin,
+    credential?: string,
+  ) {
+    this.#key = key;
+    this.#origin = origin;
+    this.#credential = credential;
+  }
+
+  get kind(): PrincipalKind {
+    return this.identity.kind;
+  }
+
+  get name(): string {
+    return this.identity.name;
+  }
+
+  holds(scope: Scope): boolean {
+    return this.identity.holds(scope);
+  }
+
+  get credential(): string {
+    if (this.#credential !== undefined) return this.#credential;
+    const key = this.#key;
+    this.#key = undefined;
+    this.#credential =
+      key === undefined ? NO_CREDENTIAL : (typeof key === "string" ? sha256(key) : key).toString("hex", 0, 4);
+    return this.#credential;
+  }
+
+  get address(): string {
+    if (this.#address !== undefined) return this.#address;
+    const origin = this.#origin;
+    this.#origin = undefined;
+    if (origin === undefined) return "";
+    const { request, server, proxies } = origin;
+    this.#address = proxies.clientAddress(peerOf(request, server), request.headers.get("x-forwarded-for"));
+    return this.#address;
+  }
+
+  get caller(): string {
+    this.#caller ??= callerName(this.credential, this.address);
+    return this.#caller;
+  }
+}
+
+/** The `credential` of a principal that brought none. */
+export const NO_CREDENTIAL = "-";
+
+/** The address at the other end of the connection. */
+export function peerOf(request: Request, server: PeerServer): string {
+  return server.requestIP(request)?.address ?? "";
+}
+
+/** Names a caller by its credential and its network, as a digest: what keeps the name keeps no address. */
+function callerName(credential: string, address: string): string {
+  return sha256(`${credential} ${networkOf(address)}`)
+    .toString("base64url")
+    .slice(0, 16);
+}
