@@ -10,7 +10,7 @@ import { DATE, SHA, VERSION } from "../src/lib/version.ts";
 import { asrAgentOptions } from "../src/modules/asr.ts";
 import { doclingAgentOptions } from "../src/modules/docling.ts";
 import { llmAgentOptions } from "../src/modules/llm.ts";
-import { mcpAgentOptions } from "../src/modules/mcp.ts";
+import { mcpAgentOptions } from "../src/modules/mcp-provider.ts";
 import type { Module, ModuleAgent } from "../src/modules/module.ts";
 import { builtIn } from "./modules.ts";
 

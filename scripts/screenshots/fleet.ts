@@ -9,7 +9,7 @@ import { defaultsOf } from "../../src/config/group.ts";
 import { silentLog } from "../../src/lib/log.ts";
 import { asrAgentOptions, asrBackend } from "../../src/modules/asr.ts";
 import { llmAgentOptions, llmBackend } from "../../src/modules/llm.ts";
-import { mcpAgentOptions } from "../../src/modules/mcp.ts";
+import { mcpAgentOptions } from "../../src/modules/mcp-provider.ts";
 import type { Backend } from "../../src/modules/module.ts";
 import { startBackend, type TestBackend } from "../../test/kit/backend/backend.ts";
 import { JobsApi } from "../../test/kit/jobs/jobs.ts";

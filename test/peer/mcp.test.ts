@@ -6,7 +6,7 @@ import { type ProviderSettings, relayAgent } from "../../src/agent/relay-agent.t
 import type { Agent } from "../../src/agent/run.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import { silentLog } from "../../src/lib/log.ts";
-import { mcpAgentOptions } from "../../src/modules/mcp.ts";
+import { mcpAgentOptions } from "../../src/modules/mcp-provider.ts";
 import { V1_MCP_FRAME } from "../../src/protocol/limits.ts";
 import { startHttpFixture } from "../conformance/fixtures/http.ts";
 import { type RecordedRequest, type Respond, startBackend, status } from "../kit/backend/backend.ts";
