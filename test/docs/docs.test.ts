@@ -14,6 +14,7 @@ const ELSEWHERE: Record<string, string> = {
   "npm test": "npm test",
   "npm run build": "npm run build",
   "tar -xzf nfrx_linux_x64_v0.1.0.tar.gz": "packages and archive on a fresh Debian",
+  "docker run -d --name nfrx -p 8080:8080 -v nfrx-state:/var/lib/nfrx \\": "images and compose.llm.yaml in podman",
   "nfrx init": "packages and archive on a fresh Debian",
   "nfrx-llm init --server-url ws://your.host:8080 --client-key choose-another":
     "packages and archive on a fresh Debian",
