@@ -149,8 +149,7 @@ export class Fleet implements AsyncDisposable {
   #common(module: string, name: string) {
     return {
       module,
-      serverUrl: `${this.origin.replace("http", "ws")}/api/${module}/connect`,
-      clientKey: CLIENT_KEY,
+      servers: [{ serverUrl: `${this.origin.replace("http", "ws")}/api/${module}/connect`, clientKey: CLIENT_KEY }],
       clientName: name,
       reconnect: false,
       log: silentLog,

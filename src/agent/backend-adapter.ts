@@ -3,11 +3,11 @@ import type { Meters } from "../lib/series.ts";
 import { StatusError } from "../lib/status-error.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
 import type { Span } from "../lib/trace.ts";
-import type { Ask, Backend, ProbeResult } from "../modules/module.ts";
+import { type AgentEndpoint, type Ask, type Backend, type ProbeResult, takesSlot } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { BackendAccess } from "./backend-access.ts";
-import { type DeclaredEndpoint, declares } from "./endpoints.ts";
+import { declares } from "./endpoints.ts";
 import { addressOf, forward } from "./forward.ts";
 
 /** The private service beside an agent. */
@@ -26,6 +26,8 @@ export interface BackendAdapter {
   readonly registration?: Readonly<Record<string, unknown>>;
   /** False for a request that its module does not declare: a broker that sends one is refused. */
   declares?(head: RequestHead): boolean;
+  /** True for a request that holds one of the agent's slots; without it none does. */
+  takesSlot?(head: RequestHead): boolean;
   /** Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told. */
   serve(stream: Stream, head: RequestHead, about: Serving): Promise<void>;
   /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
@@ -60,12 +62,14 @@ export function backendAdapter(backend: Backend, options: BackendAdapterOptions)
   const access = new BackendAccess(backend);
   const ask = asking(access);
   const context = { backend: access, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
+  const isExempt = declares((endpoints ?? []).filter(endpoint => !takesSlot(endpoint)));
   return {
     address: backend.baseUrl,
     pollMs: backend.pollMs,
     facts: backend.facts,
     look: () => backend.probe(ask),
     ...(endpoints && { declares: declares(endpoints) }),
+    takesSlot: head => !isExempt(head),
     serve: (stream, head, { wire, span, onAnswer }) => forward(stream, head, { ...context, wire, onAnswer }, span),
   };
 }
@@ -75,7 +79,7 @@ export interface BackendAdapterOptions {
   requestTimeoutMs: number;
   clock?: Clock | undefined;
   /** All that is served of the backend; every path below its base URL when left out. */
-  endpoints?: readonly DeclaredEndpoint[] | undefined;
+  endpoints?: readonly AgentEndpoint[] | undefined;
 }
 
 /** Asks with the backend's key, within PROBE_MS and PROBE_BYTES. */

@@ -33,7 +33,7 @@ export interface AgentExamination {
 export async function* examineAgent(examination: AgentExamination): AsyncGenerator<Finding> {
   const { agent, config, program, statusAddress, metricsAddress, logDir } = examination;
   yield checkConfig(config, program);
-  yield* reach(agent.broker);
+  for (const broker of agent.brokers) yield* reach(broker);
   yield await examineBackend(examination);
   if (agent.exits)
     yield warn(
@@ -42,7 +42,7 @@ export async function* examineAgent(examination: AgentExamination): AsyncGenerat
     );
   if (statusAddress !== undefined) {
     yield await checkAddress("status", statusAddress, "STATUS_ADDR", () => running(statusAddress, "/version"));
-    yield checkFolder("token", tokenDir(config.path, agent.broker.module), "--config");
+    yield checkFolder("token", tokenDir(config.path, agent.module), "--config");
   }
   if (metricsAddress !== undefined)
     yield await checkAddress("metrics", metricsAddress, "METRICS_PORT", () => running(metricsAddress, "/metrics"));

@@ -1,12 +1,8 @@
-import type { Endpoint } from "../modules/module.ts";
+import type { AgentEndpoint } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 
-export type DeclaredEndpoint = Pick<Endpoint, "method" | "backendPath">;
-
 /** Answers whether a request is for one of a module's endpoints: an agent serves nothing else, whatever its broker sends. */
-export function declares(
-  endpoints: readonly DeclaredEndpoint[],
-): (head: Pick<RequestHead, "method" | "path">) => boolean {
+export function declares(endpoints: readonly AgentEndpoint[]): (head: Pick<RequestHead, "method" | "path">) => boolean {
   const exact = new Set<string>();
   const byMethod = new Map<string, RegExp[]>();
   for (const { method, backendPath } of endpoints) {

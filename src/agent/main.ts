@@ -30,30 +30,30 @@ export interface AgentProcess {
  */
 export function connectionOf(
   shared: Values<ReturnType<typeof agentOptions>>,
-): Pick<AgentOptions, "serverUrl" | "clientKey" | "clientName" | "reconnect" | "headers" | "ca" | "proxy"> {
+): Pick<AgentOptions, "servers" | "clientName" | "reconnect" | "headers" | "ca"> {
   const { serverUrl, clientKey, clientName, reconnect, tlsCaFile, agentHeaders } = shared;
   const proxy = proxyFor(serverUrl, process.env);
   adoptProxies(process.env);
   return {
-    serverUrl,
-    clientKey,
+    servers: [{ serverUrl, clientKey, proxy }],
     clientName,
     reconnect,
     headers: agentHeaders,
     ca: tlsCaFile === undefined ? undefined : readCertificates("TLS_CA_FILE", tlsCaFile),
-    proxy,
   };
 }
 
 /** Runs an agent until it is told to stop; the process' exit code. */
 export async function runAgent(options: AgentProcess): Promise<number> {
   const { agent, status, log } = options;
-  const unencrypted = plainTextHost(agent.broker.url);
-  if (unencrypted !== undefined)
-    log.warn(
-      { host: unencrypted },
-      "SERVER_URL is not encrypted: CLIENT_KEY and all requests are sent in plain text; use wss://",
-    );
+  for (const { url } of agent.brokers) {
+    const unencrypted = plainTextHost(url);
+    if (unencrypted !== undefined)
+      log.warn(
+        { host: unencrypted },
+        "SERVER_URL is not encrypted: CLIENT_KEY and all requests are sent in plain text; use wss://",
+      );
+  }
   const manager = await serviceManagerOf(log);
   const shutdown = (): void => {
     manager.stopping();

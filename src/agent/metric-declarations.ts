@@ -9,7 +9,7 @@ export function agentDeclarations(): readonly Declaration[] {
     backend: () => false,
     current: () => 0,
     max: () => 0,
-    link: () => undefined,
+    links: () => [],
     droppedLogs: () => 0,
   }).meters.declared;
 }

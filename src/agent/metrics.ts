@@ -11,8 +11,8 @@ export interface AgentSources {
   backend: () => boolean;
   current: () => number;
   max: () => number;
-  /** What the connection that there is has counted. */
-  link: () => LinkStats | undefined;
+  /** What the connections that there are have counted. */
+  links: () => readonly LinkStats[];
   droppedLogs: () => number;
 }
 
@@ -49,7 +49,7 @@ export class AgentMetrics {
     gauge("nfrx_worker_max_concurrency", "Maximum number of concurrent requests.", sources.max);
     const build = { version: VERSION, sha: SHA, date: DATE };
     meters.gauge("nfrx_worker_build_info", "Always 1; the labels describe the build.", BUILD).cell(build).value = 1;
-    this.#declareTunnel(sources.link);
+    this.#declareTunnel(sources.links);
     declareProcess(meters, sources.droppedLogs);
     this.#loop = declareLoopLag(meters);
   }
@@ -77,12 +77,14 @@ export class AgentMetrics {
     this.#duration.observe(ms / 1000);
   }
 
-  #declareTunnel(link: AgentSources["link"]): void {
+  #declareTunnel(links: AgentSources["links"]): void {
     const counter = (name: string, help: string, read: (stats: LinkStats) => number): void =>
-      this.meters.counter(name, help).read(set => {
-        const now = link();
-        set({}, read(this.#past) + (now === undefined ? 0 : read(now)));
-      });
+      this.meters.counter(name, help).read(set =>
+        set(
+          {},
+          links().reduce((sum, stats) => sum + read(stats), read(this.#past)),
+        ),
+      );
     counter("nfrx_worker_tunnel_received_bytes_total", "Bytes received from the broker.", stats => stats.bytesIn);
     counter("nfrx_worker_tunnel_sent_bytes_total", "Bytes sent to the broker.", stats => stats.bytesOut);
     counter(

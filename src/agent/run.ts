@@ -1,36 +1,44 @@
-// THE runner of every worker module's agent: probe, dial, register, serve, drain, reconnect.
+// THE runner of every module's agent: what it has in common for all its brokers. Dialling is in broker-link.ts.
 import { hostname } from "node:os";
 import { LONGEST_MS } from "../config/duration.ts";
 import { Drain } from "../lib/drain.ts";
 import { messageOf, NfrxError } from "../lib/errors.ts";
 import { headerOf } from "../lib/http.ts";
 import type { Logger } from "../lib/log.ts";
-import { Backoff, type Clock, every, pause, systemClock } from "../lib/time.ts";
+import { type Clock, pause, systemClock } from "../lib/time.ts";
 import { failureOf, type Span } from "../lib/trace.ts";
 import type { Tracing } from "../lib/tracing.ts";
-import { DATE, SHA, VERSION } from "../lib/version.ts";
+import { VERSION } from "../lib/version.ts";
 import type { RequestHead } from "../protocol/frames.ts";
-import { CLOSE_NORMAL, HEARTBEAT_MS, MODEL_DETAILS_BYTES } from "../protocol/limits.ts";
-import type { Link } from "../protocol/link.ts";
+import { BUSY } from "../protocol/limits.ts";
 import type { Stream } from "../protocol/stream.ts";
 import { wireOf } from "../protocol/wire-of.ts";
 import type { BackendAdapter } from "./backend-adapter.ts";
 import { type BackendState, BackendWatch } from "./backend-watch.ts";
-import { type BrokerEndpoint, type DialOptions, DialRefusal, dial, dialRefusal } from "./dial.ts";
+import { BrokerLink, type LinkOwner } from "./broker-link.ts";
+import type { BrokerEndpoint, DialOptions } from "./dial.ts";
 import { mayBeDown } from "./forward.ts";
-import { HostLoad, hostFacts } from "./host.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { HttpProxy } from "./proxy.ts";
+import { SelfReport } from "./self-report.ts";
+import { Slots } from "./slots.ts";
 
 /** Timeout of the first check of a backend in milliseconds; then the agent connects without the result. */
 const FIRST_LOOK_MS = 3_000;
+
+/** A broker that an agent serves. */
+interface ServerAddress {
+  serverUrl: string;
+  clientKey: string | undefined;
+  proxy?: HttpProxy | undefined;
+}
 
 export interface AgentOptions {
   /** The module's id. */
   module: string;
   service: BackendAdapter;
-  serverUrl: string;
-  clientKey: string | undefined;
+  /** The brokers; all of them are served at once. */
+  servers: readonly ServerAddress[];
   clientId: string | undefined;
   clientName: string | undefined;
   maxConcurrency: number;
@@ -38,7 +46,6 @@ export interface AgentOptions {
   /** Headers of the connection to the broker, for what stands in front of it. */
   headers?: Readonly<Record<string, string>>;
   ca?: string | undefined;
-  proxy?: HttpProxy | undefined;
   /** What it speaks in either version of the wire; as workers do unless given. */
   wire?: DialOptions["wire"];
   log: Logger;
@@ -69,37 +76,40 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #backoff: Backoff;
   readonly #watch: BackendWatch;
   readonly #stop = new AbortController();
   readonly #work = new Drain();
   readonly #onAnswer = (): void => this.#watch.answered();
-  #link: Link | undefined;
+  readonly #report: SelfReport;
+  readonly #slots: Slots;
+  readonly #links: readonly BrokerLink[];
   #terminating = false;
-  #connecting = false;
-  /** The broker has let this agent in. */
-  #accepted = false;
-  /** Why the broker would not let this agent in, once that has been logged. */
-  #refusal = "";
   /** What was last wrong with the backend's list of models. */
   #warning = "";
   #lastError = "";
-  #lastHeartbeat = 0;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log;
-    this.#backoff = new Backoff(options.random);
     this.id = options.clientId || crypto.randomUUID();
     this.name = options.clientName || hostname();
     this.#watch = new BackendWatch(options.service, this.#clock, state => this.#onBackend(state));
+    const { id, name } = this;
+    this.#report = new SelfReport({ ...options, id, name, work: this.#work, watch: this.#watch });
+    this.#slots = new Slots(options.maxConcurrency, () => {
+      for (const link of this.#links) link.slotsChanged();
+    });
+    const owner = this.#owner();
+    this.#links = this.brokers.map(
+      broker => new BrokerLink({ ...options, owner, broker, clock: this.#clock, signal: this.#stop.signal }),
+    );
     this.metrics = new AgentMetrics({
       server: () => this.#accepted,
       backend: () => this.#watch.state.ready,
       current: () => this.#work.inflight,
       max: () => options.maxConcurrency,
-      link: () => this.#link?.stats,
+      links: () => this.#links.flatMap(({ stats }) => stats ?? []),
       droppedLogs: options.droppedLogs ?? (() => 0),
     });
     options.service.declare?.(this.metrics.meters);
@@ -114,12 +124,19 @@ export class Agent {
     const loop = this.metrics.watchLoop();
     try {
       await this.#firstLook();
-      while (!this.#stop.signal.aborted) await this.#session();
+      await this.#serveAll();
     } finally {
       loop.cancel();
       this.#watch.stop();
       await this.#options.service.close?.();
     }
+  }
+
+  /** Links to every broker. Rejects when none is left and none of the links is to come back. */
+  async #serveAll(): Promise<void> {
+    const ends = await Promise.allSettled(this.#links.map(link => link.run()));
+    const lost = ends.find(end => end.status === "rejected");
+    if (lost !== undefined && !this.#stop.signal.aborted) throw lost.reason;
   }
 
   /** Looks at the backend. Rejects when it is not ready and nobody is to wait for it. */
@@ -154,20 +171,25 @@ export class Agent {
     this.#terminating = true;
     if (!this.#work.draining) this.drain();
     // Who hears this opens no more streams.
-    if (!this.#servesDuringDrain) this.#link?.goaway();
+    for (const link of this.#links) if (!this.#servesDuringDrain(link)) link.goaway();
     const finished = await this.#work.finish(this.#clock, timeoutMs);
     this.#stop.abort();
-    this.#link?.close(CLOSE_NORMAL, "drained");
+    for (const link of this.#links) link.close();
     return finished;
   }
 
   get state(): AgentState {
     if (this.#terminating) return "terminating";
     if (this.#work.draining) return "draining";
-    if (this.#connecting) return "connecting";
+    if (!this.#accepted && this.#links.some(({ connecting }) => connecting)) return "connecting";
     if (!this.#accepted) return this.#lastError === "" ? "disconnected" : "error";
     if (!this.#watch.state.ready) return "not_ready";
     return this.#work.inflight > 0 ? "connected_busy" : "connected_idle";
+  }
+
+  /** The module's id. */
+  get module(): string {
+    return this.#options.module;
   }
 
   /** The private service that it stands beside. */
@@ -176,9 +198,17 @@ export class Agent {
   }
 
   /** What it dials, and how. */
-  get broker(): BrokerEndpoint {
-    const { module, serverUrl: url, clientKey, headers = {}, ca, proxy, wire = wireOf } = this.#options;
-    return { module, url, clientKey, headers, ca, proxy, wire };
+  get brokers(): BrokerEndpoint[] {
+    const { module, servers, headers = {}, ca, wire = wireOf } = this.#options;
+    return servers.map(({ serverUrl: url, clientKey, proxy }) => ({
+      module,
+      url,
+      clientKey,
+      headers,
+      ca,
+      proxy,
+      wire,
+    }));
   }
 
   /** Whether it ends when the broker is away. */
@@ -196,6 +226,7 @@ export class Agent {
   /** The body of GET /status. */
   status(): object {
     const backend = this.#watch.state;
+    const lastHeartbeat = Math.max(...this.#links.map(link => link.lastHeartbeat));
     return {
       state: this.state,
       connected_to_server: this.#accepted,
@@ -203,134 +234,13 @@ export class Agent {
       current_jobs: this.#work.inflight,
       max_concurrency: this.#options.maxConcurrency,
       last_error: this.#lastError,
-      last_heartbeat: this.#lastHeartbeat === 0 ? null : new Date(this.#lastHeartbeat).toISOString(),
+      last_heartbeat: lastHeartbeat === 0 ? null : new Date(lastHeartbeat).toISOString(),
       worker_id: this.id,
       worker_name: this.name,
       version: VERSION,
-      agent_config: this.#facts(),
+      agent_config: this.#report.facts,
       labels: backend.ready ? backend.models : [],
     };
-  }
-
-  /** One connection, from dial to close, and the wait after it. Rejects when the agent is not to come back. */
-  async #session(): Promise<void> {
-    const { reconnect, serverUrl } = this.#options;
-    let reason: string;
-    let permanent = false;
-    try {
-      const began = this.#clock.now();
-      reason = await this.#connection();
-      this.#backoff.held(this.#clock.now() - began);
-    } catch (error) {
-      reason = `cannot connect to ${serverUrl}: ${messageOf(error)}`;
-      permanent = error instanceof DialRefusal && error.permanent;
-    }
-    if (this.#stop.signal.aborted) return;
-    this.#lastError = reason;
-    if (!reconnect) throw new Error(reason);
-    const wait = permanent ? this.#backoff.afterRefusal() : this.#backoff.next();
-    const about = { reason, retry_in_ms: Math.round(wait) };
-    if (!permanent) this.#log.warn(about, "not connected");
-    else if (reason !== this.#refusal) this.#log.error(about, "rejected by the broker");
-    else this.#log.debug(about, "rejected by the broker again");
-    this.#refusal = permanent ? reason : "";
-    await pause(this.#clock, wait, this.#stop.signal);
-  }
-
-  /** Resolves with the reason when the connection is over. */
-  async #connection(): Promise<string> {
-    const closed = Promise.withResolvers<string>();
-    const { broker } = this;
-    this.#connecting = true;
-    try {
-      const link = await dial({
-        ...broker,
-        clock: this.#clock,
-        signal: this.#stop.signal,
-        events: {
-          onStream: (stream, head) => void this.#serve(stream, head),
-          // The broker has no word for it: the first thing that it says after the registration means that it has accepted.
-          onHeard: () => this.#onAccepted(link),
-          onClosed: (code, reason) =>
-            this.#accepted
-              ? closed.resolve(`the connection was closed: ${code} ${reason}`.trim())
-              : closed.reject(dialRefusal(broker, code, reason)),
-        },
-      });
-      return await this.#membership(link, closed.promise);
-    } finally {
-      this.#connecting = false;
-    }
-  }
-
-  /** Registers on a link and waits for its end. */
-  async #membership(link: Link, closed: Promise<string>): Promise<string> {
-    this.#link = link;
-    this.#register(link);
-    const load = new HostLoad();
-    const beat = every(this.#clock, HEARTBEAT_MS, () => this.#heartbeat(link, load));
-    try {
-      if (this.#stop.signal.aborted) link.close(CLOSE_NORMAL, "drained");
-      return await closed;
-    } finally {
-      beat.cancel();
-      this.#link = undefined;
-      if (this.#accepted) {
-        this.#accepted = false;
-        this.metrics.disconnected(link.stats);
-        this.#log.info({ server_url: this.#options.serverUrl }, "disconnected");
-      }
-    }
-  }
-
-  #onAccepted(link: Link): void {
-    const backend = this.#watch.state;
-    this.#connecting = false;
-    this.#accepted = true;
-    this.#lastError = "";
-    this.#refusal = "";
-    this.metrics.connected();
-    this.#log.info(
-      {
-        server_url: this.#options.serverUrl,
-        wire: link.version,
-        models: backend.ready ? backend.models.length : 0,
-      },
-      "connected",
-    );
-  }
-
-  #register(link: Link): void {
-    const { clientKey } = this.#options;
-    const backend = this.#watch.state;
-    link.control({
-      type: "register",
-      worker_id: this.id,
-      worker_name: this.name,
-      // A v1 broker may look for the key here only.
-      ...(link.version === 1 && clientKey !== undefined && { client_key: clientKey }),
-      models: backend.ready ? backend.models : (this.#options.service.models ?? []),
-      ...this.#details(link),
-      max_concurrency: this.#capacity(),
-      version: VERSION,
-      build_sha: SHA,
-      build_date: DATE,
-      agent_config: this.#facts(),
-      ...this.#options.service.registration,
-    });
-    if (this.#work.draining) this.#announce();
-    // A v1 broker need not say anything by itself. It answers this once it has read the registration and accepted it.
-    if (link.version === 1) link.ping();
-  }
-
-  #heartbeat(link: Link, load: HostLoad): void {
-    this.#lastHeartbeat = this.#clock.wall();
-    link.control({
-      type: "heartbeat",
-      ts: Math.floor(this.#lastHeartbeat / 1000),
-      host_cpu_percent: load.cpuPercent(),
-      host_ram_used_percent: load.ramPercent(),
-    });
   }
 
   #onBackend(state: BackendState): void {
@@ -344,57 +254,62 @@ export class Agent {
   }
 
   #announce(): void {
-    const backend = this.#watch.state;
-    const link = this.#link;
-    link?.control({
-      type: "status_update",
-      max_concurrency: this.#capacity(),
-      ...(backend.ready && { models: backend.models, ...this.#details(link) }),
-      status: this.#work.draining
-        ? "draining"
-        : backend.ready
-          ? this.#work.inflight > 0
-            ? "working"
-            : "idle"
-          : "not_ready",
-      agent_config: this.#facts(),
-    });
+    for (const link of this.#links) link.announce();
   }
 
-  /** What the backend says of its models, for a broker that knows the field, unless it is too much. */
-  #details(link: Link): { model_details?: object } {
-    const backend = this.#watch.state;
-    if (link.version === 1 || !backend.ready || backend.details === undefined) return {};
-    const length =
-      Buffer.byteLength(JSON.stringify(backend.details)) + Buffer.byteLength(JSON.stringify(backend.models));
-    return length > MODEL_DETAILS_BYTES ? {} : { model_details: backend.details };
+  /** True while a broker has let this agent in. */
+  get #accepted(): boolean {
+    return this.#links.some(({ accepted }) => accepted);
   }
 
-  #capacity(): number {
-    return this.#work.draining || !this.#watch.state.ready ? 0 : this.#options.maxConcurrency;
+  #owner(): LinkOwner {
+    const work = this.#work;
+    return {
+      registration: (version, clientKey) => this.#report.registration(version, clientKey),
+      status: version => this.#report.status(version),
+      draining: () => work.draining,
+      freeSlots: () => (this.#sharesSlots ? this.#slots.free : undefined),
+      modelCount: () => {
+        const backend = this.#watch.state;
+        return backend.ready ? backend.models.length : 0;
+      },
+      serve: (stream, head, link) => void this.#serve(stream, head, link),
+      accepted: () => {
+        this.#lastError = "";
+        this.metrics.connected();
+      },
+      lost: reason => {
+        this.#lastError = reason;
+      },
+      disconnected: stats => this.metrics.disconnected(stats),
+    };
   }
 
-  #facts(): Record<string, string> {
-    const backend = this.#watch.state;
-    return { ...hostFacts(), ...(backend.ready ? backend.facts : this.#options.service.facts) };
-  }
-
-  get #servesDuringDrain(): boolean {
+  #servesDuringDrain({ version }: BrokerLink): boolean {
     // The other version of the wire carries nothing but calls.
-    return this.#options.service.servesDuringDrain === true && this.#link?.version === 2;
+    return this.#options.service.servesDuringDrain === true && version === 2;
   }
 
-  async #serve(stream: Stream, head: RequestHead): Promise<void> {
+  /** True when several brokers send requests: none of them knows how many slots the others have taken. */
+  get #sharesSlots(): boolean {
+    return this.#links.length > 1;
+  }
+
+  async #serve(stream: Stream, head: RequestHead, link: BrokerLink): Promise<void> {
     const { service } = this.#options;
     const draining = this.#work.draining;
-    if (draining && !this.#servesDuringDrain) return stream.reset(new NfrxError("refused", "draining"));
-    const wire = this.#link?.version ?? 2;
+    if (draining && !this.#servesDuringDrain(link)) return stream.reset(new NfrxError("refused", "draining"));
+    const wire = link.version ?? 2;
     if (wire === 2 && service.declares?.(head) === false) {
       this.#log.warn(
         { method: head.method, path: head.path },
         "rejecting a request for a path that this module does not serve",
       );
       return stream.reset(new NfrxError("not_found", "this agent does not serve the path"));
+    }
+    if (this.#sharesSlots && service.takesSlot?.(head) && !this.#slots.take(stream)) {
+      link.slotRefused();
+      return stream.reset(new NfrxError("refused", BUSY));
     }
     const began = this.#clock.now();
     const leave = draining || service.lingers?.(head) ? () => {} : this.#work.enter();

@@ -1,6 +1,5 @@
-import type { Backend } from "../modules/module.ts";
+import type { AgentEndpoint, Backend } from "../modules/module.ts";
 import { backendAdapter } from "./backend-adapter.ts";
-import type { DeclaredEndpoint } from "./endpoints.ts";
 import { Agent, type AgentOptions } from "./run.ts";
 
 export interface WorkerAgentOptions extends Omit<AgentOptions, "service"> {
@@ -8,7 +7,7 @@ export interface WorkerAgentOptions extends Omit<AgentOptions, "service"> {
   /** Milliseconds without a byte from the backend. */
   requestTimeoutMs: number;
   /** All that is served of the backend; every path below its base URL when left out. */
-  endpoints?: readonly DeclaredEndpoint[] | undefined;
+  endpoints?: readonly AgentEndpoint[] | undefined;
 }
 
 /** An agent of a worker module, in front of its backend. */

@@ -1,10 +1,10 @@
 // How a module is made.
 import type { OptionGroup, Shape, Values } from "../config/group.ts";
 import { checkBackend, checkProbed, checkServed, refusePromise } from "./check.ts";
+import type { AgentEndpoint } from "./endpoint.ts";
 import {
   type Ask,
   type Backend,
-  type Endpoint,
   LOOK_MS,
   MODULE_API,
   type Module,
@@ -24,7 +24,7 @@ export interface ModuleSpec<S extends Shape, A extends Shape> {
   readonly agent?: {
     readonly options: OptionGroup<A>;
     /** All that the agent serves of its backend, as a rule those of `worker`; every path below its address when left out. */
-    readonly endpoints?: readonly Pick<Endpoint, "method" | "backendPath">[];
+    readonly endpoints?: readonly AgentEndpoint[];
     backend(values: Values<OptionGroup<A>>): BackendSpec;
   };
 }

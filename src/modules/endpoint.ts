@@ -83,6 +83,9 @@ export interface Endpoint {
   keeps?: Keeps;
 }
 
+/** As much of an endpoint as its agent needs. */
+export type AgentEndpoint = Pick<Endpoint, "method" | "backendPath" | "keeps" | "task" | "gather" | "exemptFromSlots">;
+
 /** Where ids of what a worker keeps stand: a request that names one goes to the worker that has it. */
 export interface Keeps {
   /** The member of a JSON answer with the id of what its worker keeps now; of an event, the member of its `response`. */

@@ -5,7 +5,7 @@ import type { Html } from "../lib/html.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Clock } from "../lib/time.ts";
 import type { Backend } from "./backend.ts";
-import type { Endpoint, ErrorShape } from "./endpoint.ts";
+import type { AgentEndpoint, Endpoint, ErrorShape } from "./endpoint.ts";
 import type { ModuleRoute, Operation } from "./route.ts";
 import type { PoolSettings, RelaySettings } from "./settings.ts";
 import type { ModuleState } from "./state.ts";
@@ -21,6 +21,7 @@ export type * from "./backend.ts";
 export { LOOK_MS } from "./backend.ts";
 export type * from "./endpoint.ts";
 export type * from "./settings.ts";
+export { takesSlot } from "./slots.ts";
 export type { Watch } from "./watch.ts";
 
 /** A capability, as a plugin file exports it and as the built-in ones are: made by `defineModule`. */
@@ -43,7 +44,7 @@ export interface ModuleAgent {
   /** What the agent can be told about its backend. */
   readonly options: OptionGroup;
   /** All that the agent serves of its backend; every path below its address when left out. */
-  readonly endpoints?: readonly Pick<Endpoint, "method" | "backendPath">[] | undefined;
+  readonly endpoints?: readonly AgentEndpoint[] | undefined;
   backend(values: OptionValues): Backend;
 }
 

@@ -113,6 +113,9 @@ export const CONFIG_KEY_MAX = 64;
 /** Maximum size of `agent_config`, keys and values together, in characters; entries beyond it are dropped. */
 export const CONFIG_MAX = 8 * 1024;
 
+/** Why an agent refuses a request whose slot another broker has taken: the message of RESET `refused`. */
+export const BUSY = "busy";
+
 /** WebSocket subprotocol by which both ends agree on wire v2. */
 export const SUBPROTOCOL = "nfrx.v2";
 

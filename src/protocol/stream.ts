@@ -65,8 +65,15 @@ export class Stream {
 
   /** Calls `run` once when the stream is over, however it ended. */
   onClose(run: () => void): void {
-    if (this.closed) run();
-    else this.#onClose = run;
+    if (this.closed) return run();
+    const earlier = this.#onClose;
+    this.#onClose =
+      earlier === undefined
+        ? run
+        : () => {
+            earlier();
+            run();
+          };
   }
 
   /** The peer's head. Rejects when the stream fails first. */

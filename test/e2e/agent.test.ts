@@ -82,8 +82,7 @@ test("without --reconnect an agent whose backend or broker is away gives up, wit
   const options = {
     module: "llm",
     ...probing(backend, 60_000),
-    serverUrl: "ws://127.0.0.1:1/api/llm/connect",
-    clientKey: undefined,
+    servers: [{ serverUrl: "ws://127.0.0.1:1/api/llm/connect", clientKey: undefined }],
     clientId: undefined,
     clientName: undefined,
     maxConcurrency: 1,

@@ -735,8 +735,7 @@ test("an old broker sends every header of its callers along: they end at our age
   const agent = workerAgent({
     module: "asr",
     backend: asrBackend({ ...defaultsOf(asrAgentOptions), asrBaseUrl: backend.url, asrApiKey: "of-the-backend" }),
-    serverUrl: broker.connectUrl.replace("/llm/", "/asr/"),
-    clientKey: CLIENT_KEY,
+    servers: [{ serverUrl: broker.connectUrl.replace("/llm/", "/asr/"), clientKey: CLIENT_KEY }],
     clientId: undefined,
     clientName: "ours",
     maxConcurrency: 2,

@@ -720,8 +720,7 @@ test("an old broker sends every header of its callers along: they end at our age
   const agent = workerAgent({
     module: "docling",
     backend: keyed(backend),
-    serverUrl: broker.connectUrl.replace("/llm/", "/docling/"),
-    clientKey: CLIENT_KEY,
+    servers: [{ serverUrl: broker.connectUrl.replace("/llm/", "/docling/"), clientKey: CLIENT_KEY }],
     clientId: undefined,
     clientName: "ours",
     maxConcurrency: 2,

@@ -122,17 +122,16 @@ export class World {
   /** An agent in front of `backend`, registered by the time this resolves. */
   async agent(
     backend: { url: string },
-    options: Partial<WorkerAgentOptions> & { batchSize?: number } = {},
+    options: Partial<WorkerAgentOptions> & { batchSize?: number; clientKey?: string | undefined } = {},
   ): Promise<Agent> {
-    const { batchSize, ...rest } = options;
+    const { batchSize, clientKey = "clientKey" in options ? undefined : CLIENT_KEY, ...rest } = options;
     const agent = workerAgent({
       module: this.#known.module.id,
       backend: {
         ...this.#known.backend(backend.url),
         ...(batchSize !== undefined && { facts: { embedding_batch_size: String(batchSize) } }),
       },
-      serverUrl: this.connectUrl,
-      clientKey: CLIENT_KEY,
+      servers: [{ serverUrl: this.connectUrl, clientKey }],
       clientId: undefined,
       clientName: `worker-${this.agents.length + 1}`,
       maxConcurrency: 2,

@@ -244,8 +244,7 @@ async function oldBroker(settings: Partial<ProviderSettings> = {}): Promise<OldB
   const agent = relayAgent({
     id: RELAY,
     provider: { ...defaultsOf(mcpAgentOptions), transportOrder: ["http"], providerUrl: provider.url, ...settings },
-    serverUrl: `ws://127.0.0.1:${port}/api/mcp/connect`,
-    clientKey: CLIENT_KEY,
+    servers: [{ serverUrl: `ws://127.0.0.1:${port}/api/mcp/connect`, clientKey: CLIENT_KEY }],
     clientName: "ours",
     reconnect: false,
     log: silentLog,

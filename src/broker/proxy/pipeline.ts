@@ -5,7 +5,7 @@ import { askIdentity, relayHeaders, requestHeaders } from "../../lib/request-hea
 import { ResponsePolicy } from "../../lib/response-headers.ts";
 import { KEEP_ALIVE_MS } from "../../lib/sse.ts";
 import type { Timer } from "../../lib/time.ts";
-import type { Endpoint, ErrorShape, Keeps, WorkerModule } from "../../modules/module.ts";
+import { type Endpoint, type ErrorShape, type Keeps, takesSlot, type WorkerModule } from "../../modules/module.ts";
 import type { PathParams, RouteCall } from "../../modules/route.ts";
 import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.ts";
 import { errorResponse } from "../http/error-response.ts";
@@ -200,13 +200,13 @@ export class Pipeline {
 
 function planFor(endpoint: Endpoint, options: PipelineOptions, policy: ResponsePolicy): Plan {
   const { clock, module, pool, expose, forwardHeaders } = options;
-  const { errors = module.errors, stream, headers = [], gather, exemptFromSlots } = endpoint;
+  const { errors = module.errors, stream, headers = [] } = endpoint;
   const keeps = keepsOf(endpoint);
   return {
     respond: { clock, policy, errors, stream, queueUpdateMs: pool.settings.queueUpdateMs, expose },
     keeps,
     forwarded: [...forwardHeaders, ...(headers === "all" ? [] : headers)],
-    exemptFromSlots: keeps?.segment !== undefined || gather !== undefined || exemptFromSlots === true,
+    exemptFromSlots: !takesSlot(endpoint),
     target: targetOf(endpoint),
   };
 }

@@ -86,6 +86,7 @@ export interface McpWorldOptions {
 
 export interface RelayOptions extends Partial<Omit<RelayAgentOptions, "provider">> {
   provider?: Partial<ProviderSettings>;
+  clientKey?: string;
 }
 
 export class McpWorld {
@@ -155,7 +156,10 @@ export class McpWorld {
   }
 
   /** An agent in front of a provider, which it may or may not reach; it has begun to run when this returns. */
-  start(provider: { url: string }, { provider: settings, ...options }: RelayOptions = {}): Agent {
+  start(
+    provider: { url: string },
+    { provider: settings, clientKey = CLIENT_KEY, ...options }: RelayOptions = {},
+  ): Agent {
     const agent = relayAgent({
       id: RELAY,
       provider: {
@@ -165,8 +169,7 @@ export class McpWorld {
         open: true,
         ...settings,
       },
-      serverUrl: this.connectUrl,
-      clientKey: CLIENT_KEY,
+      servers: [{ serverUrl: this.connectUrl, clientKey }],
       clientName: `relay-${this.agents.length + 1}`,
       reconnect: false,
       log: this.log("agent"),
