@@ -88,11 +88,11 @@ function otherRatios(measured: Measured, way: string): Ratio[] {
   const upload = measured.upload?.find(row => row.way === way);
   if (upload !== undefined) {
     const base = measured.upload?.find(row => row.way === "direct");
-    const beside = minus(upload.uploadP99, base?.uploadP99);
+    const loaded = minus(upload.uploadP99, base?.uploadP99);
     const quiet = minus(upload.quietP99, base?.quietP99);
     list.push(
       ratio(way, "chunk p99 with a 200 MB upload / quiet", over(upload.uploadP99, upload.quietP99), { atMost: 3 }),
-      ratio(way, "the same, added against direct", over(beside, quiet), { atMost: 3 }),
+      ratio(way, "the same, added against direct", over(loaded, quiet), { atMost: 3 }),
       ratio(way, "upload: memory growth of the broker", upload.brokerGrowthMiB, { atMost: 64 }, " MiB"),
       ratio(way, "upload: memory growth of the agent", upload.agentGrowthMiB, { atMost: 64 }, " MiB"),
     );

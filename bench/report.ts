@@ -42,7 +42,7 @@ export function tables(measured: Measured): string {
       ),
     upload &&
       table(
-        "200 MB upload beside 50 token streams (chunk times in ms; memory growth in MiB)",
+        "200 MB upload during 50 token streams (chunk times in ms; memory growth in MiB)",
         ["way", "MB/s", "quiet p50", "quiet p99", "upload p50", "upload p99", "broker +MiB", "agent +MiB"],
         upload.map(row => [
           row.way,

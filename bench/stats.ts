@@ -24,7 +24,7 @@ export function summarize(samples: readonly number[]): Summary {
   };
 }
 
-/** The middle of several rounds; null when there was none. */
+/** The median; null without values. */
 export function median(values: readonly number[]): number | null {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const upper = sorted[sorted.length >> 1];

@@ -3,7 +3,7 @@ import type { Socket } from "bun";
 import { ResponseReader } from "./http-reader.ts";
 import type { Target } from "./jobs.ts";
 
-/** What the caller of one request wants to hear. Exactly one of `done` and `failed` is called. */
+/** Callbacks of one request. Exactly one of `done` and `failed` is called. */
 export interface Exchange {
   body?(part: Buffer): void;
   done(status: number): void;

@@ -1,4 +1,4 @@
-/** Workers without a backend, and those who watch them. */
+/** Workers without a backend, and clients that watch them. */
 import { Connection, readHead } from "./connection.ts";
 import type { JobOf, Result } from "./jobs.ts";
 import { within } from "./requests.ts";
@@ -104,7 +104,7 @@ export class Listeners {
   }
 
   /** How many events and bytes have come since this was last asked. */
-  heard(): Result {
+  received(): Result {
     const result = new Tally().result({ bytes: this.#bytes });
     result.answered = this.#events;
     this.#events = 0;
@@ -134,7 +134,7 @@ export class Listeners {
     connection.send(bytes, {
       body: part => {
         this.#bytes += part.length;
-        // An event ends with an empty line, and there is none within it.
+        // An event ends with its only empty line.
         const end = tail + UTF8.decode(part.subarray(-2));
         tail = end.slice(-2);
         if (tail !== "\n\n") return;

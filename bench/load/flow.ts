@@ -1,11 +1,11 @@
-/** Streams that go on and on while something else happens beside them. */
+/** Streams that go on while something else is measured. */
 import { Connection } from "./connection.ts";
 import type { JobOf, Result } from "./jobs.ts";
 import { within } from "./requests.ts";
 import { readStream, streamRequest } from "./streams.ts";
 import { figures, Tally } from "./tally.ts";
 
-/** Short streams one after the other, so that the flow can end soon after it is told to. */
+/** Short streams one after the other, so that the flow ends soon after `stop`. */
 const CHUNKS = 100;
 
 /** One running flow. `mark` closes a section and returns its chunk times. */

@@ -11,7 +11,7 @@ type State = "head" | "fixed" | "size" | "chunk" | "chunk-end" | "trailer" | "re
 const HEAD_LIMIT = 65536;
 const LINE_LIMIT = 4096;
 
-/** Feed it bytes; it tells the sink. Throws on anything that is not HTTP: the connection is then of no more use. */
+/** Parses the bytes that it is fed and calls the sink. Throws on anything that is not HTTP; the connection is then useless. */
 export class ResponseReader {
   #state: State = "head";
   #left = 0;

@@ -1,10 +1,10 @@
-/** What the bench asks of its load generator, and what it hears back: one JSON object a line, both ways. */
+/** Commands to a load generator and their results: one JSON object a line, both ways. */
 import { z } from "zod";
 
 const targetSchema = z.object({ port: z.number(), path: z.string(), token: z.string().optional() });
 
 const jobSchema = z.discriminatedUnion("kind", [
-  /** So many requests: every connection sends its next when the response is there. */
+  /** A fixed number of requests: each connection sends its next one when the response has arrived. */
   z.object({
     kind: z.literal("requests"),
     target: targetSchema,
@@ -57,9 +57,9 @@ const jobSchema = z.discriminatedUnion("kind", [
   /** Listens to a stream of events; answers when each listener has had its first. */
   z.object({ kind: z.literal("listen"), target: targetSchema, listeners: z.number(), deadlineMs: z.number() }),
   /** Answers with the events and bytes since it was last asked. */
-  z.object({ kind: z.literal("heard") }),
+  z.object({ kind: z.literal("received") }),
   z.object({ kind: z.literal("unlisten") }),
-  /** One body of `bytes` bytes to whoever takes it. */
+  /** Sends one body of `bytes` bytes. */
   z.object({ kind: z.literal("push"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),
   /** One answer of `bytes` bytes. */
   z.object({ kind: z.literal("pull"), target: targetSchema, bytes: z.number(), deadlineMs: z.number() }),

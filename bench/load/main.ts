@@ -47,8 +47,8 @@ async function run(job: Job): Promise<Result> {
     case "listen":
       listeners = new Listeners();
       return listeners.open(job);
-    case "heard":
-      return running(listeners).heard();
+    case "received":
+      return running(listeners).received();
     case "unlisten":
       return running(listeners).close();
   }

@@ -1,4 +1,4 @@
-/** So many requests: each connection sends its next when the response is there, until all are sent. */
+/** A fixed number of requests: each connection sends its next one when the response has arrived. */
 import { now } from "../clock.ts";
 import { Connection, requestBytes } from "./connection.ts";
 import type { JobOf, Result } from "./jobs.ts";
@@ -43,12 +43,12 @@ export async function runRequests(job: JobOf<"requests">): Promise<Result> {
   return tally.result({ latency: figures(latencies) });
 }
 
-/** Waits for the work, at most so long; `late` runs when it is not over by then. */
-export async function within(work: Promise<unknown>, ms: number, late: () => void): Promise<void> {
+/** Waits for the work, at most `ms`; calls `onTimeout` when it takes longer. */
+export async function within(work: Promise<unknown>, ms: number, onTimeout: () => void): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const limit = new Promise<void>(resolve => {
     timer = setTimeout(() => {
-      late();
+      onTimeout();
       resolve();
     }, ms);
   });

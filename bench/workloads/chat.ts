@@ -1,4 +1,4 @@
-/** Workload 1: 1 KiB chat requests at 1, 32 and 256 connections. */
+/** 1 KiB chat requests at 1, 32 and 256 connections. */
 
 import type { Result } from "../load/jobs.ts";
 import { type LoopOptions, runLoop } from "../load/wrk.ts";

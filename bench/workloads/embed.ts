@@ -1,4 +1,4 @@
-/** Workload 3: one embeddings request with 2,048 inputs, four workers. */
+/** One embeddings request with 2,048 inputs, four workers. */
 import { z } from "zod";
 import { median, minus, over } from "../stats.ts";
 import type { Way } from "../world/way.ts";

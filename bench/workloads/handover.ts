@@ -1,4 +1,4 @@
-/** Workload 6: one worker with one slot, and a queue: how long the slot stays empty between two requests. */
+/** One worker with one slot, and a queue: how long the slot stays empty between two requests. */
 import { z } from "zod";
 import { summarize } from "../stats.ts";
 import { type Bench, checked, inWorld } from "../world/world.ts";

@@ -1,4 +1,4 @@
-/** Workload 5: thousands of open and silent streams. */
+/** Thousands of open and silent streams. */
 import { residentMiB } from "../world/proc.ts";
 import { type Part, pidsOf, type Way } from "../world/way.ts";
 import { type Bench, checked, inWorld } from "../world/world.ts";

@@ -1,4 +1,4 @@
-/** Workload 7: one MCP client that calls a tool again and again. */
+/** One MCP client that calls a tool again and again. */
 import type { Result } from "../load/jobs.ts";
 import { type LoopOptions, runLoop } from "../load/wrk.ts";
 import { median, medianAdded } from "../stats.ts";
@@ -30,7 +30,7 @@ const loop = (way: Way, seconds: number): LoopOptions => ({
   minBytes: ANSWER_BYTES,
 });
 
-/** Measures the given relays beside the server itself. */
+/** Measures the given relays and the server itself. */
 export async function benchMcp(bench: Bench, relays: readonly WayKind[]): Promise<McpRow[]> {
   const rows: McpRow[] = [];
   await inWorld(bench, [direct, ...relays], ROOMY, async world => {

@@ -1,4 +1,4 @@
-/** Workload 9: chat at 32 connections with everything that can be watched on, beside the same with all of it off. */
+/** Chat at 32 connections with access log, traces and metrics on, and with all of them off. */
 import { z } from "zod";
 import { readLines } from "../lines.ts";
 import type { Result } from "../load/jobs.ts";
@@ -21,7 +21,7 @@ export interface ObserveRow {
   p99: number | null;
   /** CPU seconds per 10,000 requests, broker and agent together. */
   cpu: number | null;
-  /** Requests/s against those of the round beside it with all off, the middle of all rounds. */
+  /** Requests/s against those of the same round with all off, the median of all rounds. */
   ratio: number | null;
 }
 

@@ -1,4 +1,4 @@
-/** Workload 2: SSE streams of 200 chunks, 5 ms apart. */
+/** SSE streams of 200 chunks, 5 ms apart. */
 
 import { median, medianAdded } from "../stats.ts";
 import { partTotals, withCost } from "../world/cost.ts";

@@ -1,4 +1,4 @@
-/** Workload: how long programs take from their start until they are ready. */
+/** How long programs take from their start until they are ready. */
 import { median } from "../stats.ts";
 import type { Part, WayKind } from "../world/way.ts";
 import { type Bench, inWorld, ROOMY } from "../world/world.ts";

@@ -1,5 +1,5 @@
 /**
- * Workload 9: who watches the state. A broker with a fleet of idle workers, once with nobody listening to the stream of
+ * The stream of states. A broker with a fleet of idle workers, once with nobody listening to the stream of
  * states and once with many on real sockets; what differs is what the listeners cost, in CPU time of all the broker's
  * threads, as a part of the one core that the event loop has.
  */
@@ -72,13 +72,13 @@ async function watch(bench: Bench, way: Way): Promise<StateRow> {
     const target = { port, path: "/api/state/stream", token };
     checked(bench, say("listeners"), await load.run({ kind: "listen", target, listeners, deadlineMs: LIMIT_MS }));
     await Bun.sleep(settleMs);
-    await load.run({ kind: "heard" });
+    await load.run({ kind: "received" });
     push(watched, await percent(way, durationMs));
-    const heard = await load.run({ kind: "heard" });
-    eventBytes = heard.answered === 0 ? null : Math.round((heard.bytes ?? 0) / heard.answered);
+    const received = await load.run({ kind: "received" });
+    eventBytes = received.answered === 0 ? null : Math.round((received.bytes ?? 0) / received.answered);
     // Every two seconds, give or take one at either end.
     const due = listeners * (durationMs / 2_000 - 1);
-    if (heard.answered < due) bench.problem(say(`${heard.answered} events heard, at least ${due} were due`));
+    if (received.answered < due) bench.problem(say(`${received.answered} events received, at least ${due} were due`));
     checked(bench, say("at the end"), await load.run({ kind: "unlisten" }));
   }
   checked(bench, say("workers at the end"), await fleet.run({ kind: "dismiss" }));

@@ -1,5 +1,5 @@
 /**
- * Workload 8: so many bytes from one process to another, through a transfer channel and through a plain pipe.
+ * So many bytes from one process to another, through a transfer channel and through a plain pipe.
  *
  * The plain pipe is the same work without a channel: one process POSTs a body to nginx, which passes it on as it comes
  * (no request buffering) to a process that takes it. Writers and readers are the same code on raw sockets in both, so that

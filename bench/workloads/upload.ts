@@ -1,4 +1,4 @@
-/** Workload 4: one 200 MB upload beside 50 token streams. */
+/** One 200 MB upload during 50 token streams. */
 
 import { LoadDriver } from "../load/driver.ts";
 import { median, minus } from "../stats.ts";
@@ -89,7 +89,7 @@ async function once(bench: Bench, world: World, uploader: LoadDriver, way: Way):
   for (const part of pids) resetPeak(part.pids);
   const before = pids.map(part => ({ ...part, resident: residentMiB(part.pids) }));
   const upload = report("body", await uploader.run({ kind: "upload", target, bytes, deadlineMs: LIMIT_MS }));
-  const beside = report("streams beside it", await world.load.run({ kind: "mark" }));
+  const loaded = report("streams during it", await world.load.run({ kind: "mark" }));
   const growth = (name: Part["name"]): number | null => {
     const part = before.find(one => one.name === name);
     return part === undefined ? null : minus(peakMiB(part.pids), part.resident);
@@ -99,8 +99,8 @@ async function once(bench: Bench, world: World, uploader: LoadDriver, way: Way):
     mbPerSecond: upload.answered === 1 && upload.seconds !== undefined ? bytes / 1e6 / upload.seconds : null,
     quietP50: quiet.chunk?.p50 ?? null,
     quietP99: quiet.chunk?.p99 ?? null,
-    uploadP50: beside.chunk?.p50 ?? null,
-    uploadP99: beside.chunk?.p99 ?? null,
+    uploadP50: loaded.chunk?.p50 ?? null,
+    uploadP99: loaded.chunk?.p99 ?? null,
     brokerGrowthMiB: growth("broker"),
     agentGrowthMiB: growth("agent"),
   };

@@ -10,7 +10,7 @@ export interface PartCost {
   peakMiB: number | null;
 }
 
-/** Runs `work` and tells what each part of the way spent meanwhile. */
+/** Runs `work`; returns what each part of the way spent meanwhile. */
 export async function withCost(way: Way, work: () => Promise<Result>): Promise<{ result: Result; cost: PartCost[] }> {
   const before = way.parts.map(part => {
     const pids = pidsOf(part);

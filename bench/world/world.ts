@@ -15,7 +15,7 @@ export interface Bench {
   kinds: readonly WayKind[];
   /** One line of progress. */
   note(text: string): void;
-  /** Something failed or answered wrongly: shown, and the exit code tells. */
+  /** Something failed or answered wrongly: it is shown, and the exit code is 1. */
   problem(text: string): void;
 }
 
