@@ -3,7 +3,9 @@
 import { parseArgs } from "node:util";
 import type { TestBackend } from "../test/kit/backend/backend.ts";
 import { randomness, Storm, stormBackend } from "../test/kit/load/storm.ts";
-import { type BrokerProgram, Processes, type Program } from "../test/kit/processes.ts";
+import type { BrokerProgram } from "../test/kit/process/broker.ts";
+import type { Program } from "../test/kit/process/program.ts";
+import { Processes } from "../test/kit/processes.ts";
 
 const HELP = `bun run soak [options]
 

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Authority } from "../kit/http/authority.ts";
-import { type BrokerProgram, type Env, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import type { Env } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { until } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { until } from "../kit/time/until.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

@@ -1,7 +1,7 @@
 // The dashboard in a real browser, clicked through in front of a real fleet.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
-import { AUTHORIZED } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
 import { API_KEY } from "../kit/world.ts";
 import { startBrowser, type Tab } from "./browser.ts";
 import { ADMIN_KEY, BrowserFleet, SERVED } from "./fleet.ts";

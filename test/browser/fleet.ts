@@ -3,7 +3,8 @@ import type { TestBackend } from "../kit/backend/backend.ts";
 import { type ClaimView, JobsApi } from "../kit/jobs/jobs.ts";
 import { McpSession } from "../kit/mcp/session.ts";
 import { HttpTools } from "../kit/mcp/tools-http.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 
 export const ADMIN_KEY = "test-admin-key";

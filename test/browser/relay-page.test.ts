@@ -1,7 +1,8 @@
 // A page that a hostile relay serves on the broker's origin: it gets no service worker, and nothing of the dashboard.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 import { startBrowser } from "./browser.ts";
 import { openDashboard, signIn } from "./page.ts";

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { resolve } from "node:path";
 import type { Browser } from "playwright-core";
-import { AUTHORIZED, type BrokerProgram, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 import { startBrowser } from "./browser.ts";
 import { openDashboard, signIn } from "./page.ts";

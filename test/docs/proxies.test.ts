@@ -2,7 +2,9 @@
 // of them.
 import { describe, expect, test } from "bun:test";
 import { bytes, chatStream } from "../kit/backend/backend.ts";
-import { AUTHORIZED, chatBody, type Env, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, chatBody } from "../kit/process/broker.ts";
+import type { Env } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { until } from "../kit/time/until.ts";
 import { blocksOf } from "./page.ts";

@@ -5,7 +5,9 @@
 // already, with its key in NFRX_DOCLING_KEY; Python then needs docling-slim[service-client] and python-docx only.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type BrokerProgram, type Env, Processes, Program } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { type Env, Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const running = process.env["NFRX_DOCLING_URL"];

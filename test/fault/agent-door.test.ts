@@ -1,7 +1,8 @@
 // How an agent comes in, and how it hears that it does not: as real programs.
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
-import { type Env, Processes, type Program } from "../kit/processes.ts";
+import type { Env, Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { until } from "../kit/time/until.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { chatJson } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, chatBody } from "../kit/processes.ts";
+import { AUTHORIZED, chatBody } from "../kit/process/broker.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { World } from "../kit/world.ts";
 

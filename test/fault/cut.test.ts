@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { cut, type Respond } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, chatBody, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, chatBody } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 
 const JSON_HEAD = { headers: { "content-type": "application/json" } };
 const EVENT_HEAD = { headers: { "content-type": "text/event-stream" } };

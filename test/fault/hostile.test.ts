@@ -3,7 +3,8 @@ import { FrameBatch, Kind } from "../../src/protocol/frames.ts";
 import { CONTROL_MAX, STREAM_WINDOW } from "../../src/protocol/limits.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
 import { rawUpgrade, wsFrame } from "../kit/http/raw-socket.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 

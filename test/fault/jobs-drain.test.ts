@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { JobsApi, statusesOf } from "../kit/jobs/jobs.ts";
-import { type BrokerProgram, type Env, Processes, troubles } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import type { Env } from "../kit/process/program.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 /** A broker, and its jobs. Connections are not used again: they would not outlive it. */

@@ -4,7 +4,9 @@ import { describe, expect, it, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { JobsApi } from "../kit/jobs/jobs.ts";
-import { AUTHORIZED, type Env, Processes } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import type { Env } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 
 const IN_MEMORY = "jobs are stored in memory and lost when this process ends: set JOBS_STORE";
 /** Disk blocks of the smallest kind that POSIX knows, 512 bytes, that a file may have. */

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { AfterFirst } from "../kit/backend/after-first.ts";
 import { bytes, chatJson, chatStream, type Respond, type TestBackend } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 
 const SEATS = 10;

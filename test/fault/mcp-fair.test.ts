@@ -5,7 +5,8 @@ import { Call } from "../kit/http/call.ts";
 import { McpSession, textOf } from "../kit/mcp/session.ts";
 import { answerTo, event, HttpTools } from "../kit/mcp/tools-http.ts";
 import { rpc } from "../kit/mcp/world.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody, Processes, troubles } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../kit/process/broker.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { Changes, eventually } from "../kit/time/until.ts";
 

@@ -7,7 +7,8 @@ import { Roll } from "../kit/mcp/roll.ts";
 import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp/session.ts";
 import { HttpTools } from "../kit/mcp/tools-http.ts";
 import { headerOf, jsonOf, MCP_HEADERS } from "../kit/mcp/world.ts";
-import { type Env, Processes, troubles } from "../kit/processes.ts";
+import type { Env } from "../kit/process/program.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 
 const ID = "tools";
 const RELAY: Env = { CLIENT_ID: ID };

@@ -10,7 +10,8 @@ import { textOf } from "../kit/mcp/provider.ts";
 import { Roll } from "../kit/mcp/roll.ts";
 import { HELLO, McpSession } from "../kit/mcp/session.ts";
 import { MCP_HEADERS } from "../kit/mcp/world.ts";
-import { type BrokerProgram, Processes, troubles } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 
 const ID = "tools";
 const ABANDONED = 200;

@@ -5,7 +5,9 @@ import { toolsCommand } from "../kit/mcp/command.ts";
 import { Roll } from "../kit/mcp/roll.ts";
 import { HELLO, McpSession, messagesOf, textOf } from "../kit/mcp/session.ts";
 import { headerOf, jsonOf } from "../kit/mcp/world.ts";
-import { type BrokerProgram, Processes, type Program, troubles } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import type { Program } from "../kit/process/program.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 
 const ID = "tools";
 const LEFT = { code: 0, signal: null };

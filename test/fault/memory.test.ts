@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { chatJson, chatStream, type Respond } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, chatBody, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, chatBody } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 
 const MIB = 1024 * 1024;

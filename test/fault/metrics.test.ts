@@ -8,7 +8,9 @@ import { randomness, turns } from "../kit/load/storm.ts";
 import { TokenStorm } from "../kit/load/token-storm.ts";
 import { McpSession } from "../kit/mcp/session.ts";
 import { HttpTools } from "../kit/mcp/tools-http.ts";
-import { AUTHORIZED, type BrokerProgram, type Env, Processes, type Program, troubles } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram } from "../kit/process/broker.ts";
+import type { Env, Program } from "../kit/process/program.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 
 const PROGRAMS = ["nfrx", "nfrx-llm", "nfrx-asr", "nfrx-docling", "nfrx-mcp"];

@@ -2,7 +2,9 @@ import { expect, test } from "bun:test";
 import { AfterFirst } from "../kit/backend/after-first.ts";
 import { chatStream, type TestBackend } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody, type Env, Processes, type Program } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../kit/process/broker.ts";
+import type { Env, Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 
 const WORDS = ["one ", "two ", "three"];

@@ -5,7 +5,8 @@ import { connect, type TLSSocket } from "node:tls";
 import { AfterFirst } from "../kit/backend/after-first.ts";
 import { chatStream } from "../kit/backend/backend.ts";
 import { Authority } from "../kit/http/authority.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { until } from "../kit/time/until.ts";
 

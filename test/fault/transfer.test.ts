@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { RawClient } from "../kit/http/raw-client.ts";
 import { blockAt, MIB } from "../kit/http/upload.ts";
 import { randomness } from "../kit/load/storm.ts";
-import { AUTHORIZED, type BrokerProgram, Processes, troubles } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram } from "../kit/process/broker.ts";
+import { Processes, troubles } from "../kit/processes.ts";
 import { until } from "../kit/time/until.ts";
 
 /** Whole size against the programs as they are shipped; from source, where everybody's npm test runs it, less. */

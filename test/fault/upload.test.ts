@@ -3,7 +3,9 @@ import { expect, test } from "bun:test";
 import { chatStream, json, type RecordedRequest, type Respond, type TestBackend } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
 import { inSockets, MIB, SpoolFolder, Upload, type UploadOptions } from "../kit/http/upload.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody, Processes, type Program } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../kit/process/broker.ts";
+import type { Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { until } from "../kit/time/until.ts";
 

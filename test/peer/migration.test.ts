@@ -13,7 +13,8 @@ import { catalogOf, type Program } from "../../src/config/program.ts";
 import { status, type TestBackend } from "../kit/backend/backend.ts";
 import { call } from "../kit/http/call.ts";
 import { type Form, form, model, recording } from "../kit/http/form.ts";
-import { AUTHORIZED, Processes } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { freePort, OldProgram, startOldBroker, withPeer } from "./old.ts";
 

@@ -14,7 +14,9 @@ import {
 } from "../kit/backend/backend.ts";
 import { Call, type CallAnswer, call } from "../kit/http/call.ts";
 import { type Form, form, MIB, model, recording } from "../kit/http/form.ts";
-import { AUTHORIZED, Processes, type Program } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import type { Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { Changes } from "../kit/time/until.ts";
 import { CLIENT_KEY, World } from "../kit/world.ts";

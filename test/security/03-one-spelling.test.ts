@@ -1,7 +1,8 @@
 // A path has one spelling: any other is a 404, so that a proxy's rule for a path holds.
 import { expect, test } from "bun:test";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, Processes } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 
 async function status(port: number, path: string, host = "broker.example"): Promise<number> {
   const client = await RawClient.connect(port);

@@ -5,7 +5,8 @@ import { KEYLESS_PER_ADDRESS } from "../../src/broker/pool/admission.ts";
 import { CONTROL_BYTES } from "../../src/protocol/limits.ts";
 import type { RawClient } from "../kit/http/raw-client.ts";
 import { rawUpgrade, textFrame, wsFrame } from "../kit/http/raw-socket.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

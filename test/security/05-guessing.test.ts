@@ -1,6 +1,7 @@
 // Guessing keys: after ten wrong ones from an address each further one is a 429, whatever it is tried at; a right key opens.
 import { expect, test } from "bun:test";
-import { AUTHORIZED, type BrokerProgram, Processes } from "../kit/processes.ts";
+import { AUTHORIZED, type BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 
 const ADMIN_KEY = "test-admin-key";

@@ -2,7 +2,8 @@
 
 import { expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
-import { AUTHORIZED, Processes } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 
 /** An address of this machine that others reach. */
 const outward = Object.values(networkInterfaces())

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { status } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 

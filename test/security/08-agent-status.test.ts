@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { type Env, Processes, type Program } from "../kit/processes.ts";
+import type { Env, Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { freePort } from "../peer/old.ts";
 
 /** An agent with a status server at `host`; its port and its token. */

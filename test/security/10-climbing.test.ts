@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { status } from "../kit/backend/backend.ts";
 import { RawClient } from "../kit/http/raw-client.ts";
-import { AUTHORIZED, Processes } from "../kit/processes.ts";
+import { AUTHORIZED } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 
 const CLIMBS = [
   "/..%2f..%2fadmin",

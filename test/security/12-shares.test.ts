@@ -1,7 +1,8 @@
 // One caller cannot take all of what callers share; jobs keep channels of their own.
 import { expect, test } from "bun:test";
 import { JobsApi } from "../kit/jobs/jobs.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 
 const ONE = "192.0.2.1";

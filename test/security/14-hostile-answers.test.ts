@@ -1,7 +1,8 @@
 // What a hostile worker or relay answers cannot act for the broker in a browser.
 import { expect, test } from "bun:test";
 import type { HeaderList } from "../../src/protocol/frames.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 

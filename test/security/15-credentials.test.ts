@@ -1,6 +1,7 @@
 // What opens a door of the broker, cookies and words to proxies go no further than the broker.
 import { expect, test } from "bun:test";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker, type V2Frame } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

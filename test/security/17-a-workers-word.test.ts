@@ -1,7 +1,8 @@
 // What a worker says of itself and of its failures is bounded, whatever it says.
 import { expect, test } from "bun:test";
 import { CONTROL_MAX, ERROR_TEXT_BYTES, MODELS_MAX, NAME_MAX } from "../../src/protocol/limits.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY } from "../kit/world.ts";
 

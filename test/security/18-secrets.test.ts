@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { status } from "../kit/backend/backend.ts";
-import { type Env, Processes, type Program } from "../kit/processes.ts";
+import type { Env, Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { ApiDocument } from "../kit/http/api-document.ts";
 import { randomness } from "../kit/load/storm.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
 import { Conversation } from "./conversation.ts";
 import { ADMIN_KEY } from "./credentials.ts";

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { status } from "../kit/backend/backend.ts";
 import { ApiDocument, type ApiOperation } from "../kit/http/api-document.ts";
-import { type BrokerProgram, Processes } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { Conversation } from "./conversation.ts";
 import { type Attempt, attempts, DOORS, SCHEME_KEY } from "./credentials.ts";

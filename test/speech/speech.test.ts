@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import OpenAI from "openai";
-import { type BrokerProgram, Processes, Program } from "../kit/processes.ts";
+import type { BrokerProgram } from "../kit/process/broker.ts";
+import { Program } from "../kit/process/program.ts";
+import { Processes } from "../kit/processes.ts";
 import { API_KEY } from "../kit/world.ts";
 
 const named = process.env["NFRX_PYTHON"];

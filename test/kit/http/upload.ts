@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { randomness } from "../load/storm.ts";
-import { AUTHORIZED } from "../processes.ts";
+import { AUTHORIZED } from "../process/broker.ts";
 import { Changes } from "../time/until.ts";
 import { RawClient } from "./raw-client.ts";
 

@@ -10,7 +10,7 @@ import {
   silent,
 } from "../backend/backend.ts";
 import { RawClient } from "../http/raw-client.ts";
-import { AUTHORIZED, chatBody } from "../processes.ts";
+import { AUTHORIZED, chatBody } from "../process/broker.ts";
 import { Gate } from "../time/gate.ts";
 
 const CHAT = "/api/llm/v1/chat/completions";

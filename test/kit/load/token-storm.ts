@@ -1,7 +1,7 @@
 // Clients that stay or go away at moments of their own, and a backend that counts what it reports to them.
 import { bytes, json, type RecordedRequest, type Respond } from "../backend/backend.ts";
 import { Call } from "../http/call.ts";
-import { AUTHORIZED, type BrokerProgram, chatBody } from "../processes.ts";
+import { AUTHORIZED, type BrokerProgram, chatBody } from "../process/broker.ts";
 import { Gate } from "../time/gate.ts";
 import { eventually } from "../time/until.ts";
 
