@@ -3,6 +3,7 @@ import type { Route } from "../modules/route.ts";
 import { documentationRoutes } from "./http/documentation.ts";
 import type { Tag } from "./http/openapi.ts";
 import { type TicketRoutesOptions, ticketRoutes } from "./http/ticket-routes.ts";
+import type { WebSocketServer } from "./http/web-socket.ts";
 import { jobRoutes } from "./jobs/http/routes.ts";
 import type { Jobs } from "./jobs/jobs.ts";
 import { ownRoutes } from "./modules.ts";
@@ -10,11 +11,11 @@ import { dashboardRoutes } from "./observe/dashboard/routes.ts";
 import { healthRoutes } from "./observe/health-routes.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { type DeclaredOptions, pluginRoutes } from "./observe/plugin-routes.ts";
-import { metricsRoute, type StateStreams, stateRoutes } from "./observe/routes.ts";
+import { metricsRoute, stateRoutes } from "./observe/routes.ts";
 import type { ServedModule, StateSources } from "./observe/state.ts";
+import type { StateStreams } from "./observe/state-streams.ts";
 import type { Operator } from "./operator/operator.ts";
 import { operatorRoutes } from "./operator/routes.ts";
-import type { Upgrader } from "./pool/agent-upgrade.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
 import { relayRoutes } from "./relay/routes.ts";
@@ -40,7 +41,7 @@ export interface Services {
   /** /metrics asks for no key. */
   openMetrics: boolean;
   /** The server a request arrived at. */
-  server: () => Upgrader;
+  server: () => WebSocketServer;
 }
 
 /** Every public route. */
@@ -51,7 +52,7 @@ export function routesOf(services: Services): Route[] {
     ...healthRoutes(sources),
     ...(publicMetrics ? [metricsRoute(metrics, services.openMetrics)] : []),
     ...dashboardRoutes(),
-    ...stateRoutes(sources, stateStreams),
+    ...stateRoutes(stateStreams),
     ...ticketRoutes(services.ticketRoutes),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),

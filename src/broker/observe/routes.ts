@@ -4,16 +4,9 @@ import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";
 import { TICKET } from "../http/ticket-routes.ts";
 import type { BrokerMetrics } from "./metrics.ts";
-import { readState, type StateSources } from "./state.ts";
-import type { StateStream } from "./stream.ts";
+import type { StateStreams } from "./state-streams.ts";
 
-/** The streams of the state: what everybody gets, and what operators get. */
-export interface StateStreams {
-  readonly all: StateStream;
-  readonly operator: StateStream;
-}
-
-export function stateRoutes(sources: StateSources, streams: StateStreams): Route[] {
+export function stateRoutes(state: StateStreams): Route[] {
   const route = (path: string, operation: Operation, answer: Route["answer"]): Route => ({
     method: "GET",
     path,
@@ -25,12 +18,12 @@ export function stateRoutes(sources: StateSources, streams: StateStreams): Route
   });
   return [
     route("/api/state", STATE, async ({ principal }) => {
-      const text = await readState(sources, principal.kind === "admin");
+      const text = await state.read(principal.kind === "admin");
       return new Response(text, { headers: { "content-type": "application/json" } });
     }),
     route("/api/state/stream", STREAM, ({ request, server, principal, access }) => {
       server.timeout(request, 0);
-      const stream = principal.kind === "admin" ? streams.operator : streams.all;
+      const stream = state.stream(principal.kind === "admin");
       return stream.open(request.signal, access, principal.caller);
     }),
   ];

@@ -29,8 +29,6 @@ export interface StateSources {
   nodeId: string;
   /** Operator actions can be asked for. */
   admin: boolean;
-  /** Who listens to the stream of states. */
-  listeners: () => number;
   own: OwnStates;
 }
 
@@ -52,9 +50,9 @@ export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: bool
     : { ready: false, reason: "every connected worker is draining" };
 }
 
-/** The whole envelope as JSON; an operator sees more of the jobs. */
-export async function readState(sources: StateSources, operator: boolean): Promise<string> {
-  const plugins: Record<string, unknown> = { server: serverState(sources) };
+/** The whole envelope as JSON; an operator sees more of the jobs. `listeners` is the number of open state streams. */
+export async function readState(sources: StateSources, operator: boolean, listeners: number): Promise<string> {
+  const plugins: Record<string, unknown> = { server: serverState(sources, listeners) };
   for (const { configured, served } of sources.modules)
     plugins[configured.id] = stateOf(configured.id, served, sources);
   const jobs = await sources.jobs.state(operator);
@@ -77,7 +75,7 @@ export function shownOf(id: string, served: Served, sources: StateSources): Show
   return { pool: pool && moduleState(pool, sources), own: sources.own.of(id, served) };
 }
 
-function serverState(sources: StateSources): ServerState {
+function serverState(sources: StateSources, listeners: number): ServerState {
   return {
     now: isoTime(sources.clock.wall()),
     ...build,
@@ -86,7 +84,7 @@ function serverState(sources: StateSources): ServerState {
     uptime_s: uptime(sources),
     drainable_inflight: sources.drain.inflight,
     admin: sources.admin,
-    listeners: sources.listeners(),
+    listeners,
     views: sources.modules.filter(({ served }) => served.view !== undefined).map(({ configured }) => configured.id),
   };
 }

@@ -20,10 +20,11 @@ import type { Liveness, Wire } from "../../protocol/wire.ts";
 import { wireOf } from "../../protocol/wire-of.ts";
 import type { Authenticator } from "../http/authenticator.ts";
 import { countRefusal, type RefusalMetrics } from "../http/count-refusal.ts";
+import type { ServerSocket, SocketHandler } from "../http/web-socket.ts";
 import type { Admission, AgentRefusal, KeylessPlace } from "./admission.ts";
+import { LinkSocket } from "./link-socket.ts";
 import { Membership, REPLACED } from "./membership.ts";
 import type { Pool } from "./pool.ts";
-import { type Connection, LinkSocket, type ServerSocket } from "./socket.ts";
 import type { Worker } from "./worker.ts";
 
 export interface AgentAcceptorOptions {
@@ -74,7 +75,7 @@ export class AgentAcceptor {
    * What to do with an upgrade request: a refusal, or the connection to upgrade to. A principal that does not hold `client`
    * is an agent of the 0.9 series, which may bring its key in the first frame.
    */
-  receive(request: Request, principal: Principal, peer: string): Response | Connection {
+  receive(request: Request, principal: Principal, peer: string): Response | SocketHandler {
     const { admission, metrics, pool } = this.options;
     const { headers } = request;
     const refuse = (reason: AgentRefusal, status: number, text: string, more = {}): Response => {
@@ -124,7 +125,7 @@ interface Origin {
   address: string;
 }
 
-class WorkerConnection implements Connection {
+class WorkerConnection implements SocketHandler {
   #socket: ServerSocket | undefined;
   #membership: Membership | undefined;
   #deadline: Timer | undefined;

@@ -4,8 +4,9 @@ import type { ErrorCode } from "../../lib/errors.ts";
 import type { PublicEndpoint, WorkerModule } from "../../modules/module.ts";
 import type { Operation, Reply, Route } from "../../modules/route.ts";
 import { errorResponse } from "../http/error-response.ts";
+import type { WebSocketServer } from "../http/web-socket.ts";
 import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
-import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
+import { connectRoute } from "../pool/connect-route.ts";
 import type { Pool } from "../pool/pool.ts";
 import { keepsOf } from "./kept.ts";
 import {
@@ -34,7 +35,7 @@ export interface Mounted {
 }
 
 /** Its endpoints for any worker and for a named one, its models where it lists them, and its agents' door. */
-export function workerRoutes(mounted: Mounted, server: () => Upgrader): Route[] {
+export function workerRoutes(mounted: Mounted, server: () => WebSocketServer): Route[] {
   const { module, door } = mounted;
   return [
     ...module.endpoints.flatMap(endpoint => [
@@ -76,7 +77,7 @@ function endpointRoute(
 }
 
 /** Its WebSocket, where it has one. */
-function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => Upgrader): Route[] {
+function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => WebSocketServer): Route[] {
   const { module, pipeline, watches } = mounted;
   const { watch } = endpoint;
   if (watch === undefined) return [];

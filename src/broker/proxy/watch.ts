@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../../lib/time.ts";
 import type { Watch } from "../../modules/module.ts";
 import type { Access } from "../../modules/route.ts";
 import { CLOSE_NORMAL, CLOSE_RESTART } from "../../protocol/limits.ts";
-import type { Connection, ServerSocket } from "../pool/socket.ts";
+import type { ServerSocket, SocketHandler } from "../http/web-socket.ts";
 import type { Poll, Polled } from "./poll.ts";
 
 /** Interval between two polls for one WebSocket, in milliseconds. */
@@ -33,7 +33,7 @@ export interface WatchSocketOptions {
   readonly onEnd: () => void;
 }
 
-export class WatchSocket implements Connection {
+export class WatchSocket implements SocketHandler {
   #socket: ServerSocket | undefined;
   /** Pings since the client was last heard. */
   #pings = 0;

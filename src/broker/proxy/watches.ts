@@ -5,7 +5,7 @@ import type { Clock } from "../../lib/time.ts";
 import type { PublicEndpoint, Watch } from "../../modules/module.ts";
 import type { Reply, RouteCall } from "../../modules/route.ts";
 import type { Failing } from "../http/end.ts";
-import type { Upgrader } from "../pool/agent-upgrade.ts";
+import type { WebSocketServer } from "../http/web-socket.ts";
 import { Shares } from "../shares.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { Poll } from "./poll.ts";
@@ -25,7 +25,7 @@ export interface Watched {
   readonly pipeline: Pipeline;
   readonly endpoint: PublicEndpoint;
   readonly watch: Watch;
-  readonly server: Upgrader;
+  readonly server: WebSocketServer;
 }
 
 export class Watches {

@@ -1,12 +1,13 @@
 // The routes of MCP relays.
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
 import type { Access, Operation, Parameter, PathParams, Route } from "../../modules/route.ts";
-import { connectRoute, type Upgrader } from "../pool/agent-upgrade.ts";
+import type { WebSocketServer } from "../http/web-socket.ts";
+import { connectRoute } from "../pool/connect-route.ts";
 import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 
 /** The way to each relay, what each says of how it is protected, and their own door. */
-export function relayRoutes({ relay, admission, door }: Relays, server: () => Upgrader): Route[] {
+export function relayRoutes({ relay, admission, door }: Relays, server: () => WebSocketServer): Route[] {
   const way = (method: keyof typeof RELAY_OPERATIONS, path: string, operation: Operation): Route => ({
     ...common,
     method,

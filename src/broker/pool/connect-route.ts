@@ -3,14 +3,11 @@ import { z } from "zod";
 import type { Operation, Requirement, Route, RouteCall } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
 import { peerOf } from "../http/principal.ts";
+import type { WebSocketServer } from "../http/web-socket.ts";
 import { type AgentAcceptor, offers } from "./agent-acceptor.ts";
-import type { Connection } from "./socket.ts";
-
-/** The server whose connections become WebSockets. */
-export type Upgrader = Bun.Server<Connection>;
 
 /** The route by which the agents of a module connect. */
-export function connectRoute(id: string, door: AgentAcceptor, server: () => Upgrader): Route {
+export function connectRoute(id: string, door: AgentAcceptor, server: () => WebSocketServer): Route {
   return {
     method: "GET",
     path: `/api/${id}/connect`,
@@ -29,7 +26,11 @@ const KEY_IN_HEADERS: Requirement = { scopes: ["client"] };
 /** An agent of the 0.9 series may bring its key in its first message. */
 const KEY_MAY_FOLLOW: Requirement = { scopes: ["client"], keyMayFollow: true };
 
-function upgrade({ request, principal }: RouteCall, door: AgentAcceptor, server: Upgrader): Response | undefined {
+function upgrade(
+  { request, principal }: RouteCall,
+  door: AgentAcceptor,
+  server: WebSocketServer,
+): Response | undefined {
   const verdict = door.receive(request, principal, peerOf(request, server));
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};

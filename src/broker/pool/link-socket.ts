@@ -1,15 +1,5 @@
 import type { Socket } from "../../protocol/wire.ts";
-
-/** What a WebSocket of the broker's server carries, whoever it belongs to. */
-export interface Connection {
-  onOpen(socket: ServerSocket): void;
-  onMessage(message: Uint8Array | string): void;
-  onDrain(): void;
-  onPong(): void;
-  onClose(code: number, reason: string): void;
-}
-
-export type ServerSocket = Bun.ServerWebSocket<Connection>;
+import type { ServerSocket } from "../http/web-socket.ts";
 
 /** Adapts Bun's server socket to the protocol's. */
 export class LinkSocket implements Socket {

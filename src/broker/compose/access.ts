@@ -1,0 +1,57 @@
+import { TrustedProxies } from "../../lib/http.ts";
+import { OriginGuard } from "../../lib/origin-guard.ts";
+import { Cors } from "../cors.ts";
+import { Authenticator } from "../http/authenticator.ts";
+import { Bodies } from "../http/body/bodies.ts";
+import { Tickets } from "../http/tickets.ts";
+import { KeyThrottle } from "../key-throttle.ts";
+import type { Reach } from "../reach.ts";
+import type { BrokerValues, Common } from "./options.ts";
+
+/** What decides which requests are let in. */
+export interface Access {
+  readonly authenticator: Authenticator;
+  readonly cors: Cors;
+  readonly guard: OriginGuard;
+  readonly tickets: Tickets;
+  readonly proxies: TrustedProxies;
+}
+
+export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, metrics }: Common): Access {
+  const cors = new Cors(values.allowedOrigins, origin =>
+    log.warn({ origin }, "blocked a page of another origin; to allow it, add the origin to ALLOWED_ORIGINS"),
+  );
+  const proxies = new TrustedProxies(values.trustedProxies);
+  const throttle = new KeyThrottle({
+    clock,
+    onWrongKey: (kind, throttled) => metrics.wrongKey(kind, throttled),
+  });
+  const tickets = new Tickets(clock);
+  const authenticator = new Authenticator({
+    api: { key: values.apiKey, roles: values.apiHttpRoles },
+    client: { key: values.clientKey, roles: values.clientHttpRoles },
+    admin: { key: values.adminKey },
+    proxies,
+    throttle,
+    tickets,
+  });
+  if (authenticator.isOpen("api")) log.warn({}, "the API requires no key: set API_KEY or API_HTTP_ROLES");
+  if (authenticator.isOpen("client")) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");
+  const guard = new OriginGuard({
+    allowsOrigin: origin => cors.allows(origin),
+    hosts: values.allowedHosts,
+    publicUrl: values.publicUrl,
+    listensOn: reach.host,
+  });
+  return { authenticator, cors, guard, tickets, proxies };
+}
+
+/** What request bodies share. */
+export function composeBodies(values: BrokerValues, { clock, log }: Common): Bodies {
+  const bodies = new Bodies({ ...values, pace: { clock, bytesPerSecond: values.bodyMinRate } });
+  void bodies.spool.trouble().then(cause => {
+    const dir = values.uploadSpoolDir;
+    if (cause !== undefined) log.warn({ dir, cause }, "cannot use UPLOAD_SPOOL_DIR: some large uploads will fail");
+  });
+  return bodies;
+}

@@ -1,0 +1,32 @@
+import type { brokerOptions } from "../../config/broker.ts";
+import type { Values } from "../../config/group.ts";
+import type { Drain } from "../../lib/drain.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Clock } from "../../lib/time.ts";
+import type { Tracing } from "../../lib/tracing.ts";
+import type { ConfiguredModule } from "../../modules/module.ts";
+import type { BrokerMetrics } from "../observe/metrics.ts";
+import type { DeclaredOptions } from "../observe/plugin-routes.ts";
+
+export type BrokerValues = Values<typeof brokerOptions>;
+
+export interface BrokerOptions {
+  values: BrokerValues;
+  modules: readonly ConfiguredModule[];
+  log: Logger;
+  /** Log lines that could not be written. */
+  droppedLogs?: () => number;
+  /** Makes traces, when given. */
+  tracing?: Tracing | undefined;
+  clock?: Clock;
+  /** Where the options are declared, for the API that lists them. */
+  declared?: DeclaredOptions;
+}
+
+/** What every part of a broker uses. */
+export interface Common {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly drain: Drain;
+  readonly metrics: BrokerMetrics;
+}
