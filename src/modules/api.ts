@@ -15,4 +15,6 @@ export type * from "./module.ts";
 export { MODULE_API } from "./module.ts";
 export { eventOptions, matchOptions, poolSettings, queueOptions } from "./pool-options.ts";
 export type * from "./route.ts";
+/** The routes of a module, as a plugin declares them. */
+export type { ModuleRoute as Route } from "./route.ts";
 export type { ModuleState } from "./state.ts";
