@@ -1,8 +1,8 @@
 // doc/http-api.md, out of the routes as a broker declares them.
 import { STATUS_CODES } from "node:http";
-import { holdersOf, MCP, PUBLIC } from "../src/broker/http/authenticator.ts";
-import { failureContent, failuresOf, MEANING } from "../src/broker/http/failures.ts";
-import { documentedPath, INTRODUCTION, KEY_OF, type Tag } from "../src/broker/http/openapi.ts";
+import { holdersOf, MCP, PUBLIC } from "../src/broker/http/access/authenticator.ts";
+import { failureContent, failuresOf, MEANING } from "../src/broker/http/document/failures.ts";
+import { documentedPath, INTRODUCTION, KEY_OF, type Tag } from "../src/broker/http/document/openapi.ts";
 import { type ErrorCode, NfrxError } from "../src/lib/errors.ts";
 import type { Route } from "../src/modules/route.ts";
 

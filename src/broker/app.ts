@@ -1,8 +1,8 @@
 // The map: every route of the broker.
 import type { Route } from "../modules/route.ts";
-import { documentationRoutes } from "./http/documentation.ts";
-import type { Tag } from "./http/openapi.ts";
-import { type TicketRoutesOptions, ticketRoutes } from "./http/ticket-routes.ts";
+import { type TicketRoutesOptions, ticketRoutes } from "./http/access/ticket-routes.ts";
+import { documentationRoutes } from "./http/document/documentation.ts";
+import type { Tag } from "./http/document/openapi.ts";
 import type { WebSocketServer } from "./http/web-socket.ts";
 import { jobRoutes } from "./jobs/http/routes.ts";
 import type { Jobs } from "./jobs/jobs.ts";

@@ -11,7 +11,7 @@ import { checkAddress, checkConfig, checkFolder } from "../lib/machine-checks.ts
 import { isLoopback } from "../lib/origin-guard.ts";
 import { readTls } from "../lib/pem.ts";
 import { MEMORY } from "./jobs/store/open.ts";
-import { howToOpen, reachOf } from "./reach.ts";
+import { howToOpen, reachOf } from "./listen/reach.ts";
 import { relayFindings } from "./relay/guard-findings.ts";
 
 export interface BrokerExamination {

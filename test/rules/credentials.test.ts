@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "..", "..");
-const READERS = new Set(["src/broker/http/authenticator.ts"]);
+const READERS = new Set(["src/broker/http/access/authenticator.ts"]);
 /** Ways to read a credential: by the functions of src/lib/http.ts, or by the name of a header. */
 const READS =
   /\b(?:credentialIn|credentialsOf|bearerToken)\b|\.get\("(?:authorization|x-api-key|api-key|x-user-roles)"\)/;

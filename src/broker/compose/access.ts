@@ -1,11 +1,11 @@
 import { TrustedProxies } from "../../lib/http.ts";
 import { OriginGuard } from "../../lib/origin-guard.ts";
-import { Cors } from "../cors.ts";
-import { Authenticator } from "../http/authenticator.ts";
+import { Authenticator } from "../http/access/authenticator.ts";
+import { Cors } from "../http/access/cors.ts";
+import { KeyThrottle } from "../http/access/key-throttle.ts";
+import { Tickets } from "../http/access/tickets.ts";
 import { Bodies } from "../http/body/bodies.ts";
-import { Tickets } from "../http/tickets.ts";
-import { KeyThrottle } from "../key-throttle.ts";
-import type { Reach } from "../reach.ts";
+import type { Reach } from "../listen/reach.ts";
 import type { BrokerValues, Common } from "./options.ts";
 
 /** What decides which requests are let in. */

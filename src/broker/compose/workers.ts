@@ -1,5 +1,5 @@
 import { type PoolSettings, REQUEST_TIMEOUT_MS, type WorkerModule } from "../../modules/module.ts";
-import type { Authenticator } from "../http/authenticator.ts";
+import type { Authenticator } from "../http/access/authenticator.ts";
 import type { Bodies } from "../http/body/bodies.ts";
 import type { ServedModules } from "../modules.ts";
 import type { Admission } from "../pool/admission.ts";

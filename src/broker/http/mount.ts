@@ -15,14 +15,14 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { OriginGuard } from "../../lib/origin-guard.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { HttpMethod, PathParams, PeerServer, Requirement, Route } from "../../modules/route.ts";
-import type { Cors } from "../cors.ts";
+import type { Authenticator } from "./access/authenticator.ts";
+import type { Cors } from "./access/cors.ts";
+import { withQueryHeaders } from "./access/query-headers.ts";
 import { type AccessLog, type AccessRecord, AccessRoute } from "./access-log.ts";
-import type { Authenticator } from "./authenticator.ts";
 import { refuseUpload } from "./body/refuse.ts";
 import type { RefusalMetrics } from "./count-refusal.ts";
 import { type Failing, failure, finished, sent } from "./end.ts";
 import { NearestRoute } from "./nearest-route.ts";
-import { withQueryHeaders } from "./query-headers.ts";
 import { refuseScript } from "./refuse-script.ts";
 import { servedPath, servedPaths } from "./served-paths.ts";
 

@@ -5,7 +5,7 @@ import { declareSpans } from "../../lib/span-counts.ts";
 import { type Clock, systemClock, type Timer } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { Usage } from "../../modules/module.ts";
-import type { KeyKind } from "../key-throttle.ts";
+import type { KeyKind } from "../http/access/key-throttle.ts";
 import type { AgentRefusal } from "../pool/admission.ts";
 import { LiveLabel } from "./labels.ts";
 import { LlmMetrics } from "./llm.ts";

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";
-import { TICKET } from "../http/ticket-routes.ts";
+import { TICKET } from "../http/access/ticket-routes.ts";
 import type { BrokerMetrics } from "./metrics.ts";
 import type { StateStreams } from "./state-streams.ts";
 

@@ -3,7 +3,7 @@ import { EVENT_STREAM } from "../../lib/response-headers.ts";
 import { sseEvent } from "../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../lib/time.ts";
 import type { Access } from "../../modules/route.ts";
-import { Shares } from "../shares.ts";
+import { Shares } from "../http/access/shares.ts";
 
 /** Interval between two states of the stream, in milliseconds. */
 export const STATE_INTERVAL_MS = 2_000;

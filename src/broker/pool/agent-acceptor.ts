@@ -18,7 +18,7 @@ import type { Link } from "../../protocol/link.ts";
 import { type Register, registerMessage } from "../../protocol/messages.ts";
 import type { Liveness, Wire } from "../../protocol/wire.ts";
 import { wireOf } from "../../protocol/wire-of.ts";
-import type { Authenticator } from "../http/authenticator.ts";
+import type { Authenticator } from "../http/access/authenticator.ts";
 import { countRefusal, type RefusalMetrics } from "../http/count-refusal.ts";
 import type { ServerSocket, SocketHandler } from "../http/web-socket.ts";
 import type { Admission, AgentRefusal, KeylessPlace } from "./admission.ts";

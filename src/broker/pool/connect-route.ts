@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Operation, Requirement, Route, RouteCall } from "../../modules/route.ts";
 import { SUBPROTOCOL } from "../../protocol/limits.ts";
-import { peerOf } from "../http/principal.ts";
+import { peerOf } from "../http/access/principal.ts";
 import type { WebSocketServer } from "../http/web-socket.ts";
 import { type AgentAcceptor, offers } from "./agent-acceptor.ts";
 

@@ -5,9 +5,9 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
+import { withQueryHeaders } from "../http/access/query-headers.ts";
 import { type Failing, failure } from "../http/end.ts";
 import { errorResponse } from "../http/error-response.ts";
-import { withQueryHeaders } from "../http/query-headers.ts";
 import type { Pipeline } from "./pipeline.ts";
 
 /** Maximum size of a polled response that is sent over a WebSocket, in bytes. */

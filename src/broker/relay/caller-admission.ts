@@ -2,7 +2,7 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Requirement } from "../../modules/route.ts";
 import type { RelayGuard } from "../../modules/state.ts";
-import { MCP, PUBLIC } from "../http/authenticator.ts";
+import { MCP, PUBLIC } from "../http/access/authenticator.ts";
 import type { Registry } from "../pool/registry.ts";
 import type { Worker } from "../pool/worker.ts";
 

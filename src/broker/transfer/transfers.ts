@@ -4,10 +4,10 @@ import { messageOf, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { RouteCall } from "../../modules/route.ts";
+import { Shares, shareOf } from "../http/access/shares.ts";
 import { refuseUpload } from "../http/body/refuse.ts";
 import { countRefusal } from "../http/count-refusal.ts";
 import { errorResponse } from "../http/error-response.ts";
-import { Shares, shareOf } from "../shares.ts";
 import { type End, TransferChannel, type TransferChannelOptions, type TransferEnd } from "./channel.ts";
 import {
   TRANSFER_ENDED_MAX,

@@ -1,6 +1,6 @@
 // The route table: what is declared is what is served, and no door opens to a wrong key.
 import { expect, test } from "bun:test";
-import { holdersOf } from "../../../src/broker/http/authenticator.ts";
+import { holdersOf } from "../../../src/broker/http/access/authenticator.ts";
 import { servedPaths } from "../../../src/broker/http/served-paths.ts";
 import { wholeBroker } from "../../kit/broker/whole.ts";
 import { call } from "../../kit/http/call.ts";

@@ -1,6 +1,6 @@
 // Tickets: how a browser's EventSource, which cannot send a key, follows a job or the state.
 import { expect, test } from "bun:test";
-import { TICKET_MS, TICKETS_MAX, Tickets } from "../../../src/broker/http/tickets.ts";
+import { TICKET_MS, TICKETS_MAX, Tickets } from "../../../src/broker/http/access/tickets.ts";
 import { principal } from "../../kit/broker/principal.ts";
 import { Events } from "../../kit/http/events.ts";
 import { JobEvents, JobsApi } from "../../kit/jobs/jobs.ts";

@@ -1,5 +1,5 @@
-import { Authenticator, type AuthenticatorOptions } from "../../../src/broker/http/authenticator.ts";
-import { Tickets } from "../../../src/broker/http/tickets.ts";
+import { Authenticator, type AuthenticatorOptions } from "../../../src/broker/http/access/authenticator.ts";
+import { Tickets } from "../../../src/broker/http/access/tickets.ts";
 import { TrustedProxies } from "../../../src/lib/http.ts";
 import { systemClock } from "../../../src/lib/time.ts";
 import type { Principal } from "../../../src/modules/route.ts";

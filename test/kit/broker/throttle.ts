@@ -1,4 +1,4 @@
-import { KeyThrottle, type KeyThrottleOptions } from "../../../src/broker/key-throttle.ts";
+import { KeyThrottle, type KeyThrottleOptions } from "../../../src/broker/http/access/key-throttle.ts";
 import { systemClock } from "../../../src/lib/time.ts";
 
 /** What counts wrong keys, unseen unless told otherwise. */

@@ -5,7 +5,7 @@ import {
   KEY_FAILURES_MS,
   KEY_RETRY_MAX_MS,
   KEY_RETRY_MS,
-} from "../../../src/broker/key-throttle.ts";
+} from "../../../src/broker/http/access/key-throttle.ts";
 import { throttle } from "../../kit/broker/throttle.ts";
 import { TestClock } from "../../kit/time/clock.ts";
 

@@ -1,6 +1,6 @@
 // No caller takes all of what callers share.
 import { expect, test } from "bun:test";
-import { Shares } from "../../../src/broker/shares.ts";
+import { Shares } from "../../../src/broker/http/access/shares.ts";
 import { networkOf } from "../../../src/lib/network.ts";
 
 test("one caller has half, others the rest, and what is given back is there again", () => {

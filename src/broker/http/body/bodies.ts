@@ -1,7 +1,7 @@
 import { networkOf } from "../../../lib/network.ts";
 import type { Principal } from "../../../modules/route.ts";
-import { CALLER_SHARE } from "../../shares.ts";
-import { NO_CREDENTIAL } from "../principal.ts";
+import { NO_CREDENTIAL } from "../access/principal.ts";
+import { CALLER_SHARE } from "../access/shares.ts";
 import type { BodyLimits } from "./body.ts";
 import { type Pace, SmallBodies } from "./body-source.ts";
 import { Budget } from "./budget.ts";

@@ -1,5 +1,5 @@
 import { NfrxError } from "../../../lib/errors.ts";
-import { Quota } from "../../quota.ts";
+import { Quota } from "../access/quota.ts";
 
 /** Bytes that all requests together may use of something, and each holder (a caller, an address) a share of them. */
 export class Budget {

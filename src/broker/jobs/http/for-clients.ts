@@ -1,9 +1,9 @@
 // The jobs queue for those who want work done.
 import type { Clock } from "../../../lib/time.ts";
 import type { Principal, RouteCall } from "../../../modules/route.ts";
+import { NO_CREDENTIAL } from "../../http/access/principal.ts";
+import { Shares } from "../../http/access/shares.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
-import { NO_CREDENTIAL } from "../../http/principal.ts";
-import { Shares } from "../../shares.ts";
 import { isTerminal, type Job } from "../job.ts";
 import { JOB_LISTENERS_MAX } from "../limits.ts";
 import type { Channels } from "../queue/channels.ts";

@@ -1,7 +1,7 @@
 // The operations of the jobs queue.
 import { z } from "zod";
 import type { Content, Operation, Parameter } from "../../../modules/route.ts";
-import { TICKET } from "../../http/ticket-routes.ts";
+import { TICKET } from "../../http/access/ticket-routes.ts";
 import { STATUSES } from "../job.ts";
 import { IDEMPOTENCY_KEY_MAX, JOB_LIST_DEFAULT, JOB_LIST_MAX, JOB_STREAM_DEFAULT, JOB_STREAM_MAX } from "../limits.ts";
 import * as requests from "./request-schemas.ts";

@@ -1,6 +1,6 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Row } from "../../../lib/sqlite.ts";
-import { shareOf } from "../../shares.ts";
+import { shareOf } from "../../http/access/shares.ts";
 
 /** How much a store holds. */
 export interface JobLimits {

@@ -1,7 +1,7 @@
 // One function says who a request is from, for every way to bring a credential.
 import { describe, expect, test } from "bun:test";
-import type { AuthenticatorOptions } from "../../../../src/broker/http/authenticator.ts";
-import { Tickets } from "../../../../src/broker/http/tickets.ts";
+import type { AuthenticatorOptions } from "../../../../src/broker/http/access/authenticator.ts";
+import { Tickets } from "../../../../src/broker/http/access/tickets.ts";
 import { TrustedProxies } from "../../../../src/lib/http.ts";
 import type { Requirement } from "../../../../src/modules/route.ts";
 import { authenticator, principal } from "../../../kit/broker/principal.ts";

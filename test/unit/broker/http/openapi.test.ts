@@ -1,7 +1,7 @@
 // The document of routes that somebody else declares, as a plugin does.
 import { expect, test } from "bun:test";
 import { z } from "zod";
-import { openapiDocument } from "../../../../src/broker/http/openapi.ts";
+import { openapiDocument } from "../../../../src/broker/http/document/openapi.ts";
 import type { Operation, Route } from "../../../../src/modules/route.ts";
 
 const route = (more: Partial<Route>, operation?: Partial<Operation>): Route => ({

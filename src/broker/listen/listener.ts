@@ -1,9 +1,9 @@
-import type { Address } from "../lib/address.ts";
-import { type Answer, serveMetrics, serveWebSockets } from "../lib/listen.ts";
-import type { Logger } from "../lib/log.ts";
-import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
-import type { Clock } from "../lib/time.ts";
-import { type SocketHandler, type WebSocketServer, webSockets } from "./http/web-socket.ts";
+import type { Address } from "../../lib/address.ts";
+import { type Answer, serveMetrics, serveWebSockets } from "../../lib/listen.ts";
+import type { Logger } from "../../lib/log.ts";
+import { readTls, type TlsFiles, type TlsMaterial } from "../../lib/pem.ts";
+import type { Clock } from "../../lib/time.ts";
+import { type SocketHandler, type WebSocketServer, webSockets } from "../http/web-socket.ts";
 import { watchTls } from "./tls.ts";
 
 /** Idle timeout of sockets on routes without their own limit, in seconds: the maximum that Bun supports. */

@@ -1,4 +1,4 @@
-import { NfrxError } from "../../lib/errors.ts";
+import { NfrxError } from "../../../lib/errors.ts";
 
 /** The headers of a request, and those that stand in its query: a header of the request comes first. */
 export function withQueryHeaders(request: Request, named: Readonly<Record<string, string>>): Headers {

@@ -1,6 +1,6 @@
 // Which headers hold a key of the broker's own.
-import { matchesDigest, sha256 } from "../lib/digest.ts";
-import { CREDENTIAL_HEADERS } from "../lib/http.ts";
+import { matchesDigest, sha256 } from "../../../lib/digest.ts";
+import { CREDENTIAL_HEADERS } from "../../../lib/http.ts";
 
 /** The keys that open any of the broker's own doors, for the one question whether a header holds one of them. */
 export class OwnKeys {

@@ -1,6 +1,6 @@
 // Schemas as the API's document has them.
 import { z } from "zod";
-import type { JsonSchema, Schema } from "../../modules/route.ts";
+import type { JsonSchema, Schema } from "../../../modules/route.ts";
 
 /** Takes schemas into a document; those with an id of their own are kept once, and named wherever they are needed. */
 export class Schemas {

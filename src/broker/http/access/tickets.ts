@@ -1,8 +1,8 @@
 // Short-lived tickets for streams of events: a browser's EventSource cannot send a key.
-import { sha256 } from "../../lib/digest.ts";
-import type { Clock } from "../../lib/time.ts";
-import type { Principal } from "../../modules/route.ts";
-import { Shares } from "../shares.ts";
+import { sha256 } from "../../../lib/digest.ts";
+import type { Clock } from "../../../lib/time.ts";
+import type { Principal } from "../../../modules/route.ts";
+import { Shares } from "./shares.ts";
 
 /** Lifetime of a ticket, in milliseconds. A stream that is open by then stays open. */
 export const TICKET_MS = 60_000;

@@ -1,10 +1,10 @@
 // Who may: the one function that reads credentials, for every way to bring one.
 import { timingSafeEqual } from "node:crypto";
-import { sha256 } from "../../lib/digest.ts";
-import { NfrxError } from "../../lib/errors.ts";
-import { CREDENTIAL_HEADERS, credentialIn, splitList, type TrustedProxies } from "../../lib/http.ts";
-import type { PeerServer, Requirement, Scope } from "../../modules/route.ts";
-import { type KeyKind, type KeyThrottle, unauthorized } from "../key-throttle.ts";
+import { sha256 } from "../../../lib/digest.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { CREDENTIAL_HEADERS, credentialIn, splitList, type TrustedProxies } from "../../../lib/http.ts";
+import type { PeerServer, Requirement, Scope } from "../../../modules/route.ts";
+import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
 import { type Identity, type Origin, peerOf, RequestPrincipal } from "./principal.ts";
 import type { Tickets } from "./tickets.ts";
 

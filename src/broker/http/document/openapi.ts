@@ -1,8 +1,8 @@
 // The document of the API, out of its routes.
-import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
-import { VERSION } from "../../lib/version.ts";
-import type { Content, Operation, Parameter, Reply, Route } from "../../modules/route.ts";
-import { holdersOf, MCP, PUBLIC } from "./authenticator.ts";
+import { type ErrorCode, NfrxError } from "../../../lib/errors.ts";
+import { VERSION } from "../../../lib/version.ts";
+import type { Content, Operation, Parameter, Reply, Route } from "../../../modules/route.ts";
+import { holdersOf, MCP, PUBLIC } from "../access/authenticator.ts";
 import { failureContent, failuresOf, MEANING } from "./failures.ts";
 import { Schemas } from "./schema.ts";
 

@@ -3,9 +3,9 @@
 import style from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import bundle from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import { z } from "zod";
-import { NfrxError } from "../../lib/errors.ts";
-import type { Operation, Route } from "../../modules/route.ts";
-import { Asset, PAGE_POLICY } from "./asset.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Operation, Route } from "../../../modules/route.ts";
+import { Asset, PAGE_POLICY } from "../asset.ts";
 import { openapiDocument, type Tag } from "./openapi.ts";
 import index from "./page/index.html" with { type: "text" };
 import own from "./page/page.css" with { type: "file" };

@@ -1,9 +1,9 @@
 // Who a request is from, as everything behind the mount sees it.
-import { sha256 } from "../../lib/digest.ts";
-import type { NfrxError } from "../../lib/errors.ts";
-import type { TrustedProxies } from "../../lib/http.ts";
-import { networkOf } from "../../lib/network.ts";
-import type { PeerServer, Principal, PrincipalKind, Scope } from "../../modules/route.ts";
+import { sha256 } from "../../../lib/digest.ts";
+import type { NfrxError } from "../../../lib/errors.ts";
+import type { TrustedProxies } from "../../../lib/http.ts";
+import { networkOf } from "../../../lib/network.ts";
+import type { PeerServer, Principal, PrincipalKind, Scope } from "../../../modules/route.ts";
 
 /** What a credential stands for. */
 export interface Identity {

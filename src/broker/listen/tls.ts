@@ -1,9 +1,9 @@
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
-import { messageOf } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { readTls, type TlsFiles, type TlsMaterial } from "../lib/pem.ts";
-import type { Clock, Timer } from "../lib/time.ts";
+import { messageOf } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { readTls, type TlsFiles, type TlsMaterial } from "../../lib/pem.ts";
+import type { Clock, Timer } from "../../lib/time.ts";
 
 /** Time in milliseconds to wait after one file changed for the other: certificate and key are two files. */
 const SETTLE_MS = 500;

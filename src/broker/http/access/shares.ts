@@ -1,5 +1,5 @@
 // No caller takes all of what callers share.
-import { NfrxError } from "../lib/errors.ts";
+import { NfrxError } from "../../../lib/errors.ts";
 import { Quota } from "./quota.ts";
 
 /** The part of the channels, streams, jobs, tickets and bytes of request bodies that one caller may have at once. */

@@ -1,6 +1,6 @@
 // Where a broker may be reached from, given what it asks of those who come.
-import type { Address } from "../lib/address.ts";
-import { isLoopback } from "../lib/origin-guard.ts";
+import type { Address } from "../../lib/address.ts";
+import { isLoopback } from "../../lib/origin-guard.ts";
 
 /** The options that decide it. */
 export interface ReachOptions {

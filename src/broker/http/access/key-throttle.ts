@@ -1,7 +1,7 @@
-import { BoundedMap } from "../lib/bounded-map.ts";
-import { NfrxError } from "../lib/errors.ts";
-import { networkOf } from "../lib/network.ts";
-import type { Clock } from "../lib/time.ts";
+import { BoundedMap } from "../../../lib/bounded-map.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { networkOf } from "../../../lib/network.ts";
+import type { Clock } from "../../../lib/time.ts";
 
 /** Wrong keys from one address within KEY_FAILURES_MS after which further ones get 429. */
 export const KEY_FAILURES_MAX = 10;

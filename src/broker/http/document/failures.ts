@@ -1,9 +1,9 @@
 // What goes wrong, in words, and how each part of the API says it.
 import { z } from "zod";
-import { type ErrorCode, NfrxError } from "../../lib/errors.ts";
-import type { Content, Route } from "../../modules/route.ts";
-import { holdersOf, MCP, PUBLIC } from "./authenticator.ts";
-import { errorBody } from "./error-response.ts";
+import { type ErrorCode, NfrxError } from "../../../lib/errors.ts";
+import type { Content, Route } from "../../../modules/route.ts";
+import { holdersOf, MCP, PUBLIC } from "../access/authenticator.ts";
+import { errorBody } from "../error-response.ts";
 
 /** What every code of an error means to a client. */
 export const MEANING: Readonly<Record<ErrorCode, string>> = {

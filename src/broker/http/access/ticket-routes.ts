@@ -1,9 +1,9 @@
 // How a page gets a ticket for a stream of events.
 import { z } from "zod";
-import { NfrxError } from "../../lib/errors.ts";
-import type { Operation, Parameter, Route } from "../../modules/route.ts";
-import type { BodyLimits } from "./body/body.ts";
-import { readJson } from "./body/json-body.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Operation, Parameter, Route } from "../../../modules/route.ts";
+import type { BodyLimits } from "../body/body.ts";
+import { readJson } from "../body/json-body.ts";
 import { TICKET_MS, type Tickets } from "./tickets.ts";
 
 export interface TicketRoutesOptions {
