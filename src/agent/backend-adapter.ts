@@ -1,4 +1,5 @@
 import { asText, bytesUpTo } from "../lib/bytes.ts";
+import { IdleLimit } from "../lib/idle-limit.ts";
 import type { Meters } from "../lib/series.ts";
 import { StatusError } from "../lib/status-error.ts";
 import { type Clock, systemClock } from "../lib/time.ts";
@@ -61,7 +62,12 @@ export function backendAdapter(backend: Backend, options: BackendAdapterOptions)
   const { requestTimeoutMs, clock = systemClock, endpoints } = options;
   const access = new BackendAccess(backend);
   const ask = asking(access);
-  const context = { backend: access, clock, idleMs: requestTimeoutMs, traced: addressOf(backend.baseUrl) };
+  const context = {
+    backend: access,
+    clock,
+    idle: new IdleLimit(clock, requestTimeoutMs),
+    traced: addressOf(backend.baseUrl),
+  };
   const isExempt = declares((endpoints ?? []).filter(endpoint => !takesSlot(endpoint)));
   return {
     address: backend.baseUrl,
@@ -70,7 +76,7 @@ export function backendAdapter(backend: Backend, options: BackendAdapterOptions)
     look: () => backend.probe(ask),
     ...(endpoints && { declares: declares(endpoints) }),
     takesSlot: head => !isExempt(head),
-    serve: (stream, head, { wire, span, onAnswer }) => forward(stream, head, { ...context, wire, onAnswer }, span),
+    serve: (stream, head, about) => forward(stream, head, context, about),
   };
 }
 

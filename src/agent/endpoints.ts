@@ -3,11 +3,12 @@ import type { RequestHead } from "../protocol/frames.ts";
 
 /** Answers whether a request is for one of a module's endpoints: an agent serves nothing else, whatever its broker sends. */
 export function declares(endpoints: readonly AgentEndpoint[]): (head: Pick<RequestHead, "method" | "path">) => boolean {
-  const exact = new Set<string>();
+  const exact = new Map<string, Set<string>>();
   const byMethod = new Map<string, RegExp[]>();
   for (const { method, backendPath } of endpoints) {
     if (!/[:*]/.test(backendPath)) {
-      exact.add(`${method} ${backendPath}`);
+      const paths = exact.get(method) ?? new Set();
+      exact.set(method, paths.add(backendPath));
       continue;
     }
     const patterns = byMethod.get(method) ?? [];
@@ -17,7 +18,7 @@ export function declares(endpoints: readonly AgentEndpoint[]): (head: Pick<Reque
   return ({ method, path }) => {
     const query = path.indexOf("?");
     const plain = query === -1 ? path : path.slice(0, query);
-    if (exact.has(`${method} ${plain}`)) return true;
+    if (exact.get(method)?.has(plain)) return true;
     return byMethod.get(method)?.some(pattern => pattern.test(plain)) ?? false;
   };
 }

@@ -2,7 +2,8 @@
 import { discard } from "../lib/bytes.ts";
 import { codeOf, messageOf, NfrxError } from "../lib/errors.ts";
 import { HOP_BY_HOP, headerOf } from "../lib/http.ts";
-import { type Clock, IdleTimer } from "../lib/time.ts";
+import type { IdleLimit, IdleWatch } from "../lib/idle-limit.ts";
+import type { Clock } from "../lib/time.ts";
 import { failureOf, type Span, SpanAttributes } from "../lib/trace.ts";
 import type { HeaderList, RequestHead } from "../protocol/frames.ts";
 import type { Stream } from "../protocol/stream.ts";
@@ -18,24 +19,31 @@ const STALE_CONNECTION_MS = 20;
 
 export interface ForwardContext {
   backend: BackendAccess;
-  /** The version of the wire that the request came by. */
-  wire: 1 | 2;
   clock: Clock;
-  /** Milliseconds without a byte from or to the backend; 0 for no limit. */
-  idleMs: number;
+  /** The limit on silence from and to the backend. */
+  idle: IdleLimit;
   /** What traces say of the backend. */
   traced: SpanAttributes;
+}
+
+/** What is known of one stream. */
+export interface Forwarding {
+  /** The version of the wire that the request came by. */
+  wire: 1 | 2;
+  /** What the question stands below in a trace. */
+  span: Span | undefined;
   /** Hears of every sign of life of the backend. */
   onAnswer?: (() => void) | undefined;
 }
 
-/** Serves one stream by asking the backend; `span` is what the question stands below in a trace. */
-export function forward(stream: Stream, head: RequestHead, context: ForwardContext, span?: Span): Promise<void> {
+/** Serves one stream by asking the backend. */
+export function forward(stream: Stream, head: RequestHead, context: ForwardContext, about: Forwarding): Promise<void> {
+  const { wire, span, onAnswer } = about;
   const call = callBelow(span, head.method, context.traced);
-  const respond = (signal: AbortSignal, idle: IdleTimer): Promise<Response> =>
-    ask(stream, head, context, signal, idle, call);
+  const respond = (signal: AbortSignal, idle: IdleWatch): Promise<Response> =>
+    ask(stream, head, context, { wire, signal, idle, span: call });
   // What `fetch` hands out is nobody else's.
-  return serveStream(stream, { ...context, owned: true }, respond, call);
+  return serveStream(stream, { idle: context.idle, owned: true, onAnswer }, respond, call);
 }
 
 /** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
@@ -46,7 +54,11 @@ export function callBelow(span: Span | undefined, method: string, service?: Span
   return call;
 }
 
-export interface ServeContext extends Pick<ForwardContext, "clock" | "idleMs" | "onAnswer"> {
+export interface ServeContext {
+  /** The limit on silence from and to what responds. */
+  idle: IdleLimit;
+  /** Hears of every sign of its life. */
+  onAnswer?: (() => void) | undefined;
   /** Nobody else holds the chunks of the response, so that their memory may be freed once they are sent. */
   owned?: boolean;
 }
@@ -57,13 +69,13 @@ export interface ServeContext extends Pick<ForwardContext, "clock" | "idleMs" | 
  */
 export async function serveStream(
   stream: Stream,
-  { clock, idleMs, owned = false, onAnswer }: ServeContext,
-  respond: (signal: AbortSignal, idle: IdleTimer) => Promise<Response>,
+  { idle: limit, owned = false, onAnswer }: ServeContext,
+  respond: (signal: AbortSignal, idle: IdleWatch) => Promise<Response>,
   call?: Span,
 ): Promise<void> {
   const abort = new AbortController();
-  const idle = new IdleTimer(clock, idleMs, () =>
-    abort.abort(new NfrxError("timeout", `no data from the backend for ${idleMs / 1000} seconds`)),
+  const idle = limit.watch(() =>
+    abort.abort(new NfrxError("timeout", `no data from the backend for ${limit.ms / 1000} seconds`)),
   );
   stream.onClose(() => {
     if (stream.failure !== undefined) abort.abort(stream.failure);
@@ -100,15 +112,19 @@ export function addressOf(url: string): SpanAttributes {
   });
 }
 
+interface Asking {
+  wire: 1 | 2;
+  signal: AbortSignal;
+  idle: IdleWatch;
+  span: Span | undefined;
+}
+
 function ask(
   stream: Stream,
   head: RequestHead,
-  context: ForwardContext,
-  signal: AbortSignal,
-  idle: IdleTimer,
-  span: Span | undefined,
+  { backend, clock }: ForwardContext,
+  { wire, signal, idle, span }: Asking,
 ): Promise<Response> {
-  const { backend, wire } = context;
   const headers = backend.headersOf(span === undefined ? head.headers : span.inject(head.headers), wire);
   const init: BunFetchRequestInit = {
     method: head.method,
@@ -129,10 +145,10 @@ function ask(
     return fetch(url, init);
   }
   init.body = (stream.take() as Uint8Array<ArrayBuffer> | undefined) ?? null;
-  const began = context.clock.now();
+  const began = clock.now();
   return fetch(url, init).catch((error: unknown) => {
     // The backend had closed a pooled connection just when it was used again: nothing can have worked on the request.
-    const stale = context.clock.now() - began > STALE_CONNECTION_MS;
+    const stale = clock.now() - began > STALE_CONNECTION_MS;
     if (signal.aborted || stale || !isClosedConnection(error)) throw error;
     init.keepalive = false;
     return fetch(url, init).catch((again: unknown) => {
@@ -147,7 +163,7 @@ function ask(
  */
 const COLLECT_BYTES = 16 * 1024 * 1024;
 
-function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
+function upload(stream: Stream, idle: IdleWatch): ReadableStream<Uint8Array> {
   let uncollected = 0;
   return new ReadableStream<Uint8Array>(
     {
@@ -169,7 +185,7 @@ function upload(stream: Stream, idle: IdleTimer): ReadableStream<Uint8Array> {
 async function answer(
   stream: Stream,
   response: Response,
-  { alive, idle, owned }: { alive: () => void; idle: IdleTimer; owned: boolean },
+  { alive, idle, owned }: { alive: () => void; idle: IdleWatch; owned: boolean },
 ): Promise<void> {
   const head = { status: response.status, headers: answerHeaders(response.headers) };
   const length = Number(response.headers.get("content-length") ?? Number.NaN);

@@ -2,6 +2,7 @@
 import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { credentialsOf, type HeaderPairs, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
+import { IdleLimit } from "../lib/idle-limit.ts";
 import { asks, type RpcMessage, readRpc } from "../lib/json-rpc.ts";
 import { callName } from "../lib/mcp-methods.ts";
 import { backendHeaders } from "../lib/request-headers.ts";
@@ -48,6 +49,8 @@ export interface RelayAdapterOptions {
 /** A provider as an agent's service. */
 export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
   const { provider, id, clock } = options;
+  // A tool may think for as long as it likes.
+  const idle = new IdleLimit(clock, 0);
   const token = options.authToken === undefined ? undefined : sha256(options.authToken);
   const limit = options.maxInflight > 0 ? options.maxInflight : Number.POSITIVE_INFINITY;
   const running = new Set<Stream>();
@@ -127,12 +130,7 @@ export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
       const counted: CountedCall = { method: head.method, outcome: "failed" };
       try {
         const call = callBelow(serving.span, head.method);
-        await serveStream(
-          stream,
-          { clock, idleMs: 0 },
-          signal => respond(stream, head, serving, signal, counted, call),
-          call,
-        );
+        await serveStream(stream, { idle }, signal => respond(stream, head, serving, signal, counted, call), call);
       } catch (error) {
         counted.outcome = error instanceof NfrxError && error.code === "canceled" ? "canceled" : "failed";
         throw error;

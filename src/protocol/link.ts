@@ -51,6 +51,8 @@ export class Link implements StreamPort {
   readonly #defer: (run: () => void) => void;
   readonly #streams = new Map<number, Stream>();
   readonly #ready = new Set<Stream>();
+  /** Streams with unread views into messages of this turn. */
+  readonly #borrowers: Stream[] = [];
   readonly #peer: PeerLiveness;
   #nextId: number;
   #highestPeerId = 0;
@@ -222,6 +224,11 @@ export class Link implements StreamPort {
     this.#forget(stream);
   }
 
+  borrowed(stream: Stream): void {
+    this.#borrowers.push(stream);
+    this.#schedule();
+  }
+
   finished(stream: Stream): void {
     this.#forget(stream);
   }
@@ -345,6 +352,8 @@ export class Link implements StreamPort {
 
   readonly #pump = (): void => {
     this.#pumping = false;
+    for (const stream of this.#borrowers) stream.ownBytes();
+    this.#borrowers.length = 0;
     if (this.#closed) return;
     while (this.#ready.size > 0) {
       if (this.#socket.buffered() > SOCKET_HIGH_WATER) {

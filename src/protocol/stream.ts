@@ -12,6 +12,8 @@ export interface StreamPort {
   consumed(stream: Stream, bytes: number): void;
   /** This end gives the stream up; the peer has to be told. */
   abandon(stream: Stream, error: NfrxError): void;
+  /** The stream holds bytes that are a view into a larger message: `ownBytes` is due at the end of the turn. */
+  borrowed(stream: Stream): void;
   /** Both directions are over. */
   finished(stream: Stream): void;
 }
@@ -198,8 +200,8 @@ export class Stream {
   }
 
   /**
-   * Takes body bytes. They may be a view into a message of `keeps` bytes: to be kept they are copied when that would keep
-   * much more than themselves alive.
+   * Takes body bytes. They may be a view into a message of `keeps` bytes: those that nobody has read at the end of the turn
+   * are copied when they would keep much more than themselves alive.
    */
   deliverData(bytes: Uint8Array, end: boolean, keeps = bytes.length): void {
     this.#inEnded ||= end;
@@ -215,11 +217,20 @@ export class Stream {
         );
         return;
       } else {
-        this.#chunks.push(bytes.length * 2 < keeps ? Buffer.from(bytes) : bytes);
+        this.#chunks.push(bytes);
+        if (isMuchLess(bytes.length, keeps)) this.port.borrowed(this);
         this.#buffered += bytes.length;
       }
     }
     if (end) this.#allArrived();
+  }
+
+  /** Copies what is unread out of the messages that it came in. */
+  ownBytes(): void {
+    if (this.#buffered === 0) return;
+    this.#chunks = this.#chunks.map(bytes =>
+      isMuchLess(bytes.length, bytes.buffer.byteLength) ? Buffer.from(bytes) : bytes,
+    );
   }
 
   /** The peer or the link ended the stream. Bytes that arrived before stay readable; then the error comes. */
@@ -258,6 +269,11 @@ export class Stream {
     this.#onClose = undefined;
     run?.();
   }
+}
+
+/** True when bytes would keep much more memory alive than they need. */
+function isMuchLess(bytes: number, keeps: number): boolean {
+  return bytes * 2 < keeps;
 }
 
 /** Chunks as one; they are gone then. */

@@ -1,3 +1,4 @@
+import { IdleLimit } from "../../lib/idle-limit.ts";
 import { type PoolSettings, REQUEST_TIMEOUT_MS, type WorkerModule } from "../../modules/module.ts";
 import type { Authenticator } from "../http/access/authenticator.ts";
 import type { Bodies } from "../http/body/bodies.ts";
@@ -46,7 +47,7 @@ export function composeWorkers(
       metrics,
       clock,
       log,
-      requestTimeoutMs: timeoutOf(module, settings, values.requestTimeoutMs),
+      idle: new IdleLimit(clock, timeoutOf(module, settings, values.requestTimeoutMs)),
       retryLost: values.retryLost,
       expose,
       owners: new Owners(clock),

@@ -1,5 +1,6 @@
 import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { type Clock, IdleTimer, pause } from "../../lib/time.ts";
+import type { IdleLimit, IdleWatch } from "../../lib/idle-limit.ts";
+import { type Clock, pause } from "../../lib/time.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
@@ -12,7 +13,7 @@ const PEEK_MS = 1_000;
 export interface AttemptContext {
   clock: Clock;
   /** Milliseconds without a byte from the worker, or towards it. */
-  requestTimeoutMs: number;
+  idle: IdleLimit;
 }
 
 export interface AttemptOptions {
@@ -25,7 +26,7 @@ export interface AttemptOptions {
 /** One request at one worker: its seat, its stream and its idle limit, taken together and given back together. */
 export class Attempt {
   readonly stream: Stream;
-  readonly #idle: IdleTimer;
+  readonly #idle: IdleWatch;
   readonly #span: Span | undefined;
   #answered = false;
   /** True while the next byte is due from the client. */
@@ -61,9 +62,9 @@ export class Attempt {
       slot.release();
       this.#onClosed?.();
     });
-    const { clock, requestTimeoutMs } = context;
-    this.#idle = new IdleTimer(clock, requestTimeoutMs, () => {
-      const seconds = requestTimeoutMs / 1000;
+    const { idle } = context;
+    this.#idle = idle.watch(() => {
+      const seconds = idle.ms / 1000;
       // What has arrived and was not taken waits for the client; then the silence is not the worker's.
       const unread = this.stream.arrived || this.stream.buffered > 0;
       this.giveUp(

@@ -1,5 +1,6 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { TrustedProxies } from "../../lib/http.ts";
+import { IdleLimit } from "../../lib/idle-limit.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import type { RelaySettings } from "../../modules/module.ts";
@@ -118,7 +119,7 @@ export class Relays {
       clock,
       log,
       // A tool may think for as long as it likes; a relay that is lost is noticed by its silence.
-      requestTimeoutMs: 0,
+      idle: new IdleLimit(clock, 0),
       retryLost: 0,
       publicUrl: options.publicUrl,
       proxies: options.proxies,
