@@ -25,6 +25,30 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   bench: [],
 };
 
+/**
+ * A folder of the broker → the folders that it may import besides itself. The files beside them and compose/ put all of
+ * them together, and none of these imports one of those.
+ */
+const brokerMayImport: Readonly<Record<string, readonly string[]>> = {
+  http: [],
+  listen: ["http"],
+  pool: ["http"],
+  observe: ["http", "pool"],
+  operator: ["http", "pool"],
+  proxy: ["http", "pool", "observe"],
+  transfer: ["http", "pool", "observe"],
+  jobs: ["http", "pool", "observe"],
+  // A call to a relay is an exchange as a request to a worker is.
+  relay: ["http", "pool", "observe", "proxy"],
+};
+
+/** Within a room: the folder → folders that it must not import. */
+const mustNotImport: Readonly<Record<string, readonly string[]>> = {
+  "src/broker/jobs/store": ["src/broker/jobs/queue", "src/broker/jobs/http"],
+  "src/broker/jobs/queue": ["src/broker/jobs/http"],
+  "src/agent/providers/channels": ["src/agent/providers/sessions"],
+};
+
 const within = (path: string, place: string) => path === place || path.startsWith(`${place}/`);
 const roomOf = (path: string) => /^(?:src\/[^/]+|[^/]+)(?=\/)/.exec(path)?.[0];
 
@@ -34,13 +58,31 @@ function importsOf(source: string): string[] {
   return [...source.matchAll(named)].map(([, , path = ""]) => path);
 }
 
+const targetsOf = (file: string, source: string): string[] =>
+  importsOf(source).map(path => posix.join(posix.dirname(file), path).replace(/\.(?:ts|js)$/, ""));
+
+/** The imports of one file that go against the order of the folders in its room. */
+function disorder(file: string, source: string): string[] {
+  const targets = targetsOf(file, source);
+  const forbidden = Object.entries(mustNotImport).flatMap(([folder, others]) => (within(file, folder) ? others : []));
+  const folder = /^src\/broker\/([^/]+)\//.exec(file)?.[1];
+  const allowed = folder === undefined || folder === "compose" ? undefined : brokerMayImport[folder];
+  if (folder !== undefined && folder !== "compose" && allowed === undefined)
+    return [`${file} lies in no known folder of the broker`];
+  const inOrder = (target: string): boolean =>
+    !forbidden.some(place => within(target, place)) &&
+    (allowed === undefined ||
+      !within(target, "src/broker") ||
+      [folder, ...allowed].some(place => within(target, `src/broker/${place}`)));
+  return targets.filter(target => !inOrder(target)).map(target => `${file} imports ${target}`);
+}
+
 /** What is wrong with the imports of one file; its path counts from the root of the repository, with forward slashes. */
 function violations(file: string, source: string): string[] {
   const room = roomOf(file);
   const allowed = room === undefined ? undefined : mayImport[room];
   if (room === undefined || allowed === undefined) return [`${file} lies in no known room`];
-  return importsOf(source)
-    .map(path => posix.join(posix.dirname(file), path).replace(/\.(?:ts|js)$/, ""))
+  return targetsOf(file, source)
     .filter(target => !mayName(target, [room, ...allowed]))
     .map(target => `${file} imports ${target}`);
 }
@@ -99,6 +141,45 @@ describe("imports form no circle", () => {
     expect(circleIn(graph)).toBe("a → b → c → a");
     graph.set("c", ["end"]);
     expect(circleIn(graph)).toBeUndefined();
+  });
+});
+
+describe("imports keep to the order of folders", () => {
+  test("in every file", async () => {
+    const found: string[] = [];
+    let files = 0;
+    for await (const path of new Bun.Glob("src/{broker,agent}/**/*.ts").scan(root)) {
+      const file = path.replaceAll("\\", "/");
+      found.push(...disorder(file, await Bun.file(join(root, file)).text()));
+      files++;
+    }
+    expect(found).toEqual([]);
+    expect(files).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ["src/broker/http/mount.ts", 'import type { Pool } from "../pool/pool.ts";'],
+    ["src/broker/pool/pool.ts", 'import { BrokerMetrics } from "../observe/metrics.ts";'],
+    ["src/broker/jobs/queue/service.ts", 'import type { Exchange } from "../../proxy/exchange.ts";'],
+    ["src/broker/observe/state.ts", 'import type { Broker } from "../broker.ts";'],
+    ["src/broker/proxy/pipeline.ts", 'import { compose } from "../compose/compose.ts";'],
+    ["src/broker/elsewhere/file.ts", ""],
+    ["src/broker/jobs/store/sqlite.ts", 'import { JobService } from "../queue/service.ts";'],
+    ["src/agent/providers/channels/child.ts", 'import { Session } from "../sessions/session.ts";'],
+  ])("a wrong one in %s is seen: %s", (file, source) => {
+    expect(disorder(file, source)).toHaveLength(1);
+  });
+
+  test.each([
+    ["src/broker/broker.ts", 'import "./compose/compose.ts"; import "./jobs/jobs.ts";'],
+    ["src/broker/compose/compose.ts", 'import "../app.ts"; import "../relay/relays.ts";'],
+    ["src/broker/relay/relay.ts", 'import "../proxy/exchange.ts"; import "./relays.ts"; import "../../lib/log.ts";'],
+    [
+      "src/broker/jobs/http/routes.ts",
+      'import "../queue/service.ts"; import "../job.ts"; import "../../http/mount.ts";',
+    ],
+  ])("a right one in %s passes: %s", (file, source) => {
+    expect(disorder(file, source)).toEqual([]);
   });
 });
 
