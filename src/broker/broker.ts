@@ -9,7 +9,7 @@ import type { Jobs } from "./jobs/jobs.ts";
 import type { BrokerMetrics } from "./observe/metrics.ts";
 import { dismiss } from "./pool/agent-acceptor.ts";
 import type { Mounted } from "./proxy/routes.ts";
-import type { Watches } from "./proxy/watches.ts";
+import type { Watches } from "./proxy/watch/watches.ts";
 import type { Relays } from "./relay/relays.ts";
 import type { Transfers } from "./transfer/transfers.ts";
 

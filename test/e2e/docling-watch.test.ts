@@ -1,7 +1,7 @@
 // The WebSocket that follows a task: what it says, how it ends, and who may have one.
 import { expect, test } from "bun:test";
-import { WATCH_MESSAGE_BYTES, WATCH_PINGS_MAX, WATCH_POLL_MS } from "../../src/broker/proxy/watch.ts";
-import { WATCHES_MAX } from "../../src/broker/proxy/watches.ts";
+import { WATCH_MESSAGE_BYTES, WATCH_PINGS_MAX, WATCH_POLL_MS } from "../../src/broker/proxy/watch/watch-socket.ts";
+import { WATCHES_MAX } from "../../src/broker/proxy/watch/watches.ts";
 import type { Timer } from "../../src/lib/time.ts";
 import { json, type Respond, silent, type TestBackend } from "../kit/backend/backend.ts";
 import { call } from "../kit/http/call.ts";

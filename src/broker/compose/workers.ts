@@ -10,7 +10,7 @@ import { Pool } from "../pool/pool.ts";
 import type { PoolDirectory } from "../pool/pool-directory.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import type { Mounted } from "../proxy/routes.ts";
-import { Watches } from "../proxy/watches.ts";
+import { Watches } from "../proxy/watch/watches.ts";
 import type { BrokerValues, Common } from "./options.ts";
 
 export interface Workers {

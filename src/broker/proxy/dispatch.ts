@@ -10,8 +10,8 @@ import type { Worker } from "../pool/worker.ts";
 import { Attempt } from "./attempt.ts";
 import type { Exchange } from "./exchange.ts";
 import { backendFailure, outward } from "./failure.ts";
-import { ASKED_MAX } from "./locate.ts";
 import { OutgoingBody } from "./outgoing.ts";
+import { ASKED_MAX } from "./routing/locate.ts";
 
 /** Maximum retries on another worker before anything of a response has arrived. */
 export const REDISPATCHES = 2;

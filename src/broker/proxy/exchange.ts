@@ -12,8 +12,8 @@ import type { Pool } from "../pool/pool.ts";
 import type { SlotRequest } from "../pool/slot.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Attempt, AttemptContext } from "./attempt.ts";
-import type { Kept } from "./kept.ts";
-import type { RoutingFields } from "./routing-fields.ts";
+import type { Kept } from "./routing/kept.ts";
+import type { RoutingFields } from "./routing/routing-fields.ts";
 
 /** What every exchange of a module shares. */
 export interface ExchangeContext extends AttemptContext {

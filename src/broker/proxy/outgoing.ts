@@ -1,7 +1,7 @@
 import type { RequestBody } from "../http/body/body.ts";
 import type { Worker } from "../pool/worker.ts";
-import type { ModelName } from "./model-name.ts";
-import type { RoutingFields } from "./routing-fields.ts";
+import type { ModelName } from "./routing/model-name.ts";
+import type { RoutingFields } from "./routing/routing-fields.ts";
 
 /** A request's body as one worker gets it: as it came, or with the worker's own name for the model. */
 export class OutgoingBody {

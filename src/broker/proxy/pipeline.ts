@@ -11,18 +11,18 @@ import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.t
 import { errorResponse } from "../http/error-response.ts";
 import { dispatch } from "./dispatch.ts";
 import { Exchange, type ExchangeContext } from "./exchange.ts";
-import { runFanout } from "./fanout.ts";
-import { runGather } from "./gather.ts";
-import { findKept, type Kept, keepsOf } from "./kept.ts";
-import type { RespondContext } from "./pump.ts";
-import { type QueueNotice, queueNotice } from "./queue-status.ts";
-import { passThrough } from "./respond.ts";
-import { respondEarly } from "./respond-early.ts";
-import { routingHeaders } from "./routing.ts";
-import type { RoutingFields } from "./routing-fields.ts";
-import { routingFieldsReader } from "./routing-fields-reader.ts";
+import { runFanout } from "./fanout/fanout.ts";
+import { runGather } from "./fanout/gather.ts";
+import type { RespondContext } from "./response/pump.ts";
+import { type QueueNotice, queueNotice } from "./response/queue-status.ts";
+import { passThrough } from "./response/respond.ts";
+import { respondEarly } from "./response/respond-early.ts";
+import { routingHeaders } from "./response/served-headers.ts";
+import { findKept, type Kept, keepsOf } from "./routing/kept.ts";
+import type { RoutingFields } from "./routing/routing-fields.ts";
+import { routingFieldsReader } from "./routing/routing-fields-reader.ts";
+import { type TargetOf, targetOf } from "./routing/target.ts";
 import { withExchange } from "./settle.ts";
-import { type TargetOf, targetOf } from "./target.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;

@@ -8,7 +8,6 @@ import type { WebSocketServer } from "../http/web-socket.ts";
 import type { AgentAcceptor } from "../pool/agent-acceptor.ts";
 import { connectRoute } from "../pool/connect-route.ts";
 import type { Pool } from "../pool/pool.ts";
-import { keepsOf } from "./kept.ts";
 import {
   anthropicListOf,
   anthropicModelOf,
@@ -20,7 +19,8 @@ import {
   modelObject,
 } from "./models.ts";
 import type { Pipeline } from "./pipeline.ts";
-import { NO_WEBSOCKET, type Watches } from "./watches.ts";
+import { keepsOf } from "./routing/kept.ts";
+import { NO_WEBSOCKET, type Watches } from "./watch/watches.ts";
 
 /** A worker module as it runs in a broker. */
 export interface Mounted {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type QueueNotice, queueNotice } from "../../../src/broker/proxy/queue-status.ts";
+import { type QueueNotice, queueNotice } from "../../../src/broker/proxy/response/queue-status.ts";
 import type { QueueEvents } from "../../../src/modules/module.ts";
 
 test.each([

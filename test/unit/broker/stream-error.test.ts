@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { backendErrorEvent, type ErrorForm, errorEvent, messageIn } from "../../../src/broker/proxy/stream-error.ts";
+import {
+  backendErrorEvent,
+  type ErrorForm,
+  errorEvent,
+  messageIn,
+} from "../../../src/broker/proxy/response/stream-error.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 
 const failure = new NfrxError("upstream_error", "the backend responded with status 400");

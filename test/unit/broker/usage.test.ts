@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { OllamaTap, parseUsage, UsageTap } from "../../../src/broker/proxy/usage.ts";
+import { OllamaTap, parseUsage, UsageTap } from "../../../src/broker/proxy/response/usage.ts";
 import type { Usage } from "../../../src/modules/module.ts";
 
 function tap(chunks: Uint8Array[]): Usage | undefined {

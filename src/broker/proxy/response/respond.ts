@@ -1,12 +1,12 @@
 // A worker's answer as a client's response, with the status and headers that the backend gave it.
 
-import { headerOf } from "../../lib/http.ts";
-import { addUnbuffered } from "../../lib/response-headers.ts";
-import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
-import type { Answer } from "./dispatch.ts";
-import type { Exchange } from "./exchange.ts";
+import { headerOf } from "../../../lib/http.ts";
+import { addUnbuffered } from "../../../lib/response-headers.ts";
+import { SseEventBoundary } from "../../../lib/sse-event-boundary.ts";
+import type { Answer } from "../dispatch.ts";
+import type { Exchange } from "../exchange.ts";
 import { formOf, Pump, type RespondContext, requireSmall } from "./pump.ts";
-import { modelHeaders, routingHeaders } from "./routing.ts";
+import { modelHeaders, routingHeaders } from "./served-headers.ts";
 import { tapFor } from "./tap.ts";
 
 /** The worker's answer as it is: status, headers and bytes. */

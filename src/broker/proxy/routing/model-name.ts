@@ -1,5 +1,5 @@
 // Puts another name where a request's body names its model; every other byte stays as it was sent.
-import { type JsonSpan, spanOf } from "../../lib/json-span.ts";
+import { type JsonSpan, spanOf } from "../../../lib/json-span.ts";
 
 /** Where a body names its model, and how to exchange that name. */
 export interface ModelName {

@@ -1,11 +1,11 @@
 // Requests about what a worker keeps: which worker that is.
-import { NfrxError } from "../../lib/errors.ts";
-import type { Span } from "../../lib/trace.ts";
-import type { Endpoint, Keeps, KeptName } from "../../modules/module.ts";
-import type { PathParams } from "../../modules/route.ts";
-import { FOREIGN, OWNED_ID_MAX, type Owners } from "../pool/owners.ts";
-import type { Pool } from "../pool/pool.ts";
-import type { AttemptContext } from "./attempt.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Span } from "../../../lib/trace.ts";
+import type { Endpoint, Keeps, KeptName } from "../../../modules/module.ts";
+import type { PathParams } from "../../../modules/route.ts";
+import { FOREIGN, OWNED_ID_MAX, type Owners } from "../../pool/owners.ts";
+import type { Pool } from "../../pool/pool.ts";
+import type { AttemptContext } from "../attempt.ts";
 import { locate } from "./locate.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 

@@ -1,15 +1,15 @@
 // The WebSockets that follow what workers keep: how a request becomes one, and how many there may be.
 import { z } from "zod";
-import type { Drain } from "../../lib/drain.ts";
-import type { Clock } from "../../lib/time.ts";
-import type { PublicEndpoint, Watch } from "../../modules/module.ts";
-import type { Reply, RouteCall } from "../../modules/route.ts";
-import { Shares } from "../http/access/shares.ts";
-import type { Failing } from "../http/end.ts";
-import type { WebSocketServer } from "../http/web-socket.ts";
-import type { Pipeline } from "./pipeline.ts";
+import type { Drain } from "../../../lib/drain.ts";
+import type { Clock } from "../../../lib/time.ts";
+import type { PublicEndpoint, Watch } from "../../../modules/module.ts";
+import type { Reply, RouteCall } from "../../../modules/route.ts";
+import { Shares } from "../../http/access/shares.ts";
+import type { Failing } from "../../http/end.ts";
+import type { WebSocketServer } from "../../http/web-socket.ts";
+import type { Pipeline } from "../pipeline.ts";
 import { Poll } from "./poll.ts";
-import { WatchSocket } from "./watch.ts";
+import { WatchSocket } from "./watch-socket.ts";
 
 /** Maximum number of WebSockets that follow tasks; a caller can have half of them. */
 export const WATCHES_MAX = 256;

@@ -1,14 +1,14 @@
 // The same question to a worker again and again, each time by the way of every request.
-import { asText, bytesUpTo } from "../../lib/bytes.ts";
-import type { Drain } from "../../lib/drain.ts";
-import { NfrxError } from "../../lib/errors.ts";
-import type { Clock } from "../../lib/time.ts";
-import type { Endpoint, Usage } from "../../modules/module.ts";
-import type { Access, PeerServer, RouteCall } from "../../modules/route.ts";
-import { withQueryHeaders } from "../http/access/query-headers.ts";
-import { type Failing, failure } from "../http/end.ts";
-import { errorResponse } from "../http/error-response.ts";
-import type { Pipeline } from "./pipeline.ts";
+import { asText, bytesUpTo } from "../../../lib/bytes.ts";
+import type { Drain } from "../../../lib/drain.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { Clock } from "../../../lib/time.ts";
+import type { Endpoint, Usage } from "../../../modules/module.ts";
+import type { Access, PeerServer, RouteCall } from "../../../modules/route.ts";
+import { withQueryHeaders } from "../../http/access/query-headers.ts";
+import { type Failing, failure } from "../../http/end.ts";
+import { errorResponse } from "../../http/error-response.ts";
+import type { Pipeline } from "../pipeline.ts";
 
 /** Maximum size of a polled response that is sent over a WebSocket, in bytes. */
 const WATCHED_BYTES = 65_536;

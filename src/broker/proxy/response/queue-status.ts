@@ -1,8 +1,8 @@
 // What a client sees while its request waits: its position in the queue, and comments.
-import { KEEP_ALIVE_MS, sseEvent } from "../../lib/sse.ts";
-import type { Timer } from "../../lib/time.ts";
-import type { EventStreamApi, QueueEvents } from "../../modules/module.ts";
-import type { Exchange } from "./exchange.ts";
+import { KEEP_ALIVE_MS, sseEvent } from "../../../lib/sse.ts";
+import type { Timer } from "../../../lib/time.ts";
+import type { EventStreamApi, QueueEvents } from "../../../modules/module.ts";
+import type { Exchange } from "../exchange.ts";
 import type { RespondContext } from "./pump.ts";
 import { type Controller, isRead, put, QUIET } from "./pump.ts";
 

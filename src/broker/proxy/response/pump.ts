@@ -1,14 +1,14 @@
 // Moves a worker's body to a client, chunk by chunk as the client takes them.
 
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import type { Content } from "../../lib/http.ts";
-import type { ResponsePolicy } from "../../lib/response-headers.ts";
-import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../lib/sse.ts";
-import { SseEventBoundary } from "../../lib/sse-event-boundary.ts";
-import { type Clock, pause, type Timer } from "../../lib/time.ts";
+import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
+import type { Content } from "../../../lib/http.ts";
+import type { ResponsePolicy } from "../../../lib/response-headers.ts";
+import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../../lib/sse.ts";
+import { SseEventBoundary } from "../../../lib/sse-event-boundary.ts";
+import { type Clock, pause, type Timer } from "../../../lib/time.ts";
+import type { Exchange } from "../exchange.ts";
+import { outward } from "../failure.ts";
 import type { ByteSource } from "./decode.ts";
-import type { Exchange } from "./exchange.ts";
-import { outward } from "./failure.ts";
 import { SequenceScan } from "./sequence.ts";
 import { type ErrorForm, errorEvent, errorLine } from "./stream-error.ts";
 import type { Tap } from "./tap.ts";

@@ -1,17 +1,17 @@
 // One request, many workers, one answer.
-import { asText } from "../../lib/bytes.ts";
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { withLength } from "../../lib/http.ts";
-import { NOSNIFF, responseHeaders } from "../../lib/response-headers.ts";
-import type { PartAnswer, SplitRequest, Usage } from "../../modules/module.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
-import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../pool/backend-routes.ts";
-import type { Slot } from "../pool/slot.ts";
-import type { Worker } from "../pool/worker.ts";
+import { asText } from "../../../lib/bytes.ts";
+import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
+import { withLength } from "../../../lib/http.ts";
+import { NOSNIFF, responseHeaders } from "../../../lib/response-headers.ts";
+import type { PartAnswer, SplitRequest, Usage } from "../../../modules/module.ts";
+import type { ResponseHead } from "../../../protocol/frames.ts";
+import { lacksRoute, mayLackRoute, NO_ROUTE_BYTES } from "../../pool/backend-routes.ts";
+import type { Slot } from "../../pool/slot.ts";
+import type { Worker } from "../../pool/worker.ts";
+import { REDISPATCHES } from "../dispatch.ts";
+import type { Exchange, ExchangeContext } from "../exchange.ts";
+import { backendFailure, outward } from "../failure.ts";
 import { askWhole } from "./ask.ts";
-import { REDISPATCHES } from "./dispatch.ts";
-import type { Exchange, ExchangeContext } from "./exchange.ts";
-import { backendFailure, outward } from "./failure.ts";
 
 /** Maximum size of the responses of all parts together, which are buffered until the last arrives, in bytes. */
 const FANOUT_ANSWER_BYTES = 256 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
-import { NfrxError } from "../../lib/errors.ts";
-import { NAME_MAX } from "../../protocol/limits.ts";
-import type { RequestBody, Scanned } from "../http/body/body.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { NAME_MAX } from "../../../protocol/limits.ts";
+import type { RequestBody, Scanned } from "../../http/body/body.ts";
 import { FormModel } from "./model-name.ts";
 import { NO_USUAL_MODEL, type RoutingFields, type RoutingFieldsReader, requireModel } from "./routing-fields.ts";
 

@@ -1,12 +1,12 @@
 // What of an answer an event stream can carry that is already open.
 
-import { asText } from "../../lib/bytes.ts";
-import { NfrxError } from "../../lib/errors.ts";
-import { contentOf, hasContentType, headerOf } from "../../lib/http.ts";
-import type { EventStreamApi } from "../../modules/module.ts";
-import type { ResponseHead } from "../../protocol/frames.ts";
+import { asText } from "../../../lib/bytes.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { contentOf, hasContentType, headerOf } from "../../../lib/http.ts";
+import type { EventStreamApi } from "../../../modules/module.ts";
+import type { ResponseHead } from "../../../protocol/frames.ts";
+import type { Answer } from "../dispatch.ts";
 import { type ByteSource, decoded } from "./decode.ts";
-import type { Answer } from "./dispatch.ts";
 import { type Failure, messageIn } from "./stream-error.ts";
 
 /** Maximum size of a backend's error inside an error event, in bytes. */

@@ -1,9 +1,9 @@
 // How an error looks at the end of a stream that has already begun.
 
-import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { sseEvent } from "../../lib/sse.ts";
-import type { ErrorShape, EventStreamApi } from "../../modules/module.ts";
-import { anthropicType, errorBody, typeOf } from "../http/error-response.ts";
+import { type NfrxError, toNfrxError } from "../../../lib/errors.ts";
+import { sseEvent } from "../../../lib/sse.ts";
+import type { ErrorShape, EventStreamApi } from "../../../modules/module.ts";
+import { anthropicType, errorBody, typeOf } from "../../http/error-response.ts";
 
 /** What decides the form of an error. */
 export interface ErrorForm {

@@ -1,7 +1,7 @@
 // What a client learns of how it was served: the model, where that is another name than it asked for; with EXPOSE_ROUTING
 // the worker, and where the time went.
-import type { HeaderPairs } from "../../lib/http.ts";
-import type { Exchange } from "./exchange.ts";
+import type { HeaderPairs } from "../../../lib/http.ts";
+import type { Exchange } from "../exchange.ts";
 
 /** The worker's name for the model, where that is not the one that was asked for. */
 export function modelHeaders({ request }: Exchange): HeaderPairs {

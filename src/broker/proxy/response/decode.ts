@@ -1,7 +1,7 @@
 // A worker's answer out of its content encoding.
 import { Readable, type Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib";
-import { NfrxError } from "../../lib/errors.ts";
+import { NfrxError } from "../../../lib/errors.ts";
 
 /** Where an answer's bytes come from. */
 export interface ByteSource {

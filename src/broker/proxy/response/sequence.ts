@@ -1,5 +1,5 @@
 // The numbers that OpenAI's Responses API gives its events.
-import { asBuffer } from "../../lib/bytes.ts";
+import { asBuffer } from "../../../lib/bytes.ts";
 
 const KEY = Buffer.from('"sequence_number"');
 /** Characters after the key that are searched for its number. */

@@ -1,5 +1,5 @@
-import { asBuffer } from "../../lib/bytes.ts";
-import type { Usage } from "../../modules/module.ts";
+import { asBuffer } from "../../../lib/bytes.ts";
+import type { Usage } from "../../../modules/module.ts";
 
 /** Maximum size of a usage object, in bytes. */
 const LONGEST_USAGE = 4 * 1024;

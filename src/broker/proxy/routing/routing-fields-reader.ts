@@ -1,4 +1,4 @@
-import type { Endpoint } from "../../modules/module.ts";
+import type { Endpoint } from "../../../modules/module.ts";
 import { FormRoutingFields } from "./form-routing-fields.ts";
 import { JsonRoutingFields } from "./json-routing-fields.ts";
 import type { RoutingFieldsReader, UsualModel } from "./routing-fields.ts";

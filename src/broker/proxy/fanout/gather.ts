@@ -1,12 +1,12 @@
 // One question to every worker, one answer out of theirs.
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import { NOSNIFF } from "../../lib/response-headers.ts";
-import type { Gather } from "../../modules/module.ts";
-import { mayHave } from "../pool/backend-routes.ts";
-import type { Worker } from "../pool/worker.ts";
+import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
+import { NOSNIFF } from "../../../lib/response-headers.ts";
+import type { Gather } from "../../../modules/module.ts";
+import { mayHave } from "../../pool/backend-routes.ts";
+import type { Worker } from "../../pool/worker.ts";
+import type { Exchange, ExchangeContext } from "../exchange.ts";
+import { ASKED_MAX } from "../routing/locate.ts";
 import { askWhole } from "./ask.ts";
-import type { Exchange, ExchangeContext } from "./exchange.ts";
-import { ASKED_MAX } from "./locate.ts";
 
 /** Timeout of a query that goes to all workers, in milliseconds. */
 const GATHER_MS = 2_000;

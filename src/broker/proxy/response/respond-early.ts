@@ -1,16 +1,16 @@
 // A response that begins before its answer is known.
 
-import { toNfrxError } from "../../lib/errors.ts";
-import { contentOf } from "../../lib/http.ts";
-import { EVENT_STREAM } from "../../lib/response-headers.ts";
+import { toNfrxError } from "../../../lib/errors.ts";
+import { contentOf } from "../../../lib/http.ts";
+import { EVENT_STREAM } from "../../../lib/response-headers.ts";
+import type { Answer } from "../dispatch.ts";
+import type { Exchange } from "../exchange.ts";
+import { outward } from "../failure.ts";
 import { carry } from "./carry.ts";
-import type { Answer } from "./dispatch.ts";
-import type { Exchange } from "./exchange.ts";
-import { outward } from "./failure.ts";
 import type { RespondContext } from "./pump.ts";
 import { type Controller, finish, Pump, put } from "./pump.ts";
 import { type QueueNotice, QueueStatusStream } from "./queue-status.ts";
-import { routingComment, routingHeaders } from "./routing.ts";
+import { routingComment, routingHeaders } from "./served-headers.ts";
 import { backendErrorEvent, errorEvent } from "./stream-error.ts";
 import { tapFor } from "./tap.ts";
 

@@ -1,7 +1,7 @@
-import { NfrxError } from "../../lib/errors.ts";
-import { isPlainPath } from "../../lib/plain-path.ts";
-import type { Endpoint } from "../../modules/module.ts";
-import type { PathParams } from "../../modules/route.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { isPlainPath } from "../../../lib/plain-path.ts";
+import type { Endpoint } from "../../../modules/module.ts";
+import type { PathParams } from "../../../modules/route.ts";
 
 /** Path and query of what a worker is asked for. Throws `not_found` for a segment that no name can be, or a path that climbs. */
 export type TargetOf = (params: PathParams, url: string) => string;

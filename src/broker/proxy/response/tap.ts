@@ -1,8 +1,8 @@
-import type { Content } from "../../lib/http.ts";
-import type { Usage } from "../../modules/module.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Content } from "../../../lib/http.ts";
+import type { Usage } from "../../../modules/module.ts";
+import type { Exchange } from "../exchange.ts";
+import { keepsOf } from "../routing/kept.ts";
 import { idTap } from "./id-tap.ts";
-import { keepsOf } from "./kept.ts";
 import { OllamaTap, UsageTap } from "./usage.ts";
 
 /** Looks at an answer that passes by. */

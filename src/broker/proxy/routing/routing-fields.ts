@@ -1,7 +1,7 @@
 // What routes a request, however its body carries it.
-import { NfrxError } from "../../lib/errors.ts";
-import { NAME_MAX } from "../../protocol/limits.ts";
-import type { RequestBody, Scanned } from "../http/body/body.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { NAME_MAX } from "../../../protocol/limits.ts";
+import type { RequestBody, Scanned } from "../../http/body/body.ts";
 import type { ModelName } from "./model-name.ts";
 
 /** What the broker reads of a request; its bytes are left alone. */

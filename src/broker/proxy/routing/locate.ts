@@ -1,10 +1,10 @@
-import { NfrxError } from "../../lib/errors.ts";
-import type { HeaderPairs } from "../../lib/http.ts";
-import { TopLevelScan } from "../../lib/json-scan.ts";
-import type { Span } from "../../lib/trace.ts";
-import type { Pool } from "../pool/pool.ts";
-import type { Worker } from "../pool/worker.ts";
-import { Attempt, type AttemptContext } from "./attempt.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import type { HeaderPairs } from "../../../lib/http.ts";
+import { TopLevelScan } from "../../../lib/json-scan.ts";
+import type { Span } from "../../../lib/trace.ts";
+import type { Pool } from "../../pool/pool.ts";
+import type { Worker } from "../../pool/worker.ts";
+import { Attempt, type AttemptContext } from "../attempt.ts";
 
 /** Maximum number of workers that get the same query. */
 export const ASKED_MAX = 32;

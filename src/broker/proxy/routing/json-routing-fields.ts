@@ -1,7 +1,7 @@
-import { asText } from "../../lib/bytes.ts";
-import { NfrxError } from "../../lib/errors.ts";
-import { TopLevelScan } from "../../lib/json-scan.ts";
-import { HELD_BODY_BYTES, type RequestBody, type Scanned } from "../http/body/body.ts";
+import { asText } from "../../../lib/bytes.ts";
+import { NfrxError } from "../../../lib/errors.ts";
+import { TopLevelScan } from "../../../lib/json-scan.ts";
+import { HELD_BODY_BYTES, type RequestBody, type Scanned } from "../../http/body/body.ts";
 import { JsonModelAt, WholeJsonModel } from "./model-name.ts";
 import {
   NO_USUAL_MODEL,

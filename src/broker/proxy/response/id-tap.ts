@@ -1,6 +1,6 @@
 // The ids of what a worker keeps, out of its answers as they pass by.
-import { TopLevelScan } from "../../lib/json-scan.ts";
-import { EventReader } from "../../lib/sse-reader.ts";
+import { TopLevelScan } from "../../../lib/json-scan.ts";
+import { EventReader } from "../../../lib/sse-reader.ts";
 
 /** Bytes at the start of an event stream that are searched for the response ID. */
 const ID_EVENT_BYTES = 256 * 1024;

@@ -1,9 +1,9 @@
 // One WebSocket that follows what a worker keeps: asks, sends what has changed, and closes at the end.
-import type { Clock, Timer } from "../../lib/time.ts";
-import type { Watch } from "../../modules/module.ts";
-import type { Access } from "../../modules/route.ts";
-import { CLOSE_NORMAL, CLOSE_RESTART } from "../../protocol/limits.ts";
-import type { ServerSocket, SocketHandler } from "../http/web-socket.ts";
+import type { Clock, Timer } from "../../../lib/time.ts";
+import type { Watch } from "../../../modules/module.ts";
+import type { Access } from "../../../modules/route.ts";
+import { CLOSE_NORMAL, CLOSE_RESTART } from "../../../protocol/limits.ts";
+import type { ServerSocket, SocketHandler } from "../../http/web-socket.ts";
 import type { Poll, Polled } from "./poll.ts";
 
 /** Interval between two polls for one WebSocket, in milliseconds. */

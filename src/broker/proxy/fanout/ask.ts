@@ -1,11 +1,11 @@
 // One whole question to one worker and its whole answer, for requests that are made of several.
 
-import { NfrxError, toNfrxError } from "../../lib/errors.ts";
-import type { HeaderPairs } from "../../lib/http.ts";
-import type { Span } from "../../lib/trace.ts";
-import type { RequestHead, ResponseHead } from "../../protocol/frames.ts";
-import type { Slot } from "../pool/slot.ts";
-import { Attempt, type AttemptContext } from "./attempt.ts";
+import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
+import type { HeaderPairs } from "../../../lib/http.ts";
+import type { Span } from "../../../lib/trace.ts";
+import type { RequestHead, ResponseHead } from "../../../protocol/frames.ts";
+import type { Slot } from "../../pool/slot.ts";
+import { Attempt, type AttemptContext } from "../attempt.ts";
 
 export interface Question {
   slot: Slot;
