@@ -1,4 +1,4 @@
-// The one executable behind the five names. Nothing but the program that it is called as is loaded.
+// The single executable behind the five names. It loads only the program that it is called as.
 import { raiseFetchLimit } from "../src/lib/process.ts";
 import { calledAs, type ProgramName } from "./called.ts";
 
@@ -12,7 +12,7 @@ const load: Readonly<Record<ProgramName, () => Promise<unknown>>> = {
 
 const given = process.argv.slice(2);
 const { name, args } = calledAs(process.argv0, given);
-// The agents would do this themselves, but only once they are loaded, and then load again.
+// The agents would do this themselves, but only after loading, and then load again.
 if (name !== "nfrx") raiseFetchLimit(name, args);
 process.argv.splice(2, given.length, ...args);
 await load[name]();

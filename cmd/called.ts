@@ -1,18 +1,18 @@
-// Which of the five programs the one executable is to be.
+// Selects the program that the executable runs as.
 
-/** The names of the programs, the broker first. */
+/** Names of the programs; the broker is the first. */
 export const PROGRAMS = ["nfrx", "nfrx-llm", "nfrx-mcp", "nfrx-asr", "nfrx-docling"] as const;
 export type ProgramName = (typeof PROGRAMS)[number];
 
 export interface Called {
   name: ProgramName;
-  /** What follows the name. */
+  /** Arguments after the name. */
   args: readonly string[];
 }
 
 /**
- * As with busybox: an agent's name makes it that agent; as anything else it is the program that its first argument
- * names, and the broker when that names none.
+ * As with busybox: the executable's own name selects an agent. Otherwise the first argument names the program; the
+ * default is the broker.
  */
 export function calledAs(argv0: string, args: readonly string[]): Called {
   const own = argv0

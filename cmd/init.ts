@@ -1,4 +1,4 @@
-// `init`: a new configuration file on disk, and what to do with it.
+// `init`: writes a new configuration file and shows the next steps.
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -10,7 +10,7 @@ import type { Program } from "../src/config/program.ts";
 import { messageOf } from "../src/lib/errors.ts";
 import { hasUnit, serviceGroup } from "./service.ts";
 
-/** A file to write, and the values of whoever reads it. */
+/** The file to write, and the values that it sets. */
 interface NewConfig {
   readonly path: string;
   readonly text: string;
@@ -21,8 +21,8 @@ interface NewConfig {
 }
 
 /**
- * Writes the file and says what to do next; the exit code. Only its owner can read it; when root writes it and the services'
- * group exists, that group can as well. A file that is there is left alone.
+ * Writes the file, prints the next steps and returns the exit code. Only the owner can read the file; if root writes it
+ * and the services' group exists, the group can read it too. Never changes an existing file.
  */
 export function writeConfig(program: Program, { path, text, values }: NewConfig): number {
   const group = serviceGroup();
@@ -57,7 +57,7 @@ function reason(error: unknown, path: string, program: Program): string {
   return `${path}: cannot write: ${messageOf(error)}`;
 }
 
-/** A unit that runs already is started again, so that it reads the new file. */
+/** Restarts a running unit, so that it reads the new file. */
 const startUnit = (name: string): string => `  systemctl enable ${name} && systemctl restart ${name}`;
 
 function brokerSteps(named: string, start: string, values: Values<typeof brokerOptions>): string {
@@ -89,7 +89,7 @@ To check the setup, run: ${name} doctor${named}
 `;
 }
 
-/** A path as a shell takes it. */
+/** A path quoted for a shell. */
 function quoted(path: string): string {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,4 @@
-// What the five binaries have in common: options in, exit code out.
+// Common entry point of the five programs: reads the options, returns the exit code.
 import { ConfigError } from "../src/config/error.ts";
 import { commandOnLine, load, processHost } from "../src/config/load.ts";
 import type { Misspelt } from "../src/config/nearest.ts";
@@ -9,40 +9,43 @@ import { createLogger, type LogFormat, type Logger, type LogLevel, silentLog } f
 import { writeConfig } from "./init.ts";
 import { asService } from "./service.ts";
 
-/** What a program is told. */
+/** The parsed input of a program. */
 export interface ParsedInput<G extends Groups> {
   values: GroupValues<G>;
   configFile: { path: string; found: boolean };
   log: Logger;
 }
 
-/** What a program runs with. */
+/** Everything that a program needs to run. */
 export interface Started<G extends Groups, C extends string> extends ParsedInput<G> {
   command: C | undefined;
   droppedLogs: () => number;
 }
 
 export interface Main<G extends Groups, C extends string> {
-  /** The part of the values that says how to log. */
+  /** The logging options. */
   logging: (values: GroupValues<G>) => WithLogs;
-  /** What the program is there for; its exit code. */
+  /** Runs the program; resolves to the exit code. */
   run: (started: Started<G, C>) => Promise<number>;
-  /** What `doctor` looks at. */
-  examine: (told: ParsedInput<G>) => AsyncIterable<Finding>;
-  /** What `health` finds of the program that runs: why it does not serve, or undefined. */
+  /** The checks of `doctor`. */
+  examine: (parsed: ParsedInput<G>) => AsyncIterable<Finding>;
+  /** The check of `health`: why the running program does not serve, or undefined if it does. */
   health: (values: GroupValues<G>) => Promise<string | undefined>;
 }
 
 type WithLogs = { common: { logLevel: LogLevel; logFormat: LogFormat }; backend?: object };
 
-/** The folder for log files, where the backend's options name one. */
+/** Directory for log files, if the backend's options set one. */
 export function logDirOf(backend: object | undefined): string | undefined {
   return backend !== undefined && "logDir" in backend && typeof backend.logDir === "string"
     ? backend.logDir
     : undefined;
 }
 
-/** Reads the options and runs the program; `--help`, `--version`, `init`, `doctor`, `health` and mistakes end here. */
+/**
+ * Reads the options and runs the program. Handles `--help`, `--version`, `init`, `doctor`, `health` and configuration
+ * errors.
+ */
 export async function main<G extends Groups, C extends string>(
   program: Program<G, C>,
   { logging, run, examine, health }: Main<G, C>,
@@ -93,13 +96,13 @@ export async function main<G extends Groups, C extends string>(
   }
 }
 
-/** What `doctor` finds, behind the variables that nothing reads. */
+/** The findings of `doctor`, after those about unknown variables. */
 async function* withMisspelt(misspelt: readonly Misspelt[], rest: AsyncIterable<Finding>): AsyncGenerator<Finding> {
   for (const { name, meant } of misspelt) yield warn("config", `${name} is not an option; did you mean ${meant}?`);
   yield* rest;
 }
 
-/** The findings, after one that names the files which the service takes further settings from. */
+/** The findings, after one that lists the service's environment files. */
 async function* withFiles(files: readonly string[], findings: AsyncIterable<Finding>): AsyncGenerator<Finding> {
   if (files.length > 0) yield ok("settings", `${files.join(" and ")} also apply, as for the service`);
   yield* findings;

@@ -17,7 +17,7 @@ const build = (
   tracing?: Tracing,
 ): Agent => relayAgent({ ...connectionOf(agent), id: agent.clientId, provider, tracing, log, droppedLogs });
 
-/** The options that name the provider, as they are set. */
+/** The options that set the provider. */
 const providerOption = ({
   stdioCommand,
   httpUrl,

@@ -13,12 +13,12 @@ import { anyPluginAgent, pluginAgentProgram, pluginWorkerOptions } from "./progr
 import { orExit } from "./with-plugins.ts";
 import { runWorker } from "./worker.ts";
 
-/** True of a command line that begins with `worker`. */
+/** True if the command line begins with `worker`. */
 export function isAgent(argv: readonly string[]): boolean {
   return argv[2] === "worker";
 }
 
-/** Runs the agent of the plugin that the command line names, until it is told to stop. */
+/** Runs the agent of the plugin that the command line names, until a signal stops it. */
 export async function runPluginAgent(argv: readonly string[]): Promise<never> {
   const host = { ...processHost(), argv: argv.slice(3) };
   const { agentProgram, module } = await orExit("nfrx worker", async () => {
@@ -44,7 +44,7 @@ function asksForHelp(host: Host): boolean {
   return readFlags(host.argv, catalogOf(anyPluginAgent), anyPluginAgent).print !== undefined;
 }
 
-/** What is known of every agent of a plugin. */
+/** Properties of every plugin agent. */
 const anyHelp = program({
   ...anyPluginAgent,
   summary:
@@ -52,14 +52,14 @@ const anyHelp = program({
   groups: { common: commonOptions, agent: agentOptions("<id>"), worker: pluginWorkerOptions },
 });
 
-/** The module, whose agent names the file of what goes wrong. Throws when there is no agent in it. */
+/** The module, with the file name in its agent's errors. Throws if the module has no agent. */
 function withAgent({ module, file }: LoadedModule): Module & { agent: ModuleAgent } {
   const { agent } = module;
   if (agent === undefined) throw new PluginError(file, `the module ${module.id} has no agent`);
   return { ...module, agent: { ...agent, backend: values => named(file, () => agent.backend(values)) } };
 }
 
-/** Calls into a module; what it throws names the file. */
+/** Calls a module; errors name its file. */
 function named<T>(file: string, call: () => T): T {
   try {
     return call();

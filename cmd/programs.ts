@@ -1,4 +1,4 @@
-// The five binaries and what each of them can be told. They meet here, because only cmd knows the modules.
+// The five programs and their options. They are defined here because only cmd imports the modules.
 import { agentOptions, workerObjections, workerOptions } from "../src/config/agent.ts";
 import { brokerOptions } from "../src/config/broker.ts";
 import { commonOptions } from "../src/config/common.ts";
@@ -23,7 +23,7 @@ type BrokerGroups = {
   readonly traces: ReturnType<typeof traceOptions>;
 } & Readonly<Record<string, OptionGroup>>;
 
-/** The broker's program, with the options of its modules. Throws when two of them have an option of the same name. */
+/** The broker, with the options of its modules. Throws if two options have the same name. */
 export function brokerProgram(modules: readonly Module[]) {
   const groups: BrokerGroups = {
     common: commonOptions,
@@ -47,7 +47,7 @@ export function brokerProgram(modules: readonly Module[]) {
 
 export const nfrx = brokerProgram(builtIn);
 
-/** What the agent of a plugin can be told besides. */
+/** Additional options of a plugin's agent. */
 export const pluginWorkerOptions = options(
   "Worker",
   {
@@ -62,7 +62,7 @@ export const pluginWorkerOptions = options(
   workerObjections,
 );
 
-/** The agent of a plugin, which needs no program of its own. */
+/** The agent of a plugin. */
 export function pluginAgentProgram({ id, summary, agent }: Module & { agent: ModuleAgent }) {
   return program({
     name: PLUGIN_AGENT,
@@ -79,7 +79,7 @@ export function pluginAgentProgram({ id, summary, agent }: Module & { agent: Mod
   });
 }
 
-/** As much of it as is known before the file is read. */
+/** The agent of a plugin before its file was read. */
 export const anyPluginAgent = program({
   name: PLUGIN_AGENT,
   summary: "Agent of a plugin.",

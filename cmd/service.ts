@@ -1,4 +1,4 @@
-// The program as a service of this machine, as the packages and the README set it up: its user, its unit, its settings.
+// The program as a system service, as the packages and the README install it: user, unit, settings.
 import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import { CONFIG_DIRS } from "../src/config/paths.ts";
@@ -9,7 +9,10 @@ import type { Host } from "../src/config/sources.ts";
 const GROUP = "nfrx";
 const UNIT_FOLDERS = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 
-/** The number of the services' group; undefined where there is none, or this is not root, who alone may give it a file. */
+/**
+ * ID of the services' group; undefined if it does not exist or the user is not root, because only root can give it a
+ * file.
+ */
 export function serviceGroup(groups = readIfThere("/etc/group"), user = process.getuid?.()): number | undefined {
   if (user !== 0) return undefined;
   const line = groups.split("\n").find(entry => entry.startsWith(`${GROUP}:`));
@@ -17,21 +20,21 @@ export function serviceGroup(groups = readIfThere("/etc/group"), user = process.
   return Number.isInteger(id) ? id : undefined;
 }
 
-/** Whether systemd has a unit for the program. */
+/** True if systemd has a unit for the program. */
 export function hasUnit(name: string): boolean {
   return UNIT_FOLDERS.some(folder => existsSync(posix.join(folder, `${name}.service`)));
 }
 
-/** What a look at the service starts from. */
+/** The process and settings of the service. */
 export interface ServiceHost {
   readonly host: Host;
-  /** Files whose settings the environment has now. */
+  /** Files that were added to the environment. */
   readonly files: readonly string[];
 }
 
 /**
- * The process with the settings that the unit gives the service: those of /etc/nfrx/*.env, unless the process has its own.
- * So `doctor` and `health` look at what the service runs with.
+ * The process with the settings of the unit: those of /etc/nfrx/*.env, unless the process has its own. So `doctor` and
+ * `health` check what the service uses.
  */
 export function asService(host: Host, { configFile }: Program): ServiceHost {
   if (host.platform !== "linux") return { host, files: [] };
@@ -42,7 +45,7 @@ export function asService(host: Host, { configFile }: Program): ServiceHost {
       const settings = parseEnvironment(host.readFile(path));
       return Object.keys(settings).length === 0 ? [] : [{ path, settings }];
     } catch {
-      return []; // missing, or not for this user
+      return []; // missing, or not readable
     }
   });
   const settings = Object.assign({}, ...found.map(one => one.settings), definedOf(host.env));

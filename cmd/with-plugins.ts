@@ -1,4 +1,4 @@
-// Plugin files, on their way into the program.
+// Loads plugin files into the program.
 import { brokerOptions } from "../src/config/broker.ts";
 import { peek } from "../src/config/load.ts";
 import { namesFile } from "../src/config/values.ts";
@@ -7,7 +7,7 @@ import { type LoadedModule, loadModules } from "../src/modules/plugin-files.ts";
 import { builtIn } from "./modules.ts";
 import { brokerProgram, nfrx } from "./programs.ts";
 
-/** The broker's program with what PLUGINS names; ends the process with 2 and one line when a file of it cannot be used. */
+/** The broker with the plugins of PLUGINS. If a file cannot be used, prints one line and exits with 2. */
 export async function withPlugins(): Promise<{ program: typeof nfrx; plugins: readonly LoadedModule[] }> {
   const files = peek(nfrx, brokerOptions.shape.plugins).filter(namesFile);
   if (files.length === 0) return { program: nfrx, plugins: [] };
@@ -28,7 +28,7 @@ export async function withPlugins(): Promise<{ program: typeof nfrx; plugins: re
   });
 }
 
-/** What `work` gives; when it throws, the message goes to standard error and the process ends with 2. */
+/** Returns the result of `work`. If it throws, prints the message and exits with 2. */
 export async function orExit<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

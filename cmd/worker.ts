@@ -1,4 +1,4 @@
-// What the agents of the worker modules have in common.
+// Common code of the worker modules' agents.
 import { readFileSync } from "node:fs";
 import { agentTrouble, examineAgent } from "../src/agent/doctor.ts";
 import { connectionOf, runAgent } from "../src/agent/main.ts";
@@ -24,7 +24,7 @@ type WorkerGroups = {
   traces: ReturnType<typeof traceOptions>;
 };
 
-/** Runs the agent of a module; `needsModels` when a backend without models is of no use. */
+/** Runs the agent of a module. `needsModels`: a backend without models is not usable. */
 export function runWorker(
   program: Program<WorkerGroups>,
   { id: module, agent: ends }: Module,
@@ -88,7 +88,7 @@ export function runWorker(
   );
 }
 
-/** The backend with what the options of every worker say of the way to it. Throws when the file of the authority cannot be read. */
+/** The backend with the connection options of every worker. Throws if the CA file cannot be read. */
 function reaching(backend: Backend, { backendCaFile, backendHeaders }: GroupValues<WorkerGroups>["worker"]): Backend {
   return {
     ...backend,

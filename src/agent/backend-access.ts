@@ -10,7 +10,7 @@ export type AccessedBackend = Pick<
   "baseUrl" | "mounts" | "headers" | "apiKey" | "keyHeader" | "ownHeaders" | "ca"
 >;
 
-/** How a backend is asked. What is the same for all of its requests is worked out once. */
+/** Access to a backend. Everything common to its requests is computed once. */
 export class BackendAccess {
   /** The headers that the agent adds to every request: the backend's key, and those of its options. */
   readonly own: HeaderPairs;

@@ -11,7 +11,7 @@ import { BackendAccess } from "./backend-access.ts";
 import { declares } from "./endpoints.ts";
 import { addressOf, forward } from "./forward.ts";
 
-/** The private service beside an agent. */
+/** The private service of an agent. */
 export interface BackendAdapter {
   /** Where it is, for messages. */
   readonly address: string;
@@ -19,25 +19,29 @@ export interface BackendAdapter {
   readonly pollMs: number;
   /** Facts that hold even while it is away. */
   readonly facts: Readonly<Record<string, string>>;
-  /** What it serves even while it is away: a relay has its id. */
+  /** Models that it serves even while unavailable: a relay has its ID. */
   readonly models?: readonly string[];
   /** How it is. Rejects with the reason when it is not there or not well. */
   look(): Promise<ProbeResult>;
-  /** What it says of itself when it registers, besides `facts`: fields of the register message. */
+  /** Additional fields of the register message, besides `facts`. */
   readonly registration?: Readonly<Record<string, unknown>>;
   /** False for a request that its module does not declare: a broker that sends one is refused. */
   declares?(head: RequestHead): boolean;
   /** True for a request that holds one of the agent's slots; without it none does. */
   takesSlot?(head: RequestHead): boolean;
-  /** Serves one stream. Resolves when the exchange is over; rejects with the reason when it failed, after the peer was told. */
+  /**
+   * Serves one stream. Resolves when the exchange ends; rejects with the reason if it failed, after notifying the peer.
+   */
   serve(stream: Stream, head: RequestHead, about: Serving): Promise<void>;
-  /** What it has under way may need more streams to end: it gets them late too, and refuses what would begin work itself. */
+  /**
+   * Running work may need more streams to finish: the backend gets them while draining, and itself refuses new work.
+   */
   readonly servesDuringDrain?: boolean;
-  /** True of a stream that may stay open for ever: a shutdown does not wait for it. */
+  /** True for a stream without a foreseeable end: a shutdown does not wait for it. */
   lingers?(head: RequestHead): boolean;
-  /** Declares what it counts itself. */
+  /** Declares its own metrics. */
   declare?(meters: Meters): void;
-  /** Ends what it holds; no stream is served afterwards. */
+  /** Releases its resources; no stream is served afterwards. */
   close?(): Promise<void>;
 }
 
@@ -47,9 +51,9 @@ export interface Serving {
   draining: boolean;
   /** The version of the wire. */
   wire: 1 | 2;
-  /** The parent of the spans of what it asks, when there are traces. */
+  /** Parent of the spans of its requests, if traces are enabled. */
   span: Span | undefined;
-  /** Hears of every sign of life of the backend. */
+  /** Called on every sign of life of the backend. */
   onAnswer?: () => void;
 }
 

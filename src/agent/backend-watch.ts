@@ -16,12 +16,12 @@ export const ANSWERING_MS = 30_000;
 
 export type BackendState = ({ ready: true } & ProbeResult) | { ready: false; reason: string };
 
-/** Looks at the backend now and then, and tells of every change. */
+/** Checks the backend periodically, and reports every change. */
 export class BackendWatch {
   #state: BackendState = { ready: false, reason: "not checked yet" };
   #timer: Timer | undefined;
   #looking = false;
-  /** The last look failed, and answers come all the same. */
+  /** The last check failed, but responses still arrive. */
   #doubtful = false;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;

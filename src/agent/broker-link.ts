@@ -151,8 +151,8 @@ export class BrokerLink {
         signal,
         events: {
           onStream: (stream, head) => owner.serve(stream, head, this),
-          // The broker has no word for it: the first thing that it says after the registration means that it has accepted.
-          onHeard: () => this.#onAccepted(link),
+          // There is no acknowledgement: the broker's first message after the registration means that it was accepted.
+          onMessage: () => this.#onAccepted(link),
           onClosed: (code, reason) =>
             this.#accepted
               ? closed.resolve(`the connection was closed: ${code} ${reason}`.trim())
@@ -202,7 +202,7 @@ export class BrokerLink {
     link.control(owner.registration(link.version, broker.clientKey));
     if (owner.draining()) this.announce();
     if (link.version === 1) {
-      // A v1 broker need not say anything by itself. It answers this once it has read the registration and accepted it.
+      // A v1 broker may send nothing by itself. It answers this ping once it has accepted the registration.
       link.ping();
     } else if (owner.freeSlots() !== undefined) {
       const send = (free: number): void => link.control({ type: "free_slots", free });

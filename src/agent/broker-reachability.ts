@@ -89,7 +89,7 @@ async function unreachable({ host, port }: { host: string; port: number }): Prom
   return fail("network", `cannot reach ${host}, port ${port}: ${why}`);
 }
 
-/** GETs; the error where there is no answer. */
+/** Sends a GET; returns the error if there is no response. */
 async function ask({ headers, ca, proxy }: BrokerEndpoint, url: URL): Promise<Response | Error> {
   try {
     return await fetch(url.href.replace(/^ws/, "http"), {
@@ -148,7 +148,7 @@ function distrust(code: string | undefined, validTo: string): string | undefined
   }
 }
 
-/** Says so when what answers is not a broker, which has a status in its health. */
+/** Reports a server that is not a broker; a broker's health has a status. */
 async function notABroker(
   health: Response,
   { host, port, secure }: Target,
@@ -156,7 +156,7 @@ async function notABroker(
 ): Promise<Finding | undefined> {
   const text = await health.text();
   if (/"status"\s*:\s*"(ok|unavailable)"/.test(text)) return undefined;
-  // Some servers answer plain HTTP at a TLS port with a page that says so.
+  // Some servers respond to plain HTTP at a TLS port with an error page.
   if (!secure && (await shakeHands(host, port, undefined)) !== undefined)
     return fail("tls", `${host}, port ${port}, uses TLS: use wss:// in SERVER_URL`);
   return fail(
@@ -175,7 +175,7 @@ function clockOf(health: Response): Finding {
   return Math.abs(skew) >= SKEW_SEEN_MS ? warn("clock", text) : ok("clock", "in sync with the broker's");
 }
 
-/** Opens the WebSocket and closes it again, without a word about who calls. */
+/** Opens the WebSocket and closes it again without registering. */
 async function examineTunnel(broker: BrokerEndpoint): Promise<Finding> {
   try {
     const events = { onStream: () => {}, onClosed: () => {} };
@@ -184,7 +184,7 @@ async function examineTunnel(broker: BrokerEndpoint): Promise<Finding> {
     const key = broker.clientKey === undefined ? "without a key" : "and CLIENT_KEY is accepted";
     return ok("tunnel", `connected by WebSocket, wire version ${link.version}, ${key}`);
   } catch (error) {
-    if (error instanceof DialRefusal) return fail("door", error.message);
+    if (error instanceof DialRefusal) return fail("handshake", error.message);
     return fail(
       "tunnel",
       `HTTP works but WebSocket does not (${messageOf(error)}): make the proxy before the broker forward the headers Upgrade and Connection`,

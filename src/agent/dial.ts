@@ -1,4 +1,4 @@
-// From an address to a link: the WebSocket handshake, the version of the wire, and what to say when it fails.
+// Connects to a broker: WebSocket handshake, wire version, and error messages.
 import { messageOf } from "../lib/errors.ts";
 import type { Clock } from "../lib/time.ts";
 import { CLOSE_POLICY, DIAL_MS, SUBPROTOCOL } from "../protocol/limits.ts";
@@ -10,17 +10,17 @@ import { type HttpProxy, proxyTrouble } from "./proxy.ts";
 export type BrokerEndpoint = Omit<DialOptions, "clock" | "events" | "signal">;
 
 export interface DialOptions {
-  /** The module whose agents connect at this address. */
+  /** The module of this endpoint. */
   module: string;
   url: string;
   clientKey: string | undefined;
-  /** Headers for what stands in front of the broker. */
+  /** Headers for a gateway in front of the broker. */
   headers: Readonly<Record<string, string>>;
-  /** PEM of a certificate authority to trust besides the system's. */
+  /** PEM of an additional CA to trust. */
   ca: string | undefined;
   /** The proxy on the way, if there is one. */
   proxy: HttpProxy | undefined;
-  /** What is spoken in the version that the broker picks. */
+  /** The codec of the version that the broker selects. */
   wire: (version: 1 | 2) => (link: Link) => Wire;
   clock: Clock;
   events: LinkEvents;
@@ -28,7 +28,7 @@ export interface DialOptions {
   signal?: AbortSignal;
 }
 
-/** The words of Bun's client when a server picks none of the offered subprotocols, which is how a v1 broker answers. */
+/** Error of Bun's client if a server selects none of the offered subprotocols, as a v1 broker does. */
 const NO_SUBPROTOCOL = "Missing client protocol";
 
 /** Connects: with wire v2 when the broker picks it, else with v1. Rejects with the reason, as far as it can be found out. */
@@ -121,15 +121,15 @@ function connect(options: DialOptions, protocols: string[]): Promise<Link> {
   return promise;
 }
 
-/** What the handshake brings: the agent's key, and what a gateway wants. */
+/** Headers of the handshake: the agent's key, and those for a gateway. */
 function headersOf({ clientKey, headers }: DialOptions): Record<string, string> {
   return { ...headers, ...(clientKey !== undefined && { authorization: `Bearer ${clientKey}` }) };
 }
 
-/** Asks the same address in plain HTTP why it refused, for a WebSocket client is only told that it did. */
+/** Queries the same address over plain HTTP for the reason of a refusal, which a WebSocket client does not get. */
 async function diagnose(options: DialOptions, message: string): Promise<Error> {
   const { proxy } = options;
-  // A host that cannot be reached directly says nothing about the proxy, and the other way round.
+  // Direct reachability says nothing about the proxy, and vice versa.
   const byProxy = (outcome: Response | Error): Error | undefined => {
     const trouble = proxy && proxyTrouble(proxy, outcome);
     return trouble && new DialRefusal(trouble.message, trouble.permanent);
@@ -148,7 +148,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
     const refusedNow = byProxy(response);
     if (refusedNow !== undefined) return refusedNow;
     await response.body?.cancel();
-    // The handshake's own status, where Bun tells it: a plain GET may be refused for another reason.
+    // The handshake's own status, if Bun reports it: a plain GET may fail for another reason.
     const status = Number(/status code: (\d{3})/.exec(message)?.[1] ?? response.status);
     return refusal(options, status, response.headers.get("location")) ?? new Error(`${message} (status ${status})`);
   } catch (error) {
@@ -156,7 +156,7 @@ async function diagnose(options: DialOptions, message: string): Promise<Error> {
   }
 }
 
-/** A broker, or what stands there instead, has said why it does not let the agent in. */
+/** A broker, or another server, has rejected the agent with a reason. */
 export class DialRefusal extends Error {
   override readonly name = "Refusal";
 
@@ -192,7 +192,7 @@ function refusal(
   return undefined;
 }
 
-/** What is wrong when a broker closes a connection before it has let the agent in. */
+/** The reason for which a broker closed a connection before accepting the agent. */
 export function dialRefusal({ clientKey }: Pick<DialOptions, "clientKey">, code: number, reason: string): Error {
   if (code !== CLOSE_POLICY) return new Error(`the connection was closed: ${code} ${reason}`.trim());
   if (reason === "unauthorized") return new DialRefusal(keyRefused(clientKey), true);

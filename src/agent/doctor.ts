@@ -1,4 +1,4 @@
-// `doctor` of an agent: what stands between it and its broker, and between it and its backend.
+// `doctor` of an agent: checks the path to the broker and to the backend.
 
 import { messageOf } from "../lib/errors.ts";
 import { checkDescriptors } from "../lib/file-descriptors.ts";
@@ -95,14 +95,14 @@ export async function agentTrouble(metricsAddress: HostAndPort | undefined): Pro
   return /^nfrx_worker_connected_to_server 1$/m.test(text) ? undefined : "the agent is not connected to its broker";
 }
 
-/** What to say of an address that an agent of ours listens at already. */
+/** Finding for an address at which an nfrx agent already listens. */
 async function running(address: HostAndPort, path: string): Promise<string | undefined> {
   const text = (await ask(address, path)) ?? "";
   const ours = /"build_sha"|nfrx_worker_build_info/.test(text);
   return ours ? `an nfrx agent is running at port ${address.port}` : undefined;
 }
 
-/** What is said at an address of this machine's; undefined when nothing is. */
+/** The response of an address of this machine; undefined if there is none. */
 async function ask({ host, port }: HostAndPort, path: string): Promise<string | undefined> {
   try {
     const url = `http://${host === "" || host === "0.0.0.0" ? "127.0.0.1" : host}:${port}${path}`;

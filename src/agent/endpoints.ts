@@ -1,7 +1,7 @@
 import type { AgentEndpoint } from "../modules/module.ts";
 import type { RequestHead } from "../protocol/frames.ts";
 
-/** Answers whether a request is for one of a module's endpoints: an agent serves nothing else, whatever its broker sends. */
+/** True if a request is for one of a module's endpoints: an agent serves nothing else, whatever its broker sends. */
 export function declares(endpoints: readonly AgentEndpoint[]): (head: Pick<RequestHead, "method" | "path">) => boolean {
   const exact = new Map<string, Set<string>>();
   const byMethod = new Map<string, RegExp[]>();

@@ -22,7 +22,7 @@ export interface ForwardContext {
   clock: Clock;
   /** The limit on silence from and to the backend. */
   idle: IdleLimit;
-  /** What traces say of the backend. */
+  /** Trace attributes of the backend. */
   traced: SpanAttributes;
 }
 
@@ -32,7 +32,7 @@ export interface Forwarding {
   wire: 1 | 2;
   /** What the question stands below in a trace. */
   span: Span | undefined;
-  /** Hears of every sign of life of the backend. */
+  /** Called on every sign of life of the backend. */
   onAnswer?: (() => void) | undefined;
 }
 
@@ -42,11 +42,11 @@ export function forward(stream: Stream, head: RequestHead, context: ForwardConte
   const call = callBelow(span, head.method, context.traced);
   const respond = (signal: AbortSignal, idle: IdleWatch): Promise<Response> =>
     ask(stream, head, context, { wire, signal, idle, span: call });
-  // What `fetch` hands out is nobody else's.
+  // The chunks of `fetch` are not shared.
   return serveStream(stream, { idle: context.idle, owned: true, onAnswer }, respond, call);
 }
 
-/** The span for a question to a service, with what there is to say of that. `exchange` ends it. */
+/** The span for a request to a service, with its attributes. `exchange` ends it. */
 export function callBelow(span: Span | undefined, method: string, service?: SpanAttributes): Span | undefined {
   if (!span?.recorded) return span;
   const call = span.child(method, "client");
@@ -59,13 +59,14 @@ export interface ServeContext {
   idle: IdleLimit;
   /** Hears of every sign of its life. */
   onAnswer?: (() => void) | undefined;
-  /** Nobody else holds the chunks of the response, so that their memory may be freed once they are sent. */
+  /** The response's chunks are not shared, so their memory can be freed after sending. */
   owned?: boolean;
 }
 
 /**
- * Serves one stream: sends back what `respond` answers. Resolves when the exchange is over; rejects with the reason when it
- * failed, after the peer was told. A reset from the peer aborts the signal at once. `call` is the span of what is asked.
+ * Serves one stream with the response of `respond`. Resolves when the exchange ends; rejects with the reason if it
+ * failed, after notifying the peer. A reset from the peer aborts the signal immediately. `call` is the span of the
+ * request.
  */
 export async function serveStream(
   stream: Stream,
@@ -103,7 +104,7 @@ export async function serveStream(
   }
 }
 
-/** What traces say of the service at `url`. */
+/** Trace attributes of the service at `url`. */
 export function addressOf(url: string): SpanAttributes {
   const { hostname, port, protocol } = new URL(url);
   return new SpanAttributes({
@@ -137,7 +138,7 @@ function ask(
   if (backend.tls !== undefined) init.tls = backend.tls;
   const url = backend.urlOf(head.path);
   if (!stream.arrived) {
-    // Where the length is known the backend is told: not every server reads a body that comes in chunks.
+    // If the length is known, it is sent to the backend: not every server supports chunked bodies.
     const length = headerOf(head.headers, "content-length");
     if (length !== undefined && /^\d+$/.test(length)) headers.set("content-length", length);
     init.body = upload(stream, idle);
@@ -152,7 +153,7 @@ function ask(
     if (signal.aborted || stale || !isClosedConnection(error)) throw error;
     init.keepalive = false;
     return fetch(url, init).catch((again: unknown) => {
-      // It may be down because it has read the request: nobody else should get that.
+      // The backend may have failed because of the request: do not retry elsewhere.
       throw isUnreachable(again) ? error : again;
     });
   });
@@ -189,7 +190,7 @@ async function answer(
 ): Promise<void> {
   const head = { status: response.status, headers: answerHeaders(response.headers) };
   const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  // Looked at before `body`, which makes a stream of what `bytes` would give at once.
+  // Checked before `body`, which creates a stream from data that `bytes` has immediately.
   if (length <= SMALL_ANSWER_BYTES) {
     const bytes = await response.bytes();
     stream.sendHead(head);
@@ -227,12 +228,12 @@ function answerHeaders(headers: Headers): HeaderList {
   return list;
 }
 
-/** What the peer is told: why we stopped, or what the backend did. */
+/** The error for the peer: why we stopped, or what the backend did. */
 function explain(thrown: unknown, signal: AbortSignal): NfrxError {
   if (signal.reason instanceof NfrxError) return signal.reason;
   if (thrown instanceof NfrxError) return thrown;
   if (isUnreachable(thrown)) return new NfrxError("refused", "cannot reach the backend");
-  // Bun adds advice for whoever wrote the code; the message goes to clients.
+  // Bun adds advice for developers; the message goes to clients.
   const message = messageOf(thrown).replace(/ For more information, pass .*$/, "");
   return new NfrxError("upstream_error", `the backend failed: ${message}`, { cause: thrown });
 }
@@ -243,7 +244,7 @@ export function isUnreachable(error: unknown): boolean {
   return code === "ConnectionRefused" || code === "ECONNREFUSED" || code === "FailedToOpenSocket";
 }
 
-/** True when what `exchange` rejects with says that the backend may be down. */
+/** True if an error of `exchange` indicates that the backend may be down. */
 export function mayBeDown(error: unknown): boolean {
   if (!(error instanceof NfrxError)) return false;
   return error.code === "refused" || (error.code === "upstream_error" && isClosedConnection(error.detail.cause));

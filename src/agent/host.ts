@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { cpus, freemem, hostname, release, totalmem, type } from "node:os";
 
-/** What an agent says of the machine it runs on. */
+/** Host information that an agent reports. */
 export function hostFacts(): Record<string, string> {
   return { hostname: hostname(), os_name: type(), os_version: release() };
 }
@@ -19,7 +19,7 @@ export class HostLoad {
     return total <= 0 ? 0 : round(100 * (1 - idle / total));
   }
 
-  /** Percent of memory in use; on Linux what could be had without swapping does not count as used. */
+  /** Memory in use, in percent; on Linux, reclaimable memory does not count as used. */
   ramPercent(): number {
     return round(100 * (1 - available() / totalmem()));
   }

@@ -15,7 +15,7 @@ export interface AgentProcess {
   agent: Agent;
   metricsAddress: Values<ReturnType<typeof agentOptions>>["metricsAddress"];
   drainTimeoutMs: number;
-  /** The local door, where there is one: its address, the configuration file, and the name of its token. */
+  /** The local control endpoint, if enabled: its address, the configuration file, and the name of its token. */
   status?: { address: Values<typeof workerOptions>["statusAddress"]; configFile: string; name: string };
   /** Closed at the end, when there are traces. */
   tracing?: Tracing | undefined;
@@ -25,8 +25,8 @@ export interface AgentProcess {
 }
 
 /**
- * What the options and the proxy variables say of the connection to the broker; the variables are put right for every
- * fetch of the process. Throws when the file of the authority cannot be read.
+ * Connection settings from the options and proxy variables; normalizes the variables for every fetch of the process.
+ * Throws if the CA file cannot be read.
  */
 export function connectionOf(
   shared: Values<ReturnType<typeof agentOptions>>,
@@ -43,7 +43,7 @@ export function connectionOf(
   };
 }
 
-/** Runs an agent until it is told to stop; the process' exit code. */
+/** Runs an agent until a signal stops it; resolves to the exit code. */
 export async function runAgent(options: AgentProcess): Promise<number> {
   const { agent, status, log } = options;
   for (const { url } of agent.brokers) {
@@ -72,7 +72,7 @@ export async function runAgent(options: AgentProcess): Promise<number> {
     servers.push(server);
   }
   options.onSignal(shutdown);
-  // Ready is who has begun: a broker that is away for a while must not make the service fail.
+  // The service is ready once started: an unavailable broker must not make it fail.
   manager.ready(() => agent.summary);
   try {
     await agent.run();

@@ -2,7 +2,7 @@ import { type Declaration, Meters } from "../lib/series.ts";
 import { AgentMetrics } from "./metrics.ts";
 import { RelayCounts } from "./relay-counts.ts";
 
-/** Every metric of an agent, for the page about them; a test compares it with what an agent shows. */
+/** All metrics of an agent, for the documentation; a test compares them with a running agent. */
 export function agentDeclarations(): readonly Declaration[] {
   return new AgentMetrics({
     server: () => false,
@@ -14,7 +14,7 @@ export function agentDeclarations(): readonly Declaration[] {
   }).meters.declared;
 }
 
-/** What a relay of MCP has besides. */
+/** Additional metrics of an MCP relay. */
 export function relayDeclarations(): readonly Declaration[] {
   const meters = new Meters();
   new RelayCounts().declare(meters, () => 0);

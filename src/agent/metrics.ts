@@ -5,7 +5,7 @@ import type { Timer } from "../lib/time.ts";
 import { DATE, SHA, VERSION } from "../lib/version.ts";
 import { LinkStats } from "../protocol/wire.ts";
 
-/** What is read of an agent when somebody scrapes. */
+/** Values read at each scrape. */
 export interface AgentSources {
   server: () => boolean;
   backend: () => boolean;
@@ -16,13 +16,13 @@ export interface AgentSources {
   droppedLogs: () => number;
 }
 
-/** How a request ended: a canceled one is nobody's failure. */
+/** Outcome of a request: a canceled one is not a failure. */
 export type AgentOutcome = "succeeded" | "failed" | "canceled";
 
-/** What an agent counts. */
+/** The metrics of an agent. */
 export class AgentMetrics {
   readonly meters = new Meters();
-  /** What became of the spans of traces. */
+  /** Outcomes of spans. */
   readonly spans = declareSpans(this.meters);
   readonly #started = this.#counter("nfrx_worker_jobs_started_total", "Requests started.");
   readonly #ended: Readonly<Record<AgentOutcome, Cell>> = {
@@ -33,7 +33,7 @@ export class AgentMetrics {
   readonly #duration: Distribution;
   readonly #connections = this.#counter("nfrx_worker_connections_total", "Connections to the broker.");
   readonly #loop: { start(): Timer };
-  /** What the connections counted that are over. */
+  /** Counters of closed connections. */
   readonly #past = new LinkStats();
 
   constructor(sources: AgentSources) {

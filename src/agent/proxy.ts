@@ -5,17 +5,17 @@ type Env = Record<string, string | undefined>;
 
 /** The proxy for an address. */
 export interface HttpProxy {
-  /** Where it is; undefined when what the variable says cannot be used. */
+  /** Its address; undefined if the variable is invalid. */
   readonly url: string | undefined;
   /** Its host and port, for messages: without the password. */
   readonly host: string;
   /** The variable that names it. */
   readonly variable: string;
-  /** Why it cannot be used, and what to do. */
+  /** The problem, and what to do. */
   readonly problem?: string;
 }
 
-/** Hosts that are never asked through a proxy. */
+/** Hosts that are never accessed through a proxy. */
 const LOCAL_HOSTS = ["localhost", "127.0.0.1", "::1"];
 
 /** Variables of one meaning; the first that is set and not empty counts, as for curl. */

@@ -1,4 +1,4 @@
-// The service of a relay: requests for MCP from the tunnel, answers of a provider.
+// The backend of a relay: forwards MCP requests from the tunnel to a provider.
 import { matchesDigest, sha256 } from "../lib/digest.ts";
 import { NfrxError } from "../lib/errors.ts";
 import { credentialsOf, type HeaderPairs, headerOf, listens, MAX_ANSWER_HEADER } from "../lib/http.ts";
@@ -22,7 +22,7 @@ import { type CountedCall, RelayCounts } from "./relay-counts.ts";
 const CALL_BYTES = 64 * 1024 * 1024;
 /** Interval between checks of a provider, in milliseconds. */
 const LOOK_MS = 15_000;
-/** Where the broker asks for a relay's own address and what is below it; the rest of the path is the provider's. */
+/** The path of a relay on the wire; the rest of the path is the provider's. */
 const RELAY_PATH = "/mcp";
 
 export interface RelayAdapterOptions {
@@ -35,13 +35,13 @@ export interface RelayAdapterOptions {
   authToken: string | undefined;
   /** Asks the broker to let callers in without credentials. */
   open: boolean;
-  /** The caller's own `Authorization` goes through to the provider, and so does what that says of itself. */
+  /** The caller's `Authorization` is forwarded to the provider, and so is the provider's response to it. */
   endToEnd: boolean;
-  /** Passes event streams on; otherwise each call has one answer in JSON. */
+  /** Forwards event streams; otherwise each call gets one JSON response. */
   streaming: boolean;
   /** Calls at once; 0 is no limit. */
   maxInflight: number;
-  /** Shares its id with other relays that say so too. */
+  /** Shares its ID with other relays that set this option too. */
   replicas: boolean;
   clock: Clock;
 }
@@ -56,7 +56,7 @@ export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
   const running = new Set<Stream>();
   const counts = new RelayCounts();
 
-  /** What a request gets instead of the provider's answer. */
+  /** The response that replaces the provider's. */
   const refusal = (stream: Stream, head: RequestHead, message: RpcMessage): Response | undefined => {
     if (token !== undefined && carriersOf(head.headers, token).length === 0)
       return failure(401, "MCP_UNAUTHORIZED", "unauthorized", message.id, {
@@ -99,7 +99,7 @@ export function relayAdapter(options: RelayAdapterOptions): BackendAdapter {
     const rest = head.path.slice(RELAY_PATH.length);
     const response = await provider.fetch({ method: head.method, rest, headers, body, signal });
     if (response.status === 401 && !options.endToEnd) {
-      // The provider's word on the relay's own credentials: a caller could do nothing with it.
+      // The provider's error about the relay's own credentials: useless to a caller.
       await response.body?.cancel();
       throw new NfrxError("upstream_error", "the provider rejected the relay's credentials");
     }
@@ -158,7 +158,7 @@ async function bodyOf(stream: Stream): Promise<Uint8Array | null> {
   return length === 0 ? null : Buffer.concat(chunks, length);
 }
 
-/** An answer no message of which is larger than the broker passes on; one that does not say its limit cuts what is larger. */
+/** A response within the broker's message limit; a broker that does not state it cuts larger messages. */
 function withinLimit(answer: Response, head: RequestHead, message: RpcMessage): Response | Promise<Response> {
   const largest = Number(headerOf(head.headers, MAX_ANSWER_HEADER));
   if (!(largest > 0)) return answer;
@@ -183,7 +183,7 @@ interface Passing {
 function toProvider(list: HeaderPairs, { endToEnd, streaming, token }: Passing): HeaderPairs {
   const dropped = new Set<string>(token === undefined ? [] : carriersOf(list, token));
   if (!endToEnd) dropped.add("authorization");
-  // What is read here is asked for as it is.
+  // Responses that are parsed here are requested without encoding.
   if (!streaming) dropped.add("accept-encoding");
   return backendHeaders(list, name => dropped.has(name));
 }

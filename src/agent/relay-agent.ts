@@ -10,7 +10,7 @@ import { type Transport, TransportFallback } from "./providers/transport-fallbac
 import { relayAdapter } from "./relay-adapter.ts";
 import { Agent, type AgentOptions } from "./run.ts";
 
-/** What a relay can be told of its provider; the options of the same names. */
+/** The provider options of a relay, with the options' names. */
 export interface ProviderSettings {
   providerUrl: string | undefined;
   authToken: string | undefined;
@@ -55,13 +55,13 @@ export interface RelayAgentOptions
 /** Concurrency that a relay without a limit states; the broker has its own limit. */
 const UNLIMITED = 1_000_000;
 
-/** Where a provider is looked for when nothing says where it is. */
+/** The default address of a provider. */
 const DEFAULT_URL = "http://127.0.0.1:7777/";
 
 /** An agent that makes a private MCP server reachable. */
 export function relayAgent({ id: given, provider: settings, ...rest }: RelayAgentOptions): Agent {
   const id = given || crypto.randomUUID();
-  // Callers must be told it.
+  // Callers need this ID.
   if (id !== given) rest.log.info({ id }, "CLIENT_ID is not set: the relay has this ID until it restarts");
   const clock = rest.clock ?? systemClock;
   const transports = waysOf(settings, clock, rest.log);
@@ -106,7 +106,7 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Transpor
     clock,
     log,
   };
-  // What happens to listen at the default address is made public only where nothing else was configured.
+  // The default address is used only if no other provider is configured.
   const url = settings.httpUrl ?? settings.providerUrl ?? (stdioCommand === undefined ? DEFAULT_URL : undefined);
   const credentials = credentialsOf(settings, clock, log);
   const stdio = stdioCommand === undefined ? undefined : stdioTransport(settings, stdioCommand, shared);
@@ -115,7 +115,7 @@ function waysOf(settings: ProviderSettings, clock: Clock, log: Logger): Transpor
   const http = { url, timeoutMs, insecureSkipVerify, headers };
   const known: Record<(typeof settings.transportOrder)[number], Transport | undefined> = {
     stdio,
-    // With credentials it is the next way: asked without them a server would only refuse.
+    // With credentials it is the next transport: without them a server would only refuse.
     http: credentials === undefined ? { name: url, open: () => new HttpProvider(http) } : undefined,
     oauth: credentials && { name: `${url} with OAuth`, open: () => new HttpProvider({ ...http, credentials }) },
     "legacy-sse": settings.enableLegacySse ? legacySseTransport(url, { ...shared, headers: () => headers }) : undefined,

@@ -4,11 +4,11 @@ import type { Meters, Numbers } from "../lib/series.ts";
 /** A call as it is counted at its end. */
 export interface CountedCall {
   method: string;
-  /** A server's own refusal is an answer; the relay's is not. */
+  /** A server's refusal is a response; the relay's is not. */
   outcome: "succeeded" | "failed" | "canceled" | "refused";
 }
 
-/** The calls that a relay has served, once somebody wants them counted. */
+/** Counts the calls of a relay, once metrics are enabled. */
 export class RelayCounts {
   #calls: Numbers<"method" | "outcome"> | undefined;
 

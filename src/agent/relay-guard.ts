@@ -1,6 +1,6 @@
 import { type Finding, ok, warn } from "../lib/findings.ts";
 
-/** How callers of a relay are checked, as its own options say. */
+/** The authentication of a relay's callers, from its options. */
 export function relayGuardFinding({ authToken, open }: { authToken: string | undefined; open: boolean }): Finding {
   if (authToken !== undefined) return ok("guard", "callers need AUTH_TOKEN");
   return open

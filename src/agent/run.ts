@@ -43,10 +43,10 @@ export interface AgentOptions {
   clientName: string | undefined;
   maxConcurrency: number;
   reconnect: boolean;
-  /** Headers of the connection to the broker, for what stands in front of it. */
+  /** Headers to send to the broker, for a gateway in front of it. */
   headers?: Readonly<Record<string, string>>;
   ca?: string | undefined;
-  /** What it speaks in either version of the wire; as workers do unless given. */
+  /** Its codecs for both wire versions; by default those of workers. */
   wire?: DialOptions["wire"];
   log: Logger;
   /** Lines of the log that could not be written. */
@@ -67,7 +67,7 @@ export type AgentState =
   | "terminating"
   | "error";
 
-/** An agent of a worker module: beside the private service, dialling out to the broker. */
+/** An agent of a worker module: runs next to the private service and connects to the broker. */
 export class Agent {
   readonly id: string;
   readonly name: string;
@@ -84,7 +84,7 @@ export class Agent {
   readonly #slots: Slots;
   readonly #links: readonly BrokerLink[];
   #terminating = false;
-  /** What was last wrong with the backend's list of models. */
+  /** The last problem with the backend's model list. */
   #warning = "";
   #lastError = "";
 
@@ -139,11 +139,11 @@ export class Agent {
     if (lost !== undefined && !this.#stop.signal.aborted) throw lost.reason;
   }
 
-  /** Looks at the backend. Rejects when it is not ready and nobody is to wait for it. */
+  /** Checks the backend. Rejects if it is not ready and the agent should not wait. */
   async #firstLook(): Promise<void> {
     const { reconnect, service } = this.#options;
     const looked = this.#watch.start();
-    // A backend may take minutes to start: an agent that waits for it is connected meanwhile, and says so.
+    // A backend may take minutes to start: a waiting agent is connected meanwhile, and reports it.
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, this.#stop.signal]);
     const state = await Promise.race([looked, pause(this.#clock, reconnect ? FIRST_LOOK_MS : LONGEST_MS, signal)]);
@@ -152,7 +152,7 @@ export class Agent {
     throw new Error(`the backend ${service.address} is not ready: ${state.reason}`);
   }
 
-  /** Takes no new work; what runs goes on. */
+  /** Accepts no new work; running work continues. */
   drain(): void {
     this.#work.begin();
     this.#log.info({}, "draining");
@@ -166,11 +166,14 @@ export class Agent {
     this.#announce();
   }
 
-  /** Drains for at most `timeoutMs` (0 not at all, Infinity for ever), then disconnects; `run` resolves. True when all work finished. */
+  /**
+   * Drains for at most `timeoutMs` (0: not at all, Infinity: without limit), then disconnects; `run` resolves. True if
+   * all work finished.
+   */
   async shutdown(timeoutMs: number): Promise<boolean> {
     this.#terminating = true;
     if (!this.#work.draining) this.drain();
-    // Who hears this opens no more streams.
+    // After this the broker opens no more streams.
     for (const link of this.#links) if (!this.#servesDuringDrain(link)) link.goaway();
     const finished = await this.#work.finish(this.#clock, timeoutMs);
     this.#stop.abort();
@@ -192,12 +195,12 @@ export class Agent {
     return this.#options.module;
   }
 
-  /** The private service that it stands beside. */
+  /** Its private service. */
   get service(): BackendAdapter {
     return this.#options.service;
   }
 
-  /** What it dials, and how. */
+  /** Its connection settings. */
   get brokers(): BrokerEndpoint[] {
     const { module, servers, headers = {}, ca, wire = wireOf } = this.#options;
     return servers.map(({ serverUrl: url, clientKey, proxy }) => ({

@@ -56,7 +56,7 @@ export class SelfReport {
     };
   }
 
-  /** What the backend says of its models, for a broker that knows the field, unless it is too much. */
+  /** The backend's model details, for a broker that supports the field, if they are not too large. */
   #details(version: 1 | 2): { model_details?: object } {
     const backend = this.agent.watch.state;
     if (version === 1 || !backend.ready || backend.details === undefined) return {};

@@ -84,7 +84,10 @@ export function tokenDir(configFile: string, name: string): string {
   return controlTokenDir({ platform, env }, configFile, () => existsSync(join(dirname(configFile), `${name}.token`)));
 }
 
-/** The control token in `folder`, made on first use with mode 0600. Undefined, with a word in the log, when it cannot be kept. */
+/**
+ * The control token in `folder`, created on first use with mode 0600. Undefined, with a warning, if it cannot be
+ * stored.
+ */
 export function controlToken(folder: string, name: string, log: Logger): string | undefined {
   const file = join(folder, `${name}.token`);
   try {

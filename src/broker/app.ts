@@ -22,7 +22,7 @@ import { relayRoutes } from "./relay/routes.ts";
 import { transferRoutes } from "./transfer/routes.ts";
 import type { Transfers } from "./transfer/transfers.ts";
 
-/** What the routes lead to. */
+/** The parts of the broker that serve the routes. */
 export interface Services {
   modules: readonly ServedModule[];
   mounted: readonly Mounted[];

@@ -72,19 +72,22 @@ export class Broker {
     return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests in flight`;
   }
 
-  /** Takes no new work, waits for what runs, at most `timeoutMs` (Infinity waits for ever, 0 not at all). True when all of it finished. */
+  /**
+   * Accepts no new work and waits for running work, at most `timeoutMs` (Infinity: without limit, 0: not at all). True
+   * if all of it finished.
+   */
   finish(timeoutMs: number): Promise<boolean> {
     return this.drain.finish(this.#parts.clock, timeoutMs);
   }
 
-  /** Closes every connection. Agents are told to come back, for another broker may have taken this one's place. */
+  /** Closes every connection. Agents are asked to reconnect, because another broker may have replaced this one. */
   async stop(): Promise<void> {
     const { listener, state, watches, pools, transfers, jobs, modules } = this.#parts;
     this.#loop.cancel();
     listener.settle();
     state.close();
     watches.close();
-    // Before the agents are sent away: a request that waits for one must hear why it is refused.
+    // Before the agents are disconnected: a queued request must get the reason of its refusal.
     for (const pool of pools) pool.stop();
     for (const pool of pools) {
       dismiss(pool);

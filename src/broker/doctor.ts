@@ -162,7 +162,7 @@ class Running {
     yield* relayFindings(shown);
   }
 
-  /** An answer of the broker on this machine, whatever name its certificate is for; undefined when there is none. */
+  /** A response of the broker on this machine, whatever name its certificate has; undefined if there is none. */
   async #get(path: string): Promise<Response | undefined> {
     try {
       return await fetch(this.origin + path, {

@@ -6,7 +6,7 @@ import { BrokerMetrics } from "./observe/metrics.ts";
 import { declarePools, declareShared } from "./observe/pools.ts";
 import { TransferMetrics } from "./transfer/metrics.ts";
 
-/** Every metric of a broker, for the page about them; a test compares it with what a broker shows. */
+/** All metrics of a broker, for the documentation; a test compares them with a running broker. */
 export function brokerDeclarations(): readonly Declaration[] {
   const metrics = new BrokerMetrics();
   const { meters } = metrics;

@@ -1,4 +1,4 @@
-// What a broker makes of its modules.
+// Configures the modules of a broker.
 import { messageOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Clock, pause } from "../lib/time.ts";
@@ -13,11 +13,11 @@ export interface ServedModules {
   readonly all: readonly ServedModule[];
   readonly workers: readonly { module: WorkerModule; pool: PoolSettings }[];
   readonly relays: RelaySettings | undefined;
-  /** Closes what every module holds, once and within MODULE_CLOSE_MS. Never rejects: a module that fails is logged. */
+  /** Closes every module once, within MODULE_CLOSE_MS. Never rejects: failures are logged. */
   close(): Promise<void>;
 }
 
-/** Has every module say what it serves. Throws, naming its file, when one cannot, or wants what another has. */
+/** Collects the parts of every module. Throws an error with the file if one fails or conflicts with another. */
 export function serveModules(
   modules: readonly ConfiguredModule[],
   { log, clock, metrics }: { log: Logger; clock: Clock; metrics: BrokerMetrics },
@@ -56,11 +56,11 @@ async function closeModule({ configured, served }: ServedModule, clock: Clock, l
   if (served.close === undefined) return;
   const about = { plugin: configured.id };
   const over = new AbortController();
-  const late = pause(clock, MODULE_CLOSE_MS, over.signal).then(() => {
+  const expired = pause(clock, MODULE_CLOSE_MS, over.signal).then(() => {
     if (!over.signal.aborted) log.warn({ ...about, waited_ms: MODULE_CLOSE_MS }, "a plugin did not close in time");
   });
   try {
-    await Promise.race([served.close(), late]);
+    await Promise.race([served.close(), expired]);
   } catch (error) {
     log.warn({ ...about, cause: messageOf(error) }, "a plugin failed to close");
   } finally {
@@ -71,7 +71,7 @@ async function closeModule({ configured, served }: ServedModule, clock: Clock, l
 /** Names in paths and in the state that are the broker's own. */
 const RESERVED: ReadonlySet<string> = new Set(["server", "jobs", "transfer", "state", "client", "admin"]);
 
-/** Calls into a module; what it throws names it. */
+/** Calls a module; errors name it. */
 function called<T>({ file, id }: ConfiguredModule, call: () => T): T {
   try {
     return call();
@@ -82,10 +82,7 @@ function called<T>({ file, id }: ConfiguredModule, call: () => T): T {
   }
 }
 
-/**
- * The further routes of the modules. Throws, naming the file, for one that is there already, and for a request to a worker
- * whose place is taken.
- */
+/** The additional routes of the modules. Throws an error with the file for a duplicate route. */
 export function ownRoutes(modules: readonly ServedModule[], others: readonly RouteBase[]): Route[] {
   const places = new Places();
   for (const route of others)
@@ -111,7 +108,7 @@ const SCOPES: Readonly<Record<ModuleAuth, (id: string) => readonly Scope[]>> = {
 /** Where there are routes. A slash at the end of a path makes no other place, nor does another name for a segment. */
 class Places {
   readonly #taken = new Set<string>();
-  /** What the segment behind a path is called: the framework knows one name for it. */
+  /** The name of the segment after a path: the framework supports one name. */
   readonly #names = new Map<string, string>();
 
   /** Throws, naming the file, when a route of this module has no place. */

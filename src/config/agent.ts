@@ -5,8 +5,8 @@ import { option } from "./option.ts";
 const DAY = 24 * 3_600_000;
 
 /**
- * The address an agent of a module dials: WebSocket schemes, and the module's path below whatever path is given, unless
- * that is one of the API's already.
+ * The URL to which an agent connects: WebSocket scheme, and the module's path appended to the given path, unless it
+ * already ends in an API path.
  */
 function serverUrl(module: string, written: string): string {
   const url = new URL(written);
@@ -19,15 +19,15 @@ function serverUrl(module: string, written: string): string {
   return url.href;
 }
 
-/** Modules whose backends are silent for long while they work: on a recording, on a document. */
+/** Modules whose backends send nothing for a long time while they process a recording or a document. */
 const SLOW_MODULES: ReadonlySet<string> = new Set(["asr", "docling"]);
 
-/** What the agent of every module can be told. */
+/** Options of every agent. */
 export function agentOptions(module: string) {
   return options("Agent", agentShape(module), agentObjections);
 }
 
-/** What is wrong with the options of an agent together. */
+/** Checks the combination of an agent's options. */
 function agentObjections({
   clientKey,
   agentHeaders,
@@ -132,14 +132,14 @@ const backendAccess = {
   }),
 };
 
-/** What is wrong with the worker options together. */
+/** Checks the combination of the worker options. */
 export const workerObjections = ({
   backendHeaders,
 }: {
   backendHeaders: Readonly<Record<string, string>>;
 }): Objection[] => headerObjections("backendHeaders", backendHeaders);
 
-/** What the agent of a worker module (llm, asr, docling) can be told besides. */
+/** Additional options of a worker module's agent (llm, asr, docling). */
 export const workerOptions = options(
   "Worker",
   {

@@ -2,7 +2,7 @@ import { randomKey } from "../lib/keys.ts";
 import { option } from "./option.ts";
 import { baseUrl, forwardedHeader, network, origin, text } from "./values.ts";
 
-/** Networks whose `X-User-Roles` and `X-Forwarded-*` count: this machine and private ones. */
+/** Default networks of trusted proxies: this machine and private networks. */
 const PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
 
 /** Which requests are let in, and which of their headers pass. */
@@ -60,7 +60,7 @@ export const accessOptions = {
     of: origin,
     expects: "a list of origins such as https://app.example, or *",
     default: [],
-    defaultNote: "unset, which denies all all",
+    defaultNote: "unset, which denies all",
     help: "Origins whose pages may call the API (CORS), such as https://app.example. null and file:// stand for local files, * allows all.",
   }),
   allowedHosts: option.list({

@@ -77,7 +77,7 @@ export const transferOptions = {
     max: DAY,
     help: "Time within which both reader and writer of a transfer channel must connect.",
   }),
-  // The kernel tells of a slow reader's progress in large steps: a short time would cut it off.
+  // The kernel reports a slow reader's progress in large steps: a short timeout would cut it off.
   transferIdleMs: option.duration({
     env: "TRANSFER_IDLE",
     default: "5m",

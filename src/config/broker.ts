@@ -76,7 +76,7 @@ const groups = {
   ...system,
 };
 
-/** What the broker as a whole can be told; each module adds its own. */
+/** Options of the broker; each module adds its own. */
 export const brokerOptions = options("Broker", groups, values => {
   const objections: Objection[] = [];
   if ((values.tlsCertFile === undefined) !== (values.tlsKeyFile === undefined)) {

@@ -1,7 +1,7 @@
 import { options } from "./group.ts";
 import { option } from "./option.ts";
 
-/** What every program can be told. */
+/** Options of every program. */
 export const commonOptions = options("Log", {
   logLevel: option.choice({
     env: "LOG_LEVEL",

@@ -1,12 +1,12 @@
-// Completions of the command line for shells, made from the declarations.
+// Shell completions, generated from the declarations.
 import type { Option } from "./option.ts";
 import { BUILT_IN_FLAGS, catalogOf, commandsOf, type Program } from "./program.ts";
 
-/** One flag as a shell is told of it. */
+/** One flag, as shells need it. */
 interface Flag {
   readonly names: readonly string[];
   readonly help: string;
-  /** What follows it; undefined for one that stands alone. */
+  /** The kind of its value; undefined if it takes none. */
   readonly value: { readonly choices: readonly string[]; readonly path: Option<unknown>["path"] } | undefined;
 }
 
@@ -28,10 +28,10 @@ function flagsOf(program: Program): Flag[] {
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-/** A name that may stand in a shell function's. */
+/** A name that is valid in a shell function's name. */
 const identifier = ({ name }: Program): string => `_${name.replaceAll("-", "_")}`;
 
-/** What bash sources to complete a program's command line. */
+/** The completion script for bash. */
 export function bashCompletion(program: Program): string {
   const flags = flagsOf(program);
   const words = [...commandsOf(program).map(([word]) => word), ...flags.flatMap(({ names }) => names)];
@@ -39,13 +39,13 @@ export function bashCompletion(program: Program): string {
   const chosen = taking.filter(({ value }) => (value?.choices.length ?? 0) > 0);
   const cases = [
     ...chosen.map(({ names, value }) => `    ${names.join("|")}) words=${quote(value?.choices.join(" ") ?? "")} ;;`),
-    // Nothing found, readline offers files.
+    // Without matches, readline offers files.
     `    ${taking
       .filter(flag => !chosen.includes(flag))
       .flatMap(({ names }) => names)
       .join("|")}) return ;;`,
   ];
-  // What bash 3.2 understands too, for that is macOS's.
+  // Compatible with bash 3.2, the version of macOS.
   return `# Completes ${program.name} in bash.
 ${identifier(program)}() {
   local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]}
@@ -60,7 +60,7 @@ complete -o default -F ${identifier(program)} ${program.name}
 `;
 }
 
-/** What zsh finds in its function path to complete a program's command line. */
+/** The completion function for zsh. */
 export function zshCompletion(program: Program): string {
   const text = (help: string): string => help.replace(/[\\[\]:]/g, "\\$&");
   const after = ({ value }: Flag): string => {
@@ -81,7 +81,7 @@ ${specs.join(" \\\n")}
 `;
 }
 
-/** What fish sources to complete a program's command line. */
+/** The completion script for fish. */
 export function fishCompletion(program: Program): string {
   const text = (help: string): string => `'${help.replace(/[\\']/g, "\\$&")}'`;
   const after = ({ value }: Flag): string => {

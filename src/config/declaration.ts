@@ -1,9 +1,9 @@
 import type { Range } from "./values.ts";
 
-/** What a source gives before it is parsed: one text, or a list from YAML or from a repeated flag. */
+/** A value before parsing: one string, or a list from YAML or from a repeated flag. */
 export type Raw = string | readonly string[];
 
-/** What of the machine a default may depend on. */
+/** Properties of the machine on which a default can depend. */
 export interface Machine {
   /** As in Node's `process.platform`. */
   readonly platform: string;
@@ -29,30 +29,30 @@ export type Kind =
 /** One declared option, whose value is a T. */
 export interface Option<T> {
   readonly env: string;
-  /** Other environment variables it is read from when `env` is unset. */
+  /** Alternative environment variables, used if `env` is unset. */
   readonly aliases: readonly string[];
-  /** Keys it has in the YAML file, the preferred one first; a dot goes one level down. */
+  /** Its YAML keys, the preferred one first; a dot stands for nesting. */
   readonly yaml: readonly string[];
   readonly flag: string;
   readonly short: string | undefined;
   readonly help: string;
   readonly kind: Kind;
-  /** What a value must be, to follow "is not …". */
+  /** Description of a valid value, to follow "is not …". */
   readonly expects: string;
-  /** Its value is shown nowhere. */
+  /** The value is never displayed. */
   readonly secret: boolean;
   readonly range: Range | undefined;
-  /** The values it may have, when they are few. */
+  /** The possible values, if they are few. */
   readonly choices: readonly string[];
-  /** What its value is the path of. */
+  /** The kind of path, if the value is one. */
   readonly path: "file" | "folder" | undefined;
-  /** True of a value, or of an item of it, that is a path: a file that is kept must not depend on where it was written. */
+  /** True if a value or list item is a path: paths in a configuration file must not depend on the current directory. */
   isPath(item: string): boolean;
-  /** What `init` writes into a new file for it, unless it is told otherwise: often a fresh key. */
+  /** The value that `init` writes unless another is given; often a new key. */
   readonly seed: (() => string) | undefined;
-  /** The default as one would write it; undefined when it is unset or depends on the machine. */
+  /** The default as written in the file; undefined if it is unset or depends on the machine. */
   readonly defaultRaw: Raw | undefined;
-  /** Words for a default that a value does not explain. */
+  /** Description of a default that is not a fixed value. */
   readonly defaultNote: string | undefined;
   initial(machine: Machine): T;
   parse(raw: Raw): { readonly ok: true; readonly value: T } | { readonly ok: false };

@@ -5,10 +5,10 @@ const UNIT_MS = new Map([
   ["h", 3_600_000],
 ]);
 
-/** The longest duration an option may take: a JavaScript timer overflows at 2^31 ms and then fires at once. */
+/** Maximum duration of an option: a JavaScript timer overflows at 2^31 ms and fires immediately. */
 export const LONGEST_MS = 24 * 24 * 3_600_000;
 
-/** Reads `5m`, `1m30s`, `250ms`, `1.5s` or `0` as milliseconds; undefined when it is none of these. */
+/** Parses `5m`, `1m30s`, `250ms`, `1.5s` or `0` to milliseconds; undefined for other texts. */
 export function parseDuration(text: string): number | undefined {
   if (text === "0") return 0;
   if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text)) return undefined;
@@ -16,11 +16,11 @@ export function parseDuration(text: string): number | undefined {
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) {
     total += Number(amount) * (UNIT_MS.get(unit ?? "") ?? Number.NaN);
   }
-  // Up, because a tiny positive duration must not become 0, which often means "off".
+  // Rounds up, because a tiny positive duration must not become 0, which often means "off".
   return Math.ceil(total);
 }
 
-/** Writes milliseconds the way `parseDuration` reads them. */
+/** Formats milliseconds for `parseDuration`. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return "0";
   let left = ms;

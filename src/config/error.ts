@@ -1,24 +1,24 @@
 import type { Option, Raw } from "./option.ts";
 
-/** Where a value came from. */
+/** Source of a value. */
 export type Source =
   | { readonly from: "default" }
   | { readonly from: "file"; readonly path: string; readonly key: string; readonly line: number }
   | { readonly from: "environment"; readonly name: string }
   | { readonly from: "flag"; readonly flag: string };
 
-/** One thing that is wrong with what the program was told. It never holds a secret. */
+/** One configuration error. It never contains a secret. */
 export interface Mistake {
-  /** The option, by its environment variable; undefined when none is meant or none was recognised. */
+  /** Environment variable of the option; undefined if no option is affected or recognized. */
   readonly option: string | undefined;
-  /** The value, fit to be shown. */
+  /** The value, safe to display. */
   readonly value: string | undefined;
   readonly source: Source | { readonly from: "command line" } | { readonly from: "file"; readonly path: string };
-  /** The whole mistake in one sentence. */
+  /** The error in one sentence. */
   readonly text: string;
 }
 
-/** Everything that is wrong with the configuration, at once. Print its message and exit with 2. */
+/** All configuration errors. Print the message and exit with 2. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly mistakes: readonly Mistake[];
@@ -26,7 +26,7 @@ export class ConfigError extends Error {
   constructor(
     program: string,
     mistakes: readonly Mistake[],
-    /** The command that the program was given. */
+    /** The command on the command line. */
     readonly command?: string,
   ) {
     const count = mistakes.length === 1 ? "1 error" : `${mistakes.length} errors`;
@@ -36,7 +36,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Says where a value came from. */
+/** Describes the source of a value. */
 export function describeSource(source: Mistake["source"]): string {
   switch (source.from) {
     case "default":
@@ -54,14 +54,16 @@ export function describeSource(source: Mistake["source"]): string {
 
 const LONGEST_SHOWN = 200;
 
-/** A value as an error may show it: nothing of a secret, no credentials of a URL, no control characters, not too much. */
+/**
+ * A value that is safe to display in an error: no secrets, no URL credentials, no control characters, limited length.
+ */
 function shownValue(option: Option<unknown>, raw: Raw): string {
   if (option.secret) return "(hidden)";
   const text = (typeof raw === "string" ? raw : raw.join(",")).replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1***@");
   return JSON.stringify(text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text);
 }
 
-/** The mistake of a value that does not parse. */
+/** The error for an invalid value. */
 export function badValue(option: Option<unknown>, raw: Raw, source: Source): Mistake {
   const value = shownValue(option, raw);
   const text = `${option.env}: ${value} is not ${option.expects} (${describeSource(source)})`;

@@ -6,10 +6,10 @@ import type { ParsedSource, Setting } from "./setting.ts";
 
 type Print = "help" | "version" | "help-plugins";
 
-/** What the command line says. */
+/** The parsed command line. */
 export interface CommandLine extends ParsedSource {
   readonly print: Print | undefined;
-  /** What `--help` is asked about: `all`, or a group of options. */
+  /** Topic of `--help`: `all`, or an option group. */
   readonly topic: string | undefined;
   readonly config: string | undefined;
   readonly command: string | undefined;
@@ -57,7 +57,7 @@ class Reader {
       );
   }
 
-  /** `--no-<flag>`, or a flag that nobody knows. */
+  /** `--no-<flag>`, or an unknown flag. */
   #readOther(name: string, value: string | undefined): void {
     const denied = name.startsWith("--no-") ? this.catalog.flags.get(name.slice(5)) : undefined;
     if (denied?.kind === "bool") {
@@ -67,7 +67,7 @@ class Reader {
     }
     const known = [...this.catalog.flags.keys(), ...this.builtIn].map(flag => `--${flag}`);
     this.#note(`unknown flag ${name}${suggestion(name, known)}`);
-    // What follows is probably its value. It is passed over unshown, since it may be a secret.
+    // The next argument is probably its value. It is skipped without display, because it may be a secret.
     if (value === undefined && !(this.argv[this.#next] ?? "-").startsWith("-")) this.#next++;
   }
 
@@ -96,12 +96,12 @@ class Reader {
     );
   }
 
-  /** A flag that is given again replaces what it said before: settings apply in their order. */
+  /** A repeated flag replaces the earlier value: settings apply in order. */
   #add(option: Option<unknown>, flag: string, raw: string | undefined): void {
     if (raw !== undefined) this.settings.push({ option, raw, source: { from: "flag", flag } });
   }
 
-  /** A topic may follow. */
+  /** A topic is optional. */
   #readHelp(given: string | undefined): void {
     this.printed.add("help");
     const topic = given ?? this.argv[this.#next]?.toLowerCase();
@@ -120,7 +120,7 @@ class Reader {
         `unknown command ${JSON.stringify(argument)}${suggestion(argument, [...this.commands, ...Object.keys(FLAG_WORDS)])}`,
       );
     } else {
-      // Unshown, since it may be the value of the flag before it, and a secret.
+      // Not displayed: it may be the value of the previous flag, and a secret.
       const before = (this.argv[this.#next - 2] ?? "").split("=", 1)[0] ?? "";
       const hint = this.#find(before) !== undefined ? ` after ${before}; use = to give a value` : "";
       this.#note(`unexpected argument ${this.#next}${hint}`);

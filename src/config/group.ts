@@ -1,13 +1,13 @@
-// Options that belong together, and the types of their values.
+// Option groups, and the types of their values.
 import type { Machine, Option } from "./option.ts";
 
 export type Shape = Readonly<Record<string, Option<unknown>>>;
 
 type ShapeValues<S extends Shape> = { readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never };
 
-/** What a check finds wrong with values that are fine each on their own. */
+/** An error in the combination of values that are each valid. */
 export interface Objection {
-  /** The options it concerns, by their names in code. */
+  /** The affected options, by their names in code. */
   readonly keys: readonly string[];
   readonly problem: string;
 }
@@ -15,7 +15,7 @@ export interface Objection {
 export interface OptionGroup<S extends Shape = Shape> {
   readonly title: string;
   readonly shape: S;
-  /** Types values that the options themselves have parsed, and says what is wrong with them together. */
+  /** Gives parsed values their types and checks their combination. */
   finish(found: Readonly<Record<string, unknown>>): {
     readonly values: ShapeValues<S>;
     readonly objections: readonly Objection[];
@@ -29,7 +29,7 @@ function isComplete<S extends Shape>(found: unknown, shape: S): found is ShapeVa
   return typeof found === "object" && found !== null && Object.keys(shape).every(key => key in found);
 }
 
-/** Declares a group of options; `check` looks at all of its values together. */
+/** Declares an option group; `check` validates the combination of its values. */
 export function options<S extends Shape>(
   title: string,
   shape: S,
@@ -45,7 +45,7 @@ export function options<S extends Shape>(
   };
 }
 
-/** The defaults of a group, for whoever builds a part of the program without a command line: above all, tests. */
+/** The defaults of a group, for code that starts a part of the program without a command line, mainly tests. */
 export function defaultsOf<S extends Shape>(group: OptionGroup<S>, machine?: Machine): ShapeValues<S> {
   const host = machine ?? { platform: process.platform, env: process.env };
   return group.finish(

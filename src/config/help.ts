@@ -9,7 +9,7 @@ export function versionLine({ name, build }: Program): string {
   return `${name} version=${build.version} sha=${build.sha} date=${build.date}\n`;
 }
 
-/** The page that is asked for: the short one, that of a command, of a group of options, or everything. */
+/** The requested help page: short, of a command, of an option group, or complete. */
 export function helpFor(
   program: Program,
   machine: Machine,
@@ -22,10 +22,10 @@ export function helpFor(
   return command === "init" ? initHelp(program, machine) : shortHelp(program, machine);
 }
 
-/** Flags that a line of the short page names. */
+/** Number of flags per line of the short page. */
 const SHOWN_FLAGS = 3;
 
-/** What fits on a screen: commands, and where the options are. */
+/** The short page: commands and option groups. */
 function shortHelp(program: Program, machine: Machine): string {
   const words = commandsOf(program);
   const flags: [string, string][] = [
@@ -53,7 +53,7 @@ function shortHelp(program: Program, machine: Machine): string {
   ].join("\n");
 }
 
-/** What `init` writes, and what it takes. */
+/** The help of `init`. */
 function initHelp(program: Program, machine: Machine): string {
   const { name, configFile } = program;
   const secrets = Object.values(program.groups).flatMap(({ shape }) => Object.values(shape));
@@ -84,7 +84,7 @@ function table(title: string, rows: readonly (readonly [string, string])[]): str
   return [`\n${title}:`, ...rows.map(([head, text]) => `  ${head.padEnd(width)}  ${text}`)];
 }
 
-/** Every option of a program, as plain lines that read well aloud. */
+/** The complete page: every option, in plain lines that work with screen readers. */
 export function helpText(program: Program, machine: Machine): string {
   const { name, summary, plugins } = program;
   const words = commandsOf(program);
@@ -123,7 +123,7 @@ export function pluginHelpText(program: Program): string {
   return [versionLine(program).trimEnd(), ...groupSections(groups), ""].join("\n");
 }
 
-/** A default in words, fit to be shown. */
+/** A default, safe to display. */
 export function defaultText({ defaultRaw, defaultNote, secret }: Option<unknown>): string {
   if (defaultNote !== undefined) return defaultNote;
   if (secret || defaultRaw === undefined) return "unset";

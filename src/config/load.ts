@@ -17,25 +17,25 @@ export type Loaded<G extends Groups, C extends string> =
   | { readonly kind: "print"; readonly text: string; readonly exitCode: 0 }
   | {
       readonly kind: "init";
-      /** The file to write, and what into it. */
+      /** The file to write, and its content. */
       readonly path: string;
       readonly text: string;
-      /** What a program that reads it runs with. */
+      /** The values that it sets. */
       readonly values: GroupValues<G>;
     }
   | {
       readonly kind: "run";
       readonly values: GroupValues<G>;
-      /** Where each value comes from, by environment variable; for the log, it holds no values. */
+      /** Source of each value, by environment variable, for the log; contains no values. */
       readonly sources: ReadonlyMap<string, Source>;
-      /** The file that was read, or that would have been had it been there. */
+      /** The configuration file, whether it exists or not. */
       readonly configFile: { readonly path: string; readonly found: boolean };
-      /** Variables that nothing reads and that look like an option. */
+      /** Unknown variables that resemble an option. */
       readonly misspelt: readonly Misspelt[];
       readonly command: C | Look | undefined;
     };
 
-/** The commands that look instead of running. */
+/** Commands that check instead of running the program. */
 const LOOKS = ["doctor", "health"] as const;
 type Look = (typeof LOOKS)[number];
 
@@ -57,8 +57,8 @@ export function processHost(): Host {
 }
 
 /**
- * Takes a program's options from default, file, environment and command line, the later one winning. Throws one
- * ConfigError with everything that is wrong, also with values that a later one would have replaced.
+ * Reads a program's options. Precedence: flag > environment > file > default. Throws one ConfigError with all errors,
+ * including those of overridden values.
  */
 export function load<G extends Groups, C extends string>(program: Program<G, C>, host = processHost()): Loaded<G, C> {
   const catalog = catalogOf(program);
@@ -96,7 +96,7 @@ export function load<G extends Groups, C extends string>(program: Program<G, C>,
   };
 }
 
-/** A file for a program that has none yet: what it is told now, and seeds for the rest. */
+/** A new configuration file: the given values, and generated ones for the rest. */
 function init<G extends Groups, C extends string>(
   program: Program<G, C>,
   catalog: Catalog,
@@ -119,7 +119,7 @@ function init<G extends Groups, C extends string>(
   return { kind: "init", path, text, values: written.values };
 }
 
-/** What to write so that it means the same wherever the program is started. */
+/** The value in a form that does not depend on the current directory. */
 function absolutePaths({ isPath }: Option<unknown>, raw: Raw, value: unknown): Raw {
   const items: unknown[] = Array.isArray(value) ? value : [value];
   const whole = (item: string): string => (isPath(item) ? resolve(item) : item);
@@ -131,7 +131,7 @@ function sourceOf(option: Option<unknown>, answers: Answers): Source {
   return answers.get(option)?.source ?? { from: "default" };
 }
 
-/** The values of a group, and what is wrong with them together, unless one of them is wrong already. */
+/** The values of a group, with combination errors unless a single value is already invalid. */
 function finishGroup(group: OptionGroup, answers: Answers, host: Host, wrong: ReadonlySet<string | undefined>) {
   const found: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(group.shape)) {
@@ -151,8 +151,7 @@ function finishGroup(group: OptionGroup, answers: Answers, host: Host, wrong: Re
 }
 
 /**
- * The value of one option alone, before the rest can be known: what else is told is passed over, right or wrong, and so is a
- * value that does not parse.
+ * The value of a single option, before the others are known. Ignores all other settings, and a value that is invalid.
  */
 export function peek<T>(program: Program, option: Option<T>, host = processHost()): T {
   const catalog = catalogOf(program);
@@ -168,7 +167,7 @@ export function peek<T>(program: Program, option: Option<T>, host = processHost(
   return value;
 }
 
-/** The command that the program is given, before anything else is read. */
+/** The command, before anything else is read. */
 export function commandOnLine(program: Program, host: Host): string | undefined {
   return readFlags(host.argv, catalogOf(program), program).command;
 }

@@ -1,10 +1,10 @@
-// Manual pages, made from the declarations.
+// Manual pages, generated from the declarations.
 import { defaultText } from "./help.ts";
 import type { Option } from "./option.ts";
 import { CONFIG_DIRS } from "./paths.ts";
 import { commandsOf, type Program } from "./program.ts";
 
-/** Text as troff takes it: hyphens that can be copied, backslashes and leading dots that say nothing to it. */
+/** Escapes text for troff: copyable hyphens, backslashes and leading dots. */
 function roff(text: string): string {
   return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replace(/^[.']/gm, "\\&$&");
 }
@@ -21,7 +21,7 @@ function optionEntry(option: Option<unknown>): string {
     `${flags}${value}`,
     roff(help),
     ".br",
-    // A long list may be broken behind its commas.
+    // Allows line breaks after commas in long lists.
     `Default: ${roff(defaultText(option)).replaceAll(",", ",\\:")}. Environment: ${[env, ...aliases].map(bold).join(" or ")}. YAML: ${bold(yaml[0] ?? "")}.`,
   );
 }

@@ -1,4 +1,4 @@
-/** How many characters must change to make one text of the other. */
+/** Edit distance of two strings. */
 function distance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [row, letter] of [...from].entries()) {
@@ -14,7 +14,7 @@ function distance(from: string, to: string): number {
 
 const plain = (name: string) => name.toLowerCase().replace(/[_.]/g, "-");
 
-/** The name that was probably meant, or undefined when none is close. */
+/** The closest name, or undefined if none is close. */
 function nearest(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -27,17 +27,20 @@ function nearest(name: string, names: Iterable<string>): string | undefined {
   return best;
 }
 
-/** A variable that nothing reads, and the option that was probably meant. */
+/** An unknown variable, and the option that was probably meant. */
 export interface Misspelt {
   readonly name: string;
   readonly meant: string;
 }
 
-/** Letters below which two names may be alike by chance, as HOME and HOST. */
+/** Minimum length: shorter names can be similar by chance, such as HOME and HOST. */
 const LONG_ENOUGH = 6;
 const LETTERS_WRONG = 2;
 
-/** The variables of `env` that are no option and differ from one by two letters at most. An empty one counts as unset. */
+/**
+ * The variables of `env` that are not options but differ from one by at most two letters. Empty variables count as
+ * unset.
+ */
 export function misspelt(env: Readonly<Record<string, string | undefined>>, names: readonly string[]): Misspelt[] {
   const known = new Set(names);
   return Object.keys(env).flatMap(name => {

@@ -85,7 +85,7 @@ const SIZES: Range = { min: 0, max: Number.MAX_SAFE_INTEGER };
 
 interface TextSpec<D> extends Spec<D> {
   readonly pattern?: RegExp;
-  /** What a value must be, to follow "is not …". */
+  /** Description of a valid value, to follow "is not …". */
   readonly expects?: string;
   /** It is the path of one. */
   readonly path?: "file" | "folder";
@@ -188,7 +188,7 @@ function seconds(spec: DurationSpec<string | Unset>): Option<number | Unset> {
 interface UrlSpec<D> extends Spec<D> {
   /** `http` and `https` unless said otherwise. */
   readonly schemes?: readonly string[];
-  /** Changes what was given into what is used; the default is taken as it stands. */
+  /** Transforms the given value; not applied to the default. */
   readonly rewrite?: (url: string) => string;
 }
 
@@ -212,14 +212,14 @@ function choice<const C extends string>(spec: Spec<NoInfer<C>> & { readonly valu
 }
 
 interface ListSpec<E> extends Spec<readonly NoInfer<E>[]> {
-  /** What each item is. */
+  /** Schema of the items. */
   readonly of: z.ZodType<E>;
   readonly expects?: string;
-  /** This word alone means the empty list. */
+  /** A word that stands for the empty list. */
   readonly emptyWord?: string;
-  /** True of an item that is a path. */
+  /** True if an item is a path. */
   readonly isPath?: (item: string) => boolean;
-  /** Its items are shown nowhere. */
+  /** The items are never displayed. */
   readonly secret?: boolean;
 }
 
@@ -237,14 +237,17 @@ function list<E extends string>(spec: ListSpec<E>): Option<readonly E[]> {
   });
 }
 
-/** Names with values: a YAML map, a JSON object, or `NAME=value` items as in a list. Never shown, since such values often are keys. */
+/**
+ * Pairs: a YAML map, a JSON object, or `NAME=value` items as in a list. Never displayed, because the values are often
+ * keys.
+ */
 function pairs(spec: Spec<Readonly<Record<string, string>>>): Option<Readonly<Record<string, string>>> {
   checkDeclaration("pairs", spec);
   const expects = "a map, a JSON object or comma-separated NAME=value pairs";
   return declare("pairs", spec, spec.default, { schema: values.pairs, expects, secret: true });
 }
 
-/** An address or a port to listen on; a port alone listens on `bareHost`, every interface unless said otherwise. */
+/** An address or a port to listen on. A bare port listens on `bareHost`, by default on every interface. */
 function address(spec: Spec<Unset> & { readonly bareHost?: string }): Option<values.Address | Unset> {
   checkDeclaration("address", spec);
   const [schema, expects] = [values.address(spec.bareHost ?? ""), "a port or an address such as 127.0.0.1:9090"];

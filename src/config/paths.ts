@@ -3,14 +3,14 @@ import type { Machine } from "./option.ts";
 
 const programData = ({ env }: Machine) => env["ProgramData"] || env["PROGRAMDATA"] || "C:\\ProgramData";
 
-/** The directory of the configuration files, for the documentation of every platform. */
+/** The configuration directory of each platform, for the documentation. */
 export const CONFIG_DIRS = {
   linux: "/etc/nfrx",
   darwin: "~/Library/Application Support/nfrx",
   win32: "%ProgramData%\\nfrx",
 } as const;
 
-/** Where a configuration file is looked for when nobody names one. */
+/** The default configuration file. */
 export function defaultConfigFile(machine: Machine, file: string): string {
   switch (machine.platform) {
     case "win32":
@@ -22,7 +22,7 @@ export function defaultConfigFile(machine: Machine, file: string): string {
   }
 }
 
-/** Where an agent writes its log files when nobody says; undefined where the service manager keeps the logs. */
+/** The default directory of an agent's log files; undefined if the service manager stores the logs. */
 export function defaultLogDir(machine: Machine): string | undefined {
   switch (machine.platform) {
     case "win32":
@@ -34,7 +34,7 @@ export function defaultLogDir(machine: Machine): string | undefined {
   }
 }
 
-/** Where the broker keeps uploads for a while: on disk, which /tmp often is not. */
+/** The default directory for spooled uploads: on disk, which /tmp often is not. */
 export function defaultSpoolDir({ platform, env }: Machine): string {
   switch (platform) {
     case "win32":
@@ -46,13 +46,16 @@ export function defaultSpoolDir({ platform, env }: Machine): string {
   }
 }
 
-/** The directory that systemd gives for what a service keeps; it names several with colons. */
+/** The service's directory from systemd, which separates several with colons. */
 function givenStateDir(env: Machine["env"]): string | undefined {
   const [given] = (env["STATE_DIRECTORY"] ?? "").split(":");
   return given || undefined;
 }
 
-/** Where a program of an ordinary user keeps its state; undefined for root, and on macOS and Windows, where it is beside the configuration. */
+/**
+ * The state directory of an ordinary user; undefined for root, and on macOS and Windows, where the configuration
+ * directory is used.
+ */
 function userStateDir({ platform, env }: Machine): string | undefined {
   const home = env["HOME"];
   if (platform === "win32" || platform === "darwin" || !home || home === "/" || home === "/root") return undefined;
@@ -60,19 +63,19 @@ function userStateDir({ platform, env }: Machine): string | undefined {
 }
 
 /**
- * Where an agent keeps its control token: in the directory that systemd gives, else beside the configuration file. An
- * ordinary user, who cannot write where the default configuration file is, has it in the state directory unless `isThere`
- * finds one beside the file.
+ * Path of an agent's control token: in systemd's directory, else next to the configuration file. An ordinary user, who
+ * cannot write to the default configuration directory, has it in the state directory, unless `isThere` finds one next
+ * to the file.
  */
 export function controlTokenDir(machine: Machine, configFile: string, isThere: () => boolean): string {
-  const beside = (machine.platform === "win32" ? win32 : posix).dirname(configFile);
+  const folder = (machine.platform === "win32" ? win32 : posix).dirname(configFile);
   const given = givenStateDir(machine.env);
   if (given !== undefined) return given;
-  const own = beside === CONFIG_DIRS.linux ? userStateDir(machine) : undefined;
-  return own === undefined || isThere() ? beside : own;
+  const own = folder === CONFIG_DIRS.linux ? userStateDir(machine) : undefined;
+  return own === undefined || isThere() ? folder : own;
 }
 
-/** Where the broker keeps its jobs when nobody says: in the directory that systemd gives, the system's for root, else the user's. */
+/** The default jobs store: in systemd's directory, the system directory for root, else the user's state directory. */
 export function defaultJobsFile(machine: Machine): string {
   const { platform, env } = machine;
   const home = env["HOME"];

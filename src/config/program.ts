@@ -6,36 +6,36 @@ export type Groups = Readonly<Record<string, OptionGroup>>;
 /** The values of all groups of a program, by the names of the groups. */
 export type GroupValues<G extends Groups> = { readonly [K in keyof G]: Values<G[K]> };
 
-/** A binary: what it is called, what it can be told. */
+/** A program: its name and options. */
 export interface Program<G extends Groups = Groups, C extends string = string> {
   readonly name: string;
   readonly summary: string;
-  /** Name of its file in the configuration directory. */
+  /** Name of its configuration file. */
   readonly configFile: string;
   readonly groups: G;
-  /** Groups that `--help-plugins` lists; without any there is no such flag. */
+  /** Groups that `--help-plugins` lists; without groups the flag does not exist. */
   readonly plugins?: readonly (keyof G & string)[];
-  /** Words the first argument may be, and what they do. */
+  /** Commands and their descriptions. */
   readonly commands?: Readonly<Record<C, string>>;
   readonly build: { readonly version: string; readonly sha: string; readonly date: string };
 }
 
-/** Commands that every program has besides its own, and what they do. */
+/** Commands of every program, and their descriptions. */
 export const BUILT_IN_COMMANDS = {
   init: "Write a configuration file with every option and new keys, and show the next steps.",
   doctor: "Check the configuration and its environment; one line per finding.",
   health: "Check whether the running program is healthy; exit status 0 if so. For containers.",
 } as const;
 
-/** Every word that the first argument of a program may be, and what it does. */
+/** All commands of a program, and their descriptions. */
 export function commandsOf({ commands = {} }: Pick<Program, "commands">): [word: string, what: string][] {
   return Object.entries({ ...commands, ...BUILT_IN_COMMANDS });
 }
 
-/** Words that stand for a flag, as many people type them. */
+/** Words that are accepted instead of a flag. */
 export const FLAG_WORDS = { help: "--help", version: "--version" } as const;
 
-/** Flags that every program has besides its options. */
+/** Flags of every program. */
 export const BUILT_IN_FLAGS = ["config", "help", "version", "help-plugins"] as const;
 
 /** Every option of a program, by each of its names. */
@@ -48,10 +48,10 @@ export interface Catalog {
   readonly bareKeys: ReadonlyMap<string, Option<unknown>>;
 }
 
-/** A YAML key without case and underscores: the 0.9 series reads `clientkey` and not `client_key`. */
+/** A YAML key without case and underscores: 0.9 reads `clientkey`, not `client_key`. */
 export const bareKey = (key: string): string => key.toLowerCase().replaceAll("_", "");
 
-/** Declares a program. Throws when two of its options share a name, which is a mistake in the source. */
+/** Declares a program. Throws if two of its options share a name. */
 export function program<const G extends Groups, const C extends string = never>(spec: Program<G, C>): Program<G, C> {
   catalogOf(spec);
   return spec;

@@ -1,4 +1,4 @@
-// The documentation of the options, as Markdown, made from their declarations.
+// The documentation of the options, as Markdown, generated from the declarations.
 import { formatDuration } from "./duration.ts";
 import { defaultText } from "./help.ts";
 import type { Option } from "./option.ts";
@@ -55,7 +55,7 @@ with exit code 2 and one message that lists every error with its location.
  * doc/limits.md: the constants that carry a doc comment in the source text of src/protocol/limits.ts and in that of the
  * other rooms, and the options that set a limit.
  */
-export function limitsPage(wire: string, rooms: string, programs: readonly Program[]): string {
+export function limitsPage(wire: string, source: string, programs: readonly Program[]): string {
   const chapters = programs.map(program => {
     const rows = catalogOf(program).options.flatMap(option =>
       option.range === undefined
@@ -74,11 +74,11 @@ export function limitsPage(wire: string, rooms: string, programs: readonly Progr
   });
   const head = ["Name", "Value", "Meaning"];
   const protocol = `## Wire protocol\n\nConstants of both ends; they cannot be configured.\n\n${table(head, constants(wire))}\n`;
-  const processes = `## Processes\n\nConstants; they cannot be configured.\n\n${table(head, constants(rooms))}\n`;
+  const processes = `## Processes\n\nConstants; they cannot be configured.\n\n${table(head, constants(source))}\n`;
   return `${NOTICE}\n\n# Limits\n\n${[protocol, processes, ...chapters].join("\n")}`;
 }
 
-/** The rows of all constants in a source text that are a number and have a doc comment. */
+/** Rows of the numeric constants with a doc comment in a source text. */
 function constants(source: string): string[][] {
   const found = source.matchAll(
     /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\n(?:export )?const ([A-Z][A-Z\d_]+)(?::\s*\w+)? = ([\d_ *]+);/g,

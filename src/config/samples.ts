@@ -1,11 +1,11 @@
-// Sample files, in which every option stands commented out with its default.
+// Sample files with every option and its default as comments.
 
 import type { Kind } from "./declaration.ts";
 import { wrap } from "./help.ts";
 import type { Option, Raw } from "./option.ts";
 import { catalogOf, type Program } from "./program.ts";
 
-/** Explanations begin with ##, so that removing one # from every other line gives a file that loads. */
+/** Explanations begin with ##, so that removing one # from each of the other lines produces a valid file. */
 const explain = (option: Option<unknown>) => {
   const note = option.defaultNote === undefined ? "" : ` Default: ${option.defaultNote}.`;
   return wrap(`${option.help}${note}`, "## ");
@@ -36,7 +36,7 @@ function treeOf(program: Program): Branch {
   return root;
 }
 
-/** A value as YAML, quoted where YAML would read something else, or might: a text can look like a number. */
+/** A value as YAML, quoted if YAML might read it differently, such as text that looks like a number. */
 function yamlValue(raw: Raw | undefined, kind: Kind): string {
   if (raw === undefined) return "";
   if (typeof raw !== "string") return ` [${raw.map(item => JSON.stringify(item)).join(", ")}]`;
@@ -61,7 +61,7 @@ function holds(at: Branch, set: Settings): boolean {
   return at.options.some(([, option]) => set.has(option)) || [...at.branches.values()].some(below => holds(below, set));
 }
 
-/** What options are set to. */
+/** The values of options. */
 export type Settings = ReadonlyMap<Option<unknown>, Raw>;
 
 const TO_SET =
@@ -72,7 +72,7 @@ export function sampleYaml(program: Program): string {
   return yamlFile(headOf(program, TO_SET), program, new Map());
 }
 
-/** A configuration file of a program's, in which these options are set and all others stand commented out. */
+/** A configuration file that sets these options and contains the others as comments. */
 export function filledYaml(program: Program, set: Settings): string {
   return yamlFile(`## ${program.name} — ${program.summary}\n## ${TO_SET}\n`, program, set);
 }

@@ -1,4 +1,4 @@
-// The two places besides the command line that an option is read from.
+// The sources of options other than the command line.
 import { codeOf } from "../lib/errors.ts";
 import type { Mistake } from "./error.ts";
 import type { Machine } from "./option.ts";
@@ -6,7 +6,7 @@ import type { Catalog } from "./program.ts";
 import type { ParsedSource, Setting } from "./setting.ts";
 import { readYaml } from "./yaml.ts";
 
-/** What the loader takes from the process it runs in. */
+/** The parts of the process that the loader uses. */
 export interface Host extends Machine {
   /** The arguments after the name of the program. */
   readonly argv: readonly string[];
@@ -20,14 +20,14 @@ export interface ConfigFile extends ParsedSource {
   readonly found: boolean;
 }
 
-/** The configuration file that somebody names, and who. */
+/** A named configuration file, and the source of the name. */
 export function configPath({ env }: Host, flag: string | undefined): { path: string; by: string } | undefined {
   if (flag !== undefined) return { path: flag, by: "flag --config" };
   const path = env["CONFIG_FILE"]?.trim();
   return path ? { path, by: "environment variable CONFIG_FILE" } : undefined;
 }
 
-/** Reads the named file, else the default one, which may be missing. */
+/** Reads the named file, else the default one, which is optional. */
 export function readConfigFile(catalog: Catalog, host: Host, flag: string | undefined, fallback: string): ConfigFile {
   const named = configPath(host, flag);
   const path = named?.path ?? fallback;

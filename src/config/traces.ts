@@ -1,7 +1,7 @@
 import { options } from "./group.ts";
 import { option } from "./option.ts";
 
-/** What every program can be told of traces, by the names that OpenTelemetry gives them. */
+/** Trace options of every program, with OpenTelemetry's names. */
 export function traceOptions(program: string) {
   return options("Traces", {
     endpoint: option.url({

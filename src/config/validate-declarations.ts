@@ -1,8 +1,8 @@
-// What is wrong with the declaration of an option. Those of a plugin may be JavaScript, which no type has seen.
+// Validates option declarations. Those of a plugin may be JavaScript and unchecked by types.
 import type { z } from "zod";
 import type { Kind, Raw } from "./declaration.ts";
 
-/** What a default is, by kind; true when there may be none. */
+/** Valid default by kind; true if it may be undefined. */
 const DEFAULTS: Readonly<Record<Kind, [words: string, fits: (value: unknown) => boolean, unset: boolean]>> = {
   text: ["text or undefined", value => typeof value === "string", true],
   secret: ["undefined, because a secret has no default", () => false, true],
@@ -20,7 +20,7 @@ const DEFAULTS: Readonly<Record<Kind, [words: string, fits: (value: unknown) => 
   address: ["undefined", () => false, true],
 };
 
-/** What every kind of declaration has, as JavaScript may have written it. */
+/** Fields of every declaration, as JavaScript may contain them. */
 interface Declaration {
   readonly env?: unknown;
   readonly help?: unknown;
@@ -31,7 +31,7 @@ interface Declaration {
   readonly of?: unknown;
 }
 
-/** Throws one sentence that names the option unless it is declared as its kind wants it. */
+/** Throws one sentence that names the option if its declaration is invalid. */
 export function checkDeclaration(kind: Kind, spec: Declaration): void {
   const { env, help, min, max, values, of } = spec;
   if (env === undefined) throw new Error(`an option of the kind ${kind} (${String(help)}) has no \`env\``);
@@ -49,7 +49,7 @@ export function checkDeclaration(kind: Kind, spec: Declaration): void {
   if (!(spec.default === undefined ? unset : fits(spec.default))) throw wrong(`\`default\` must be ${words}`);
 }
 
-/** Throws one sentence that names the option when nobody could set it to its default. */
+/** Throws one sentence that names the option if its default is not a valid value. */
 export function checkDefault(env: string, raw: Raw | undefined, schema: z.ZodType, expects: string): void {
   if (raw === undefined || schema.safeParse(raw).success) return;
   throw new Error(`option ${env}: the default ${JSON.stringify(raw)} is not ${expects}`);

@@ -1,4 +1,4 @@
-// What a value may look like, as zod schemas: each takes the text of an option and yields its value.
+// Value formats as zod schemas: each parses the text of an option.
 import { z } from "zod";
 import type { Address } from "../lib/address.ts";
 import { mayForward } from "../lib/request-headers.ts";
@@ -11,7 +11,7 @@ export interface Range {
 
 export type { Address };
 
-/** Makes a schema of a reader that answers undefined for a text it cannot read. */
+/** Creates a schema from a parser that returns undefined for invalid text. */
 function reading<T>(read: (text: string) => T | undefined): z.ZodType<T> {
   return z.string().transform((text, context) => {
     const value = read(text);
@@ -28,7 +28,7 @@ function within(value: number | undefined, { min, max }: Range): number | undefi
 export const text = (pattern?: RegExp): z.ZodType<string> =>
   pattern === undefined ? z.string() : z.string().regex(pattern);
 
-/** A key travels in an HTTP header, which carries nothing but these characters unharmed. */
+/** A key is sent in an HTTP header, which allows only these characters. */
 export const key: z.ZodType<string> = z.string().regex(/^[\x20-\x7e]+$/);
 
 export const whole = ({ min, max }: Range): z.ZodType<number> =>
@@ -62,7 +62,7 @@ export const bytes = (range: Range): z.ZodType<number> =>
     return within(Math.round(Number(amount) * base ** BYTE_UNITS.indexOf(unit.toLowerCase())), range);
   });
 
-/** A duration in milliseconds. `-1` and durations below 0, such as `-1s`, mean for ever and yield Infinity, where that is allowed. */
+/** A duration in milliseconds. Negative durations such as `-1` or `-1s` yield Infinity, where that is allowed. */
 export const duration = (range: Range, allow: { forever: boolean; plainSeconds: boolean }): z.ZodType<number> =>
   reading(written => {
     if (written === "-1" || (written.startsWith("-") && parseDuration(written.slice(1)) !== undefined))
@@ -73,7 +73,7 @@ export const duration = (range: Range, allow: { forever: boolean; plainSeconds: 
     return within(parseDuration(written), range);
   });
 
-/** An absolute URL of one of these schemes, as it was written. */
+/** An absolute URL of one of these schemes, unchanged. */
 export const url = (schemes: readonly string[]): z.ZodType<string> =>
   z.string().refine(written => {
     if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#]/i.test(written) || !URL.canParse(written)) return false;
@@ -95,7 +95,7 @@ export const address = (bareHost: string): z.ZodType<Address> =>
     return { host: host === undefined ? bareHost : host.replace(/^\[|\]$/g, ""), port: number };
   });
 
-/** A network in CIDR form; a single address is taken as a network of one. */
+/** A network in CIDR notation; a single address is a network of one. */
 export const network: z.ZodType<string> = z.union([
   z.cidrv4(),
   z.cidrv6(),
@@ -109,14 +109,14 @@ export const origin: z.ZodType<string> = z
   .regex(/^(?:\*|null|file:\/\/|[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+\/?)$/i)
   .transform(written => written.replace(/(?<=[^/])\/$/, "").toLowerCase());
 
-/** The name of a header that backends may get, in lower case; a star may stand at its end. */
+/** A forwarded header name, in lower case, optionally with a trailing star. */
 export const forwardedHeader: z.ZodType<string> = z
   .string()
   .transform(written => written.toLowerCase())
   .pipe(z.string().regex(/^[a-z\d!#$%&'+.^_`|~-]+\*?$/))
   .refine(name => mayForward(name.replace(/\*$/, "")));
 
-/** Splits at commas; a text that begins with `[` is read as a JSON list, for items that hold commas. */
+/** Splits at commas. A text that begins with `[` is a JSON list, for items that contain commas. */
 function split(written: string): unknown {
   return written.startsWith("[") ? jsonOf(written) : written.split(",").flatMap(item => item.trim() || []);
 }
@@ -129,7 +129,10 @@ function jsonOf(written: string): unknown {
   }
 }
 
-/** A list from YAML, or from one text. `emptyWord` alone means the empty list, which an environment variable cannot say otherwise. */
+/**
+ * A list from YAML, or from one text. `emptyWord` stands for the empty list, which an environment variable cannot
+ * express otherwise.
+ */
 export const list = <E>(item: z.ZodType<E>, emptyWord?: string): z.ZodType<E[]> =>
   z
     .union([z.string().transform(written => (written === emptyWord ? [] : split(written))), z.array(z.string())])
@@ -139,7 +142,7 @@ const pairItems: z.ZodType<Record<string, string>> = list(z.string().regex(/^[^{
   Object.fromEntries(items.map(item => [item.slice(0, item.indexOf("=")), item.slice(item.indexOf("=") + 1)])),
 );
 
-/** A JSON object of names and values, for values that hold commas. */
+/** A JSON object of names and values, for values that contain commas. */
 const pairsObject: z.ZodType<Record<string, string>> = z
   .string()
   .startsWith("{")
@@ -150,8 +153,8 @@ const pairsObject: z.ZodType<Record<string, string>> = z
 /** `NAME=value` pairs, or a JSON object. */
 export const pairs: z.ZodType<Record<string, string>> = z.union([pairsObject, pairItems]);
 
-/** A base URL without slashes at its end, for paths that begin with one to follow. */
+/** A base URL without trailing slashes, because paths are appended with a leading slash. */
 export const baseUrl = (written: string): string => written.replace(/\/+$/, "");
 
-/** True for a name in PLUGINS that means a file: it has a slash in it, or the ending of one. */
+/** True if a name in PLUGINS is a file: it contains a slash or has a file extension. */
 export const namesFile = (name: string): boolean => /[\\/]/.test(name) || /\.[cm]?[jt]s$/.test(name);

@@ -5,7 +5,7 @@ import type { Option } from "./option.ts";
 import { bareKey, type Catalog } from "./program.ts";
 import type { ParsedSource, Setting } from "./setting.ts";
 
-// In our own words, because the parser's messages may quote the line, and the line may hold a key.
+// Our own messages: the parser's messages may quote the line, which may contain a key.
 const SYNTAX: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: "this key appears twice",
   TAB_AS_INDENT: "indented with a tab; use spaces",
@@ -41,10 +41,10 @@ class Reader {
     text: string,
     readonly catalog: Catalog,
   ) {
-    // The failsafe schema leaves every scalar as it is written: a key of digits stays a text, and `0010` stays `0010`.
+    // The failsafe schema keeps scalars as text: a key of digits stays text, and `0010` stays `0010`.
     this.#document = parseDocument(text, { schema: "failsafe", prettyErrors: false, lineCounter: this.#lines });
     const problems = [...this.#document.errors, ...this.#document.warnings];
-    // The parser may stumble several times over one mistake: each line is named once, with the first reason.
+    // The parser may report one error several times: each line is reported once, with the first reason.
     const named = new Set<number>();
     for (const { code, pos } of problems) {
       const line = this.#lines.linePos(pos[0]).line;
@@ -143,17 +143,17 @@ class Reader {
     return isAlias(value) ? value.resolve(this.#document) : value;
   }
 
-  /** Also knows the key that the environment variable would suggest. */
+  /** Also suggests the key that corresponds to the environment variable. */
   #meant(path: string): string {
     const names = new Map(this.catalog.options.map(option => [option.env.toLowerCase(), option.yaml[0] ?? ""]));
-    // A key of a module that stands at the top, too.
+    // Also finds a module's key at the top level.
     const below = [...this.catalog.keys.keys()].filter(known => known.endsWith(`.${path}`));
     const exact = names.get(path) ?? (below.length === 1 ? below[0] : undefined);
     return exact === undefined ? suggestion(path, this.catalog.keys.keys()) : `; did you mean ${exact}?`;
   }
 }
 
-/** No value, `null` or `~` without quotes, or an empty text: the option counts as unset. */
+/** No value, unquoted `null` or `~`, or an empty text: the option is unset. */
 function isEmpty(node: unknown): boolean {
   if (node === null || node === undefined) return true;
   if (!isScalar(node)) return false;
@@ -161,7 +161,7 @@ function isEmpty(node: unknown): boolean {
   return node.type === "PLAIN" && (node.value === "null" || node.value === "~");
 }
 
-/** Reads the settings of a YAML file, and everything that is wrong with it. */
+/** Reads the settings of a YAML file, and their errors. */
 export function readYaml(path: string, text: string, catalog: Catalog): ParsedSource {
   return new Reader(path, text, catalog);
 }

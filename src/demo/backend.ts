@@ -11,14 +11,14 @@ type Handler = (request: Request, context: DemoContext) => Response | Promise<Re
 export interface DemoBackendOptions {
   /** 0 or absent: any free port. */
   readonly port?: number;
-  /** Milliseconds between two streamed words; 30 unless told. */
+  /** Milliseconds between two streamed words; 30 by default. */
   readonly wordMs?: number;
 }
 
 export interface DemoBackend {
   /** The OpenAI base URL: `http://127.0.0.1:PORT/v1`. */
   readonly url: string;
-  /** Stops listening and cuts what is still open. */
+  /** Stops listening and closes open connections. */
   stop(): Promise<void>;
 }
 
@@ -32,8 +32,8 @@ const routes: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
 };
 
 /**
- * Starts the toy OpenAI-compatible backend that `nfrx demo` uses when no real one answers. It has no model inside: `demo-echo` repeats the
- * last user message, `demo-embed` hashes words into vectors. Listens on 127.0.0.1 only.
+ * Starts the toy OpenAI-compatible backend of `nfrx demo`, which is used if no real one responds. It has no model
+ * inside: `demo-echo` repeats the last user message, `demo-embed` hashes words into vectors. Listens only on 127.0.0.1.
  */
 export function startDemoBackend(options: DemoBackendOptions = {}): DemoBackend {
   const { port = 0, wordMs = 30 } = options;

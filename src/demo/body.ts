@@ -5,7 +5,7 @@ import { ApiError } from "./errors.ts";
 /** The largest request body the demo backend reads. */
 export const BODY_LIMIT = 8 * 1024 * 1024;
 
-/** Reads, bounds and parses a JSON request body; throws an `ApiError` that names what is wrong. */
+/** Reads and parses a JSON request body of limited size; throws an `ApiError` that describes the problem. */
 export async function parseBody<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
   const value = parseJson(await readText(request));
   const result = schema.safeParse(value);

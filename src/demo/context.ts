@@ -1,9 +1,9 @@
-/** What a request handler of the demo backend gets besides the request. */
+/** Arguments of a request handler of the demo backend, in addition to the request. */
 export interface DemoContext {
   /** Milliseconds between two streamed words. */
   readonly wordMs: number;
   /** The last segment of the path, for routes that name one thing. */
   readonly name: string;
-  /** Tells the server that this answer is a stream: no idle limit. */
+  /** Marks the response as a stream: no idle timeout. */
   readonly streams: () => void;
 }

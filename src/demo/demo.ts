@@ -1,4 +1,4 @@
-// `nfrx demo`: a broker, an agent and, when no Ollama answers, a toy backend, all in one process.
+// `nfrx demo`: a broker, an agent and, if no Ollama responds, a toy backend, in one process.
 import { workerAgent } from "../agent/worker-agent.ts";
 import { Broker, type BrokerOptions } from "../broker/broker.ts";
 import { randomKey } from "../lib/keys.ts";
@@ -21,7 +21,7 @@ export async function runDemo({ values, modules, log, onSignal }: DemoOptions): 
   const apiKey = values.apiKey ?? randomKey();
   const clientKey = values.clientKey ?? randomKey();
   const broker = Broker.start({
-    // What a demo was asked to do is nothing to keep.
+    // A demo does not store its jobs.
     values: { ...values, apiKey, clientKey, jobsStore: values.jobsStore || "memory" },
     modules,
     log,

@@ -35,7 +35,7 @@ export async function embed(request: Request): Promise<Response> {
   return Response.json({ object: "list", data, model, usage: { prompt_tokens: tokens, total_tokens: tokens } });
 }
 
-/** Every text of the input as its words; a token counts as a word. */
+/** The words of each input text; a token counts as a word. */
 function wordsOf(input: Input): string[][] {
   if (typeof input === "string") return [splitText(input)];
   const tokens = input.filter(entry => typeof entry === "number");

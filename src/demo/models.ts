@@ -18,7 +18,7 @@ export function getModel(_request: Request, { name }: DemoContext): Response {
   return Response.json(model);
 }
 
-/** Throws unless `model` is the one that can do what the client asked for. */
+/** Throws unless `model` supports the request. */
 export function requireModel(model: string, wanted: typeof ECHO_MODEL | typeof EMBED_MODEL): void {
   if (model === wanted) return;
   if (!models.some(({ id }) => id === model)) throw unknownModel(model);

@@ -29,7 +29,7 @@ export async function respond(request: Request, context: DemoContext): Promise<R
   return sseResponse(events(reply, speak(text, context.wordMs, request.signal)), request.signal);
 }
 
-/** One answer, in the states that a client sees it in. */
+/** One response, in the states that a client sees. */
 class DemoResponse {
   readonly itemId = `msg_${crypto.randomUUID()}`;
   readonly #id = `resp_${crypto.randomUUID()}`;

@@ -1,6 +1,6 @@
 /**
- * Answers with the given events, each pulled when the client has taken the one before. When `signal` aborts, the client is gone: the
- * generator is ended and nothing more is produced.
+ * Responds with the given events, each produced after the client has read the previous one. When `signal` aborts, the
+ * client is gone: the generator is ended and produces nothing more.
  */
 export function sseResponse(events: AsyncGenerator<string>, signal: AbortSignal): Response {
   const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** What chat messages and response items carry: a text, or parts of which only those with a text count. */
+/** Content of chat messages and response items: text, or parts of which only those with text count. */
 export const contentSchema = z.union([z.string(), z.array(z.looseObject({ text: z.string().optional() }))]);
 
 export type Content = z.infer<typeof contentSchema>;
@@ -11,12 +11,12 @@ export function textOf(content: Content | null | undefined): string {
   return (content ?? []).flatMap(part => part.text ?? []).join("\n");
 }
 
-/** What the toy model says to a conversation: its last user message again. */
+/** The toy model's response: the last user message. */
 export function echo(messages: readonly { role?: string | undefined; content?: Content | null | undefined }[]): string {
   return textOf(messages.findLast(({ role }) => role === "user")?.content) || "(there was no user message to echo)";
 }
 
-/** Cuts a text into words with the space behind them; joined, they are the text again. */
+/** Splits a text into words with their trailing space; joined, they are the text again. */
 function splitWords(text: string): string[] {
   return text.match(/^\s+|\S+\s*/g) ?? [];
 }
@@ -26,7 +26,7 @@ export function countWords(...texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + (text.match(/\S+/g)?.length ?? 0), 0);
 }
 
-/** Yields the words of `text`, `ms` apart; throws as soon as `signal` aborts. */
+/** Yields the words of `text`, `ms` apart; throws when `signal` aborts. */
 export async function* speak(text: string, ms: number, signal: AbortSignal): AsyncGenerator<string> {
   let first = true;
   for (const word of splitWords(text)) {

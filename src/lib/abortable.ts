@@ -1,6 +1,6 @@
 import { messageOf, NfrxError } from "./errors.ts";
 
-/** Waits for what others may wait for too, and no longer than the signal allows; then it rejects with `canceled`. */
+/** Waits for a shared promise until the signal aborts; then it rejects with `canceled`. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = (): void => reject(new NfrxError("canceled", messageOf(signal.reason), { cause: signal.reason }));

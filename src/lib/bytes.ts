@@ -10,7 +10,7 @@ export function asText(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
-/** A text of at most `most` bytes of UTF-8: the whole of it, or its beginning. */
+/** The text, truncated to at most `most` bytes of UTF-8. */
 export function cutText(text: string, most: number): string {
   if (text.length * 3 <= most) return text;
   const bytes = Buffer.from(text.slice(0, most));
@@ -20,7 +20,7 @@ export function cutText(text: string, most: number): string {
   return bytes.toString("utf8", 0, end);
 }
 
-/** All bytes of a stream, or undefined as soon as they are more than `most`; the stream is then cancelled. */
+/** All bytes of a stream, or undefined if they exceed `most`; the stream is then canceled. */
 export async function bytesUpTo(
   most: number,
   stream: ReadableStream<Uint8Array> | null,
@@ -36,10 +36,10 @@ export async function bytesUpTo(
 }
 
 /**
- * Gives the memory of bytes back at once; nobody may look at them any more. An upload passes by in chunks of up to a MiB,
- * of which some eighty would wait for the garbage collector.
+ * Frees the memory of bytes immediately; they must not be used afterwards. An upload consists of chunks of up to a MiB,
+ * of which about eighty would wait for the garbage collector.
  */
 export function discard({ buffer, byteLength }: Uint8Array): void {
-  // In a larger buffer live others.
+  // A larger buffer is shared.
   if (byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -1,4 +1,4 @@
-// What a certificate says of itself, and what speaks TLS at an address.
+// Reads certificates, and the certificate of a TLS server.
 import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
 import { codeOf, messageOf } from "./errors.ts";
@@ -6,23 +6,25 @@ import { codeOf, messageOf } from "./errors.ts";
 /** Milliseconds that a handshake may take. */
 const HANDSHAKE_MS = 5_000;
 
-/** When a PEM certificate is valid, in milliseconds since 1970. Throws when it is none. */
+/** Validity of a PEM certificate, in milliseconds since the epoch. Throws if it is not one. */
 export function validity(pem: string): { from: number; to: number } {
   const { validFrom, validTo } = new X509Certificate(pem);
   return { from: Date.parse(validFrom), to: Date.parse(validTo) };
 }
 
-/** A day as people write it. */
+/** A date, formatted. */
 export const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 export interface TlsHandshake {
-  /** Why the certificate is not to be trusted, in the words of OpenSSL; undefined when it is. */
+  /** OpenSSL's reason why the certificate is not trusted; undefined if it is. */
   readonly distrust: string | undefined;
-  /** When the certificate ends. */
+  /** Expiry time of the certificate. */
   readonly validTo: string;
 }
 
-/** Shakes hands with whatever listens there; undefined when that speaks no TLS. `ca` is trusted besides the system's. */
+/**
+ * Performs a TLS handshake; undefined if the server does not use TLS. `ca` is trusted in addition to the system's CAs.
+ */
 export function shakeHands(host: string, port: number, ca: string | undefined): Promise<TlsHandshake | undefined> {
   const { promise, resolve } = Promise.withResolvers<TlsHandshake | undefined>();
   const servername = /^[\d.]+$|:/.test(host) ? undefined : host;

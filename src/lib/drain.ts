@@ -2,8 +2,8 @@ import { NfrxError } from "./errors.ts";
 import type { Clock } from "./time.ts";
 
 /**
- * Counts the work that a shutdown waits for, and turns new work away once the drain has begun. Every `enter` is paired
- * with one call of the function it returns.
+ * Counts the work that a shutdown waits for, and rejects new work while draining. Every `enter` is paired with one call
+ * of the function that it returns.
  */
 export class Drain {
   #inflight = 0;
@@ -19,13 +19,13 @@ export class Drain {
     return this.#draining;
   }
 
-  /** Counts one piece of work in. Throws `draining` once the drain has begun. */
+  /** Registers one unit of work. Throws `draining` while draining. */
   enter(): () => void {
     if (this.#draining) throw new NfrxError("draining", "draining", { retryAfterSeconds: 10 });
     return this.join();
   }
 
-  /** Counts in a piece of work that belongs to what was let in before: it is never turned away. */
+  /** Registers work that belongs to an accepted request: it is never rejected. */
   join(): () => void {
     this.#count(1);
     let inside = true;
@@ -35,7 +35,7 @@ export class Drain {
     };
   }
 
-  /** Counts in work that is counted elsewhere; the function is told how much of it there is. */
+  /** Adds work that is counted elsewhere; `count` returns its amount. */
   level(): (count: number) => void {
     let known = 0;
     return count => {
@@ -51,19 +51,19 @@ export class Drain {
     for (const run of this.#beginners) run();
   }
 
-  /** Calls `run` when a drain begins. */
+  /** Calls `run` when draining begins. */
   onBegin(run: () => void): void {
     this.#beginners.push(run);
   }
 
-  /** Takes work again. */
+  /** Accepts work again. */
   end(): void {
     this.#draining = false;
   }
 
   /**
-   * Takes no new work and waits for what is in flight, at most `timeoutMs`: 0 does not wait, Infinity waits for ever. True
-   * when all of it finished.
+   * Rejects new work and waits for running work, at most `timeoutMs`: 0 does not wait, Infinity waits indefinitely.
+   * True if all of it finished.
    */
   async finish(clock: Clock, timeoutMs: number): Promise<boolean> {
     this.begin();

@@ -1,6 +1,6 @@
 /**
- * The one error type of nfrx. Code throws it with a machine-readable `code`; only the border (an HTTP route or a
- * frame) turns it into a status and a body.
+ * The error type of nfrx. Code throws it with a machine-readable `code`; only the HTTP and wire layers convert it to a
+ * status and a body.
  */
 export class NfrxError extends Error {
   override readonly name = "NfrxError";
@@ -9,9 +9,9 @@ export class NfrxError extends Error {
     readonly code: ErrorCode,
     message: string,
     /**
-     * Names the offending request field, and how long a client should wait, where there is such a thing. `foreign`: the
-     * message is a backend's own, or repeats what a client sent, and so nothing for a log. `temporary`: it is expected to be
-     * otherwise soon, so a client may ask again: the status is 503, whatever the code's own is.
+     * `param`: the invalid request field. `retryAfter`: seconds to wait. `foreign`: the message is a backend's own or
+     * repeats client input, so it is not logged. `temporary`: the client can retry, so the status is 503, whatever the
+     * code's.
      */
     readonly detail: {
       param?: string;
@@ -31,7 +31,7 @@ export class NfrxError extends Error {
   }
 }
 
-/** HTTP status of every code. The words of the first two groups are what clients of the Go series already match on. */
+/** HTTP status of every code. Clients of 0.9 already match on the codes of the first two groups. */
 const STATUS = {
   no_worker: 404,
   worker_busy: 503,
@@ -39,19 +39,19 @@ const STATUS = {
   upstream_error: 502,
   draining: 503,
   unauthorized: 401,
-  /** Too many wrong keys came from one address. */
+  /** Too many wrong keys from one address. */
   too_many_attempts: 429,
 
   model_not_found: 404,
-  /** OpenAI's word for a `previous_response_id` that is unknown. */
+  /** OpenAI's code for an unknown `previous_response_id`. */
   previous_response_not_found: 404,
   invalid_request: 400,
   not_found: 404,
   method_not_allowed: 405,
   too_large: 413,
-  /** A session id that is not the caller's, or no longer anybody's. */
+  /** A session ID that belongs to another caller or has expired. */
   session_not_found: 404,
-  /** More calls at once than are allowed. */
+  /** Too many concurrent calls. */
   limit_exceeded: 429,
   /** The client sent nothing for too long. */
   request_timeout: 408,
@@ -63,25 +63,27 @@ const STATUS = {
   internal: 500,
 
   transfer_not_found: 404,
-  /** The other end did not come in time. */
+  /** The other end did not connect in time. */
   transfer_expired: 410,
   /** The channel has served, or is not wanted any more. */
   transfer_closed: 410,
   /** The channel has a reader, or a writer, already. */
   transfer_in_use: 409,
-  /** The other end went away, or was silent for too long. */
+  /** The other end disconnected, or was idle for too long. */
   transfer_failed: 502,
 
-  /** What a job's client or worker may have forgotten, or may not do to the job as it is. */
+  /** A missing field of a job's client or worker, or a change that the job's state does not allow. */
   missing_type: 400,
   missing_state: 400,
   unknown_state: 400,
   invalid_state: 409,
   idempotency_conflict: 409,
 
-  /** The caller went away, or this end no longer wants the answer (499 is nginx's word for it; nobody is left to read it). */
+  /**
+   * The caller disconnected, or this end no longer needs the response (499 is nginx's status for it; nobody reads it).
+   */
   canceled: 499,
-  /** The peer would not take the stream and has done nothing with it: safe to ask somebody else. */
+  /** The peer rejected the stream without side effects: it is safe to retry elsewhere. */
   refused: 503,
   /** The connection under the stream broke. */
   link_lost: 502,
@@ -97,7 +99,7 @@ export function toNfrxError(error: unknown): NfrxError {
   return new NfrxError("internal", "internal error", { cause: error });
 }
 
-/** True when `word` is one of our codes; a peer may send any word. */
+/** True if `word` is one of our codes; a peer can send any text. */
 export function isErrorCode(word: string): word is ErrorCode {
   return Object.hasOwn(STATUS, word);
 }

@@ -5,7 +5,7 @@ import { type Finding, ok, warn } from "./findings.ts";
 /** Recommended limit of open files: thousands of streams need a socket on each side. */
 export const WANTED_DESCRIPTORS = 65_536;
 
-/** The limit of a process, of this one unless told; undefined where it cannot be read, or there is none. */
+/** The limit of a process, by default this one; undefined if it is unlimited or unreadable. */
 function descriptorLimit(pid: number | "self" = "self"): number | undefined {
   try {
     const limits = readFileSync(`/proc/${pid}/limits`, "utf8");

@@ -1,10 +1,10 @@
-// What an examination of a set-up finds, and how it is told.
+// Findings of a check, and their output.
 
 import { oneLine } from "./printable.ts";
 
 type Verdict = "ok" | "warn" | "fail";
 
-/** One thing that was looked at: how it is, in one line, and, when it is not well, what to do. */
+/** One check: its result in one line and, if there is a problem, what to do. */
 export interface Finding {
   readonly verdict: Verdict;
   readonly subject: string;
@@ -17,7 +17,7 @@ export const fail = (subject: string, text: string): Finding => ({ verdict: "fai
 
 const WORD: Record<Verdict, string> = { ok: "ok", warn: "warn", fail: "FAIL" };
 
-/** Prints each finding as a line as it comes, then their sum; the exit code: 1 when anything has failed. */
+/** Prints each finding as it arrives, then a summary. Returns the exit code: 1 if a check failed. */
 export async function report(
   findings: AsyncIterable<Finding> | Iterable<Finding>,
   print: (line: string) => void,

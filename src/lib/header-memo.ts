@@ -1,11 +1,11 @@
-// Lists of headers that come again and again: nearly all requests of a caller, and nearly all responses of a backend, differ
-// from the ones before in a value or two.
+// Caches converted header lists: most requests of a caller, and most responses of a backend, differ from the previous
+// ones in one or two values.
 import { type HeaderPairs, isHeader } from "./http.ts";
 
 /** Lists that one memo holds; the oldest is forgotten beyond it. */
 export const HEADER_LISTS = 8;
 
-/** The headers that are made of a list, and what is known of them. */
+/** The converted headers, and derived facts. */
 export interface Converted<T> {
   readonly pairs: HeaderPairs;
   readonly about: T;
@@ -26,11 +26,11 @@ export class HeaderMemo<T> {
   readonly #known: Known<T>[] = [];
 
   constructor(
-    /** Names, in lower case, of headers with a new value each time: they are converted alike whatever that is. */
+    /** Names, in lower case, of headers whose value changes each time but does not affect the conversion. */
     private readonly changing: ReadonlySet<string>,
   ) {}
 
-  /** The headers of a list, for the caller to change, and what is known of them; `convert` makes them of a new list. */
+  /** The headers of a list, which the caller may change, and derived facts; `convert` creates them for a new list. */
   of(list: HeaderPairs, convert: (list: HeaderPairs) => Converted<T>): { headers: Headers; about: T } {
     for (const known of this.#known) if (this.#matches(known.list, list)) return filled(known, list);
     const { pairs, about, reusable } = convert(list);

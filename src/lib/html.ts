@@ -1,10 +1,10 @@
-// HTML made of texts that nobody has checked.
+// HTML from unchecked texts.
 
 /** A piece of HTML in which everything from outside is escaped. Only `html` makes one. */
 export class Html {
   readonly #text: string;
 
-  /** Takes the text as it is: for `html` alone. */
+  /** Does not escape the text: only for `html`. */
   constructor(text: string) {
     this.#text = text;
   }
@@ -14,7 +14,7 @@ export class Html {
   }
 }
 
-/** What may stand in a template: texts are escaped, pieces of HTML are taken as they are, nothing is left out. */
+/** Template values: texts are escaped, HTML is inserted unchanged. */
 export type Piece = Html | string | number | boolean | null | undefined | readonly Piece[];
 
 /**

@@ -1,12 +1,13 @@
-// What HTTP asks of a proxy: hop-by-hop headers, credentials, addresses. See also request-headers.ts and response-headers.ts.
+// HTTP rules for a proxy: hop-by-hop headers, credentials, addresses. See also request-headers.ts and
+// response-headers.ts.
 import { BlockList, isIP } from "node:net";
 
 export type HeaderPairs = [name: string, value: string][];
 
-/** Tells a relay the bytes of the largest message that its broker passes on. */
+/** Header with the maximum message size that the broker forwards, in bytes. */
 export const MAX_ANSWER_HEADER = "x-nfrx-max-answer-bytes";
 
-/** True for a request that stays open to hear what comes: nobody can wait for its end. */
+/** True for a request that opens an event stream and so has no foreseeable end. */
 export function listens(method: string, accept: string | null | undefined): boolean {
   return method === "GET" && (accept ?? "").toLowerCase().includes("text/event-stream");
 }
@@ -38,9 +39,9 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the bytes RFC 9110 keeps out of a field value, and all beyond Latin-1
 const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/;
 
-/** What the headers of a message say of its body. */
+/** Body properties from a message's headers. */
 export interface Content {
-  /** Its type in lower case, without parameters; empty when there is none. */
+  /** Content type in lower case, without parameters; empty if missing. */
   readonly type: string;
   readonly encoding: string | undefined;
 }
@@ -68,18 +69,18 @@ export function bearerToken(headers: Headers): string | undefined {
   return value.slice(7).trim();
 }
 
-/** The headers in which a caller may bring a key: a bearer token, what Docling's clients send, what Azure's clients send. */
+/** The headers that can carry a key: bearer token, Docling's clients, Azure's clients. */
 export const CREDENTIAL_HEADERS = ["authorization", "x-api-key", "api-key"] as const;
 
 export type CredentialHeader = (typeof CREDENTIAL_HEADERS)[number];
 
-/** A key that a caller brings. */
+/** A key sent by a caller. */
 export interface Credential {
   readonly header: CredentialHeader;
   readonly key: string;
 }
 
-/** Every key that a caller brings, in the order of CREDENTIAL_HEADERS; a client may send several of which one is meant for us. */
+/** All keys of a request, in the order of CREDENTIAL_HEADERS; a client may send several, one of which is for us. */
 export function credentialsOf(headers: Headers): Credential[] {
   const found: Credential[] = [];
   for (const header of CREDENTIAL_HEADERS) {
@@ -108,7 +109,7 @@ export function splitList(value: string): string[] {
     .filter(word => word !== "");
 }
 
-/** The proxies whose word about a caller counts. */
+/** The trusted proxies. */
 export class TrustedProxies {
   readonly #list = new BlockList();
 
@@ -117,7 +118,7 @@ export class TrustedProxies {
     for (const cidr of cidrs) {
       const [address = "", prefix, more] = cidr.split("/");
       const family = isIP(address);
-      // An empty prefix would read as 0 and trust everybody.
+      // An empty prefix would be read as 0 and trust every address.
       if (family === 0 || prefix === "" || more !== undefined) throw new Error(`not an address: ${cidr}`);
       const bits = prefix === undefined ? (family === 4 ? 32 : 128) : Number(prefix);
       this.#list.addSubnet(address, bits, family === 4 ? "ipv4" : "ipv6");
@@ -131,8 +132,8 @@ export class TrustedProxies {
   }
 
   /**
-   * Where a request comes from: the peer, or, when the peer is trusted, the last address of X-Forwarded-For that is not
-   * itself a trusted proxy.
+   * The client address of a request: the peer or, if the peer is trusted, the last address of X-Forwarded-For that is
+   * not a trusted proxy.
    */
   clientAddress(peer: string, forwardedFor: string | null): string {
     if (forwardedFor === null || !this.has(peer)) return plainAddress(peer);

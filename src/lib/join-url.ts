@@ -9,9 +9,9 @@ const ODD = /[\\#]/;
 const CONTROL = /[\u0000-\u0020\u007f]/;
 
 /**
- * THE way to an address at a backend: `base` followed by `rest`, which is empty or begins with a slash or a question mark. A
- * query of `base` stays. An agent does not rely on its broker: throws `not_found` for a `rest` that leads to another server,
- * or out of the path of `base`.
+ * Builds a backend URL from `base` and `rest`, which is empty or begins with a slash or a question mark. Keeps a query
+ * of `base`. An agent does not rely on its broker: throws `not_found` if `rest` leads to another server or out of the
+ * path of `base`.
  */
 export function joinUrl(base: string, rest: string): string {
   if (SIMPLE.test(rest) && !base.includes("?"))
@@ -32,7 +32,7 @@ function isBelow({ origin, username, pathname }: URL, base: URL): boolean {
   return origin === base.origin && username === base.username && (pathname === root || pathname.startsWith(`${root}/`));
 }
 
-/** What stands before the first question mark and what behind it. */
+/** Splits at the first question mark. */
 function split(url: string): [before: string, behind: string | undefined] {
   const at = url.indexOf("?");
   return at === -1 ? [url, undefined] : [url.slice(0, at), url.slice(at + 1)];

@@ -1,4 +1,4 @@
-// What a message of JSON-RPC is, as far as somebody who passes it on has to know.
+// The parts of a JSON-RPC message that a proxy needs.
 
 /** Maximum size of a message that is parsed, in bytes; larger ones are forwarded unread. */
 const READ_BYTES = 1024 * 1024;
@@ -8,7 +8,7 @@ export interface RpcMessage {
   kind: "request" | "notification" | "response" | "batch" | "unread";
   /** Of a request or notification, else "". */
   method: string;
-  /** To answer with: null where there is none, or none that JavaScript can say again. */
+  /** ID for a response: null if there is none, or none that JavaScript can represent. */
   id: string | number | null;
 }
 
@@ -27,7 +27,7 @@ export function readRpc(bytes: Uint8Array): RpcMessage {
   return { kind: "id" in message ? "request" : "notification", method: message.method, id };
 }
 
-/** True of what may begin work; what only answers the server or tells it something must pass for running work to end. */
+/** True for a message that may start work. Responses and notifications must pass, so that running work can finish. */
 export function asks({ kind }: RpcMessage): boolean {
   return kind !== "notification" && kind !== "response";
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the scalar values of a few keys at the top level of a JSON object while its bytes pass by, without building the
- * document: enough to route a body that is too large to parse. It does not judge whether the JSON is sound.
+ * Reads the scalar values of a few top-level keys of a JSON object from a byte stream, without building the document:
+ * enough to route a body that is too large to parse. It does not validate the JSON.
  */
 export class TopLevelScan {
   readonly values = new Map<string, string | number | boolean | null>();
@@ -9,7 +9,7 @@ export class TopLevelScan {
 
   #depth = 0;
   #state: "key" | "colon" | "value" | "skip" = "key";
-  /** Inside a string: its bytes so far, or undefined when nobody wants them. */
+  /** Inside a string: its bytes so far, or undefined if they are not needed. */
   #text: number[] | undefined;
   #inString = false;
   #escaped = false;
@@ -41,7 +41,7 @@ export class TopLevelScan {
   /** Consumes string bytes from `at`; the index of the last byte taken. */
   #string(chunk: Uint8Array, at: number): number {
     if (this.#text === undefined && !this.#escaped) {
-      // Nobody wants these bytes: jump to the next quote or backslash.
+      // These bytes are not needed: skip to the next quote or backslash.
       if (this.#nextQuote < at) {
         const quote = chunk.indexOf(QUOTE, at);
         this.#nextQuote = quote === -1 ? chunk.length : quote;
@@ -97,7 +97,7 @@ export class TopLevelScan {
       case QUOTE:
         this.#inString = true;
         this.#from = this.#before + at;
-        // A key that turns out too long to keep must not leave the one before it in its place.
+        // A key that is too long must not leave the previous key in its place.
         if (this.#depth === 1 && this.#state === "key") this.#key = "";
         if (this.#depth === 1 && (this.#state === "key" || (this.#state === "value" && this.wanted.has(this.#key))))
           this.#text = [];

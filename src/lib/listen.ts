@@ -1,9 +1,9 @@
-// The one way to start a server: no development pages, no error that shows its inside, no request that cannot be read.
+// Starts a server: no development pages, no internal errors in responses, no malformed requests.
 import type { Address } from "./address.ts";
 import { codeOf, messageOf } from "./errors.ts";
 import { requestReader } from "./request-line.ts";
 
-/** What a server answers; undefined when the connection has become a WebSocket. */
+/** The response; undefined if the connection was upgraded to a WebSocket. */
 export type Answer = Response | undefined | Promise<Response | undefined>;
 
 interface ServerOptions<C> {
@@ -11,12 +11,12 @@ interface ServerOptions<C> {
   readonly option: string;
   readonly address: Address;
   readonly answer: (request: Request, server: Bun.Server<C>) => Answer;
-  /** Called with what `answer` threw; the client gets a 500 that does not show it. */
+  /** Called with an error of `answer`; the client gets a 500 without details. */
   readonly onError?: (error: unknown) => void;
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
-  /** Seconds that a socket may be silent; 10 unless said otherwise. */
+  /** Idle timeout of a socket, in seconds; 10 by default. */
   readonly idleSeconds?: number;
-  /** Bytes of a request body; 64 KiB unless said otherwise. */
+  /** Maximum request body, in bytes; 64 KiB by default. */
   readonly maxBodyBytes?: number;
 }
 
@@ -24,12 +24,12 @@ interface ServerOptions<C> {
 const BODY_BYTES = 64 * 1024;
 const IDLE_SECONDS = 10;
 
-/** Starts a server. Throws an error that names the option whose address cannot be had, and why. */
+/** Starts a server. Throws an error with the option whose address cannot be used, and the reason. */
 export function serve(options: ServerOptions<undefined>): Bun.Server<undefined> {
   return listening(options.option, options.address, () => Bun.serve(common(options)));
 }
 
-/** The same for a server whose connections may become WebSockets. */
+/** Starts a server with WebSocket support. */
 export function serveWebSockets<C>(
   options: ServerOptions<C> & { readonly websocket: Bun.WebSocketHandler<C> },
 ): Bun.Server<C> {
@@ -45,11 +45,11 @@ function common<C>({ address, answer, onError, tls, idleSeconds, maxBodyBytes }:
     ...(host !== "" && { hostname: host }),
     ...(tls !== undefined && { tls: { ...tls } }),
     reusePort: false,
-    // Bun's development pages show folders and source to anybody.
+    // Bun's development pages show directories and source code.
     development: false,
     idleTimeout: idleSeconds ?? IDLE_SECONDS,
     maxRequestBodySize: maxBodyBytes ?? BODY_BYTES,
-    // Bun takes undefined for a request that has been upgraded; its types do not know that.
+    // Bun accepts undefined for an upgraded request; its types do not.
     fetch(request: Request, server: Bun.Server<C>): Response | Promise<Response> {
       const readable = read(request);
       if (readable instanceof Response) return readable;

@@ -3,7 +3,7 @@ import { codeOf } from "./errors.ts";
 import { LogFile, type LogTarget } from "./log-file.ts";
 import { safeJson } from "./printable.ts";
 
-/** What the rest of the code needs of a logger: fields, then a message that is the same for every line of its kind. */
+/** The logger interface: fields, then a message that is constant for its kind. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -35,8 +35,8 @@ export interface LogOptions {
 }
 
 /**
- * A structured logger on standard error: for people on a terminal, else one JSON object a line. Lines are written in
- * batches, at once from level `error` up and when the process ends.
+ * A structured logger on standard error: readable on a terminal, else one JSON object per line. Lines are written in
+ * batches, and immediately from level `error` up and when the process ends.
  */
 export function createLogger(options: LogOptions): { log: Logger; dropped: () => number; flush: () => void } {
   const people = options.format === "pretty" || (options.format === "auto" && process.stderr.isTTY);
@@ -105,8 +105,8 @@ function isoTime(): () => string {
 }
 
 /**
- * Standard error as a descriptor that says "full" instead of holding up the process, where it can be had: a pipe is opened
- * anew, since setting it non-blocking in place would change it for whoever else shares it.
+ * Standard error as a non-blocking descriptor, if possible. A pipe is reopened, because changing it in place would
+ * affect other processes that share it.
  */
 function standardError(): number {
   try {
@@ -125,15 +125,15 @@ class Descriptor implements LogTarget {
 }
 
 /**
- * Collects lines and writes them to their target in batches. When the reader is slow the rest waits, up to
- * LOG_BUFFER_BYTES; what comes then is dropped and counted, so that a slow reader never holds up a request.
+ * Collects lines and writes them in batches. If the reader is slow, up to LOG_BUFFER_BYTES wait; further lines are
+ * dropped and counted, so that a slow reader never delays a request.
  */
 class LineSink {
   dropped = 0;
-  /** Lines of the batch under way. */
+  /** Lines of the current batch. */
   #lines = "";
   readonly #bytes = Buffer.allocUnsafe(BATCH_CHARS);
-  /** What a slow reader has not taken yet. */
+  /** Unsent data for a slow reader. */
   #rest: Buffer = EMPTY;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -169,14 +169,14 @@ class LineSink {
     return ascii ? this.#bytes.subarray(0, this.#bytes.write(lines)) : undefined;
   }
 
-  /** Writes as much as the reader takes; the rest waits. */
+  /** Writes as much as the reader accepts; the rest waits. */
   #send(lines: Buffer): void {
     let left = this.#rest.length === 0 ? lines : Buffer.concat([this.#rest, lines]);
     try {
       while (left.length > 0) left = left.subarray(this.target.write(left));
     } catch (error) {
       if (isFull(error)) this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
-      else left = EMPTY; // nobody reads any more, and there is no other place to say so
+      else left = EMPTY; // the reader is gone; there is no other place to report it
     }
     this.#rest = left.length === 0 ? EMPTY : Buffer.from(left);
   }
@@ -189,5 +189,5 @@ function isFull(error: unknown): boolean {
   return codeOf(error) === "EAGAIN";
 }
 
-/** A logger that says nothing. */
+/** A logger without output. */
 export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };

@@ -52,7 +52,7 @@ function whyTaken(host: string, port: number): Promise<string | undefined> {
   return promise;
 }
 
-/** An address that a program is to listen at. `own` says that it is this program which listens there already. */
+/** Checks a listen address. `own`: this program already listens there. */
 export async function checkAddress(
   subject: string,
   { host, port }: { host: string; port: number },
@@ -76,7 +76,7 @@ export async function checkAddress(
   return fail(subject, `cannot listen at ${where}: ${why}; correct ${option}`);
 }
 
-/** Why no TCP connection comes about; undefined when one does. */
+/** The reason why a TCP connection fails; undefined if it succeeds. */
 export function whyUnreachable(host: string, port: number): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   const socket = connect({ host, port });

@@ -1,7 +1,7 @@
 // The names under which calls of MCP are counted, at either end.
 import type { RpcMessage } from "./json-rpc.ts";
 
-/** What servers are asked and told in any version of MCP, and what stands for a method where there is none. */
+/** The methods of all MCP versions, and placeholders for messages without a method. */
 export const MCP_METHODS: ReadonlySet<string> = new Set([
   "initialize",
   "ping",
@@ -39,7 +39,7 @@ export const MCP_METHODS: ReadonlySet<string> = new Set([
   "POST",
 ]);
 
-/** What a call is called: its method; the kind of message, or the HTTP method, where there is none. */
+/** The name of a call: its method, else the kind of message or the HTTP method. */
 export function callName(httpMethod: string, { kind, method }: RpcMessage): string {
   if (httpMethod !== "POST" || kind === "unread") return httpMethod;
   return kind === "request" || kind === "notification" ? method : kind;

@@ -1,9 +1,9 @@
-// What is said of a model besides its name.
+// Details of a model.
 
 /** Maximum length of a model name, in characters, as on the wire. */
 export const MODEL_NAME_MAX = 256;
 
-/** What a backend's list may say of a model and the broker's list passes on: whole numbers, all of them. */
+/** Model fields of a backend's list that the broker's list forwards; all are whole numbers. */
 export const MODEL_FIELDS = [
   "created",
   "max_model_len",

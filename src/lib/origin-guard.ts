@@ -1,11 +1,11 @@
 import { NfrxError } from "./errors.ts";
 
 export interface OriginGuardOptions {
-  /** True for an origin whose pages may call. */
+  /** True if pages of this origin are allowed. */
   readonly allowsOrigin: (origin: string) => boolean;
-  /** Names that the server is called by. Without any it is called by any name, unless it listens on loopback only. */
+  /** Host names of the server. Without any, every name is allowed, unless it listens only on loopback. */
   readonly hosts: readonly string[];
-  /** The server's own public URL, when it has one: one more name, and an origin whose pages may call. */
+  /** The server's public URL, if set: adds a host name and an allowed origin. */
   readonly publicUrl?: string | undefined;
   /** The host that the server listens on; empty for every interface. */
   readonly listensOn: string;
@@ -14,8 +14,8 @@ export interface OriginGuardOptions {
 }
 
 /**
- * Keeps out web pages that nobody has allowed. A page can make a browser call any address, and by DNS rebinding even under
- * a name of the page's own: the request's `Origin` or its `Host` shows that.
+ * Rejects requests of foreign web pages. A page can make a browser call any address, and by DNS rebinding even under
+ * the page's own name: the request's `Origin` or `Host` reveals it.
  */
 export class OriginGuard {
   readonly #hosts: ReadonlySet<string>;
@@ -32,11 +32,11 @@ export class OriginGuard {
     this.#remedy = remedy ?? "add it to ALLOWED_HOSTS, or set PUBLIC_URL";
   }
 
-  /** Throws `forbidden` for a request that must have come from a foreign page. */
+  /** Throws `forbidden` for a request of a foreign page. */
   check(headers: Headers): void {
     const given = headers.get("host");
     const origin = headers.get("origin");
-    // HTTP/1.0 without a Host comes from no browser.
+    // Browsers never send HTTP/1.0 without a Host.
     if (given === null && origin === null) return;
     const host = parse(`http://${given ?? ""}`);
     if (host === undefined || !this.#answersTo(host.hostname)) {
@@ -85,7 +85,7 @@ function parse(url: string): URL | undefined {
   return URL.parse(url) ?? undefined;
 }
 
-/** True for a host that DNS cannot have given: a page has it only when it came from there. */
+/** True for a host that does not depend on DNS: only a page of that host can have it. */
 function isAddress(host: string): boolean {
   return host.startsWith("[") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
 }

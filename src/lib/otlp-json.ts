@@ -10,7 +10,7 @@ export const SPAN_BYTES = 40 * 1024;
 const KEPT_VALUES = 64;
 
 const KINDS = { internal: 1, server: 2, client: 3 };
-// The bits of a span's flags: it is recorded, whether its parent is remote is known, and is so.
+// Span flags: sampled; remote parent known; parent is remote.
 const FROM_HERE = 0x001 | 0x100;
 const FROM_ELSEWHERE = FROM_HERE | 0x200;
 const NO_TRACE = "0".repeat(32);
@@ -28,7 +28,7 @@ const NUMBER_END = bytesOf("}}");
 
 /** Writes spans that are sent together. */
 export class SpanWriter {
-  /** How many have been written since the last `take`. */
+  /** Number of spans since the last `take`. */
   spans = 0;
   readonly #head: Uint8Array;
   readonly #keys = new Map<string, Key>();
@@ -80,7 +80,7 @@ export class SpanWriter {
     else this.#put(bytesOf(`],"traceState":${ascii(context.state)}}`));
   }
 
-  /** What has been written, whole; undefined when that is nothing. */
+  /** The written bytes; undefined if there are none. */
   take(): Uint8Array<ArrayBuffer> | undefined {
     if (this.#at === 0) return undefined;
     this.#put(TAIL);
@@ -92,7 +92,7 @@ export class SpanWriter {
     return body;
   }
 
-  /** Gives back what `take` has given, to be written over. */
+  /** Returns a buffer of `take` for reuse. */
   reuse(body: Uint8Array<ArrayBuffer>): void {
     this.#spare = new Uint8Array(body.buffer);
   }
@@ -182,7 +182,7 @@ export class SpanWriter {
   }
 }
 
-/** What spans of one name have in common, and where in it the rest stands. */
+/** Common bytes of spans of one name, and the positions of the rest. */
 interface Shape {
   bytes: Uint8Array;
   trace: number;
@@ -216,7 +216,7 @@ function shapeOf(of: {
   };
 }
 
-/** An attribute by its name: what stands before its values, and the whole of it with values that came early. */
+/** An attribute by name: its prefix, and cached encodings of early values. */
 class Key {
   readonly text: Uint8Array;
   readonly int: Uint8Array;

@@ -1,4 +1,4 @@
-// Spans to a collector, as OTLP over HTTP: batches, further attempts, and counts of what was lost.
+// Sends spans to a collector by OTLP over HTTP: batches, retries, and counts of lost spans.
 import { bytesUpTo } from "./bytes.ts";
 import { messageOf } from "./errors.ts";
 import type { Logger } from "./log.ts";
@@ -24,14 +24,14 @@ export const TRACE_FLUSH_MS = 3_000;
 const ANSWER_BYTES = 64 * 1024;
 /** The statuses that OTLP calls retryable. */
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
-// Lines about a collector that takes nothing are this far apart.
+// Minimum interval between warnings about an unavailable collector.
 const WARN_MS = 60_000;
 
 export interface OtlpOptions {
   /** Where spans are posted to. */
   url: string;
   headers: Readonly<Record<string, string>>;
-  /** What the spans say of this program. */
+  /** Resource attributes of this program. */
   resource: Attributes;
   clock: Clock;
   log: Logger;
@@ -43,9 +43,9 @@ interface Batch {
   spans: number;
 }
 
-/** Sends spans to a collector, in batches, one after the other, and never holds anybody up: what it cannot take is dropped and counted. */
+/** Sends spans to a collector in sequential batches without ever blocking: excess spans are dropped and counted. */
 export class OtlpExport {
-  /** Spans by what became of them. */
+  /** Spans by outcome. */
   counts: SpanCounts = { exported: { value: 0 }, failed: { value: 0 }, dropped: { value: 0 } };
   readonly #options: OtlpOptions;
   readonly #writer: SpanWriter;
@@ -62,7 +62,7 @@ export class OtlpExport {
     this.#writer = new SpanWriter(TRACE_BATCH_BYTES, options.resource, { name: "nfrx", version: VERSION });
   }
 
-  /** Takes a span that has ended. */
+  /** Adds a finished span. */
   take(span: Span): void {
     if (this.#waiting >= TRACE_QUEUE_MAX || this.#closed) {
       this.counts.dropped.value++;
@@ -75,13 +75,13 @@ export class OtlpExport {
     this.#timer ??= this.#options.clock.after(TRACE_DELAY_MS, () => this.#seal(), true);
   }
 
-  /** Sends what waits. Resolves when the collector has it, or has not. */
+  /** Sends waiting spans. Resolves when the collector has accepted or rejected them. */
   async flush(): Promise<void> {
     this.#seal();
     await this.#sending;
   }
 
-  /** Sends what waits, for at most TRACE_FLUSH_MS, and takes nothing more. */
+  /** Sends waiting spans within TRACE_FLUSH_MS; accepts no more. */
   async close(): Promise<void> {
     this.#closed = true;
     const done = new AbortController();
@@ -89,7 +89,7 @@ export class OtlpExport {
     await Promise.race([sent, pause(this.#options.clock, TRACE_FLUSH_MS, done.signal)]);
   }
 
-  /** What has been written goes its way. */
+  /** Sends the written bytes. */
   #seal(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -97,7 +97,7 @@ export class OtlpExport {
     this.#pass();
   }
 
-  /** Spans become bytes some at a time, which takes half as long as one by one among all that a broker does besides. */
+  /** Spans are serialized in groups, which takes half the time of serializing them one by one. */
   #write(): void {
     for (const span of this.#ended) {
       this.#writer.write(span);
@@ -106,7 +106,7 @@ export class OtlpExport {
     this.#ended = [];
   }
 
-  /** What is written goes its way. */
+  /** Sends the written bytes. */
   #pass(): void {
     const { spans } = this.#writer;
     const body = this.#writer.take();
@@ -127,7 +127,7 @@ export class OtlpExport {
     this.#sending = undefined;
   }
 
-  /** Sends a batch, again while the collector cannot take it now. Resolves with what went wrong, if anything. */
+  /** Sends a batch, with retries while the collector is unavailable. Resolves with the error, if any. */
   async #send({ body }: Batch): Promise<string | undefined> {
     const { clock } = this.#options;
     const end = clock.now() + TRACE_EXPORT_MS;

@@ -1,4 +1,4 @@
-// Files with certificates and keys, read so that a mistake names the option and says what is wrong.
+// Reads certificate and key files; errors name the option and the problem.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { messageOf } from "./errors.ts";
@@ -35,7 +35,7 @@ export function readTls({ certFile, keyFile }: TlsFiles): TlsMaterial {
   );
 }
 
-/** Reads a file of certificates. Throws, naming the option, when it cannot be read or holds none. */
+/** Reads a certificate file. Throws an error with the option if it is unreadable or contains no certificate. */
 export function readCertificates(option: string, path: string): string {
   const text = readOption(option, path);
   const certificates = text.match(CERTIFICATE) ?? [];

@@ -1,4 +1,4 @@
-// Paths that lead where they seem to lead, for whoever reads them next.
+// Paths that every server interprets alike.
 
 /** Nothing in a path without these can be read in two ways. */
 const SUSPECT = /%|\\|;|(?:^|\/)\.{1,2}(?:\/|$)/;
@@ -6,8 +6,8 @@ const SUSPECT = /%|\\|;|(?:^|\/)\.{1,2}(?:\/|$)/;
 const DECODINGS = 2;
 
 /**
- * True when no segment of `path`, decoded once or twice, is `.` or `..` or holds a slash or a backslash. Servers read such
- * segments in different ways: what the broker takes for a name would climb out of its place at the backend. `path` has no
+ * True if no segment of `path`, decoded once or twice, is `.` or `..` or contains a slash or backslash. Servers
+ * interpret such segments differently: a name for the broker could traverse directories at the backend. `path` has no
  * query.
  */
 export function isPlainPath(path: string): boolean {
@@ -18,7 +18,7 @@ export function isPlainPath(path: string): boolean {
 function isPlainSegment(segment: string): boolean {
   let text = segment;
   for (let decodings = 0; ; decodings++) {
-    // Parameters of a segment, as Java servers take them off: `..;x` is `..` to them.
+    // Segment parameters, which Java servers remove: they read `..;x` as `..`.
     const name = text.split(";", 1)[0] ?? "";
     if (name === "." || name === ".." || /[/\\]/.test(text) || text.includes("\0")) return false;
     const decoded = decode(text);

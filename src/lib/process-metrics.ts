@@ -1,4 +1,4 @@
-// What every program tells of its process, under the names that Prometheus' own clients use.
+// Process metrics of every program, with the names of Prometheus' client libraries.
 import { readdirSync, readFileSync } from "node:fs";
 import type { Meters } from "./series.ts";
 import { every, systemClock, type Timer } from "./time.ts";
@@ -8,7 +8,7 @@ const LAG_SAMPLE_MS = 100;
 const LAGS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
 const STARTED_AT = Date.now() / 1000 - performance.now() / 1000;
 
-/** Declares what is known of any process; `droppedLogs` says how many lines of its log could not be written. */
+/** Declares the process metrics; `droppedLogs` returns the number of dropped log lines. */
 export function declareProcess(meters: Meters, droppedLogs: () => number): void {
   const gauge = (name: string, help: string, read: () => number | undefined): void =>
     meters.gauge(name, help).read(set => {
@@ -40,7 +40,7 @@ export function declareProcess(meters: Meters, droppedLogs: () => number): void 
   );
 }
 
-/** A number that the kernel tells of this process. */
+/** A number about this process from the kernel. */
 function onLinux(file: string, pattern: RegExp, unit: number): number | undefined {
   if (process.platform !== "linux") return undefined;
   const found = pattern.exec(readFileSync(`/proc/self/${file}`, "utf8"))?.[1];
@@ -48,9 +48,8 @@ function onLinux(file: string, pattern: RegExp, unit: number): number | undefine
 }
 
 /**
- * Declares how late the event loop is, and looks at it once it is started. A timer is as late as whatever happens at a
- * random moment; unlike the runtime's own monitor, which does the same, it can be read by several who do not disturb each
- * other.
+ * Declares the event loop lag and samples it once started. Unlike the runtime's own monitor, several readers can use it
+ * without disturbing each other.
  */
 export function declareLoopLag(meters: Meters): { start(): Timer } {
   const lags = meters.histogram("nfrx_event_loop_lag_seconds", "Event loop lag, sampled ten times a second.", LAGS);

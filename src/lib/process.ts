@@ -2,13 +2,13 @@ import { constants } from "node:os";
 import { messageOf } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
-/** Bun's own limit of fetches under way in one process is 256; only the environment a process starts with can raise it. */
+/** Bun's limit of concurrent fetches per process is 256; only the environment at process start can raise it. */
 const FETCH_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 const MANY_FETCHES = "65535";
 
 /**
- * Starts this program over, in the same process, with what an agent needs in its environment. Returns where that is so
- * already, or cannot be done. The built programs tell by the name they are called by what they are, so it goes along.
+ * Restarts this program in the same process with the environment that an agent needs. Returns if that is already the
+ * case or not possible. Keeps the name of the executable, which selects the program.
  */
 export function raiseFetchLimit(name = process.argv0, args: readonly string[] = process.argv.slice(2)): void {
   if (process.env[FETCH_LIMIT] !== undefined || process.platform === "win32" || process.execve === undefined) return;
@@ -24,7 +24,7 @@ export function raiseFetchLimit(name = process.argv0, args: readonly string[] = 
   }
 }
 
-/** Calls `first` on the first SIGTERM or SIGINT; the second ends the process at once. */
+/** Calls `first` on the first SIGTERM or SIGINT; the second exits immediately. */
 export function onStopSignal(first: () => void): void {
   let stopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -36,7 +36,7 @@ export function onStopSignal(first: () => void): void {
   }
 }
 
-/** Logs and counts what nobody caught, instead of ending the process over it. */
+/** Logs and counts unhandled errors instead of ending the process. */
 export function installUnhandledHandlers(log: Logger, count: () => void = () => {}): void {
   const report = (error: unknown): void => {
     count();

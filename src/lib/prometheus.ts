@@ -1,6 +1,6 @@
 // Prometheus' text format, version 0.0.4.
 
-/** What is known of a metric before anything is counted. */
+/** Declaration of a metric. */
 export interface Declaration {
   readonly type: "counter" | "gauge" | "histogram";
   readonly name: string;
@@ -22,7 +22,7 @@ export function labelsOf(labels: Readonly<Record<string, string>>): string {
     .join(",");
 }
 
-/** One line: `labels` is what `labelsOf` makes, empty for none. */
+/** One line; `labels` is the result of `labelsOf`, or empty. */
 export function sample(name: string, labels: string, value: number): string {
   return `${labels === "" ? name : `${name}{${labels}}`} ${numberOf(value)}\n`;
 }

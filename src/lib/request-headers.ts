@@ -21,7 +21,7 @@ const LISTED: ReadonlySet<string> = new Set([
 const COMMON: ReadonlySet<string> = new Set([...LISTED, "cache-control"]);
 const TRAVELS: ReadonlySet<string> = new Set([...COMMON, "x-request-id"]);
 
-/** Headers that no caller can send to a backend: cookies, addresses, and what the broker or an agent sets itself. */
+/** Headers that are never forwarded to a backend: cookies, addresses, and those that the broker or an agent sets. */
 const NEVER_TRAVELS: ReadonlySet<string> = new Set([
   "host",
   "content-length",
@@ -35,7 +35,7 @@ const NEVER_TRAVELS: ReadonlySet<string> = new Set([
   "x-user-roles",
   "service-worker",
 ]);
-/** What broker and agents say to each other is among them. */
+/** Includes the headers between broker and agents. */
 const NEVER_PREFIXES = ["proxy-", "x-forwarded-", "x-nfrx-"] as const;
 
 /** False for a header, by its lower-case name, that no request carries past the broker, nor past an agent. */
@@ -82,7 +82,7 @@ function matches(pattern: string, name: string): boolean {
   return pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
-/** Asks for an answer without content encoding. */
+/** Requests a response without content encoding. */
 export function askIdentity(headers: HeaderPairs): void {
   const asked = headers.find(([name]) => name === "accept-encoding");
   if (asked === undefined) headers.push(["accept-encoding", "identity"]);
@@ -102,8 +102,8 @@ export function relayHeaders(headers: Headers, requestId: string, without: reado
 }
 
 /**
- * The headers of a request from the tunnel as a backend may get them: an agent does not rely on its broker. Drops what HTTP
- * does not allow, what may not travel, and what `drops` names.
+ * The headers of a tunneled request for a backend: an agent does not rely on its broker. Removes invalid headers, those
+ * that are never forwarded, and those in `drops`.
  */
 export function backendHeaders(list: HeaderPairs, drops: (lowerName: string) => boolean): HeaderPairs {
   const headers: HeaderPairs = [];
@@ -114,7 +114,7 @@ export function backendHeaders(list: HeaderPairs, drops: (lowerName: string) => 
     encoding ||= lower === "accept-encoding";
     headers.push([name, value]);
   }
-  // Without this Bun would ask for encodings that the client may not read.
+  // Otherwise Bun would request encodings that the client may not support.
   if (!encoding) headers.push(["accept-encoding", "identity"]);
   return headers;
 }

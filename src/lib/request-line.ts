@@ -1,9 +1,8 @@
-// Whether a request's Host and URL can be read in one way only.
+// Checks that a request's Host and URL are unambiguous.
 
 /**
- * Makes the check of a server's requests. It returns the request, with an absolute URL, or a 400 when its Host or its URL
- * cannot be parsed. Bun leaves the bare path in `url` when the Host is unusable, and then nothing behind here finds the
- * path where it looks for it.
+ * Creates the request check of a server. It returns the request with an absolute URL, or a 400 if its Host or URL
+ * cannot be parsed. With an invalid Host, Bun leaves the bare path in `url`, which later code could not parse.
  */
 export function requestReader(): (request: Request) => Request | Response {
   // Nearly all requests name the same host, and a URL below a good host can be parsed.
@@ -14,14 +13,14 @@ export function requestReader(): (request: Request) => Request | Response {
     const { url } = request;
     if (host === null) return withoutHost(request, url);
     // Bun joins several Host headers with commas.
-    if (host.includes(",")) return unreadable("the request has more than one Host header header header");
+    if (host.includes(",")) return unreadable("the request has more than one Host header");
     if (url.startsWith("/") || !URL.canParse(url)) return unreadable("invalid Host header");
     good = host;
     return request;
   };
 }
 
-/** HTTP/1.0 does not ask for a Host. */
+/** HTTP/1.0 does not require a Host. */
 function withoutHost(request: Request, url: string): Request | Response {
   if (!url.startsWith("/")) return URL.canParse(url) ? request : unreadable("invalid URL");
   const whole = `http://localhost${url}`;

@@ -1,5 +1,5 @@
-// THE policy for the headers of everything that a worker or a relay answers. Their pages must not be able to act for the
-// broker, on whose origin browsers see them.
+// The header policy for all responses of workers and relays. Their pages must not be able to act for the broker, whose
+// origin browsers see.
 import { HeaderMemo } from "./header-memo.ts";
 import { type Content, contentOf, type HeaderPairs, HOP_BY_HOP, isHeader } from "./http.ts";
 import { isPlainPath } from "./plain-path.ts";
@@ -46,10 +46,10 @@ const DROPPED: ReadonlySet<string> = new Set([
 ]);
 const DROPPED_PREFIXES = ["access-control-", "attribution-reporting-", "proxy-", "x-nfrx-"] as const;
 
-/** Headers of every answer on a proxied route, whoever made it. */
+/** Headers of every response on a proxied route, including the broker's own. */
 export const NOSNIFF = ["x-content-type-options", "nosniff"] as const;
 
-/** Caches must not keep an event stream, and nginx must not hold it back. */
+/** Caches must not store an event stream, and nginx must not buffer it. */
 const UNBUFFERED = [
   ["cache-control", "no-cache"],
   ["x-accel-buffering", "no"],
@@ -62,7 +62,7 @@ export const EVENT_STREAM: Readonly<Record<string, string>> = Object.fromEntries
   NOSNIFF,
 ]);
 
-/** Adds what makes proxies pass a stream on at once; what its backend says of that stays. */
+/** Adds headers that make proxies forward a stream immediately; keeps the backend's own. */
 export function addUnbuffered(headers: Headers): void {
   for (const [name, value] of UNBUFFERED) if (!headers.has(name)) headers.set(name, value);
 }
@@ -75,8 +75,8 @@ const INERT =
   /^(?:application\/(?:json|[\w.-]+\+json|x-ndjson|jsonl|octet-stream|zip|gzip)|text\/(?:event-stream|plain|markdown|csv)|(?:audio|video|font)\/[\w.+-]+|image\/(?!svg)[\w.-]+)\s*(?:;[^,]*)?$/i;
 
 /**
- * A worker's or relay's response headers as a client gets them. `url` is the address that the client asked for: a
- * `Location` passes only when it stays below the same module, or the same relay or worker.
+ * The response headers of a worker or relay for a client. `url` is the requested address: a `Location` is kept only
+ * below the same module, relay or worker.
  */
 export function responseHeaders(pairs: HeaderPairs, requestId: string, url: string): HeaderPairs {
   const kept: HeaderPairs = [];
@@ -97,11 +97,11 @@ export function responseHeaders(pairs: HeaderPairs, requestId: string, url: stri
   return kept;
 }
 
-/** The policy for one source of responses: what it has judged once it does not judge again. */
+/** The policy for one source of responses; results are cached. */
 export class ResponsePolicy {
   readonly #memo = new HeaderMemo<Content>(CHANGING);
 
-  /** The headers as `responseHeaders` gives them, and what they say of the body. */
+  /** The headers of `responseHeaders`, and the body properties from them. */
   apply(pairs: HeaderPairs, requestId: string, url: string): { headers: Headers; content: Content } {
     const { headers, about } = this.#memo.of(pairs, list => ({
       pairs: responseHeaders(list, requestId, url),
@@ -115,7 +115,7 @@ export class ResponsePolicy {
 
 /** Response headers that have a new value each time. */
 const CHANGING: ReadonlySet<string> = new Set(["date", "x-request-id", "content-length"]);
-/** Headers that the policy judges by the address that the client asked for. */
+/** Headers for which the policy depends on the requested address. */
 const LOCATION = /^(?:content-)?location$/i;
 
 /** Called for every header: prefixes begin with few letters. */

@@ -1,5 +1,5 @@
-// The metrics of a process. A series is looked up once and its cell is kept, so that counting costs an addition; its labels
-// are written once, so that a look at thousands of series is short.
+// The metrics of a process. A series is looked up once and its cell is kept, so that counting is one addition; its
+// labels are rendered once, so that scraping thousands of series is fast.
 import { CONTENT_TYPE, type Declaration, headOf, labelsOf, sample } from "./prometheus.ts";
 import { type Clock, systemClock } from "./time.ts";
 
@@ -53,7 +53,7 @@ abstract class Metric<L extends string, C> implements Declaration {
     }
   }
 
-  /** What it shows now, in pieces of a bounded number of series. */
+  /** The current output, in chunks with a limited number of series. */
   async *text(): AsyncGenerator<string> {
     await this.collect();
     let piece = "";
@@ -71,10 +71,10 @@ abstract class Metric<L extends string, C> implements Declaration {
     this.#series.clear();
   }
 
-  /** Brings the series up to date. */
+  /** Updates the series. */
   protected async collect(): Promise<void> {}
 
-  /** The lines of one series, whose labels are written already. */
+  /** The lines of one series with rendered labels. */
   protected abstract show(labels: string, cell: C): string;
 
   #open(key: string, label: (name: L) => string): C {
@@ -93,7 +93,7 @@ export class Numbers<L extends string> extends Metric<L, Cell> {
     super(type, name, help, labelNames, () => ({ value: 0 }), SERIES_MAX);
   }
 
-  /** Has its series read whenever somebody looks, instead of counted. A gauge has no others than those read. */
+  /** Reads its series at each scrape instead of counting. A gauge has only these series. */
   read(read: Reader<L>): void {
     this.#read = read;
   }
@@ -116,7 +116,7 @@ export interface Cell {
   value: number;
 }
 
-/** Says what the series of a metric are now. */
+/** Returns the current series of a metric. */
 export type Reader<L extends string> = (set: (labels: Labels<L>, value: number) => void) => void | Promise<void>;
 
 /** One histogram series: how many observations fell into each bucket. */
@@ -165,7 +165,7 @@ export class Histogram<L extends string> extends Metric<L, Distribution> {
 export class Meters {
   readonly #metrics: Known[] = [];
   readonly #clock: Clock;
-  /** The writing that has not begun, for all who look before it does. */
+  /** The next rendering, shared by all scrapes before it starts. */
   #next: Promise<string> | undefined;
   /** Resolves once the last writing is over. */
   #written = Promise.resolve();
@@ -193,7 +193,7 @@ export class Meters {
     return this.#add(new Histogram(name, help, buckets, labelNames));
   }
 
-  /** What has been declared, in that order. */
+  /** The declarations, in order. */
   get declared(): readonly Declaration[] {
     return this.#metrics;
   }
@@ -204,8 +204,8 @@ export class Meters {
   }
 
   /**
-   * What GET /metrics answers, written at most once in METRICS_EVERY_MS. A metric that cannot be read now is shown without
-   * values, so that the others are seen.
+   * The response of GET /metrics, rendered at most once per METRICS_EVERY_MS. A metric that cannot be read is shown
+   * without values, so that the others remain visible.
    */
   async response(): Promise<Response> {
     this.#next ??= this.#planned();
@@ -232,7 +232,7 @@ export class Meters {
       try {
         for await (const piece of metric.text()) {
           text += piece;
-          // What serves requests goes on in between.
+          // Requests continue in between.
           if (piece.length >= PIECE_LONG) await new Promise(resolve => setImmediate(resolve));
         }
       } catch {
@@ -255,10 +255,10 @@ const PIECE_LONG = 4_096;
 
 type Known = Declaration & { text(): AsyncGenerator<string>; forget(label: string, value: string): void };
 
-/** Buckets for how long requests take, in seconds. */
+/** Buckets for request durations, in seconds. */
 export const DURATIONS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600] as const;
 
-/** Answers that are made once for each argument, of which there are few. */
+/** Memoizes a function with few distinct arguments. */
 export class Memo<T> {
   readonly #known = new Map<string, T>();
 

@@ -1,6 +1,6 @@
 import type { Cell, Meters } from "./series.ts";
 
-/** What became of spans. */
+/** Outcomes of spans. */
 export type SpanCounts = Record<"exported" | "failed" | "dropped", Cell>;
 
 /** Declares the counter of them, which stays at zero where no traces are made. */

@@ -3,13 +3,13 @@ import { Database, type Statement } from "bun:sqlite";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** What SQLite takes and gives. */
+/** A value of SQLite. */
 export type Value = string | number | null;
 export type Row = Record<string, Value>;
 
-/** The tables of a database, and how they came to be. */
+/** The tables of a database, and their migrations. */
 export interface Schema {
-  /** What is kept in it, in the plural, for errors. */
+  /** Plural noun for the content, for errors. */
   readonly content: string;
   /** A table by which a file is recognized. */
   readonly table: string;
@@ -20,10 +20,10 @@ export interface Schema {
   readonly migrations: readonly ((db: Pick<SqliteFile, "all" | "change">) => void)[];
 }
 
-/** What SQLite calls a database that is no file. */
+/** SQLite's name of an in-memory database. */
 export const MEMORY_PATH = ":memory:";
 
-/** A file that is a database, but none that we may write. */
+/** A database file that is not ours to write. */
 export class ForeignFileError extends Error {}
 
 /** A database that belongs to this process alone. */
@@ -52,7 +52,7 @@ export class SqliteFile {
     }
   }
 
-  /** Runs `work` as one transaction. What it throws takes the transaction back, and is thrown. */
+  /** Runs `work` in a transaction. An error rolls it back and is rethrown. */
   transact(work: () => void): void {
     try {
       this.#db.run("BEGIN IMMEDIATE");
@@ -64,7 +64,7 @@ export class SqliteFile {
     }
   }
 
-  /** Moves what is in the log to its place when that can be, so that the log has room though the disk has none. */
+  /** Checkpoints the log if possible, so that the log has space even if the disk is full. */
   reclaim(): void {
     try {
       this.#db.run("PRAGMA wal_checkpoint(RESTART)");
@@ -77,7 +77,7 @@ export class SqliteFile {
     return this.#statement(sql).all(...values);
   }
 
-  /** What a query names `n`, in its first row; 0 when there is none. */
+  /** The value `n` of a query's first row; 0 if there is no row. */
   number(sql: string, ...values: Value[]): number {
     return Number(this.all(sql, ...values)[0]?.["n"] ?? 0);
   }
@@ -124,7 +124,7 @@ export class SqliteFile {
     try {
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
     } catch {
-      // the next BEGIN fails and says so
+      // the next BEGIN fails with the error
     }
   }
 
@@ -138,7 +138,9 @@ export class SqliteFile {
   }
 }
 
-/** Makes the file when it is not there. Only its user may read it, nor the log beside it, whose mode SQLite takes from the file. */
+/**
+ * Creates the file if it does not exist. Only its user can read it and its log, whose mode SQLite copies from the file.
+ */
 function make(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   if (!existsSync(path)) writeFileSync(path, "", { mode: 0o600, flag: "wx" });

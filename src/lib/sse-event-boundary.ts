@@ -20,7 +20,7 @@ export class SseEventBoundary {
     return this.#between;
   }
 
-  /** The index behind the next end of an event in these bytes, from `from` on; -1 when there is none in the rest of them. */
+  /** The index after the next event boundary from `from` on; -1 if there is none. */
   next(bytes: Uint8Array, from = 0): number {
     let last = this.#last;
     let open = this.#open;
@@ -37,7 +37,7 @@ export class SseEventBoundary {
     return end;
   }
 
-  /** Takes the next bytes; the length of the longest event that ended in them or goes on after them. */
+  /** Adds bytes; returns the length of the longest event that ended in them or continues after them. */
   feed(bytes: Uint8Array): number {
     let longest = 0;
     let from = 0;

@@ -1,7 +1,7 @@
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { NfrxError } from "./errors.ts";
 
-/** Reads server-sent events out of a body whose bytes pass by. */
+/** Reads server-sent events from a byte stream. */
 export class EventReader {
   readonly #decoder = new TextDecoder();
   readonly #parser: EventSourceParser;

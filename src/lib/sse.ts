@@ -1,6 +1,6 @@
-/** Milliseconds between the comments that keep a quiet event stream open through proxies. */
+/** Interval between keep-alive comments on an idle event stream, in milliseconds. */
 export const KEEP_ALIVE_MS = 15_000;
-/** The comment that keeps a quiet event stream open. */
+/** The keep-alive comment of an idle event stream. */
 export const KEEP_ALIVE = ": keep-alive\n\n";
 
 /** One server-sent event. `data` is one line, as JSON is. */

@@ -1,24 +1,24 @@
-// What a program that runs as a service tells systemd: that it is ready, how it is, that it still lives.
+// Notifies systemd about a service: ready, status, watchdog.
 import { messageOf } from "./errors.ts";
 import type { Logger } from "./log.ts";
 import { type Clock, every, systemClock } from "./time.ts";
 
-/** The service manager as a program sees it. Where there is none its calls do nothing. */
+/** The service manager. Without one, its methods do nothing. */
 export interface ServiceManager {
-  /** The program serves. From now on it says in time that it lives, and in one line how it is. */
+  /** The program serves. From now on it feeds the watchdog and reports its status in one line. */
   ready(status: () => string): void;
-  /** The program is on its way out. */
+  /** The program is stopping. */
   stopping(): void;
 }
 
-/** What of the process it is told by. */
+/** The environment of the process. */
 export interface ServiceEnvironment {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly clock: Clock;
-  /** Called when the manager is there and cannot be told. */
+  /** Called if the manager cannot be notified. */
   readonly onTrouble: (cause: string) => void;
-  /** Sends one message; that of libsystemd unless given. Throws when it cannot. */
+  /** Sends one message; by default with libsystemd. Throws on failure. */
   readonly send?: (message: string) => void;
 }
 
@@ -27,7 +27,7 @@ const STATUS_MS = 10_000;
 
 const nobody: ServiceManager = { ready() {}, stopping() {} };
 
-/** The manager that `NOTIFY_SOCKET` names. A watchdog (`WATCHDOG_USEC`) hears of the program three times in its period. */
+/** The manager of `NOTIFY_SOCKET`. A watchdog (`WATCHDOG_USEC`) is notified three times per period. */
 export async function serviceManager(service: ServiceEnvironment): Promise<ServiceManager> {
   const { env, pid, clock, onTrouble } = service;
   if (!env["NOTIFY_SOCKET"]) return nobody;

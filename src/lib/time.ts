@@ -2,7 +2,7 @@
 export interface Clock {
   /** Monotonic; only differences mean anything. */
   now(): number;
-  /** Milliseconds since 1970, for what people and peers read. */
+  /** Milliseconds since the epoch, for output to people and peers. */
   wall(): number;
   /** Calls `run` once after `ms`. A pending timer does not keep the process alive when `background` is set. */
   after(ms: number, run: () => void, background?: boolean): Timer;
@@ -17,7 +17,7 @@ export function isoTime(wall: number): string {
   return new Date(wall).toISOString();
 }
 
-/** setTimeout takes 31 bits; a longer wait is re-armed by whoever needs it, here it is cut to about 24 days. */
+/** setTimeout supports 31 bits; longer waits are cut to about 24 days and must be re-armed. */
 const LONGEST = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -93,7 +93,7 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** The reconnect schedule of the 0.9 series: 1 s ×3, 5 s ×3, 15 s ×3, then 30 s for ever. */
+/** The reconnect schedule of 0.9: 1 s ×3, 5 s ×3, 15 s ×3, then always 30 s. */
 const RECONNECT_MS = [1000, 1000, 1000, 5000, 5000, 5000, 15000, 15000, 15000, 30000] as const;
 /** Duration in milliseconds after which a connection resets the retry schedule. */
 const SETTLED_MS = 60_000;
@@ -101,7 +101,7 @@ const SETTLED_MS = 60_000;
 /** Wait in milliseconds after a refusal that a retry does not solve: wrong key, wrong path, ID in use. */
 const REFUSED_MS = 300_000;
 
-/** How long to wait before the next attempt, jittered by ±20 % so that a fleet does not come back in one wave. */
+/** The wait before the next attempt, with ±20 % jitter so that a fleet does not reconnect in one wave. */
 export class Backoff {
   #attempt = 0;
 
@@ -116,7 +116,7 @@ export class Backoff {
     return this.#jittered(REFUSED_MS);
   }
 
-  /** Tells how long the last connection held. */
+  /** Reports the duration of the last connection. */
   held(ms: number): void {
     if (ms >= SETTLED_MS) this.#attempt = 0;
   }

@@ -13,7 +13,7 @@ export type SpanKind = "internal" | "server" | "client";
 
 export type Attributes = Record<string, string | number | boolean | undefined>;
 
-/** Attributes that many spans have: whoever writes spans need look at them once. They must not change. */
+/** Attributes shared by many spans, so that their encoding can be cached. They must not change. */
 export class SpanAttributes {
   constructor(readonly attributes: Attributes) {}
 }
@@ -24,13 +24,13 @@ export interface SpanContext {
   readonly traceId: string;
   /** 16 hexadecimal digits. */
   readonly spanId: string;
-  /** W3C's flags; bit 0 says that the trace is recorded. */
+  /** W3C trace flags; bit 0: the trace is recorded. */
   readonly flags: number;
   /** W3C's `tracestate`, which belongs to others. */
   readonly state: string | undefined;
 }
 
-/** Takes the spans that have ended. */
+/** Receives finished spans. */
 export type SpanSink = (span: Span) => void;
 
 export interface TracerOptions {
@@ -59,8 +59,8 @@ export class Tracer {
   }
 
   /**
-   * The span of a request that has come in. It goes on with the trace that the request's `traceparent` names, recorded or
-   * not as that says; without a sound one it begins a trace.
+   * The span of an incoming request. It continues the trace of a valid `traceparent` with its sampling flag; otherwise
+   * it starts a new trace.
    */
   serve(name: string, traceparent: string | null | undefined, tracestate: string | null | undefined): Span {
     this.#setClock();
@@ -75,8 +75,8 @@ export class Tracer {
   }
 
   /**
-   * The wall clock shows whole milliseconds, so that the largest difference seen is the truest, until it is set back: the
-   * spans of two processes then stand as they were to each other, and those of one keep their order.
+   * The wall clock has millisecond resolution, so the largest difference seen is the most accurate, until the clock is
+   * set back. This keeps spans of two processes aligned, and those of one process in order.
    */
   #setClock(): void {
     const offset = this.#clock.wall() - this.#clock.now();
@@ -91,9 +91,9 @@ export class Span {
   readonly context: SpanContext;
   readonly startedAt: number;
   endedAt = 0;
-  /** What is known of it, in the order in which it was said. */
+  /** The attributes, in order. */
   readonly parts: (Attributes | SpanAttributes)[] = [];
-  /** Why it failed, in one word. */
+  /** Error code of the failure. */
   failure: string | undefined;
 
   constructor(
@@ -105,7 +105,7 @@ export class Span {
     readonly remote: boolean,
     readonly recorded: boolean,
   ) {
-    // What is not recorded is not there for those behind it: they stand below its parent.
+    // An unrecorded span is invisible: its children get its parent.
     this.context = !recorded && parent !== undefined ? parent : contextBelow(parent, tracer.ids, recorded);
     this.startedAt = recorded ? tracer.now() : 0;
   }
@@ -115,12 +115,12 @@ export class Span {
     return this.recorded ? new Span(this.tracer, name, kind, this.context, false, true) : this;
   }
 
-  /** Says more of it, each attribute once; those without a value are left out. */
+  /** Adds attributes, each once; those without a value are skipped. */
   set(more: Attributes | SpanAttributes): void {
     if (this.recorded) this.parts.push(more);
   }
 
-  /** Ends it, once; `failure` is the word for what went wrong. */
+  /** Ends the span, once; `failure` is the error code. */
   end(failure?: string): void {
     if (!this.recorded || this.endedAt !== 0) return;
     this.failure = failure;
@@ -139,7 +139,7 @@ export class Span {
   }
 }
 
-/** The word for a failure, as `end` takes it: its code, unless nobody failed but somebody went away. */
+/** The code of a failure for `end`, unless the request was only canceled. */
 export function failureOf(thrown: unknown): string | undefined {
   if (thrown === undefined) return undefined;
   const { code } = toNfrxError(thrown);
@@ -173,7 +173,7 @@ const TRACEPARENT_LENGTH = 55;
 /** A `traceparent` with its `tracestate`, by W3C's rules; undefined when it is malformed. */
 export function parseTraceparent(text: string, state: string | null | undefined): SpanContext | undefined {
   if (!TRACEPARENT.test(text)) return undefined;
-  // A later version may say more, and ff is none.
+  // Later versions may have more fields; ff is invalid.
   if (text.startsWith("ff") || (text.startsWith("00") && text.length > TRACEPARENT_LENGTH)) return undefined;
   const traceId = text.slice(3, 35);
   const spanId = text.slice(36, 52);
@@ -187,7 +187,7 @@ export function traceparentOf({ traceId, spanId, flags }: SpanContext): string {
   return `00-${traceId}-${spanId}-0${flags}`;
 }
 
-// Random is taken from the system many bytes at once: a question for each id would cost more than all else about it.
+// Random bytes are fetched in bulk: one system call per ID would cost more than the rest.
 const POOL_BYTES = 4096;
 
 /** Random ids in hexadecimal. */

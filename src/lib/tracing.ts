@@ -15,18 +15,18 @@ export interface TraceSettings {
   ratio: number;
 }
 
-/** What a program that makes traces holds. */
+/** The tracing of a program. */
 export interface Tracing {
   readonly tracer: Tracer;
-  /** Shows in the metrics what became of the spans. */
+  /** Adds the outcomes of spans to the metrics. */
   count(counts: SpanCounts): void;
-  /** Sends what waits; resolves when the collector has answered. */
+  /** Sends waiting spans; resolves when the collector has responded. */
   flush(): Promise<void>;
   /** The same for at most TRACE_FLUSH_MS, at the end of the process. Never rejects. */
   close(): Promise<void>;
 }
 
-/** Opens what the options ask for; undefined when they ask for no traces. */
+/** Starts tracing as configured; undefined if traces are disabled. */
 export function openTracing(settings: TraceSettings, log: Logger, clock: Clock = systemClock): Tracing | undefined {
   const { endpoint, headers, serviceName, resource, ratio } = settings;
   if (endpoint === undefined) return undefined;
@@ -53,7 +53,7 @@ export function openTracing(settings: TraceSettings, log: Logger, clock: Clock =
   };
 }
 
-/** OpenTelemetry writes values in these variables as in a URL; what is none is taken as it stands. */
+/** OpenTelemetry percent-encodes values in these variables; invalid encodings are used unchanged. */
 function decoded(pairs: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(pairs).map(([name, value]) => {

@@ -1,4 +1,4 @@
-// The build stamps these with `bun build --define NFRX_VERSION='"…"'`; a run from source has none of them.
+// Set at build time with `bun build --define NFRX_VERSION='"…"'`; undefined when run from source.
 declare const NFRX_VERSION: string | undefined;
 declare const NFRX_SHA: string | undefined;
 declare const NFRX_DATE: string | undefined;

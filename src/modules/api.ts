@@ -1,4 +1,4 @@
-// What a plugin file may import as "nfrx/plugin": enough to declare a module, and nothing of what runs it.
+// The exports of "nfrx/plugin": everything to declare a module, nothing of the runtime.
 export { z } from "zod";
 export type { OptionGroup, Values } from "../config/group.ts";
 export { options } from "../config/group.ts";

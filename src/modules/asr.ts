@@ -19,7 +19,7 @@ import { transcriptStream } from "./streams/transcript.ts";
 
 const named = z.union([z.string(), z.looseObject({}).refine(item => nameOf(item) !== undefined)]);
 
-/** What an entry of a list is called. */
+/** The name of a list entry. */
 function nameOf(item: string | Record<string, unknown>): string | undefined {
   if (typeof item === "string") return item;
   return [item["id"], item["voice_id"], item["name"]].find(name => typeof name === "string");
@@ -89,7 +89,7 @@ export function asrBackend(values: Values<typeof asrAgentOptions>): Backend {
   };
 }
 
-/** What the broker can be told about this module. */
+/** The broker's options of this module. */
 const asrBrokerOptions = options("Module asr", {
   ...queueOptions("asr"),
   ...timeoutOption("asr", "1h"),
@@ -105,7 +105,7 @@ const asrBrokerOptions = options("Module asr", {
   }),
 });
 
-/** What the agent can be told about its backend. */
+/** The agent's backend options. */
 export const asrAgentOptions = options("Backend", {
   asrBaseUrl: option.url({
     env: "ASR_BASE_URL",

@@ -1,13 +1,13 @@
 import type { ModelDetails } from "../lib/model-details.ts";
 
-/** What a backend says when it is asked how it is. */
+/** The result of a backend check. */
 export interface ProbeResult {
   models: string[];
   /** Numbers that the backend's list gives for its models, for the broker's list. */
   details?: Readonly<Record<string, ModelDetails>> | undefined;
   /** Facts for the broker: `backend_version`, `backend_family`. */
   facts: Record<string, string>;
-  /** What was wrong and did no harm: it is logged once. */
+  /** A harmless problem, which is logged once. */
   warning?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-// What a module hands over is looked at before it is used: a plugin file may be plain JavaScript, or not have been type-checked.
+// Validates the values that a module returns: a plugin file may be plain JavaScript or unchecked TypeScript.
 import { z } from "zod";
 import { LONGEST_MS } from "../config/duration.ts";
 import { type ErrorCode, isErrorCode } from "../lib/errors.ts";
@@ -214,7 +214,7 @@ export function checkProbed(value: ProbeResult): ProbeResult {
   return checked("probe", probed, value);
 }
 
-/** The value itself, not a copy: its functions may need what they stand in. */
+/** The value itself, not a copy: its functions may use `this`. */
 function checked<T>(name: string, schema: z.ZodType, value: T): T {
   const result = schema.safeParse(value);
   if (result.success) return value;
@@ -228,7 +228,7 @@ function fieldOf(path: readonly PropertyKey[]): string {
   return path.map((part, at) => (typeof part === "number" ? `[${part}]` : `${at ? "." : ""}${String(part)}`)).join("");
 }
 
-/** Throws for a promise, which nobody would wait for, and for nothing at all. */
+/** Throws for a promise, which is not supported, and for undefined. */
 export function refusePromise(name: string, value: unknown): void {
   if (value === undefined || value === null) throw new Error(`\`${name}\` returns nothing; return an object`);
   if (typeof value === "object" && value !== null && "then" in value)

@@ -17,9 +17,9 @@ import {
 export interface ModuleSpec<S extends Shape, A extends Shape> {
   readonly id: string;
   readonly summary: string;
-  /** What the broker can be told; `options("Module x", {})` when that is nothing. */
+  /** The broker's options; `options("Module x", {})` if there are none. */
   readonly options: OptionGroup<S>;
-  /** Not waited for: what takes time is done at the top of the file. */
+  /** Synchronous: use top-level await for slow work. */
   serve?(host: ModuleHost & { readonly values: Values<OptionGroup<S>> }): Served;
   readonly agent?: {
     readonly options: OptionGroup<A>;
@@ -35,13 +35,13 @@ export interface BackendSpec extends Omit<Backend, "apiKey" | "pollMs" | "facts"
   /** LOOK_MS when left out. */
   readonly pollMs?: number;
   readonly facts?: Record<string, string>;
-  /** Asks the backend for its models, and what else is to be said of it. */
+  /** Queries the backend's models and properties. */
   probe(ask: Ask): Promise<Omit<ProbeResult, "facts"> & Partial<Pick<ProbeResult, "facts">>>;
 }
 
 const ID = /^[a-z][a-z0-9-]{0,31}$/;
 
-/** Makes a module of what is written down. Throws when that is none, so that its file cannot be loaded. */
+/** Creates a module from its declaration. Throws if it is invalid, so that the file cannot be loaded. */
 export function defineModule<S extends Shape, A extends Shape>(spec: ModuleSpec<S, A>): Module {
   checkSpec(spec);
   const { id, summary, options, agent } = spec;

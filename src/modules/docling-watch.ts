@@ -5,7 +5,7 @@ import type { Watch } from "./watch.ts";
 
 const task = z.looseObject({ task_id: z.string(), task_status: z.string() });
 
-/** Statuses of a task that is not finished; servers know more than one word for an end. */
+/** Statuses of an unfinished task; servers have several names for the final one. */
 const UNFINISHED: ReadonlySet<string> = new Set(["pending", "started"]);
 
 const message = (kind: "connection" | "update", answer: unknown): string =>

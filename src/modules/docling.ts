@@ -9,7 +9,7 @@ import { healthOperation, pollOperation, resultOperation, workOperation } from "
 import { poolSettings, queueOptions, timeoutOption } from "./pool-options.ts";
 import type { Operation } from "./route.ts";
 
-/** What a Docling server reads besides. */
+/** Additional headers of Docling servers. */
 const DOCLING_HEADERS = ["x-tenant-id", "x-docling-*"];
 
 const endpoint = (
@@ -79,19 +79,19 @@ export function doclingBackend({ docBaseUrl, docApiKey }: Values<typeof doclingA
   };
 }
 
-/** What the broker can be told about this module. */
+/** The broker's options of this module. */
 const doclingBrokerOptions = options("Module docling", {
   ...queueOptions("docling"),
   ...timeoutOption("docling", "1h"),
 });
 
-/** What the agent can be told about its backend. */
+/** The agent's backend options. */
 export const doclingAgentOptions = options("Backend", {
   docBaseUrl: option.url({
     env: "DOC_BASE_URL",
     default: "http://127.0.0.1:5001",
     rewrite: baseUrl,
-    help: "Base URL of the Base URL of the Base URL of the Docling server, without /v1.",
+    help: "Base URL of the Docling server, without /v1.",
   }),
   docApiKey: option.secret({ env: "DOC_API_KEY", default: undefined, help: "API key of the backend." }),
 });

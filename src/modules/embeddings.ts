@@ -19,8 +19,8 @@ interface Content {
 }
 
 /**
- * Splits an OpenAI embeddings request by its inputs. A single text, or one list of tokens, goes through whole. What is only
- * carried keeps its text: numbers lose no digit.
+ * Splits an OpenAI embeddings request by its inputs. A single text, or one list of tokens, is not split. Forwarded
+ * values keep their text, so that numbers lose no digits.
  */
 export const embeddingsFanout: Fanout = {
   items(body) {

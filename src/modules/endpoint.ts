@@ -1,36 +1,36 @@
-// What a module says of one endpoint: how a request finds its worker, and what the broker does with it on the way.
+// Declaration of an endpoint: how a request finds its worker, and how the broker processes it.
 import type { ErrorCode } from "../lib/errors.ts";
 
 /** How the label that routes a request is found in it. */
 export type LabelSource =
-  /** The string at the top level of a JSON body under `model`; `stream` beside it says whether events are wanted. */
+  /** The top-level string `model` of a JSON body; `stream` requests events. */
   | "json-model"
-  /** The part of a multipart form that is called `model`, wherever it stands; the part `stream` says whether events are wanted. */
+  /** The part `model` of a multipart form, at any position; the part `stream` requests events. */
   | "form-model"
   /** Any worker of the module will do. */
   | "none";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
 
-/** The shape of error bodies; `word` is the code alone. */
+/** The format of error bodies; `word` is only the code. */
 export type ErrorShape = "openai" | "anthropic" | "ollama" | "plain" | "word" | "json-rpc";
 
-/** A whole answer of a backend that was asked for a stream. */
+/** A complete response of a backend to a request for a stream. */
 export interface WholeAnswer {
   /** Lower case, without parameters; empty when the backend names none. */
   readonly contentType: string;
   readonly text: string;
 }
 
-/** What the broker must know of an API's event streams to write into one. */
+/** Properties of an API's event streams that the broker needs to insert events. */
 export interface EventStreamApi {
   /** Clients of this API fail on events that it does not define: the place in the queue goes to them as a comment. */
   readonly closed?: boolean;
   /** The form of its error event, when that is not its error body: `response` is that of OpenAI's Responses API. */
   readonly errorEvent?: "response";
   /**
-   * The events that the API would have sent instead of a whole answer of status 200, for a stream that is already open.
-   * Undefined when the answer is not one of this API.
+   * The events that the API would have sent instead of a complete response with status 200, for a stream that is
+   * already open. Undefined if the response does not match the API.
    */
   toEvents?(answer: WholeAnswer): string | undefined;
 }
@@ -40,22 +40,23 @@ export interface Endpoint {
   method: Method;
   /** Below `/api/<module>`; a segment `:name` stands for any one segment, a last `/*` for all that follows, the query included. */
   path: string;
-  /** What the agent appends to its backend's base URL, with the segments of `path` filled in. */
+  /** The path below the backend's base URL, with the segments of `path` filled in. */
   backendPath: string;
   jobType: string;
   label: LabelSource;
-  /** The answer may be an event stream, so queue events and keep-alive comments may open it. */
+  /** The response can be an event stream, so queue events and keep-alive comments may precede it. */
   events: boolean;
   /** The API that its event streams belong to; left out, the broker knows nothing about them. */
   stream?: EventStreamApi;
   /**
-   * A request only computes: nothing remains of it but its answer. It is sent to another worker when the machine that had it
-   * is lost, or when its backend is too busy.
+   * The request has no side effects. It is retried on another worker if its worker is lost or its backend is too busy.
    */
   repeatable?: boolean;
-  /** Splits one request over several workers and merges their answers, when the request allows it. */
+  /** Splits a request over several workers and merges their responses, if the request allows it. */
   fanout?: Fanout;
-  /** Asks every worker, beside their seats, and makes one answer of theirs; pinned to a worker it asks that one. */
+  /**
+   * Queries every worker without using slots and merges the responses; if pinned to a worker, queries only that one.
+   */
   gather?: Gather;
   /** It takes no slot: it only asks how a backend is. */
   exemptFromSlots?: boolean;
@@ -66,17 +67,17 @@ export interface Endpoint {
   headers?: "all" | readonly string[];
   /** A request may leave the model out: it is for the usual one, or for the only one that is connected. */
   modelOptional?: boolean;
-  /** Another quantization of the model will not do: answers of two models must not be mixed. */
+  /** Requires the same quantization of the model: responses of two models must not be mixed. */
   exact?: boolean;
-  /** Which backends have it, as far as their family and version tell; a backend that may have it is asked. */
+  /** The backends that support it, judged by family and version; uncertain ones are tried. */
   needs?: RouteNeeds;
   /** The shape of its errors' bodies, when it is not its module's. */
   errors?: ErrorShape;
-  /** How an answer tells its tokens, when it is not OpenAI's or Anthropic's way. */
+  /** The format of token counts, if it is neither OpenAI's nor Anthropic's. */
   tokens?: "ollama";
   /**
-   * Work that outlives its request. `starts`: the answer's `task_id` names a task that its worker goes on with.
-   * `follows`: asks for the task that the segment `:task` names, at the worker that has it, without taking a seat.
+   * Work that outlives its request. `starts`: the response's `task_id` names a task that continues on its worker.
+   * `follows`: queries the task of the segment `:task` at its worker, without using a slot.
    */
   task?: "starts" | "follows";
   /** The same for anything that a worker keeps under an id, wherever that stands. */
@@ -86,32 +87,33 @@ export interface Endpoint {
 /** As much of an endpoint as its agent needs. */
 export type AgentEndpoint = Pick<Endpoint, "method" | "backendPath" | "keeps" | "task" | "gather" | "exemptFromSlots">;
 
-/** Where ids of what a worker keeps stand: a request that names one goes to the worker that has it. */
+/** Locations of IDs of stored items: a request that names one is routed to the worker that has it. */
 export interface Keeps {
-  /** The member of a JSON answer with the id of what its worker keeps now; of an event, the member of its `response`. */
+  /** The field of a JSON response with the ID of the stored item; in an event, the field of its `response`. */
   answer?: string;
   /** Fields of a JSON body that name such an id: a text, or an object with the member `id`. */
   fields?: readonly KeptName[];
-  /** The segment of the path that is such an id. Its request is let in beside the seats. */
+  /** The path segment with such an ID. The request uses no slot. */
   segment?: KeptName;
 }
 
-/** One place where a request names what a worker keeps. */
+/** A location in a request that names a stored item. */
 export interface KeptName {
   /** The name of the field or of the segment. */
   readonly name: string;
-  /** What is kept, in messages. */
+  /** Noun for the item, for messages. */
   readonly what: string;
   /**
-   * What to GET of a backend that may have it, below its base URL, with `:id` for the id: it answers 200 and an object
-   * with this `id`. Without it each worker gets the request itself in turn, until one answers with another status than 404.
+   * Path to query at a backend, below its base URL, with `:id` for the ID: status 200 and an object with this `id`
+   * means that it has the item. Without this path, each worker gets the request itself in turn until one responds with
+   * a status other than 404.
    */
   readonly lookup?: string;
-  /** The code of the API's error for an id that nobody has. */
+  /** The API's error code for an unknown ID. */
   readonly missing?: ErrorCode;
 }
 
-/** What is known of the backends that have a route. */
+/** Properties of backends that have a route. */
 export interface RouteNeeds {
   /** Only backends of these families have it. */
   readonly families?: readonly string[];
@@ -119,11 +121,11 @@ export interface RouteNeeds {
   readonly since?: Readonly<Record<string, string>>;
 }
 
-/** The pure half of asking everybody. */
+/** The pure part of querying all workers. */
 export interface Gather {
-  /** What one worker's answer, of status 200, holds, by its name. Throws when it is something else. */
+  /** Parses one worker's response of status 200. Throws if it is invalid. */
   parse(answer: Uint8Array): ReadonlyMap<string, unknown>;
-  /** The answer to the client out of what all of them hold. */
+  /** Merges the parsed responses into the client's response. */
   merge(items: ReadonlyMap<string, unknown>): Uint8Array;
 }
 
@@ -131,7 +133,7 @@ export interface Gather {
 export interface Fanout {
   /** The request's parts, or undefined when it is to go through whole; `text` is the body as it came. */
   split(body: unknown, text: () => string): SplitRequest | undefined;
-  /** How many items the answer to a body holds that goes through whole; 1 for one that was too large to be parsed. */
+  /** Number of items in the response to an unsplit body; 1 for one that was too large to parse. */
   items(body: unknown): number;
 }
 
@@ -140,16 +142,16 @@ export interface SplitRequest {
   items: number;
   /** The body for the items from `start` up to, not including, `end`. */
   part(start: number, end: number): Uint8Array;
-  /** Reads one part's answer. Throws when it is not what the request asked for. */
+  /** Parses the response of one part. Throws if it does not match the request. */
   parse(answer: Uint8Array, count: number): PartAnswer;
-  /** The one answer to the client out of all parts, in the order of their items. */
+  /** Merges all parts into the client's response, in the order of their items. */
   merge(parts: readonly PartAnswer[]): Uint8Array;
 }
 
 export interface PartAnswer {
-  /** How many items the answer holds. */
+  /** Number of items in the response. */
   items: number;
-  /** Undefined when the backend says none. */
+  /** Undefined if the backend reports none. */
   usage: Usage | undefined;
   content: unknown;
 }

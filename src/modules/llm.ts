@@ -10,7 +10,7 @@ import { embeddingsFanout } from "./embeddings.ts";
 import { modelsOption } from "./models-option.ts";
 import type { Backend, PublicEndpoint, WorkerModule } from "./module.ts";
 import { belowOllama, OLLAMA_PREFIX, ollamaEndpoints, ollamaRoutes } from "./ollama.ts";
-import { besideV1, probeOpenai } from "./openai.ts";
+import { parentOfV1, probeOpenai } from "./openai.ts";
 import {
   completionOperation,
   detokenizeOperation,
@@ -30,7 +30,7 @@ import { responseStream } from "./streams/response.ts";
 
 const HOUR = 3_600_000;
 
-/** What some OpenAI-compatible servers have besides. */
+/** Additional routes of some OpenAI-compatible servers. */
 const others = [
   {
     name: "/completions",
@@ -58,8 +58,8 @@ const others = [
   { name: "/rerank", jobType: "llm.rerank", events: false, operation: rerankOperation },
 ].map(({ name, ...rest }) => ({ path: `/v1${name}`, backendPath: name, ...rest }));
 
-/** What some servers have beside their /v1. */
-const besides = [
+/** Additional routes of some servers outside /v1. */
+const further = [
   { path: "/tokenize", jobType: "llm.tokenize", operation: tokenizeOperation },
   { path: "/detokenize", jobType: "llm.tokenize", operation: detokenizeOperation },
   { path: "/score", jobType: "llm.score", operation: scoreOperation },
@@ -106,12 +106,12 @@ export const llm: WorkerModule = {
       operation: embeddingOperation,
     },
     ...others,
-    ...besides,
+    ...further,
   ]
     .map((endpoint): PublicEndpoint => ({ method: "POST", label: "json-model", ...endpoint }))
     .flatMap(belowOllama)
     .concat(responseEndpoints, azureEndpoints, anthropicEndpoints, ollamaEndpoints)
-    // Models compute and keep nothing; an endpoint that does keep something says so itself.
+    // Models have no side effects by default; an endpoint that stores something declares it.
     .map(endpoint => ({ repeatable: true, ...endpoint })),
 };
 
@@ -119,7 +119,7 @@ export const llm: WorkerModule = {
 export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
   return {
     baseUrl: values.completionBaseUrl,
-    mounts: [{ prefix: OLLAMA_PREFIX, baseUrl: besideV1(values.completionBaseUrl) }],
+    mounts: [{ prefix: OLLAMA_PREFIX, baseUrl: parentOfV1(values.completionBaseUrl) }],
     apiKey: values.completionApiKey,
     pollMs: values.modelPollIntervalMs,
     facts: {
@@ -130,7 +130,7 @@ export function llmBackend(values: Values<typeof llmAgentOptions>): Backend {
   };
 }
 
-/** What the broker can be told about this module. */
+/** The broker's options of this module. */
 export const llmBrokerOptions = options("Module llm", {
   maxParallel: option.int({
     env: "LLM_MAX_PARALLEL_EMBEDDINGS",
@@ -146,7 +146,7 @@ export const llmBrokerOptions = options("Module llm", {
   ...matchOptions("llm"),
 });
 
-/** What the agent can be told about its backend. */
+/** The agent's backend options. */
 export const llmAgentOptions = options("Backend", {
   completionBaseUrl: option.url({
     env: "COMPLETION_BASE_URL",

@@ -247,7 +247,7 @@ const oauth = {
   }),
 };
 
-/** What the relay can be told about its provider. */
+/** The relay's provider options. */
 export const mcpAgentOptions = options("Provider", { ...general, ...sessions, ...stdio, ...http, ...oauth }, values => {
   const objections: Objection[] = headerObjections("providerHeaders", values.providerHeaders);
   const { stdioCommand } = values;
@@ -273,7 +273,7 @@ export const mcpAgentOptions = options("Provider", { ...general, ...sessions, ..
   return objections;
 });
 
-/** True when nobody between here and this address can read what is sent there. */
+/** True if the connection to this address cannot be read by others. */
 function keepsSecrets(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === "https:" || /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);

@@ -6,7 +6,7 @@ const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 const GIB = 1024 ** 3;
 
-/** What the broker can be told about this module. */
+/** The broker's options of this module. */
 export const mcpBrokerOptions = options(
   "Module mcp",
   {

@@ -1,8 +1,8 @@
-// Lists of models as servers give them: what can be used of them is taken.
+// Parses model lists of servers and keeps the usable entries.
 import { z } from "zod";
 import { MODEL_FIELDS, MODEL_NAME_MAX, type ModelDetails } from "../lib/model-details.ts";
 
-/** What a list says, as far as it can be used. */
+/** The usable entries of a list. */
 export interface ModelList {
   readonly models: string[];
   readonly details: Record<string, ModelDetails>;

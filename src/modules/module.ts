@@ -1,5 +1,5 @@
-// The one interface through which the broker and the agent know a module. A module is data: what it serves, how a
-// request finds its worker, how its agent finds its backend. The code that runs it is the same for all.
+// The interface between a module and the broker and agent. A module is data: what it serves, how a request finds its
+// worker, how its agent finds its backend. All modules run on the same code.
 import type { OptionGroup } from "../config/group.ts";
 import type { Html } from "../lib/html.ts";
 import type { Logger } from "../lib/log.ts";
@@ -29,19 +29,19 @@ export interface Module {
   readonly api: number;
   /** Its name in paths, options, metrics and the state: lower-case letters, digits and dashes. */
   readonly id: string;
-  /** What it is for, in one sentence. */
+  /** Its purpose, in one sentence. */
   readonly summary: string;
-  /** What the broker can be told about it; each option has its environment variable, its flag and its key in the file. */
+  /** The broker's options of the module; each has an environment variable, a flag and a YAML key. */
   readonly options: OptionGroup;
-  /** The other end, for a module whose requests go to workers. */
+  /** The agent's part, for a module whose requests go to workers. */
   readonly agent: ModuleAgent | undefined;
   /** The module with the values of its options. */
   configure(values: OptionValues): ConfiguredModule;
 }
 
-/** What the agent of a module needs to know. */
+/** The agent's part of a module. */
 export interface ModuleAgent {
-  /** What the agent can be told about its backend. */
+  /** The agent's backend options. */
   readonly options: OptionGroup;
   /** All that the agent serves of its backend; every path below its address when left out. */
   readonly endpoints?: readonly AgentEndpoint[] | undefined;
@@ -59,7 +59,7 @@ export interface ConfiguredModule extends Pick<Module, "id" | "summary"> {
   serve(host: ModuleHost): Served;
 }
 
-/** What a broker offers to a module. */
+/** The services of the broker for a module. */
 export interface ModuleHost {
   readonly log: Logger;
   readonly clock: Clock;
@@ -74,7 +74,7 @@ export interface ModuleMetrics {
   histogram(spec: MetricSpec & { readonly buckets?: readonly number[] }): {
     observe(value: number, labels?: Labels): void;
   };
-  /** A gauge that is read when somebody looks. */
+  /** A gauge that is read at each scrape. */
   gauge(spec: MetricSpec, read: () => number): void;
 }
 
@@ -86,7 +86,7 @@ export interface MetricSpec {
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** What a module makes of a broker. Every part may be left out. */
+/** The parts that a module adds to a broker. Every part is optional. */
 export interface Served {
   /** Requests that go to workers, and the pool of those. Both or none. */
   readonly worker?: WorkerModule;
@@ -95,18 +95,21 @@ export interface Served {
   readonly relays?: RelaySettings;
   /** Further routes. The caller is checked before they answer. */
   readonly routes?: readonly ModuleRoute[];
-  /** What the state shows of it under `own`, as JSON. */
+  /** Value of `own` in the state, as JSON. */
   state?(): unknown;
   /**
-   * What the module has to say that the dashboard does not say of every module, as a piece of HTML. It is shown as it is, so
-   * it holds no script and no style of its own: pages refuse both.
+   * The module's own content in the dashboard, as an HTML fragment. It must not contain scripts or styles: pages block
+   * both.
    */
   view?(shown: Shown): Html;
-  /** Ends what the module holds. Called once, when the broker stops and answers no more requests; waited for 5 seconds. */
+  /**
+   * Releases the module's resources. Called once when the broker stops, after the last request; the broker waits up to
+   * 5 seconds.
+   */
   close?(): Promise<void>;
 }
 
-/** What a view is made of: the state of the module's pool, where it has one, and its own. */
+/** Input of a view: the state of the module's pool, if it has one, and its own state. */
 export interface Shown {
   readonly pool: ModuleState | undefined;
   readonly own: unknown;
@@ -120,13 +123,13 @@ export const SLOW_REQUEST_TIMEOUT_MS = 3_600_000;
 /** An endpoint as clients see it. */
 export interface PublicEndpoint extends Endpoint {
   operation: Operation;
-  /** The same as a WebSocket, for a GET whose answer changes with time. */
+  /** The same as a WebSocket, for a GET whose response changes over time. */
   watch?: Watch;
 }
 
 export interface WorkerModule {
   id: string;
-  /** What it is for, in one sentence. */
+  /** Its purpose, in one sentence. */
   summary: string;
   endpoints: PublicEndpoint[];
   /** Lists its models at GET /v1/models. */
@@ -134,7 +137,7 @@ export interface WorkerModule {
   /** Further paths below which the same list is: `/ollama` has it at /ollama/v1/models, too. */
   modelsBelow?: readonly string[];
   errors: ErrorShape;
-  /** Milliseconds that its requests may be silent unless an option says otherwise; REQUEST_TIMEOUT_MS when left out. */
+  /** Default idle timeout of its requests, in milliseconds; REQUEST_TIMEOUT_MS if omitted. */
   requestTimeoutMs?: number;
   /**
    * How a worker is reached. `any`: the least busy one that fits, or one by its id. `id`: each stands before a service of its

@@ -1,4 +1,4 @@
-// Ollama's own API, for its own clients: beside the backend's /v1, and answered in lines of JSON.
+// Ollama's own API, for its own clients: outside the backend's /v1, with responses in lines of JSON.
 import { z } from "zod";
 import { asText } from "../lib/bytes.ts";
 import { NfrxError } from "../lib/errors.ts";
@@ -6,7 +6,7 @@ import type { Gather, PublicEndpoint } from "./module.ts";
 import * as operations from "./operations/ollama.ts";
 import type { ModuleRoute, Operation } from "./route.ts";
 
-/** What the paths of this API begin with, below the module's and on the wire. */
+/** Path prefix of this API, below the module's path and on the wire. */
 export const OLLAMA_PREFIX = "/ollama";
 
 const endpoint = (
@@ -40,7 +40,7 @@ const models: Gather = {
 
 const version = z.object({ version: z.string() });
 
-/** The lowest of the backends' versions: what its clients do with it all of them can. */
+/** The lowest version of the backends, so that all of them support the clients' requests. */
 const versions: Gather = {
   parse: answer => {
     const found = version.parse(JSON.parse(asText(answer)));

@@ -1,4 +1,4 @@
-// What OpenAI-compatible servers are asked about themselves.
+// Queries OpenAI-compatible servers about themselves.
 import { z } from "zod";
 import { messageOf } from "../lib/errors.ts";
 import { joinUrl } from "../lib/join-url.ts";
@@ -11,9 +11,9 @@ const BYTE_ORDER_MARK = "\uFEFF";
 const props = z.object({ build_info: z.string() });
 const ollamaVersion = z.object({ version: z.string() });
 
-/** What an agent's options say of the models of its backend. */
+/** Model options of an agent. */
 export interface ModelOptions {
-  /** Names given by hand: the backend is not asked then. */
+  /** Configured names: the backend is not queried then. */
   readonly models: readonly string[];
   readonly style?: "openai" | "ollama";
 }
@@ -28,13 +28,13 @@ export async function probeOpenai(
   ask: Ask,
 ): Promise<ProbeResult> {
   if (models.length > 0) return { models: [...models], facts: style === "ollama" ? { backend_family: "ollama" } : {} };
-  const parent = besideV1(baseUrl);
+  const parent = parentOfV1(baseUrl);
   const found = style === "ollama" ? await ollamaModels(parent, ask) : await openaiModels(baseUrl, ask);
   return { ...found, facts: await backendVersion(parent, ask) };
 }
 
-/** The address that the /v1 of `baseUrl` is below: where servers have what is not OpenAI's. */
-export function besideV1(baseUrl: string): string {
+/** The parent of the /v1 of `baseUrl`, where servers have their own routes. */
+export function parentOfV1(baseUrl: string): string {
   return baseUrl.replace(/\/v1\/?(?=$|\?)/, "");
 }
 
@@ -48,7 +48,7 @@ export async function openaiModels(baseUrl: string, ask: Ask): Promise<Models> {
   } catch (error) {
     if (!(error instanceof StatusError) || !NO_LIST.has(error.status)) throw error;
     try {
-      return await ollamaModels(besideV1(baseUrl), ask);
+      return await ollamaModels(parentOfV1(baseUrl), ask);
     } catch {
       throw new Error(`${error.message}: the backend does not list its models; set MODELS`);
     }
@@ -70,7 +70,7 @@ async function modelsAt(url: string, ask: Ask): Promise<Models> {
   return { models, details, ...(warning !== undefined && { warning }) };
 }
 
-/** llama.cpp tells its build at /props, Ollama its version at /api/version; others say nothing. */
+/** llama.cpp reports its build at /props, Ollama its version at /api/version; others report nothing. */
 async function backendVersion(parent: string, ask: Ask): Promise<Record<string, string>> {
   const llamaCpp = props.safeParse(await tryJson(joinUrl(parent, "/props"), ask));
   if (llamaCpp.success) return { backend_version: llamaCpp.data.build_info, backend_family: "llama.cpp" };

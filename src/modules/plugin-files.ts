@@ -9,7 +9,7 @@ import { MODULE_API, type Module } from "./module.ts";
 /** Time in milliseconds for a plugin file to load. */
 const PLUGIN_LOAD_MS = 5_000;
 
-/** What a plugin file imports under this name is part of the running program. */
+/** The import name of the plugin interface, which is part of the running program. */
 const SPECIFIER = "nfrx/plugin";
 
 /** A module and the file it comes from. */
@@ -76,11 +76,11 @@ function checked(file: string, value: unknown): Module {
   return value;
 }
 
-/** A module is what `defineModule` makes; that this one was made by it shows in what it can be asked. */
+/** True for a result of `defineModule`, recognized by its fields. */
 function isModule(value: unknown): value is Module {
   if (typeof value !== "object" || value === null) return false;
   const has = (name: string, type: string): boolean => name in value && typeof Reflect.get(value, name) === type;
-  return has("api", "number") && has("id", "string") && has("options", "object") && has("told", "function");
+  return has("api", "number") && has("id", "string") && has("options", "object") && has("configure", "function");
 }
 
 /** Ends the process when a plugin does not return at all, which nothing on its own thread could do. */

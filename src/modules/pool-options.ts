@@ -1,18 +1,18 @@
-// What the broker can be told about the pool of a worker module: the same for all of them, under each one's name.
+// Pool options of the worker modules: the same for all, with each module's prefix.
 import { option } from "../config/option.ts";
 import type { PoolSettings } from "./module.ts";
 
 const HOUR = 3_600_000;
 
 /** Maximum number of concurrent task queries per worker. */
-const VISITS_MAX = 64;
+const SLOT_EXEMPT_MAX = 64;
 
 const named = (module: string, name: string) => ({
   env: `${module.toUpperCase()}_${name}`,
   yaml: `plugin_options.${module}.${name.toLowerCase()}`,
 });
 
-/** Who waits, and how long. */
+/** Queue options. */
 export const queueOptions = (module: string) => ({
   queueSize: option.int({
     ...named(module, "QUEUE_SIZE"),
@@ -48,7 +48,7 @@ export const timeoutOption = (module: string, usual: string) => ({
   }),
 });
 
-/** For a module that answers with events. */
+/** For a module with event streams. */
 export const eventOptions = (module: string) => ({
   queueUpdateMs: option.seconds({
     ...named(module, "QUEUE_UPDATE_SECONDS"),
@@ -75,7 +75,7 @@ export const matchOptions = (module: string) => ({
   }),
 });
 
-/** The settings of a pool: what the options say, and what a module without such an option needs. Other values are passed over. */
+/** The settings of a pool, from the options and defaults. Other values are ignored. */
 export function poolSettings({
   queueSize,
   queueTimeoutMs,
@@ -85,7 +85,7 @@ export function poolSettings({
   minScore = 0,
   defaultModel,
   maxParallel = 1,
-  maxSlotExempt = VISITS_MAX,
+  maxSlotExempt = SLOT_EXEMPT_MAX,
   maxSlots = Number.POSITIVE_INFINITY,
   requestTimeoutMs,
 }: Partial<PoolSettings> & Pick<PoolSettings, "queueSize" | "queueTimeoutMs" | "graceMs">): PoolSettings {

@@ -1,4 +1,4 @@
-// OpenAI's Responses API keeps what it has answered: later requests go to the worker that has it.
+// OpenAI's Responses API stores responses: later requests go to the worker that has them.
 import type { Keeps, PublicEndpoint } from "./module.ts";
 import {
   cancelResponseOperation,
@@ -12,7 +12,7 @@ import { responseStream } from "./streams/response.ts";
 const PATH = "/responses/:response";
 const LOOKUP = "/responses/:id";
 
-/** Ids in a request that creates a response, and in its answer. */
+/** IDs in a request that creates a response, and in its response. */
 export const responseKeeps: Keeps = {
   answer: "id",
   fields: [
@@ -44,7 +44,7 @@ const endpoint = (
   operation,
 });
 
-/** What is asked about a response that exists. */
+/** Requests about an existing response. */
 export const responseEndpoints: readonly PublicEndpoint[] = [
   endpoint("GET", "", "llm.response.get", getResponseOperation),
   endpoint("DELETE", "", "llm.response.delete", deleteResponseOperation),

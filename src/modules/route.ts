@@ -1,4 +1,4 @@
-// What a route of the broker is. It is declared once: the server, the API's document and its page in doc/ follow from it.
+// The declaration of a route. Server, OpenAPI document and doc/ are derived from it.
 import type { z } from "zod";
 import type { ErrorCode, NfrxError } from "../lib/errors.ts";
 import type { Span } from "../lib/trace.ts";
@@ -29,9 +29,9 @@ export interface RouteBase {
   readonly tag: string;
   /** The shape of its errors' bodies; `text` is a line of plain text. */
   readonly errors: ErrorShape | "text";
-  /** What it is for. Only a route that exists to say that there is no such method has none. */
+  /** Description of the route; undefined only for routes that reject a method. */
   readonly operation: Operation | undefined;
-  /** Answers a request; undefined when the connection has become something else than HTTP. What it throws becomes an error's answer. */
+  /** Handles a request; returns undefined if the connection was upgraded. Errors become error responses. */
   answer(call: RouteCall): Response | undefined | Promise<Response | undefined>;
 }
 
@@ -114,12 +114,12 @@ export interface Access {
   readonly arrivedAt: number;
   /** Its span, when there are traces. */
   readonly span: Span | undefined;
-  /** The status of its answer, once that is known. */
+  /** Status of the response, once known. */
   status: number | undefined;
   jobType: string | undefined;
-  /** The model that was asked for. */
+  /** The requested model. */
   model: string | undefined;
-  /** The name by which its backend was asked, where that is another one. */
+  /** The model name sent to the backend, if it differs. */
   servedModel: string | undefined;
   relay: string | undefined;
   /** The method of MCP. */
@@ -127,7 +127,7 @@ export interface Access {
   workerId: string | undefined;
   /** Milliseconds that it waited for a worker. */
   queueMs: number | undefined;
-  /** Milliseconds from its arrival to the head of its worker's answer. */
+  /** Milliseconds from arrival to the head of the worker's response. */
   firstByteMs: number | undefined;
   bytesIn: number;
   bytesOut: number;
@@ -142,7 +142,7 @@ export interface Access {
   streams(): (error?: NfrxError) => void;
 }
 
-/** What the named segments of a path were; null when an escape in one is malformed. */
+/** The values of the path's named segments; null if an escape in one is malformed. */
 export interface PathParams {
   readonly worker?: string | null;
   readonly task?: string | null;
@@ -153,7 +153,7 @@ export interface PathParams {
 export interface PeerServer {
   /** The other end of the connection. */
   requestIP(request: Request): { address: string } | null;
-  /** How long the connection may be quiet; 0 is for ever. */
+  /** Idle timeout of the connection; 0 disables it. */
   timeout(request: Request, seconds: number): void;
 }
 
@@ -163,14 +163,14 @@ export interface Operation {
   readonly summary: string;
   /** More about it, in Markdown. */
   readonly description?: string;
-  /** Queries and headers, and what the segments of the path mean. */
+  /** Query and header parameters, and the path segments. */
   readonly parameters?: readonly Parameter[];
   readonly request?: RequestContent;
-  /** The answers by their status, those of `failures` aside. */
+  /** The responses by status, without those of `failures`. */
   readonly responses: Readonly<Record<number, Reply>>;
-  /** Answers with any other status, where there may be some. */
+  /** Responses with other statuses, if possible. */
   readonly otherwise?: Reply;
-  /** What can go wrong; `unauthorized` and its like follow from the route's `auth`. */
+  /** Possible errors; those of authentication are derived from `auth`. */
   readonly failures?: readonly ErrorCode[];
 }
 
@@ -179,12 +179,12 @@ export interface Parameter {
   readonly in: "path" | "query" | "header";
   readonly description: string;
   readonly required?: boolean;
-  /** A text unless told. */
+  /** String by default. */
   readonly schema?: Schema;
   readonly example?: string | number;
 }
 
-/** A schema of zod, by which the handler checks what comes in, or one of JSON Schema (2020-12). */
+/** A zod schema, which the handler uses for validation, or a JSON Schema (2020-12). */
 export type Schema = z.ZodType | JsonSchema;
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -203,7 +203,7 @@ export interface Content {
 
 export interface Reply {
   readonly description: string;
-  /** Headers by name, each with what it says. */
+  /** Headers by name, with descriptions. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly content?: readonly Content[];
 }

@@ -1,6 +1,6 @@
-// What options decide about the pool of a module and about relays of MCP.
+// Settings of a module's pool and of MCP relays.
 
-/** What the broker may be told about relays of MCP. */
+/** Settings of MCP relays. */
 export interface RelaySettings {
   maxReqBytes: number;
   maxRespBytes: number;
@@ -20,7 +20,7 @@ export interface RelaySettings {
  */
 export type QueueEvents = "auto" | "event" | "comment" | "off";
 
-/** What the queue and the schedule of a worker module's pool may be told. */
+/** Settings of the queue and the scheduler of a pool. */
 export interface PoolSettings {
   queueSize: number;
   queueTimeoutMs: number;
@@ -36,9 +36,9 @@ export interface PoolSettings {
   defaultModel?: string | undefined;
   /** Workers one request may be split over. */
   maxParallel: number;
-  /** Requests beside the seats that one worker gets at once. */
+  /** Maximum concurrent requests per worker that use no slot. */
   maxSlotExempt: number;
-  /** Seats that one worker has at most, whatever it says. */
+  /** Maximum slots per worker, whatever it reports. */
   maxSlots: number;
   /** Milliseconds that a request may be silent; REQUEST_TIMEOUT unless given. */
   requestTimeoutMs?: number | undefined;

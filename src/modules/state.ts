@@ -1,4 +1,4 @@
-// What the state shows, as it goes out. The meaning of every field is in broker/observe/README.md.
+// Types of the public state. For the fields, see broker/observe/README.md.
 import { z } from "zod";
 
 const count = z.number().int().min(0);
@@ -113,7 +113,7 @@ export const moduleState = z.strictObject({
   recent: recentState,
 });
 
-/** What the callers of a relay bring: its token, the broker's API key, or nothing. */
+/** Credentials of a relay's callers: its token, the broker's API key, or nothing. */
 export const relayGuard = z.enum(["token", "api_key", "open"]);
 
 /** The relays of MCP. */
@@ -123,7 +123,7 @@ export const relaysState = z.strictObject({
       id: z.string(),
       worker_id: z.string(),
       name: z.string(),
-      /** What callers bring: the relay's token, the API key, or nothing. */
+      /** Credentials of callers: the relay's token, the API key, or nothing. */
       guard: relayGuard,
       status: z.enum(["idle", "active"]),
       ready: z.boolean(),

@@ -1,6 +1,6 @@
 import type { Operation } from "./route.ts";
 
-/** A WebSocket that follows what an endpoint answers. The broker asks again and again, and sends what has changed. */
+/** A WebSocket that follows an endpoint's response. The broker polls it and sends changes. */
 export interface Watch {
   /** Below `/api/<module>`, with the same named segments as the endpoint. */
   readonly path: string;
@@ -9,13 +9,13 @@ export interface Watch {
    * header of the request comes first.
    */
   readonly queryHeaders: Readonly<Record<string, string>>;
-  /** The messages for the first answer. Throws when it is not one of this API. */
+  /** The messages for the first response. Throws if it does not match the API. */
   opening(answer: unknown): readonly string[];
-  /** The message for an answer that differs from the one before. Throws when it is not one of this API. */
+  /** The message for a changed response. Throws if it does not match the API. */
   update(answer: unknown): string;
-  /** The message for a failure, which is the last one; `status` is that of the answer. */
+  /** The final message for a failure; `status` is that of the response. */
   failure(message: string, status: number): string;
-  /** True for an answer after which nothing changes. */
+  /** True for a final response. */
   isOver(answer: unknown): boolean;
   readonly operation: Operation;
 }

@@ -1,11 +1,11 @@
-// The two sides of a stream's flow: what waits to be sent, and what the peer may still send.
+// The two sides of a stream's flow control: data to send, and data that the peer may still send.
 import type { NfrxError } from "../lib/errors.ts";
 import type { Head } from "./frames.ts";
 import { STREAM_WINDOW_MAX } from "./limits.ts";
-/** What one direction still has to send. */
+/** Unsent data of one direction. */
 export class Outbox {
   head: Head | undefined;
-  /** The application has said that nothing follows. */
+  /** The application has ended this direction. */
   ended = false;
   /** The last byte and the end have left. */
   sent = false;
@@ -73,7 +73,7 @@ export class Outbox {
 
 const NOTHING = new Uint8Array(0);
 
-/** How many bytes the peer may still send us on one stream, and when to tell it of more. */
+/** The bytes that the peer may still send on one stream, and when to grant more. */
 export class ReceiveWindow {
   /** Bytes read by the application and not yet given back. */
   #read = 0;
@@ -91,8 +91,8 @@ export class ReceiveWindow {
   }
 
   /**
-   * Counts bytes that were read; returns the credit to give back, 0 for none yet. The window doubles, as far as `grow`
-   * allows, when half of it was read within two round trips: then the window, not the reader, is what limits the stream.
+   * Counts bytes that were read; returns the credit to grant, or 0. The window doubles, as far as `grow` allows, if
+   * half of it was read within two round trips: then the window limits the stream, not the reader.
    */
   read(bytes: number, now: number, roundTripMs: number, grow: (by: number) => number): number {
     this.#read += bytes;

@@ -26,7 +26,7 @@ const END = 1;
 /** kind 1 byte, flags 1 byte, stream id 4 bytes, payload length 4 bytes; big endian. */
 const FRAME_HEADER = 10;
 
-/** What a decoded message hands out, frame by frame. Payloads are views into the message and must be copied to be kept. */
+/** Receiver of decoded frames. Payloads are views into the message and must be copied to be kept. */
 export interface FrameSink {
   onHead(id: number, head: Head, end: boolean): void;
   /** `keeps` is the size of the message that the view `bytes` keeps alive. */

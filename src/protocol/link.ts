@@ -28,13 +28,13 @@ export interface LinkOptions {
   events: LinkEvents;
   /** How often to ask whether the peer lives, and after how long a silence it does not; the wire's own unless given. */
   liveness?: Liveness | undefined;
-  /** Runs its argument soon, but after whatever else this turn of the event loop brings. */
+  /** Runs its argument after the other work of this turn of the event loop. */
   defer?: (run: () => void) => void;
 }
 
 /**
- * One connection carrying many streams. Streams with something to send take turns; the batch that a turn of the event
- * loop brings together leaves as one message. The socket's owner feeds it through `receive`, `drained` and `lost`.
+ * One connection with many streams. Streams with data to send take turns; a turn of the event loop produces one
+ * message. The socket's owner calls `receive`, `drained` and `lost`.
  */
 export class Link implements StreamPort {
   readonly stats = new LinkStats();
@@ -78,7 +78,7 @@ export class Link implements StreamPort {
       ping: () => this.ping(),
       pingMs: this.liveness?.pingMs,
       deadMs: this.wire.deadMs,
-      onHeard: () => this.#events.onHeard?.(),
+      onMessage: () => this.#events.onMessage?.(),
       onBeat: now => this.wire.beat(now),
       onDead: () => {
         this.#socket.terminate();
@@ -130,7 +130,7 @@ export class Link implements StreamPort {
     else this.wire.control(message);
   }
 
-  /** Tells the peer to open no new streams here; those that run go on. */
+  /** Tells the peer to open no new streams here; running ones continue. */
   goaway(): void {
     if (this.#leaving || this.#closed) return;
     this.#leaving = true;
@@ -149,14 +149,14 @@ export class Link implements StreamPort {
     this.drop(code, reason);
   }
 
-  /** Ends the connection without sending what is queued: the peer hears nothing of an end that never introduced itself. */
+  /** Closes the connection without sending queued data. */
   drop(code: number, reason: string): void {
     if (this.#closed) return;
     this.#socket.close(code, reason);
     this.lost(code, reason);
   }
 
-  /** Pings the peer: resolves to true when it answers within `ms`, to false when it does not or the link is over. */
+  /** Pings the peer: resolves to true if it answers within `ms`, to false if it does not or the link has ended. */
   answers(ms: number): Promise<boolean> {
     return this.#closed ? Promise.resolve(false) : this.#peer.answers(ms);
   }
@@ -165,7 +165,7 @@ export class Link implements StreamPort {
 
   receive(message: Uint8Array | string): void {
     if (this.#closed) return;
-    this.#peer.heard();
+    this.#peer.sawMessage();
     this.stats.messagesIn++;
     this.stats.bytesIn += message.length;
     try {
@@ -274,7 +274,9 @@ export class Link implements StreamPort {
     stream.fail(new NfrxError(this.#trusted(code), text));
   }
 
-  /** What a peer's word means here: an agent speaks for itself and its backend, never for the broker or the client. */
+  /**
+   * Maps a peer's error code: an agent can report errors of itself and its backend, not of the broker or the client.
+   */
   #trusted(code: string): ErrorCode {
     if (this.side === "agent") return isErrorCode(code) ? code : "canceled";
     if (code === "draining") return "refused";
@@ -313,7 +315,7 @@ export class Link implements StreamPort {
     this.#socket.ping();
   }
 
-  /** Ends the connection when its peer makes us say more than it reads. */
+  /** Closes the connection if the peer causes more replies than it reads. */
   checkUnread(): void {
     if (this.#closed || this.#socket.buffered() <= UNREAD_MAX) return;
     this.lost(1006, "the peer stopped reading");
@@ -357,7 +359,7 @@ export class Link implements StreamPort {
     if (this.#closed) return;
     while (this.#ready.size > 0) {
       if (this.#socket.buffered() > SOCKET_HIGH_WATER) {
-        // Its owner calls `drained` where the platform says so; the answer to a ping says so everywhere.
+        // The owner calls `drained` if the platform reports it; the answer to a ping works everywhere.
         this.stats.socketStalls++;
         this.#peer.requestPong();
         break;

@@ -5,13 +5,13 @@ import type { ResponseHead } from "./frames.ts";
 import { V1_MCP_ANSWER } from "./limits.ts";
 import { type AwaitedReply, parse, responseTo, rpcErrorText, strictText, wordOf } from "./mcp-rpc.ts";
 
-/** Makes one JSON-RPC message out of an MCP server's answer in HTTP, JSON or events, as its bytes come. */
+/** Builds one JSON-RPC message from an MCP server's HTTP response, JSON or events, as its bytes arrive. */
 export class Fold {
   readonly #events: EventReader | undefined;
   #chunks: Uint8Array[] = [];
   #length = 0;
   #found: string | undefined;
-  /** An error that names no id; the answer when nothing better comes. */
+  /** An error without an ID; used if no better response arrives. */
   #spare: string | undefined;
 
   constructor(
@@ -22,7 +22,7 @@ export class Fold {
       this.#events = new EventReader(V1_MCP_ANSWER, data => this.#onEvent(data));
   }
 
-  /** The answer, when it is there before the end: one event of a stream that may go on. */
+  /** The response, if it arrives before the end: one event of a stream that may continue. */
   get found(): string | undefined {
     return this.#found;
   }
@@ -37,7 +37,7 @@ export class Fold {
     this.#chunks.push(Buffer.from(bytes));
   }
 
-  /** The answer, once the body is over. */
+  /** The response, once the body has ended. */
   end(): string {
     if (this.#events !== undefined)
       return this.#found ?? this.#spare ?? this.#failed("the provider ended its events without a response");
@@ -61,7 +61,7 @@ export class Fold {
     if (this.#found !== undefined) return;
     const value = parse(data);
     const response = responseTo(this.waiting, data, value);
-    // Notifications and requests of the server have no way back on v1, nor would anybody hear them.
+    // Notifications and requests of the server cannot be sent on v1.
     if (response === undefined) return;
     if (response === data) this.#found = data;
     else this.#spare = response;

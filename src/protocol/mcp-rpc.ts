@@ -21,7 +21,7 @@ export interface RpcCall extends AwaitedReply {
   text: string;
 }
 
-/** An answer in HTTP that no relay was asked for. */
+/** An HTTP response that the broker creates itself. */
 export interface RpcReply {
   status: number;
   headers: HeaderList;
@@ -52,7 +52,7 @@ export function wordOf(status: number): string {
   return WORDS[status] ?? "MCP_UPSTREAM_ERROR";
 }
 
-/** The HTTP status for a name of the 0.9 series; what it does not know is a relay that cannot serve. */
+/** The HTTP status for an error name of 0.9; unknown names mean that the relay cannot serve. */
 export function statusOf(word: string): number {
   return STATUS.get(word) ?? 503;
 }
@@ -63,10 +63,10 @@ export function rpcErrorText(idText: string, message: string, mcp: string, more:
   return `{"jsonrpc":"2.0","id":${idText},"error":${error}}`;
 }
 
-/** JSON-RPC's code for whatever a server defines itself. */
+/** JSON-RPC's code for server-defined errors. */
 const SERVER_ERROR = -32_000;
 
-/** An error as an HTTP answer. */
+/** An error as HTTP response. */
 export function errorReply(status: number, idText: string, message: string, mcp = wordOf(status)): RpcReply {
   const headers: HeaderList = [["content-type", "application/json"]];
   if (status === 401) headers.push(["www-authenticate", "Bearer"]);
@@ -81,7 +81,7 @@ const request = z.object({
 });
 const notification = z.object({ jsonrpc: z.literal("2.0"), id: z.undefined().optional(), method: z.string().min(1) });
 
-/** Why a request is refused that needs no body for it; undefined when its body tells. */
+/** The reason to reject a request without reading its body; undefined if the body decides. */
 export function rpcRefusal({ method, path }: RequestHead): RpcReply | undefined {
   const place = path.split("?", 1)[0];
   if (place !== "/mcp" && place !== "/mcp/") return refusal(404, `${OLDER} supports no subpaths`);
@@ -116,21 +116,21 @@ export function readRpcCall({ headers }: RequestHead, body: Uint8Array): RpcCall
 
 const OLDER = "a 0.9 relay";
 
-/** What the caller asks cannot be carried; nobody else was asked. */
+/** The request cannot be carried on v1, and was not sent. */
 function refusal(status: number, message: string): RpcReply {
   return errorReply(status, "null", message, "MCP_SCHEMA_ERROR");
 }
 
 /**
- * The response in `text`, whose value is `value`, as the end that waits can take it: as it is, or, when it is an error
- * that names no id, with the id of its request. Undefined when it is no response to that.
+ * The response in `text`, parsed as `value`, for the waiting end: unchanged, or, for an error without an ID, with the
+ * request's ID. Undefined if it is not the response to this request.
  */
 export function responseTo({ id, idText }: AwaitedReply, text: string, value: unknown): string | undefined {
   if (!isObject(value) || "method" in value) return undefined;
   const isError = isObject(value["error"]);
   if (!isError && !("result" in value)) return undefined;
   if (value["id"] === id) return text;
-  // HTTP told which request had failed; one frame after the other does not.
+  // HTTP identifies the failed request; frames do not.
   const error = isError && (value["id"] ?? null) === null ? spanOf(text, ["error"]) : undefined;
   return error && `{"jsonrpc":"2.0","id":${idText},"error":${text.slice(...error)}}`;
 }
@@ -150,7 +150,7 @@ export function parse(text: string): unknown {
   }
 }
 
-/** Bytes as text; undefined when they are not UTF-8, for then no text says the same. */
+/** Bytes as text; undefined if they are not UTF-8, because no text is equivalent. */
 export function strictText(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

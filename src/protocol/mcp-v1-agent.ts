@@ -19,7 +19,7 @@ const open = z.object({
 const request = z.object({ sid: z.string().min(1), payload: z.unknown().optional() });
 const close = z.object({ sid: z.string(), msg: z.string().nullish() });
 
-/** What is known of one exchange besides its stream. */
+/** State of one exchange in addition to its stream. */
 interface ServedCall extends AwaitedReply {
   sid: string;
   fold: Fold | undefined;
@@ -27,7 +27,7 @@ interface ServedCall extends AwaitedReply {
   answeredAt: number;
 }
 
-/** The agent's half: open and rpc become a stream with a POST, and whatever answers it becomes one rpc. */
+/** The agent's end: open and rpc become a stream with a POST, and its response becomes one rpc. */
 export class AgentHalf implements McpV1Half {
   readonly #servings = new Map<Stream, ServedCall>();
   readonly #bySid = new Map<string, Stream>();
@@ -66,7 +66,7 @@ export class AgentHalf implements McpV1Half {
     this.#bySid.delete(serving.sid);
   }
 
-  /** Lets go of servers that keep a stream open whose answer is already on its way. */
+  /** Cancels streams that servers keep open after the response was sent. */
   beat(now: number): void {
     for (const [stream, { answered, answeredAt }] of this.#servings)
       if (answered && now - answeredAt >= V1_MCP_LINGER_MS)
@@ -89,7 +89,7 @@ export class AgentHalf implements McpV1Half {
     if (this.link.leaving)
       return this.#send({ t: "open.fail", sid, code: "MCP_PROVIDER_UNAVAILABLE", msg: "draining" });
     const headers: HeaderList = [];
-    // Who may call is for the service to say, as with every other caller.
+    // The service decides about authorization, as for all callers.
     if (auth && VISIBLE.test(auth)) headers.push(["authorization", `Bearer ${auth}`]);
     if (req_id && VISIBLE.test(req_id)) headers.push(["x-request-id", req_id]);
     this.#opened.set(sid, headers);
@@ -115,12 +115,12 @@ export class AgentHalf implements McpV1Half {
   #onClose({ sid, msg }: z.infer<typeof close>): void {
     this.#opened.delete(sid);
     const stream = this.#bySid.get(sid);
-    // After the answer it says that the answer has come.
+    // After the response, close confirms it.
     if (stream === undefined || this.#servings.get(stream)?.answered) return;
     this.link.peerReset(stream, "canceled", `canceled by the broker${msg ? `: ${msg}` : ""}`);
   }
 
-  /** Answers once; a broker of the 0.9 series takes a close without an answer for an empty result. */
+  /** Responds once; a 0.9 broker treats a close without a response as an empty result. */
   #answer(serving: ServedCall, payload: string): void {
     if (serving.answered) return;
     serving.answered = true;
@@ -136,14 +136,14 @@ export class AgentHalf implements McpV1Half {
   }
 }
 
-/** What every request says of itself. v1 cannot carry an encoded answer. */
+/** Headers of every request. v1 cannot carry an encoded response. */
 const PLAIN: HeaderList = [
   ["content-type", "application/json"],
   ["accept", "application/json, text/event-stream"],
   ["accept-encoding", "identity"],
 ];
 
-/** What a header may hold of a word from outside. */
+/** The part of an external text that a header can contain. */
 const VISIBLE = /^[\x21-\x7e]+$/;
 
 function waitingIn(text: string, value: unknown): AwaitedReply {

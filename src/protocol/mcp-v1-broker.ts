@@ -25,7 +25,7 @@ const failed = z.object({ sid: z.string(), code: z.string().nullish(), msg: z.st
 const answered = z.object({ sid: z.string(), payload: z.unknown().optional() });
 const closed = z.object({ sid: z.string(), msg: z.string().nullish() });
 
-/** What is known of one exchange besides its stream. */
+/** State of one exchange in addition to its stream. */
 interface AskedCall {
   sid: string;
   state: "reading" | "opening" | "asked" | "answered";
@@ -39,7 +39,7 @@ interface AskedCall {
   rpc: string;
 }
 
-/** The broker's half: a stream with one request becomes open, open.ok, rpc and its answer. */
+/** The broker's end: a stream with one request becomes open, open.ok, rpc and its response. */
 export class BrokerHalf implements McpV1Half {
   readonly #askings = new Map<Stream, AskedCall>();
   readonly #bySid = new Map<string, Stream>();
@@ -77,7 +77,7 @@ export class BrokerHalf implements McpV1Half {
     this.#bySid.delete(asking.sid);
   }
 
-  /** Gives up what a relay has given up, which it does in silence. */
+  /** Times out calls that a relay has dropped, which it does not report. */
   beat(now: number): void {
     for (const [stream, { state, since }] of this.#askings)
       if ((state === "opening" || state === "asked") && now - since >= V1_MCP_WAIT_MS)
@@ -205,7 +205,7 @@ export class BrokerHalf implements McpV1Half {
   }
 }
 
-/** An older relay passes on the first event of a stream, whatever it is. */
+/** A 0.9 relay forwards the first event of a stream, whatever it is. */
 const NO_RESPONSE =
   "the relay sent a message other than the response; 0.9 relays cannot forward server messages that precede it";
 

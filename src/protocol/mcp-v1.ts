@@ -9,13 +9,13 @@ import type { Stream } from "./stream.ts";
 import { parseControl, type Wire } from "./wire.ts";
 
 /**
- * What the 0.9 series speaks between a relay of MCP and its broker, as a codec behind the same streams: one JSON-RPC
- * request and one response a call, as JSON text. Both ends: `broker` speaks to a v1 relay, `agent` to a v1 broker.
+ * The protocol of 0.9 between an MCP relay and its broker, as a codec behind the same streams: one JSON-RPC request and
+ * one response per call, as JSON text. `broker` talks to a v1 relay, `agent` to a v1 broker.
  */
 export class WireMcpV1 implements Wire {
   readonly version = 1;
   readonly deadMs: number;
-  /** A relay gets a request whole, as one frame, and a broker an answer. */
+  /** A relay gets a complete request in one frame, and a broker a complete response. */
   readonly bufferLimit: number;
   readonly initialCredit = Number.POSITIVE_INFINITY;
 
@@ -53,7 +53,7 @@ export class WireMcpV1 implements Wire {
     if (now - this.#pingAt < this.#pingMs) return;
     this.#pingAt = now;
     this.link.transmit(PING);
-    // A v1 broker does not answer that one, and how often it speaks by itself is a setting of its own.
+    // A v1 broker does not answer this ping, and its own interval is configurable.
     if (this.link.side === "agent") this.link.ping();
   }
 

@@ -7,7 +7,7 @@ import { CONFIG_ENTRIES, CONFIG_KEY_MAX, CONFIG_MAX, MODELS_MAX, NAME_MAX } from
 const name = z.string().transform(text => text.replace(/\p{Cc}/gu, "").slice(0, NAME_MAX));
 const count = z.number().int().min(0).max(1_000_000);
 const models = z.array(name).transform(list => [...new Set(list)].filter(model => model !== "").slice(0, MODELS_MAX));
-/** What an agent says of itself, as much of it as CONFIG_ENTRIES, CONFIG_KEY_MAX and CONFIG_MAX allow. */
+/** Properties of an agent, within CONFIG_ENTRIES, CONFIG_KEY_MAX and CONFIG_MAX. */
 const agentConfig = z.record(z.string(), name).transform(bounded);
 
 function bounded(map: Record<string, string>): Record<string, string> {
@@ -22,7 +22,7 @@ function bounded(map: Record<string, string>): Record<string, string> {
   return Object.fromEntries(kept);
 }
 const fieldNames = z.enum(MODEL_FIELDS);
-/** Of the numbers of models those that are known; what is anything else is left out. */
+/** Known numeric model details; others are dropped. */
 const modelDetails = z
   .record(z.string(), z.unknown())
   .catch({})
@@ -62,7 +62,7 @@ export const registerMessage = z.object({
   build_sha: optional(name),
   build_date: optional(name),
   agent_config: optional(agentConfig),
-  /** Relays of MCP: the SHA-256 digest, in hex, of the token that callers bring; `open` when they need bring nothing. */
+  /** MCP relays: the SHA-256 digest, in hex, of the callers' token; `open` if they need none. */
   auth_token_sha256: optional(z.string().regex(/^[0-9a-f]{64}$/)),
   open: optional(z.boolean()),
 });

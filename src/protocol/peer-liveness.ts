@@ -12,46 +12,46 @@ export interface PeerLivenessOptions {
   /** Silence after which the peer counts as dead. */
   deadMs: number;
   /** The peer has sent its first message or pong. Called once, before that is handled. */
-  onHeard: () => void;
+  onMessage: () => void;
   /** Called now and then while the peer is alive. */
   onBeat: (now: number) => void;
   onDead: () => void;
 }
 
-/** How long a link's peer has been silent, and whether it answers pings. */
+/** Tracks a peer's silence, and whether it answers pings. */
 export class PeerLiveness {
   readonly #options: PeerLivenessOptions;
   readonly #beat: Timer;
   /** Called with the next pong, or when the link is over. */
   readonly #probes = new Set<(alive: boolean) => void>();
-  #lastHeard: number;
+  #lastMessageAt: number;
   #known = false;
-  /** A pong is on its way that `requestPong` has asked for. */
+  /** A pong for `requestPong` is pending. */
   #requested = false;
 
   constructor(options: PeerLivenessOptions) {
     const { clock, pingMs = BEAT_MS } = options;
     this.#options = options;
-    this.#lastHeard = clock.now();
+    this.#lastMessageAt = clock.now();
     this.#beat = every(clock, Math.min(BEAT_MS, pingMs), () => this.#onBeat());
   }
 
   /** Milliseconds since the peer's last message or pong. */
   get silentMs(): number {
-    return this.#options.clock.now() - this.#lastHeard;
+    return this.#options.clock.now() - this.#lastMessageAt;
   }
 
   /** A message has come. */
-  heard(): void {
-    this.#lastHeard = this.#options.clock.now();
+  sawMessage(): void {
+    this.#lastMessageAt = this.#options.clock.now();
     if (this.#known) return;
     this.#known = true;
-    this.#options.onHeard();
+    this.#options.onMessage();
   }
 
   /** A pong has come. */
   ponged(): void {
-    this.heard();
+    this.sawMessage();
     this.#requested = false;
     for (const settle of this.#probes) settle(true);
   }
@@ -63,7 +63,7 @@ export class PeerLiveness {
     this.#options.ping();
   }
 
-  /** Pings the peer: resolves to true when it answers within `ms`, to false when it does not or the link is over. */
+  /** Pings the peer: resolves to true if it answers within `ms`, to false if it does not or the link has ended. */
   answers(ms: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const settle = (alive: boolean): void => {

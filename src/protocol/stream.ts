@@ -4,13 +4,13 @@ import { Outbox, ReceiveWindow } from "./flow.ts";
 import type { Head, RequestHead, ResponseHead } from "./frames.ts";
 import { DATA_MAX } from "./limits.ts";
 
-/** What a stream asks of the connection it runs on. */
+/** The interface of a stream to its connection. */
 export interface StreamPort {
   /** The stream has something to send. */
   ready(stream: Stream): void;
   /** The application has taken `bytes` of body, so the peer may send as many more. */
   consumed(stream: Stream, bytes: number): void;
-  /** This end gives the stream up; the peer has to be told. */
+  /** This end resets the stream; the peer must be notified. */
   abandon(stream: Stream, error: NfrxError): void;
   /** The stream holds bytes that are a view into a larger message: `ownBytes` is due at the end of the turn. */
   borrowed(stream: Stream): void;
@@ -19,9 +19,9 @@ export interface StreamPort {
 }
 
 /**
- * One HTTP exchange on a link, the same at both ends: a head and a body each way. The end that opened it sends the
- * request; the other the response. Everything that can go wrong — a reset from either side, a lost link — rejects
- * whatever is waiting here with one NfrxError, and `reset` is the one way to give up.
+ * One HTTP exchange on a link, the same at both ends: a head and a body in each direction. The end that opened it sends
+ * the request, the other the response. Every failure (a reset from either side, a lost link) rejects all pending calls
+ * with one NfrxError; `reset` cancels the exchange.
  */
 export class Stream {
   readonly out = new Outbox();
@@ -86,7 +86,7 @@ export class Stream {
     return this.#headWaiter.promise;
   }
 
-  /** Sends this end's head; `end` says that no body follows. Does nothing on a stream that is over. */
+  /** Sends this end's head; `end`: no body follows. Does nothing on a finished stream. */
   sendHead(head: RequestHead | ResponseHead, end = false): void {
     if (this.closed) return;
     this.out.head = head;
@@ -106,7 +106,7 @@ export class Stream {
     return this.out.flushed();
   }
 
-  /** Ends this direction, after `last` when given. What is still queued leaves first. */
+  /** Ends this direction, after `last` if given. Queued data is sent first. */
   end(last?: Uint8Array): void {
     if (this.closed || this.out.ended) return;
     if (last !== undefined && last.length > 0) this.out.push(last);
@@ -159,16 +159,16 @@ export class Stream {
     return join(chunks, length);
   }
 
-  /** Wants no more of the peer's body: what this end still has to send leaves, then the peer is told to stop. */
+  /** Stops the peer's body: sends this end's queued data, then tells the peer to stop. */
   stopReading(): void {
     this.#deaf = true;
     this.settle();
   }
 
-  /** Gives the exchange up in both directions and tells the peer. Harmless when it is already over. */
+  /** Cancels the exchange in both directions and notifies the peer. Does nothing if it has ended. */
   reset(error: NfrxError): void {
     if (this.closed) return;
-    // A body whose rest is dropped here must not look whole to whoever reads on.
+    // A truncated body must not look complete to its reader.
     if (this.#buffered > 0) this.#inEnded = false;
     this.#chunks = [];
     this.#buffered = 0;

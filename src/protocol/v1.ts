@@ -28,21 +28,21 @@ const chunkFrame = z.object({ request_id: z.string(), data: z.string().nullish()
 const endFrame = z.object({ request_id: z.string(), error: endError });
 const cancelFrame = z.object({ request_id: z.string() });
 
-/** How the 0.9 series says that an agent is leaving and has done nothing with a request. */
+/** The error of 0.9 for an agent that is draining and has not processed the request. */
 const DRAINING = "worker_draining";
 /** In Go's words: the connection to the backend was never made, so nothing was done. */
 const UNREACHED = /\bdial (?:tcp|unix)\b|connection refused/;
 
-/** What is known of one exchange besides its stream. */
+/** State of one exchange in addition to its stream. */
 interface V1Exchange {
   requestId: string;
   /** A request's head and body, which go out as one. */
   head?: Head;
   body: Uint8Array[];
   bytes: number;
-  /** An answer's head has left. */
+  /** The response head was sent. */
   headSent: boolean;
-  /** A 502 or 503 of the peer, held back until its end tells whether the backend said it or the agent. */
+  /** A 502 or 503 of the peer, held back until its end shows whether the backend or the agent sent it. */
   held?: { head: Head; chunks: Buffer[]; bytes: number };
 }
 
@@ -53,7 +53,7 @@ interface V1Exchange {
 export class WireV1 implements Wire {
   readonly version = 1;
   readonly deadMs: number;
-  /** An agent gets a request's body whole, in the frame that opens it; only answers pile up. */
+  /** An agent gets the complete request body in the frame that opens the stream; only responses are buffered. */
   readonly bufferLimit: number;
   readonly initialCredit = Number.POSITIVE_INFINITY;
 
@@ -109,7 +109,7 @@ export class WireV1 implements Wire {
 
   receive(message: Uint8Array | string): void {
     const text = typeof message === "string" ? message : Buffer.from(message).toString("utf8");
-    // Only what belongs to an exchange may be long; the kind comes first in what either series sends.
+    // Only frames of an exchange can be long; both series send the kind first.
     const frame = parseControl(text, EXCHANGE.test(text.slice(0, KIND_WITHIN)) ? undefined : REGISTER_BYTES);
     switch (frame.type) {
       case "http_proxy_request":
@@ -136,7 +136,7 @@ export class WireV1 implements Wire {
     if (out.head !== undefined) exchange.head = out.head;
     out.head = undefined;
     for (let bytes = out.next(V1_REQUEST_BODY); bytes.length > 0; bytes = out.next(V1_REQUEST_BODY)) {
-      // What stays beyond this turn is a copy, for the writer has its bytes back after it.
+      // Data that is kept beyond this turn is a copy, because the writer reuses its buffer.
       exchange.body.push(out.ended ? bytes : Buffer.from(bytes));
       exchange.bytes += bytes.length;
     }

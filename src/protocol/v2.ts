@@ -81,9 +81,9 @@ export class WireV2 implements Wire, FrameSink {
   }
 
   reset(stream: Stream, error: NfrxError): void {
-    // A request whose head never left needs no reset: the peer has not heard of it.
+    // A request whose head was never sent needs no reset.
     if (stream.out.head !== undefined && !stream.headArrived) return;
-    // What stops the peer after our last byte must not overtake it.
+    // A reset after our last byte must not overtake it.
     const batch = stream.out.sent ? this.#batch : this.#control;
     batch.putReset(stream.id, error.code, error.message);
   }
@@ -181,7 +181,7 @@ export class WireV2 implements Wire, FrameSink {
     // The way itself, not the queues on it: a busy connection must not look long, or windows would grow for nothing.
     const known = this.link.roundTripMs;
     this.link.roundTripMs = known === 0 ? took : Math.min(took, known * RTT_RISE);
-    // The first answers come from code that has never run; the shortest of some tells the way.
+    // The first round trips include cold code; the shortest of several is accurate.
     if (++this.#pongs < FIRST_PINGS) this.#sendPing(this.link.clock.now());
   }
 
@@ -195,5 +195,5 @@ export class WireV2 implements Wire, FrameSink {
 }
 
 const NOTHING = new Uint8Array(0);
-/** By how much a slower answer may raise the round trip at most, for a way that has really become longer. */
+/** Maximum increase of the round trip per slower answer, for a path that has become longer. */
 const RTT_RISE = 1.25;

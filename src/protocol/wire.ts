@@ -1,4 +1,4 @@
-// What a link stands between: the socket below it, the version of the wire it speaks, the application above it.
+// The interfaces around a link: the socket below, the wire version, the application above.
 import type { z } from "zod";
 import { NfrxError } from "../lib/errors.ts";
 import type { RequestHead } from "./frames.ts";
@@ -14,22 +14,22 @@ export interface Socket {
   close(code: number, reason: string): void;
   /** Cuts the connection without a farewell. */
   terminate(): void;
-  /** Sends a WebSocket ping; the link hears of the answer through `ponged`. */
+  /** Sends a WebSocket ping; the pong is reported through `ponged`. */
   ping(): void;
 }
 
-/** What differs between the versions of the wire. A link drives one; applications never see it. */
+/** The differences between the wire versions. A link drives one; applications never see it. */
 export interface Wire {
   readonly version: 1 | 2;
   /** Silence after which the peer counts as dead. */
   readonly deadMs: number;
-  /** The stream window of a new stream; what may wait unread when there is no credit. */
+  /** Initial window of a stream; without flow control, the buffer limit. */
   readonly bufferLimit: number;
   /** Credit a new stream starts with. */
   readonly initialCredit: number;
-  /** Sends some of what the stream has, `shared` when others wait. Returns false when the whole connection must wait. */
+  /** Sends part of a stream's data; `shared`: others are waiting. Returns false if the whole connection must wait. */
   turn(stream: Stream, shared: boolean): boolean;
-  /** Sends what is batched. */
+  /** Sends the batch. */
   flush(): void;
   reset(stream: Stream, error: NfrxError): void;
   consumed(stream: Stream, bytes: number): void;
@@ -38,7 +38,7 @@ export interface Wire {
   /** Called now and then; sends a ping when one is due. */
   beat(now: number): void;
   receive(message: Uint8Array | string): void;
-  /** Says a control message in words of its own; without this it goes out as it is. */
+  /** Encodes a control message; without this it is sent unchanged. */
   control?(message: ControlMessage): void;
 }
 
@@ -53,14 +53,14 @@ export interface LinkEvents {
   onStream?(stream: Stream, head: RequestHead): void;
   /** A control message, parsed from JSON and not yet checked, and the length of its text. */
   onControl?(message: { type?: unknown }, bytes: number): void;
-  /** The peer has said its first word, or answered a ping. Called once, before that word is handled. */
-  onHeard?(): void;
+  /** The peer sent its first message, or answered a ping. Called once, before the message is handled. */
+  onMessage?(): void;
   onGoaway?(): void;
   /** The link is over; every stream on it has failed. Called once. */
   onClosed?(code: number, reason: string): void;
 }
 
-/** What a link counts. Plain numbers, read by whoever shows them. */
+/** Counters of a link: plain numbers, for readers to display. */
 export class LinkStats {
   bytesIn = 0;
   bytesOut = 0;
@@ -99,7 +99,7 @@ export function parseControl(text: string, max?: number): { type?: unknown } {
   return message;
 }
 
-/** What a JSON frame says. Throws `protocol` when it is not as it should be. */
+/** Parses a JSON frame. Throws `protocol` if it is malformed. */
 export function sound<T>(frame: z.ZodSafeParseResult<T>): T {
   if (frame.success) return frame.data;
   const [issue] = frame.error.issues;

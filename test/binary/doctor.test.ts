@@ -107,7 +107,7 @@ describe("an agent", () => {
   });
 
   const broken: [name: string, env: () => Env, line: RegExp][] = [
-    ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /door +the broker rejected the key \(CLIENT_KEY\)/],
+    ["a wrong key", () => ({ CLIENT_KEY: "wrong" }), /handshake +the broker rejected the key \(CLIENT_KEY\)/],
     ["a wrong path", () => ({ SERVER_URL: `${broker.origin}/api/lmm/connect` }), /door .*404.*SERVER_URL/],
     ["plain HTTP to a TLS port", () => ({ SERVER_URL: `http://127.0.0.1:${secure.port}` }), /tls .*write wss:\/\//],
     ["TLS to a plain port", () => ({ SERVER_URL: `https://127.0.0.1:${broker.port}` }), /tls .*write ws:\/\//],

@@ -289,7 +289,7 @@ for (const [name, [sent, headers, code, param]] of Object.entries(REFUSED)) {
       });
       expect(errorOf(answer).message).not.toBe("");
       if (param === "model" && code === 400 && !name.includes("long"))
-        expect(errorOf(answer).message).toStartWith("no model");
+        expect(errorOf(answer).message).toStartWith("the part `model`");
       if (code === 404) expect(errorOf(answer).message).toStartWith("no worker");
     }
     expect(backend.requests).toHaveLength(0);

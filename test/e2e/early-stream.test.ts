@@ -87,10 +87,10 @@ test("a whole chat completion becomes the events that stand for it", async () =>
 test("an answer that no events stand for is a clear error", async () => {
   const { text } = await afterWait(status(200, "<html>", { "content-type": "text/html" }));
   expect(behind(text)).toBe(
-    'event: error\ndata: {"error":{"message":"the backend answered a request for events with text/html","type":"server_error","code":"upstream_error","param":null}}\n\n',
+    'event: error\ndata: {"error":{"message":"the backend responded to a request for events with text/html","type":"server_error","code":"upstream_error","param":null}}\n\n',
   );
   const large = await afterWait(status(200, JSON.stringify({ choices: "x".repeat(5 * 1024 * 1024) })));
-  expect(large.text).toContain("with more than 4194304 bytes");
+  expect(large.text).toContain("exceeds the limit of an event, 4194304 bytes");
 });
 
 test("a backend's error comes whole, in the form of the API", async () => {

@@ -1,6 +1,7 @@
 // What the house does not do: types silenced, tests left out, tests that sleep.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { codeOf } from "../kit/source-text.ts";
 
 const root = join(import.meta.dir, "..", "..");
 
@@ -45,46 +46,6 @@ const rules: readonly Rule[] = [
     holdsIn: inTests,
   },
 ];
-
-/** The source with the contents of comments, strings, templates and regular expressions blanked out, line by line. */
-function codeOf(source: string): string {
-  const blank = (text: string) => text.replace(/[^\n]/g, " ");
-  const skipped =
-    /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|(?<=(?:^|[(,=:[!&|?{};+]|=>|\breturn)\s*)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+\/[a-z]*|`/gm;
-  let code = "";
-  for (let at = 0; at < source.length; ) {
-    skipped.lastIndex = at;
-    const match = skipped.exec(source);
-    if (match === null) return code + source.slice(at);
-    code += source.slice(at, match.index);
-    at = match.index + match[0].length;
-    if (match[0] !== "`") {
-      code += blank(match[0]);
-      continue;
-    }
-    const end = endOfTemplate(source, at);
-    code += blank(source.slice(match.index, end));
-    at = end;
-  }
-  return code;
-}
-
-/** Where the template ends whose first back-tick lies just before `at`; the code in its ${…} is left out with it. */
-function endOfTemplate(source: string, at: number): number {
-  let depth = 0;
-  for (let i = at; i < source.length; i++) {
-    const char = source[i];
-    if (char === "\\") i++;
-    else if (depth === 0 && char === "`") return i + 1;
-    else if (char === "$" && source[i + 1] === "{") {
-      depth++;
-      i++;
-    } else if (depth > 0 && char === "{") depth++;
-    else if (depth > 0 && char === "}") depth--;
-    else if (depth > 0 && char === "`") i = endOfTemplate(source, i + 1) - 1;
-  }
-  return source.length;
-}
 
 function violations(file: string, source: string): string[] {
   const code = codeOf(source);

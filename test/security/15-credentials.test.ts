@@ -20,8 +20,8 @@ async function seen(broker: BrokerProgram, hand: HandWorker, path: string, body:
       { "api-key": secret },
     ]) {
       const n = hand.frames.filter(({ kind }) => kind === "head").length + 1;
-      const door = "x-api-key" in carrier ? { authorization: `Bearer ${API_KEY}` } : { "x-api-key": API_KEY };
-      const headers = { "content-type": "application/json", ...door, ...carrier, ...OTHERS };
+      const acceptor = "x-api-key" in carrier ? { authorization: `Bearer ${API_KEY}` } : { "x-api-key": API_KEY };
+      const headers = { "content-type": "application/json", ...acceptor, ...carrier, ...OTHERS };
       const answer = fetch(`${broker.origin}${path}`, { method: "POST", body, headers });
       const { id, head }: V2Frame = await hand.frame("head", n);
       all.push(...(head?.headers ?? []));

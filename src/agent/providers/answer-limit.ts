@@ -1,4 +1,4 @@
-// The largest answer that the broker passes on, kept here, where a request can still be answered.
+// Enforces the broker's response limit at the agent, where the request can still get an error.
 import { bytesUpTo } from "../../lib/bytes.ts";
 import { hasContentType } from "../../lib/http.ts";
 import { errorText, SERVER_ERROR } from "./channels/message.ts";
@@ -6,13 +6,13 @@ import { EventLimit } from "./event-limit.ts";
 
 export interface LimitedRequest {
   method: string;
-  /** The id of its only request, as JSON; undefined when it is unknown or there are several. */
+  /** ID of the only request, as JSON; undefined if it is unknown or there are several. */
   id: string | undefined;
 }
 
 /**
- * A response no message of which is larger than `limit` bytes: a larger one is replaced by a JSON-RPC error with its id.
- * What is neither JSON nor events, or is compressed, stays as it is.
+ * A response without messages larger than `limit` bytes: larger ones are replaced by a JSON-RPC error with the same ID.
+ * Responses that are neither JSON nor events, or are compressed, stay unchanged.
  */
 export async function limited(response: Response, limit: number, request: LimitedRequest): Promise<Response> {
   const { body, headers, status } = response;

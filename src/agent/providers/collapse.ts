@@ -6,8 +6,8 @@ import { Fold } from "../../protocol/mcp-fold.ts";
 import { idTextOf } from "../../protocol/mcp-rpc.ts";
 
 /**
- * An answer in events as one in JSON: the response to the request with this text, for relays that are not to stream. What
- * else the server says on the way is dropped. Any other answer is returned as it is.
+ * Converts an event stream to a JSON response: the response to the request with this text, for relays without
+ * streaming. Other messages of the server are dropped. Any other response is returned unchanged.
  */
 export async function collapsed(response: Response, request: string): Promise<Response> {
   if (!(response.headers.get("content-type") ?? "").startsWith("text/event-stream")) return response;
@@ -23,7 +23,7 @@ export async function collapsed(response: Response, request: string): Promise<Re
   );
   for await (const chunk of plain(response)) {
     fold.feed(chunk);
-    // A stream that goes on has nothing more to say to this request; leaving the loop cancels it.
+    // A stream that continues has nothing more for this request; leaving the loop cancels it.
     if (fold.found !== undefined) break;
   }
   return new Response(fold.found ?? fold.end(), {
@@ -32,13 +32,13 @@ export async function collapsed(response: Response, request: string): Promise<Re
   });
 }
 
-/** What is no longer true of an answer in one piece. */
+/** Headers that do not apply to a complete response. */
 const REPLACED: ReadonlySet<string> = new Set(["content-type", "content-length", "content-encoding"]);
 
 /** An event is wanted when it is there, not when its block is full. */
 const AS_IT_COMES = { flush: constants.Z_SYNC_FLUSH };
 
-/** Decoders by the content encoding of an answer; a server may encode it whatever it was asked for. */
+/** Decoders by content encoding; a server may encode the response regardless of the request. */
 const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
   ["gzip", () => createUnzip(AS_IT_COMES)],
   ["x-gzip", () => createUnzip(AS_IT_COMES)],

@@ -6,7 +6,7 @@ import { EventReader } from "../../lib/sse-reader.ts";
 const OPEN_BRACE = 0x7b;
 const WANTED: ReadonlySet<string> = new Set(["id", "method"]);
 
-/** What ends an event early: a name that no client of MCP looks at, given last, counts for all of it. */
+/** Ends an event early: an event name that MCP clients ignore; the last name applies to the whole event. */
 const VOID_NAME = "nfrx.too_large";
 const VOID = Buffer.from(`event: ${VOID_NAME}\n\n`);
 const NEW_LINE = 0x0a;
@@ -14,7 +14,7 @@ const LINE_END = Buffer.of(NEW_LINE);
 /** Buffer size for `VOID`, in bytes. */
 const ROOM = 64;
 
-/** What is known of a message that was too large. */
+/** Properties of a message that was too large. */
 export interface TooLarge {
   /** Its id, as JSON. */
   id: string | undefined;
@@ -52,7 +52,7 @@ export class EventLimit {
     if (from < chunk.length) yield* this.#part(chunk.subarray(from));
   }
 
-  /** What remains to be said when the stream, or an event, is over. */
+  /** The output at the end of the stream or of an event. */
   end(): Uint8Array[] {
     const [cut, scan] = [this.#cut, this.#scan];
     this.#cut = false;
@@ -76,7 +76,7 @@ export class EventLimit {
     }
     this.#cut = true;
     const kept = bytes.subarray(0, Math.max(0, room));
-    // What has left before may end with a line, and an empty one would end the event.
+    // The data sent before may end with a line break, and an empty line would end the event.
     yield kept;
     if (!isLineEnd(kept.at(-1) ?? this.#last)) yield LINE_END;
     yield VOID;

@@ -11,7 +11,7 @@ export interface HttpProviderOptions {
   insecureSkipVerify: boolean;
   /** Headers of every request; they replace the caller's own. */
   headers?: Readonly<Record<string, string>>;
-  /** Further headers of every request, asked for each; for credentials. */
+  /** Additional headers of every request, computed for each; for credentials. */
   credentials?: (refused: boolean) => Promise<HeaderPairs>;
 }
 
@@ -42,7 +42,7 @@ export class HttpProvider implements Provider {
     return fetchMetadata(url, { timeoutMs, signal, init: this.#tls });
   }
 
-  /** Any answer of a server that has this address will do; it is asked for nothing that would begin a session. */
+  /** Any response from this address is sufficient; the request does not start a session. */
   async probe(signal: AbortSignal): Promise<void> {
     const { url, timeoutMs } = this.options;
     const early = AbortSignal.timeout(Math.min(GET_MS, timeoutMs));
@@ -52,14 +52,14 @@ export class HttpProvider implements Provider {
       if (serves(status)) return;
     } catch (error) {
       if (!early.aborted || signal.aborted) throw error;
-      // It may take a GET for a client that listens, and send no head before it has something to say.
+      // The server may treat a GET as an event stream and send no head before the first event.
     }
     // Some servers know nothing but calls.
     const ping = { method: "POST", body: PING, headers: PING_HEADERS };
     const { status: answer, headers } = await this.#look(ping, signal);
     if (serves(answer)) return;
     const elsewhere = headers.get("location");
-    throw new Error(`${url} responds with ${answer}${elsewhere === null ? "" : `, redirecting to ${elsewhere}`}`);
+    throw new Error(`${url} responds with ${answer}${elsewhere === null ? "" : ` (Location: ${elsewhere})`}`);
   }
 
   async #look(init: { method?: string; body?: string; headers: HeaderPairs }, signal: AbortSignal): Promise<Response> {
@@ -103,7 +103,7 @@ const PING_HEADERS: HeaderPairs = [
   ["accept", "application/json, text/event-stream"],
 ];
 
-/** False when there is nothing at an address, or only the word that it is elsewhere, where callers could not follow. */
+/** False if the address does not exist or only redirects, which callers could not follow. */
 function serves(status: number): boolean {
   return status < 500 && status !== 404 && !(status >= 300 && status < 400);
 }

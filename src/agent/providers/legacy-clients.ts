@@ -37,7 +37,7 @@ export class LegacyClients implements Provider {
     if (id === undefined) return this.inner.fetch(request);
     const client = this.#clients.get(id);
     if (client === undefined) return Promise.resolve(refuse(404, SESSION_NOT_FOUND, "Session not found"));
-    // Answers come on the client's stream.
+    // Responses arrive on the client's stream.
     void this.#pass(client, request).catch(error => client.body.cut(error));
     return Promise.resolve(new Response("Accepted", { status: 202 }));
   }
@@ -56,9 +56,9 @@ export class LegacyClients implements Provider {
     const left = new AbortController();
     const body = new SseBody(this.clock, { gone: () => this.#gone(id) }, signal);
     if (!signal.aborted) this.#clients.set(id, { body, session: undefined, left });
-    // Relative to the address that the client has called, whatever proxy stands before it.
+    // Relative to the address that the client called, whatever proxy is in front.
     body.write(Buffer.from(sseEvent(`?sessionId=${id}`, { event: "endpoint" })));
-    // By this header the broker knows whose session it is.
+    // The broker identifies the session's owner by this header.
     return new Response(body.stream, { headers: { ...SSE_HEADERS, "mcp-session-id": id } });
   }
 

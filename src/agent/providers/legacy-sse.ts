@@ -1,5 +1,5 @@
-// The HTTP+SSE transport of 2024-11-05, from its client's side: a GET brings an endpoint and then the server's messages,
-// and the client's are sent there.
+// The client side of the HTTP+SSE transport of 2024-11-05: a GET returns an endpoint and then the server's messages;
+// the client's messages are posted to the endpoint.
 import { NfrxError, messageOf as reasonOf } from "../../lib/errors.ts";
 import type { Channel, ChannelEvents } from "./channels/channel.ts";
 import { errorText, MalformedMessage, type Message, readMessages, SERVER_ERROR } from "./channels/message.ts";
@@ -11,7 +11,7 @@ import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
 /** Maximum unsent data to an HTTP+SSE server, in bytes. Beyond it messages are refused. */
 const SSE_SEND_QUEUE_BYTES = 32 * 1024 * 1024;
 
-/** The version whose transport this is, and with which sessions are all there is. */
+/** The MCP version of this transport, which supports only sessions. */
 const VERSION = "2024-11-05";
 
 export interface LegacySseOptions extends SessionsOptions {
@@ -19,7 +19,7 @@ export interface LegacySseOptions extends SessionsOptions {
   url: string;
   /** Headers for every request, such as a token. */
   headers?: () => Promise<Record<string, string>> | Record<string, string>;
-  /** How requests are made; the runtime's own fetch unless told otherwise. */
+  /** Sends requests; by default the runtime's fetch. */
   fetch?: (url: string, init: BunFetchRequestInit) => Promise<Response>;
   /** Bytes of one message of the server. */
   lineBytes: number;
@@ -31,7 +31,7 @@ export function legacySseProvider(options: LegacySseOptions, starts = legacySseS
   return new SessionManager({ ...options, protocolVersion: options.protocolVersion ?? VERSION, starts });
 }
 
-/** How connections are opened, and what became of them; shared by providers that are opened one after the other. */
+/** Opens connections and tracks their failures; shared by successive providers. */
 export function legacySseSpawner(options: LegacySseOptions): Spawner {
   return new Spawner(events => new LegacySse(options, events), options.clock, options.random);
 }
@@ -101,7 +101,7 @@ class LegacySse implements Channel {
     }
     this.#ended = true;
     this.#endpoint.reject(new NfrxError("upstream_error", reason));
-    // What is being sent is of no use any more.
+    // The message being sent is obsolete.
     this.#abort.abort(new NfrxError("upstream_error", reason));
     await this.#sending;
     this.events.ended(reason);
@@ -139,7 +139,7 @@ class LegacySse implements Channel {
     }
   }
 
-  /** Whoever answers for one origin has no say about another: messages, and a token with them, stay where they belong. */
+  /** A server must not name an endpoint of another origin: messages, and a token with them, stay at their origin. */
   #setEndpoint(data: string): void {
     const base = new URL(this.options.url);
     const endpoint = URL.canParse(data, base.href) ? new URL(data, base) : undefined;
@@ -158,7 +158,7 @@ class LegacySse implements Channel {
       throw new NfrxError("upstream_error", `the MCP server responded to a message with status ${response.status}`);
   }
 
-  /** A request that could not be sent gets its answer from us. */
+  /** A request that could not be sent gets an error from the relay. */
   #notSent(line: string, reason: string): void {
     const [message]: (Message | undefined)[] = readMessages(line).messages;
     if (message?.kind !== "request" || this.#ended) {

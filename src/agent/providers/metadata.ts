@@ -1,4 +1,4 @@
-// What a provider says of itself as a protected resource (RFC 9728).
+// The protected resource metadata of a provider (RFC 9728).
 import { bytesUpTo } from "../../lib/bytes.ts";
 import { NfrxError } from "../../lib/errors.ts";
 import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-known.ts";
@@ -7,9 +7,9 @@ import { RESOURCE_METADATA_PATH, resourceMetadataUrl } from "../../lib/well-know
 const METADATA_BYTES = 256 * 1024;
 
 export interface MetadataOptions {
-  /** Milliseconds that the provider has for an answer. */
+  /** Time for the provider's response, in milliseconds. */
   timeoutMs: number;
-  /** Aborts when whoever asked has gone away. */
+  /** Aborts when the caller has disconnected. */
   signal: AbortSignal;
   /** Further settings of the requests, for TLS. */
   init?: BunFetchRequestInit;
@@ -37,7 +37,7 @@ export async function fetchMetadata(url: string, { timeoutMs, signal, init }: Me
   return new Response(null, { status: 404 });
 }
 
-/** What is found there, or undefined when nothing is. */
+/** The metadata at this address, or undefined if there is none. */
 async function ask(place: string, init: BunFetchRequestInit): Promise<Uint8Array<ArrayBuffer> | undefined> {
   // A redirect is not followed: it would let the provider send this agent anywhere on its network.
   const response = await fetch(place, { ...init, headers: { accept: "application/json" }, redirect: "manual" });

@@ -84,7 +84,7 @@ class Tokens {
     const { clock, log, random } = this.options;
     const abort = new AbortController();
     const timer = clock.after(TOKEN_MS, () => abort.abort(), true);
-    // Its life is counted from before the server was asked, so that it never seems to last longer than it does.
+    // Its lifetime starts before the request, so that it is never overestimated.
     const obtained_at = clock.wall();
     try {
       const { accessToken, refreshToken, lifetimeMs } = await this.#client.request(
@@ -106,7 +106,7 @@ class Tokens {
       const askedMs = (this.#failure.detail.retryAfterSeconds ?? 0) * 1000;
       const waitMs = Math.max(REQUEST_GAP_MS, askedMs, this.#backoff.next());
       this.#nextAt = clock.now() + waitMs;
-      // The next request is one with the client's own credentials, in case this token is what the server stumbles over.
+      // The next request uses the client's own credentials, in case this token causes the failure.
       delete this.#held?.refresh_token;
       log.warn({ url: this.#address(), error: this.#failure.message, again_ms: waitMs }, "no token for the provider");
       throw later(this.#failure, waitMs);
@@ -124,7 +124,7 @@ class Tokens {
   }
 }
 
-/** The time from which a token is to be replaced; never, when nobody has said how long it lasts. */
+/** The time at which to renew a token; never if its lifetime is unknown. */
 function renewAt({ obtained_at, expires_at }: KeptToken): number {
   if (expires_at === undefined) return Number.POSITIVE_INFINITY;
   return expires_at - Math.min(MARGIN_MS, (expires_at - obtained_at) / 10);

@@ -3,20 +3,20 @@ import type { HeaderPairs } from "../../lib/http.ts";
 /** One HTTP request of MCP's Streamable HTTP transport, on its way to a private server. */
 export interface ProviderRequest {
   method: string;
-  /** What follows the relay's own address: "" or a path, and the query. */
+  /** Path and query below the relay's address, or "". */
   rest: string;
   headers: HeaderPairs;
   /** The whole body, or null. Requests are bounded by the broker, so it is held. */
   body: Uint8Array | null;
-  /** Aborts when whoever asked has gone away. */
+  /** Aborts when the caller has disconnected. */
   signal: AbortSignal;
 }
 
 /** A private MCP server, however it is reached. */
 export interface Provider {
   /**
-   * Answers as a Streamable HTTP server does; the body of an event stream comes as it is made. Rejects with an NfrxError
-   * when the server cannot be asked.
+   * Responds like a Streamable HTTP server; the body of an event stream is produced as it arrives. Rejects with an
+   * NfrxError if the server is unavailable.
    */
   fetch(request: ProviderRequest): Promise<Response>;
   /** Its own metadata as a protected resource (RFC 9728), where it can have such. */

@@ -7,7 +7,7 @@ export interface StdioOptions extends SessionsOptions {
   args: readonly string[];
   /** Added to the few variables that every program needs. */
   env: Readonly<Record<string, string>>;
-  /** Names of the agent's own variables that are passed on besides those. */
+  /** Additional environment variables of the agent to pass on. */
   passEnv: readonly string[];
   workdir: string | undefined;
   /** Bytes of one message of the server. */
@@ -23,7 +23,7 @@ export function stdioProvider(options: StdioOptions, starts = stdioSpawner(optio
   return new SessionManager({ ...options, starts });
 }
 
-/** How the program is started, and what became of it. */
+/** Starts the program and tracks its exits. */
 export function stdioSpawner(options: StdioOptions): Spawner {
   return new Spawner(childOpener(options), options.clock, options.random);
 }

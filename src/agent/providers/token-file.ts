@@ -16,18 +16,18 @@ const FILE_BYTES = 64 * 1024;
 
 /** Times are milliseconds since 1970. */
 const kept = z.object({
-  /** Whose token it is: a digest of the token server, the client and the scopes. */
+  /** Owner of the token: a digest of the token server, the client and the scopes. */
   client: z.string(),
   access_token: z.string().regex(HEADER_TOKEN),
   refresh_token: z.string().min(1).optional(),
   obtained_at: z.number(),
-  /** Missing when the server did not say. */
+  /** Undefined if the server did not state it. */
   expires_at: z.number().optional(),
 });
 
 export type KeptToken = Omit<z.infer<typeof kept>, "client">;
 
-/** Whose token a file may hold. */
+/** The owner whose token a file may contain. */
 export interface TokenOwner {
   tokenUrl: string;
   clientId: string;
@@ -35,8 +35,8 @@ export interface TokenOwner {
 }
 
 /**
- * Keeps a client's token in a file that only its owner can read. Nothing that goes wrong with the file is more than a
- * warning: without it a token is asked for at the next start.
+ * Stores a client's token in a file that only its owner can read. Problems with the file cause only a warning: without
+ * it, a token is requested at the next start.
  */
 export class TokenFile {
   readonly #client: string;
@@ -57,14 +57,14 @@ export class TokenFile {
       this.#ignored("it contains another client's token");
     } catch (error) {
       const code = codeOf(error);
-      // The message of what does not parse would quote it.
+      // The message of a parse error would quote the content.
       if (code !== "ENOENT")
         this.#ignored(code || (error instanceof SecretFileRefused ? error.message : "it cannot be read"));
     }
     return undefined;
   }
 
-  /** Replaces the file at once or not at all; whoever reads it meanwhile sees the old one or the new one. */
+  /** Replaces the file atomically. */
   async write(token: KeptToken): Promise<void> {
     const fresh = `${this.path}.${randomUUID()}.tmp`;
     try {

@@ -11,7 +11,7 @@ const RETRY_AFTER_MAX_S = 300;
 /** Maximum length of a token server's explanation in the log, in characters. */
 const EXPLANATION_MAX = 300;
 
-/** What an HTTP header carries unharmed, without spaces: all that a token may hold. */
+/** Characters that are valid in an HTTP header, without spaces: those of a token. */
 export const HEADER_TOKEN = /^[\x21-\x7e]+$/;
 
 export interface TokenServer {
@@ -22,34 +22,34 @@ export interface TokenServer {
   scopes: readonly string[];
 }
 
-/** What a token server gave. */
+/** A token from the server. */
 export interface Grant {
   accessToken: string;
   refreshToken: string | undefined;
-  /** Missing when the server did not say. */
+  /** Undefined if the server did not state it. */
   lifetimeMs: number | undefined;
 }
 
-/** What a token server would not give. */
+/** A refusal of a token server. */
 interface TokenRefusal {
   status: number;
-  /** The word of RFC 6749, section 5.2, where it said one. */
+  /** The error code of RFC 6749, section 5.2, if sent. */
   word: string | undefined;
   explanation: string | undefined;
 }
 
-/** Refusals of clients that have proved who they are: to prove it in another way would not help. */
+/** Refusals of authenticated clients: another authentication method would not help. */
 const PROVEN = new Set(["invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"]);
 
 /**
- * Asks a token server. Errors are NfrxErrors whose messages may be shown to anybody: `upstream_error` when the server
- * refuses or answers what is no token, `provider_unavailable` when it cannot be asked now. What a server says of its
- * refusal is logged; no secret is in either.
+ * Requests tokens from a server. Errors are NfrxErrors with messages that are safe to display: `upstream_error` if the
+ * server refuses or sends no token, `provider_unavailable` if it cannot be reached now. The server's explanation is
+ * logged; neither contains a secret.
  */
 export class TokenClient {
   readonly #server: oauth.AuthorizationServer;
   readonly #client: oauth.Client;
-  /** The ways to prove who the client is; the one that worked last comes first. */
+  /** The client authentication methods; the last one that worked comes first. */
   readonly #proofs: oauth.ClientAuth[];
 
   constructor(
@@ -79,7 +79,9 @@ export class TokenClient {
     throw new NfrxError("upstream_error", `the provider's token server refused to issue a token: ${what}`);
   }
 
-  /** Asks, and asks again with another proof where the first may be what the server refuses. */
+  /**
+   * Requests a token, and retries with another authentication method if the first one may be the reason of the refusal.
+   */
   async #prove(refreshToken: string | undefined, signal: AbortSignal): Promise<Grant | TokenRefusal> {
     const [first = oauth.None(), second] = this.#proofs;
     const answer = await this.#ask(first, refreshToken, signal);
@@ -89,7 +91,7 @@ export class TokenClient {
       this.#proofs.reverse();
       return other;
     }
-    // Both are refused: what was said to the proof that every server must know tells more.
+    // Both were refused: the response to the mandatory method is more informative.
     return answer;
   }
 
@@ -127,7 +129,7 @@ export class TokenClient {
       if (error instanceof oauth.ResponseBodyError)
         return { status, word: wordOf(error.error), explanation: error.error_description };
       if (status >= 400) return { status, word: undefined, explanation: undefined };
-      // What the library found wrong goes no further: it may hold the answer, and that the token.
+      // The library's error is not forwarded: it may contain the response, and so the token.
       throw new NfrxError(
         "upstream_error",
         `the provider's token server responded with status ${status}, without a usable token`,
@@ -135,7 +137,7 @@ export class TokenClient {
     }
   }
 
-  /** One POST and the whole of its answer, of which the library gets what we use. */
+  /** One POST and its complete response; the library gets the parts that we use. */
   async #send(url: string, init: oauth.CustomFetchOptions<"POST", URLSearchParams>): Promise<Response> {
     try {
       // A connection of its own: a pooled one may be closed by the server just when it is used again.
@@ -167,8 +169,8 @@ export class TokenClient {
 }
 
 /**
- * The client's id and secret in an Authorization header. The library's own writes `-` and `_` as %2D and %5F; servers that
- * forget to decode, of which there are some, then know no client whose id is a UUID.
+ * The client's ID and secret in an Authorization header. The library encodes `-` and `_` as %2D and %5F; servers that
+ * do not decode would not recognize a UUID.
  */
 function basic(clientSecret: string): oauth.ClientAuth {
   return (_server, { client_id }, _body, headers) => {
@@ -181,8 +183,8 @@ function formEncoded(text: string): string {
 }
 
 /**
- * The answer as the library reads it: without members that are null, which some servers write for "none", and without an
- * id token, which nobody asked for and which it could only check against an issuer that nobody has named.
+ * The response for the library: without null fields, which some servers send for "none", and without an ID token, which
+ * was not requested and could only be checked against a configured issuer.
  */
 function relevant(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | string {
   try {
@@ -208,7 +210,7 @@ function isGrant(answer: Grant | TokenRefusal): answer is Grant {
   return "accessToken" in answer;
 }
 
-/** The server's word for its refusal, if it is one that anybody may read: nothing that could be a secret sent back. */
+/** The server's error code, if it is safe to display: nothing that could be a reflected secret. */
 function wordOf(word: string): string | undefined {
   return WORDS.has(word) ? word : undefined;
 }

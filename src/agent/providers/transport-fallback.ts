@@ -8,20 +8,20 @@ import type { Provider, ProviderRequest } from "./provider.ts";
 /** One way to reach the server. */
 export interface Transport {
   name: string;
-  /** Makes the provider; it is closed when it does not answer. */
+  /** Creates the provider; it is closed if it does not respond. */
   open: () => Provider;
 }
 
-/** The first of several ways that answers; they are tried anew when it no longer does. */
+/** Uses the first of several transports that responds; they are tried again when it no longer does. */
 export class TransportFallback implements Provider {
   #chosen: { transport: Transport; provider: Provider } | undefined;
-  /** The attempt under way, which everyone who asks meanwhile waits for. */
+  /** The current attempt, shared by all requests. */
   #opening: Promise<void> | undefined;
   readonly #stop = new AbortController();
 
   constructor(
     private readonly transports: readonly Transport[],
-    /** Milliseconds that each way has to start and answer. */
+    /** Time for each transport to start and respond, in milliseconds. */
     private readonly initMs: number,
     private readonly clock: Clock,
     private readonly log: Logger,
@@ -41,7 +41,7 @@ export class TransportFallback implements Provider {
     return provider.metadata(signal);
   }
 
-  /** Waits as long as the signal allows; what starts meanwhile goes on starting. */
+  /** Waits until the signal aborts; a start continues. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.#chosen !== undefined) return this.#ask(this.#chosen.provider, signal);
     this.#opening ??= this.#open().finally(() => {
@@ -84,7 +84,7 @@ export class TransportFallback implements Provider {
     try {
       await provider.probe(signal);
     } catch (error) {
-      // What holds sessions is not given up for a bad answer: it may come back with them.
+      // A provider with sessions is not replaced after a bad response: it may recover with them.
       if (provider.sessions === 0 && !signal.aborted) {
         this.#chosen = undefined;
         await provider.close();

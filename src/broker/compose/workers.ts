@@ -32,7 +32,7 @@ export function composeWorkers(
   const mounted = workers.map(({ module, pool: settings }): Mounted => {
     const pool = new Pool(module.id, clock, settings, values.startGraceMs);
     directory.add(pool);
-    const door = new AgentAcceptor({
+    const acceptor = new AgentAcceptor({
       handshake: workerHandshake,
       pool,
       authenticator,
@@ -55,7 +55,7 @@ export function composeWorkers(
       bodies: bodies.limits(values.maxBodyBytes),
       uploads: bodies.limits(values.maxUploadBytes),
     });
-    return { module, pool, pipeline, door, watches, expose };
+    return { module, pool, pipeline, acceptor, watches, expose };
   });
   return { mounted, watches };
 }

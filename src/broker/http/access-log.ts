@@ -1,4 +1,4 @@
-// What became of each request: one line in the log and one span, both made at its end from one record.
+// The access log: one line and one span per request, created from one record when the request ends.
 import type { NfrxError } from "../../lib/errors.ts";
 import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -7,7 +7,7 @@ import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { Access, Principal } from "../../modules/route.ts";
 
-/** The fields of a line, with their entries in doc/logs-and-traces.md. What does not apply is left out. */
+/** The fields of a line, with their entries in doc/logs-and-traces.md. Fields that do not apply are omitted. */
 export const ACCESS_FIELDS = {
   request_id: "Request ID, as sent to the client and the worker in `X-Request-Id`.",
   trace_id: "Trace ID, if the trace is recorded.",
@@ -45,17 +45,17 @@ export const ACCESS_MESSAGE = "request ended";
 export interface AccessLogOptions {
   log: Logger;
   clock: Clock;
-  /** Without it only what is the broker's own fault is logged. */
+  /** Otherwise only errors of the broker itself are logged. */
   enabled: boolean;
   tracer?: Tracer | undefined;
 }
 
-/** A route, as it is told of. */
+/** A route in the access log. */
 export class AccessRoute {
   /** The name of its spans. */
   readonly name: string;
   readonly facts: SpanAttributes;
-  /** What looks at the broker from time to time, or for hours, is nothing that anybody traces. */
+  /** Monitoring requests and long-running streams are not traced. */
   readonly traced: boolean;
 
   constructor(
@@ -68,7 +68,7 @@ export class AccessRoute {
   }
 }
 
-/** Where requests are told of. */
+/** The sink of request records. */
 export class AccessLog {
   constructor(private readonly options: AccessLogOptions) {}
 
@@ -198,7 +198,7 @@ export class AccessRecord implements Access {
       "nfrx.retries": this.retries || undefined,
       "error.type": error?.code,
     });
-    // By OpenTelemetry's rule what a caller did wrong is no error of the server.
+    // By OpenTelemetry's convention, client errors are not server errors.
     span.end(status >= 500 || (error?.status ?? 0) >= 500 ? (error?.code ?? String(status)) : undefined);
   }
 }

@@ -4,7 +4,7 @@ import { gzip } from "node:zlib";
 
 const compress = promisify(gzip);
 
-/** What any of our pages may do: run and show what comes from this broker, ask it, and nothing else. */
+/** Content security policy of our pages: scripts, styles and connections only from this broker. */
 export const PAGE_POLICY: readonly string[] = [
   "default-src 'none'",
   "script-src 'self'",
@@ -16,7 +16,7 @@ export const PAGE_POLICY: readonly string[] = [
   "frame-ancestors 'none'",
 ];
 
-/** A file as it is handed out: read and compressed when it is first asked for, and kept. */
+/** A static file, read and compressed on first use, then cached. */
 export class Asset {
   #loaded: Promise<LoadedAsset> | undefined;
   #small: Promise<Uint8Array<ArrayBuffer>> | undefined;

@@ -6,7 +6,7 @@ export interface RefusalMetrics {
   unhandled(): void;
 }
 
-/** Counts a request that was not served: what users cause as refused, `internal` errors, which are ours, as unhandled. */
+/** Counts a rejected request: errors of callers as refused, `internal` errors as unhandled. */
 export function countRefusal(metrics: RefusalMetrics, error: NfrxError): void {
   if (error.code === "internal") metrics.unhandled();
   else metrics.refused(error.code);

@@ -18,7 +18,7 @@ export function typeOf(status: number): string {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
-/** The older series' words for what went wrong with a call of MCP. */
+/** Error names of 0.9 for MCP calls. */
 const MCP_WORDS: Partial<Record<ErrorCode, string>> = {
   unauthorized: "MCP_UNAUTHORIZED",
   too_many_attempts: "MCP_UNAUTHORIZED",
@@ -34,7 +34,7 @@ const MCP_WORDS: Partial<Record<ErrorCode, string>> = {
   method_not_allowed: "MCP_SCHEMA_ERROR",
 };
 
-/** JSON-RPC's code for a session that is not there, as the official servers have it, and for what a server may define itself. */
+/** JSON-RPC codes for an unknown session, as in the official servers, and for server-defined errors. */
 const RPC_NO_SESSION = -32_001;
 const RPC_SERVER_ERROR = -32_000;
 
@@ -86,7 +86,7 @@ export function errorResponse(
   const text = shape === "text" ? error.message : JSON.stringify(body ?? errorBody(error, shape));
   const headers: Record<string, string> = {
     "content-type": shape === "text" ? "text/plain;charset=utf-8" : "application/json",
-    // So that who tells of the answer need not read it.
+    // So that the access log need not read the body.
     "content-length": String(Buffer.byteLength(text)),
     [NOSNIFF[0]]: NOSNIFF[1],
   };

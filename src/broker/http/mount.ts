@@ -52,7 +52,7 @@ export function mount(routes: readonly Route[], options: MountOptions): App {
   const { access, metrics, authenticator, server, cors } = options;
   const nearest = new NearestRoute(routes);
   const unmatched: Failing = { metrics, errors: "openai" };
-  // What handlers throw does not come here.
+  // Errors of handlers are handled earlier.
   const app = new Elysia({ aot: true, normalize: false, strictPath: true }).onError(({ error, code, request }) => {
     const thrown =
       code === "NOT_FOUND" ? new NfrxError("not_found", noRoute(request, nearest), { foreign: true }) : error;
@@ -105,13 +105,13 @@ function isAdministration(request: Request): boolean {
 /** Where requests are that no route is for. */
 export const UNMATCHED_ROUTE = new AccessRoute("-", "-");
 
-/** Elysia reads the source of a handler to see what it needs: the handler names it, and hands it on. */
+/** Elysia parses a handler's source to find the used fields: the handler names them and passes them on. */
 function add(app: AnyElysia, route: Route, options: MountOptions): void {
   const { method, path, scopes, queryHeaders } = route;
   const { authenticator, server, access, drain, metrics, clock } = options;
   const guard = guardOf(route, options);
   const rest = /\*(\w+)$/.exec(path)?.[1];
-  // A path without names has no params, whatever Elysia's types say.
+  // A path without named segments has no params, contrary to Elysia's types.
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
   const place = new AccessRoute(method, path);

@@ -1,4 +1,4 @@
-// The address that somebody meant who wrote another one.
+// Suggests the route that the caller probably meant.
 import type { Route } from "../../modules/route.ts";
 import { servedPaths } from "./served-paths.ts";
 

@@ -1,6 +1,6 @@
 import { NfrxError } from "../../lib/errors.ts";
 
-/** What browsers fetch to run it. Nobody but a worker or relay knows what that would be. */
+/** Destinations that browsers fetch as scripts; the content comes from a worker or relay. */
 const RUN: ReadonlySet<string> = new Set([
   "script",
   "worker",

@@ -5,7 +5,7 @@ export function servedPath(path: string): string {
   return path.replace(/\*\w+$/, "*");
 }
 
-/** A route's paths as the framework writes them: one, and where the route says so, the same with a slash at its end. */
+/** A route's paths in the framework's syntax: one, and optionally the same with a trailing slash. */
 export function servedPaths({ path, orSlash }: Pick<Route, "path" | "orSlash">): string[] {
   return orSlash ? [servedPath(path), `${path}/`] : [servedPath(path)];
 }

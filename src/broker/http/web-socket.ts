@@ -15,7 +15,7 @@ export interface SocketHandler {
 
 export type ServerSocket = Bun.ServerWebSocket<SocketHandler>;
 
-/** The server whose connections become WebSockets. */
+/** The server that upgrades connections. */
 export type WebSocketServer = Bun.Server<SocketHandler>;
 
 /** Passes the events of each WebSocket to its handler. */

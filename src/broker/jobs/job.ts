@@ -1,4 +1,4 @@
-// What a job is, inside and as its clients see it.
+// Jobs, internally and as their clients see them.
 import type { JsonText } from "../http/body/json-body.ts";
 
 export const STATUSES = [
@@ -19,7 +19,7 @@ export interface JobError {
   readonly message: string;
 }
 
-/** A worker's hold on a job. It stays with a job that has ended, to tell who did it. */
+/** A worker's claim of a job. A finished job keeps it as a record. */
 export interface Claim {
   readonly id: string;
   readonly workerId: string;
@@ -35,7 +35,7 @@ export interface JobTransfer {
   readonly channelId: string;
   readonly expiresAt: number;
   readonly properties?: JsonText | undefined;
-  /** The event that told of it. */
+  /** The event that reported it. */
   readonly event: number;
 }
 
@@ -44,19 +44,19 @@ export interface Job {
   readonly id: string;
   /** Its place in line among those of its priority; the store gives it. */
   readonly seq: number;
-  /** Number of its last event. Every change raises it, so that it tells one state of a job from another. */
+  /** Number of its last event. Every change increments it, so that it identifies a revision of the job. */
   readonly rev: number;
   readonly type: string;
   readonly status: JobStatus;
   readonly priority: number;
   /** "" when there is none. */
   readonly metadata: JsonText;
-  /** Who must do it; "" when anybody may. */
+  /** The required worker; "" if any can claim it. */
   readonly workerId: string;
   readonly workerGroup: string;
-  /** Whose job it is. */
+  /** The owner of the job. */
   readonly owner: string;
-  /** Whom it counts for: its creator's name among all callers. */
+  /** The caller to whom it is attributed. */
   readonly caller: string;
   /** It is canceled soon after its client has stopped watching it. */
   readonly cancelWhenUnwatched: boolean;
@@ -85,7 +85,7 @@ export function isHeld({ status }: Pick<Job, "status">): boolean {
   return status !== "queued" && !isTerminal(status);
 }
 
-/** Who asks for a job, and which ones it takes. */
+/** A claim request: the worker, and the accepted jobs. */
 export interface Claimer {
   /** Every type, when empty. */
   readonly types: readonly string[];
@@ -95,7 +95,7 @@ export interface Claimer {
   readonly leaseMs?: number | undefined;
 }
 
-/** True when the claimer may have the job: its type is one of theirs, and whoever the job names is them. */
+/** True if the claim matches the job: its type is accepted, and a required worker or group matches. */
 export function matches(job: Pick<Job, "type" | "workerId" | "workerGroup">, claimer: Claimer): boolean {
   return (
     (claimer.types.length === 0 || claimer.types.includes(job.type)) &&

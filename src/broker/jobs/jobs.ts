@@ -26,7 +26,7 @@ export interface JobsOptions {
   readonly log: Logger;
 }
 
-/** The jobs of a broker: the queue, its routes, and what is seen of it. */
+/** The jobs of a broker: queue, routes and state. */
 export class Jobs {
   readonly http: JobsHttp;
   readonly clients: ClientRoutes;
@@ -54,9 +54,9 @@ export class Jobs {
       overview: () => options.store.overview(0),
       now: () => clock.wall(),
     });
-    // What waits for a job would wait in vain, and hold its worker here.
+    // Waiting claims would never get a job and would keep their workers here.
     drain.onBegin(() => void claimWaiters.close());
-    // What a worker has goes on, here, until it ends.
+    // Claimed jobs continue until they end.
     options.store.watch({ held: drain.level(), ...this.#troubles() }, this.#watching.signal);
   }
 
@@ -65,7 +65,7 @@ export class Jobs {
     return this.#metrics.tally;
   }
 
-  /** What the state shows of them, as JSON; more to an operator. */
+  /** Jobs in the state, as JSON, with more detail for operators. */
   state(operator: boolean): Promise<string> {
     const { store, clock } = this.options;
     return jobsState(store, this.#activity, this.#metrics.tally, clock, operator);

@@ -23,7 +23,7 @@ export const CLAIM_TYPES_MAX = 256;
 /** Maximum wait of a claim, in seconds. */
 export const CLAIM_WAIT_MAX_SECONDS = 600;
 /** Maximum number of waiting claims and job streams. Further ones get 503. */
-export const CLAIMERS_MAX = 4096;
+export const CLAIM_WAITERS_MAX = 4096;
 /** Maximum number of open job event streams. Further ones get 503. */
 export const JOB_LISTENERS_MAX = 10_000;
 /**

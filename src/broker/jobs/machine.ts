@@ -4,7 +4,7 @@ import type { JsonText } from "../http/body/json-body.ts";
 import { type Claim, isHeld, isStatus, isTerminal, type Job, type JobError, type JobTransfer } from "./job.ts";
 import { JOB_PROPERTIES_BYTES, JOB_TRANSFERS_MAX } from "./limits.ts";
 
-/** What a worker's call shows of who it is. Only a claim that was made without a worker's id accepts neither. */
+/** The worker's identification in a call. Only a claim without a worker ID accepts neither. */
 export interface Proof {
   readonly claimId?: string | undefined;
   readonly workerId?: string | undefined;
@@ -81,7 +81,7 @@ function report(job: Job, at: number, { by, state, progress, error }: Extract<Ch
 }
 
 function transfer(job: Job, at: number, wanted: Omit<JobTransfer, "event">): Job {
-  // A key that is asked for again means a new channel.
+  // A repeated key requests a new channel.
   const others = job.transfers.filter(({ role, key }) => role !== wanted.role || key !== wanted.key);
   if (others.length >= JOB_TRANSFERS_MAX)
     throw new NfrxError("invalid_request", `a job can have at most ${JOB_TRANSFERS_MAX} transfers`);

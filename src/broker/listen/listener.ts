@@ -10,9 +10,9 @@ import { watchTls } from "./tls.ts";
 const IDLE_SECONDS = 255;
 
 export interface ListenerOptions {
-  /** Where the broker is for everybody. */
+  /** The public address. */
   address: Address;
-  /** Where /metrics is; the same place as all else when not given, or when it says so. */
+  /** The address of /metrics; by default the public one. */
   metricsAddress: Address | undefined;
   /** With both it speaks TLS. */
   certFile: string | undefined;
@@ -93,8 +93,8 @@ export class Listener {
   }
 
   /**
-   * Bun cannot change the certificate of a running server (`reload` passes over `tls`): the old one stops listening, a new
-   * one takes the port, and what is connected to the old one goes on there.
+   * Bun cannot change the certificate of a running server (`reload` ignores `tls`): the old server stops listening, a
+   * new one takes the port, and existing connections continue.
    */
   #relisten(served: ListenerHandlers, material: TlsMaterial): void {
     const { port } = this.server;
@@ -109,7 +109,7 @@ export class Listener {
       address: { host: address.host, port },
       tls,
       idleSeconds: IDLE_SECONDS,
-      // Bodies are limited where they are read, so that the error can say so.
+      // Body limits are enforced when reading, for a proper error.
       maxBodyBytes: Number.MAX_SAFE_INTEGER,
       answer: receive,
       onError,

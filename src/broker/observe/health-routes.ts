@@ -1,4 +1,4 @@
-// Whether the broker can serve anybody, for whoever sends it requests.
+// Health checks.
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { readinessOf, type ServedModule, type StateSources, serverStatus } from "./state.ts";
@@ -17,7 +17,7 @@ export function healthRoutes(sources: StateSources): Route[] {
 }
 
 function health({ drain, pools, relays }: StateSources): Response {
-  // One that serves nothing but relays serves nobody while there is none.
+  // A broker with only the relay module is unavailable while no relay is connected.
   const alone = pools.length === 0 && relays !== undefined && relays.pool.registry.size === 0;
   return drain.draining || alone
     ? Response.json({ status: "unavailable" }, { status: 503 })

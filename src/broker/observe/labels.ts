@@ -14,8 +14,8 @@ export interface LabelOptions {
 }
 
 /**
- * The values of a label whose things come and go: workers, models. Those that are here stay; of those that are not, the
- * one that left first makes room for a newcomer, and after SERIES_KEPT_MS each goes.
+ * The values of a label for items that come and go, such as workers and models. Values of present items stay; of absent
+ * ones the oldest makes room for a new one, and each is dropped after SERIES_KEPT_MS.
  */
 export class LiveLabel {
   /** When each was last here. Not a BoundedMap: a value that is here never makes room. */
@@ -60,7 +60,7 @@ export class LiveLabel {
   }
 }
 
-/** Values of a label that nobody can tell the end of: the first LABEL_VALUES_MAX are let through, the rest is `other`. */
+/** Values of an open-ended label: the first LABEL_VALUES_MAX are used, the rest is `other`. */
 export class BoundedLabel {
   readonly #seen = new Set<string>();
 

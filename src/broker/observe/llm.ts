@@ -31,7 +31,7 @@ export class LlmMetrics {
     if (workerId !== undefined) this.byWorker(model, workerId, seconds, usage, embeddings);
   }
 
-  /** What one worker did: a request, or a part of one that was split. */
+  /** A request of one worker, or a part of a split request. */
   byWorker(model: string, workerId: string, seconds: number, usage: Usage | undefined, embeddings: number): void {
     const ofWorker = this.#ofWorker.of(workerId);
     ofWorker.duration.of(model).observe(seconds);

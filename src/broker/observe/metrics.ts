@@ -13,7 +13,7 @@ import { type CancelPhase, RequestMetrics, type RequestSeries } from "./request-
 
 export type { RequestSeries } from "./request-metrics.ts";
 
-/** What the metrics ask of the broker. */
+/** The interface of the metrics to the broker. */
 export interface MetricsSources {
   clock?: Clock;
   /** The name under which a model is served: its own, or the one of its alias. */
@@ -40,10 +40,10 @@ export interface RequestReport {
   embeddings: number;
 }
 
-/** What the broker counts. One instance a broker, so that tests can run several beside each other. */
+/** The metrics of a broker. One instance per broker, so that tests can run several. */
 export class BrokerMetrics {
   readonly meters = new Meters();
-  /** What became of the spans of traces. */
+  /** Outcomes of spans. */
   readonly spans = declareSpans(this.meters);
   readonly #requests = new RequestMetrics(this.meters);
   readonly #llm = new LlmMetrics(this.meters);
@@ -106,19 +106,22 @@ export class BrokerMetrics {
     return this.#loop.start();
   }
 
-  /** A gauge that is read when somebody looks. */
+  /** A gauge that is read at each scrape. */
   observe<L extends string>(name: string, help: string, labelNames: readonly L[], read: Reader<L>): void {
     this.meters.gauge(name, help, labelNames).read(read);
   }
 
-  /** What GET /metrics answers. */
+  /** The response of GET /metrics. */
   response(): Promise<Response> {
     this.#workers.sweep();
     this.#models.sweep();
     return this.meters.response();
   }
 
-  /** The series of a kind of request; a model nobody serves is `unknown`, and where there are no models the module's id stands. */
+  /**
+   * The series of a kind of request; a model without a worker is `unknown`; without models the label is the module's
+   * ID.
+   */
   series(ext: string, jobType: string, model: string | undefined): RequestSeries {
     const label = model === undefined ? ext : this.#labelOf(model);
     return this.#requests.of({ ext, plugin_type: "worker", job_type: jobType, label });

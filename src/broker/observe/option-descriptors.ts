@@ -1,4 +1,4 @@
-// What can be set, out of the declarations of the options. Values are not seen here at all.
+// The option descriptors, from the declarations; they contain no values.
 import type { Option, Raw } from "../../config/option.ts";
 import type { Groups } from "../../config/program.ts";
 import type { Served } from "../../modules/module.ts";
@@ -24,7 +24,7 @@ export interface OptionsDescriptor {
   options: OptionDescriptor[];
 }
 
-/** The options by plugin, of those that are served; `server` has what belongs to no plugin. */
+/** The options of the served plugins; `server` has the broker's own. */
 export function descriptorsOf(
   groups: Groups,
   plugins: readonly string[],
@@ -54,7 +54,7 @@ function describe(option: Option<unknown>): OptionDescriptor {
   };
 }
 
-/** A plugin: what it is, where it is, what it serves. */
+/** The description of a plugin. */
 export interface PluginDescriptor {
   id: string;
   /** `worker` serves requests from a pool; `tunnel` leads to one provider; `routes` has no agents. */

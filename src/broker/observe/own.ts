@@ -2,14 +2,14 @@ import { messageOf } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Served } from "../../modules/module.ts";
 
-/** What modules say of themselves. One that cannot say it spoils nobody's state: an error stands in its place. */
+/** The own state of modules. If a module fails, an error replaces its state. */
 export class OwnStates {
   /** Modules that were warned of, each with the kinds of trouble. */
   readonly #warned = new Set<string>();
 
   constructor(private readonly log: Logger) {}
 
-  /** What the module says, as JSON has it, or `{ error }`; undefined when it says nothing. */
+  /** The module's own state as JSON, or `{ error }`; undefined if it has none. */
   of(plugin: string, { state }: Pick<Served, "state">): unknown {
     if (state === undefined) return undefined;
     const said = reading("state() throws", state);

@@ -1,4 +1,4 @@
-// What there is to know of the plugins besides their state: what they make of it, what they serve, what can be set.
+// Routes about plugins: views, descriptions, options.
 import { z } from "zod";
 import type { Groups } from "../../config/program.ts";
 import { NfrxError } from "../../lib/errors.ts";

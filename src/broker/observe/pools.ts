@@ -1,4 +1,4 @@
-// What is read of the pools and of what all requests share, when somebody scrapes.
+// Metrics of the pools and shared resources, read at each scrape.
 import type { Drain } from "../../lib/drain.ts";
 import type { Meters } from "../../lib/series.ts";
 import type { Budget } from "../http/body/budget.ts";
@@ -7,7 +7,7 @@ import type { Worker } from "../pool/worker.ts";
 
 const STATES: readonly Worker["state"][] = ["idle", "working", "not_ready", "draining"];
 
-/** Declares what the pools and their connections know of themselves. */
+/** Declares the metrics of the pools and their connections. */
 export function declarePools(meters: Meters, pools: readonly Pool[]): void {
   const declare =
     (kind: "gauge" | "counter") =>
@@ -70,18 +70,18 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
   link("nfrx_tunnel_resets_total", "Streams that the broker reset.", stats => stats.resets);
 }
 
-/** What there is one of in a broker. */
+/** The shared parts of a broker. */
 export interface SharedSources {
   memory: Budget;
   disk: Budget;
   drain: Drain;
   /** Sessions of MCP whose relay is known. */
   sessions: () => number;
-  /** Who listens to the state. */
+  /** Open state streams. */
   listeners: () => number;
 }
 
-/** Declares what all requests together may use, what is kept for clients, and whether the broker is about to stop. */
+/** Declares metrics of shared limits, stored data and draining. */
 export function declareShared(meters: Meters, { memory, disk, drain, sessions, listeners }: SharedSources): void {
   const gauge = (name: string, help: string, read: () => number): void =>
     meters.gauge(name, help).read(set => set({}, read()));

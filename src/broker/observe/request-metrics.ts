@@ -9,7 +9,7 @@ import {
 } from "../../lib/series.ts";
 
 const SHORT = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
-/** What tells one kind of request from another; `label` is its model, its method of MCP, or the module's id. */
+/** The labels of a kind of request; `label` is its model, its MCP method, or the module's ID. */
 const REQUEST = ["ext", "plugin_type", "job_type", "label"] as const;
 type RequestLabel = (typeof REQUEST)[number];
 export type RequestLabels = Readonly<Record<RequestLabel, string>>;

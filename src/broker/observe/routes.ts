@@ -1,4 +1,4 @@
-// What an operator's tools ask of the broker.
+// Routes for operators' tools.
 import { z } from "zod";
 import type { Operation, Route } from "../../modules/route.ts";
 import { moduleState, relaysState, serverState } from "../../modules/state.ts";

@@ -1,4 +1,4 @@
-// The state envelope: what an operator's tools read. README.md beside this file says what every field means.
+// The state envelope. README.md describes its fields.
 import type { Drain } from "../../lib/drain.ts";
 import { type Clock, isoTime } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
@@ -21,18 +21,18 @@ export interface StateSources {
   modules: readonly ServedModule[];
   pools: readonly Pool[];
   relays: { readonly pool: Pool; state(): object } | undefined;
-  /** What the state shows of jobs, as JSON; more to an operator. */
+  /** Jobs in the state, as JSON, with more detail for operators. */
   jobs: { state(operator: boolean): Promise<string> };
   drain: Drain;
   clock: Clock;
   startedAt: number;
   nodeId: string;
-  /** Operator actions can be asked for. */
+  /** Operator actions are enabled. */
   admin: boolean;
   own: OwnStates;
 }
 
-/** Why the broker can or cannot serve anybody. */
+/** The readiness of the broker, with the reason. */
 export function serverStatus({ pools, relays, drain }: StateSources): ServerStatus {
   if (drain.draining) return "draining";
   const all = relays === undefined ? pools : [...pools, relays.pool];
@@ -59,7 +59,7 @@ export async function readState(sources: StateSources, operator: boolean, listen
   return `{"plugins":${JSON.stringify(plugins).slice(0, -1)},"jobs":${jobs}}}`;
 }
 
-/** What there is to say of a module: its pool or its relays, and what it says itself. */
+/** The state of a module: its pool or its relays, and its own state. */
 function stateOf(id: string, served: Served, sources: StateSources): object {
   const pool = sources.pools.find(({ moduleId }) => moduleId === id);
   return {
@@ -69,7 +69,7 @@ function stateOf(id: string, served: Served, sources: StateSources): object {
   };
 }
 
-/** What a module's view is made of. */
+/** Input of a module's view. */
 export function shownOf(id: string, served: Served, sources: StateSources): Shown {
   const pool = sources.pools.find(({ moduleId }) => moduleId === id);
   return { pool: pool && moduleState(pool, sources), own: sources.own.of(id, served) };
@@ -95,7 +95,7 @@ function uptime({ clock, startedAt }: StateSources): number {
   return Math.floor((clock.now() - startedAt) / 1000);
 }
 
-/** What there is to say of a worker module. */
+/** The state of a worker module. */
 function moduleState(pool: Pool, sources: StateSources): ModuleState {
   const { clock } = sources;
   const [now, wall] = [clock.now(), clock.wall()];

@@ -45,7 +45,7 @@ export class StateStream {
    */
   async open(signal: AbortSignal, access: Access, caller: string): Promise<Response> {
     const first = await this.#event(STATE_FRESH_MS);
-    // Of a client that left meanwhile the stream would never hear.
+    // The stream would not notice a client that disconnected meanwhile.
     if (signal.aborted) throw new NfrxError("canceled", "the client disconnected");
     const release = this.#shares.take(caller);
     const ended = access.streams();
@@ -69,7 +69,7 @@ export class StateStream {
     });
   }
 
-  /** Tells nobody anything any more. */
+  /** Ends all streams. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -81,7 +81,7 @@ export class StateStream {
     const now = this.clock.now();
     if (this.#last !== undefined && now - this.#last.at <= age) return this.#last.event;
     const event = this.read().then(state => Buffer.from(sseEvent(state)));
-    // A state that cannot be read is read again for whoever comes next.
+    // After an error, the state is read again for the next request.
     event.catch(() => {
       if (this.#last?.event === event) this.#last = undefined;
     });

@@ -1,4 +1,4 @@
-// What an operator does to workers.
+// Operator actions.
 import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Principal } from "../../modules/route.ts";
@@ -7,11 +7,11 @@ import { CLOSE_RESTART } from "../../protocol/limits.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 
-/** What an operator can do to a worker. */
+/** The operator actions on a worker. */
 export const OPERATOR_ACTIONS = ["drain", "undrain", "disconnect"] as const;
 export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];
 
-/** The operator actions of a broker. Who may ask for them is judged before. */
+/** The operator actions of a broker. Callers are authenticated before. */
 export class Operator {
   constructor(
     /** Those of the worker modules and of the relays. */
@@ -19,7 +19,10 @@ export class Operator {
     private readonly log: Logger,
   ) {}
 
-  /** Acts on the workers of a handle; what they are afterwards. Throws `not_found` when there is no such module or worker. */
+  /**
+   * Applies an action to the workers of a handle; returns their new status. Throws `not_found` for an unknown module or
+   * worker.
+   */
   act(
     principal: Principal,
     moduleId: string,
@@ -29,7 +32,7 @@ export class Operator {
     const pool = this.pools.find(other => other.moduleId === moduleId);
     if (pool === undefined) throw new NfrxError("not_found", "no such module", { param: "module" });
     const workers = pool.named(handle);
-    // A worker that is away can be given back what was taken from it.
+    // A disconnected worker can be undrained.
     if (workers.length === 0 && !(action === "undrain" && pool.drains(handle)))
       throw new NfrxError("not_found", "no such worker", { param: "id" });
     ACTIONS[action](pool, handle, workers);

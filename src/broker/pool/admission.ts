@@ -44,12 +44,12 @@ export class Admission {
     return once(() => this.#agents--);
   }
 
-  /** True when one more connection from this address may bring its key later. */
+  /** True if another connection from this address can send its key later. */
   takesKeyless(address: string): boolean {
     return this.#keyless < KEYLESS_MAX && (this.#byNetwork.get(networkOf(address)) ?? 0) < KEYLESS_PER_ADDRESS;
   }
 
-  /** Counts a connection that is to bring its key later; `read` is called when its turn to be read has come. */
+  /** Registers a connection that will send its key later; `read` is called when it can be read. */
   keyless(address: string, read: () => void): KeylessPlace {
     const waiter: Waiter = { read };
     const network = networkOf(address);

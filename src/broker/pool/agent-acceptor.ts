@@ -1,4 +1,4 @@
-// The only door for agents: upgrade, credentials, first frame, and whose an id is.
+// The entry point for agents: upgrade, credentials, first frame, and ID conflicts.
 import type { ErrorCode, NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
@@ -38,19 +38,19 @@ export interface AgentAcceptorOptions {
   metrics: RefusalMetrics & { refusedAgent(module: string, reason: AgentRefusal): void };
 }
 
-/** How the agents of a module introduce themselves, and what they speak. */
+/** The registration and codecs of a module's agents. */
 export interface Handshake {
   /** The first message as a registration; undefined when it is none. */
   parse(message: string): Register | undefined;
   /** Why this agent is not taken; undefined when it is. */
   objection(register: Register): string | undefined;
-  /** The connected workers that have what this agent wants for itself: its id. */
+  /** The connected workers with this agent's ID. */
   holders(register: Register, pool: Pool): Worker[];
-  /** What it is answered; undefined for nothing. */
+  /** The reply; undefined if there is none. */
   greeting(register: Register, version: 1 | 2): string | undefined;
   wire(version: 1 | 2): (link: Link) => Wire;
   liveness?: Liveness;
-  /** What the log says of an agent besides, when it registers. */
+  /** Additional log fields at registration. */
   fields?: ((worker: Worker) => object) | undefined;
 }
 
@@ -209,7 +209,7 @@ class WorkerConnection implements SocketHandler {
     return this.options.authenticator.admitsMessage(keys, this.origin.address);
   }
 
-  /** Asks whoever has the id whether it lives: if so it keeps the id, else this agent takes it over. */
+  /** Pings the owner of the ID: if it responds it keeps the ID, else this agent takes it over. */
   async #contest(register: Register, holders: readonly Worker[]): Promise<void> {
     const { handshake, pool, log } = this.options;
     this.#held = [];
@@ -264,7 +264,7 @@ class WorkerConnection implements SocketHandler {
   }
 }
 
-/** Why an agent is refused whose id belongs to one that is connected and lives. */
+/** Close reason for an agent whose ID is in use. */
 const ID_IN_USE = "id in use";
 
 function textOf(message: Uint8Array | string): string {

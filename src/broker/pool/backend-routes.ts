@@ -1,11 +1,11 @@
-// Which routes a backend has: by what its agent says of it, and by what it has answered.
+// The routes of a backend: from its agent's report and its own responses.
 import type { RouteNeeds } from "../../modules/module.ts";
 
-/** What an agent says of its backend. */
+/** An agent's report about its backend. */
 export interface BackendFacts {
   readonly family: string | undefined;
   readonly version: string | undefined;
-  /** Its agent says all that it knows; an older one may leave the family out. */
+  /** The agent reports everything that it knows; an older one may omit the family. */
   readonly complete: boolean;
 }
 
@@ -28,7 +28,7 @@ function isOlder(version: string, first: string): boolean {
 }
 
 const NOT_FOUND = 404;
-/** Statuses by which a backend says that it does not have a route, whatever else it says. */
+/** Statuses that mean that a backend does not have a route, whatever the body. */
 const NO_ROUTE: ReadonlySet<number> = new Set([405, 501]);
 /** Maximum size of such a response, in bytes; a longer one is a regular response. */
 export const NO_ROUTE_BYTES = 4096;

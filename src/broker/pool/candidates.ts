@@ -66,7 +66,7 @@ export class Candidates {
     );
   }
 
-  /** True when workers have what is asked for, and the backend of none of them can have the route. */
+  /** True if workers serve the request's model, but none of their backends can have the route. */
   lacksBackend({ label, workerId, endpoint }: SlotRequest): boolean {
     const needs = endpoint?.needs;
     if (needs === undefined || workerId !== undefined) return false;

@@ -7,7 +7,7 @@ import type { WebSocketServer } from "../http/web-socket.ts";
 import { type AgentAcceptor, offers } from "./agent-acceptor.ts";
 
 /** The route by which the agents of a module connect. */
-export function connectRoute(id: string, door: AgentAcceptor, server: () => WebSocketServer): Route {
+export function connectRoute(id: string, acceptor: AgentAcceptor, server: () => WebSocketServer): Route {
   return {
     method: "GET",
     path: `/api/${id}/connect`,
@@ -15,10 +15,10 @@ export function connectRoute(id: string, door: AgentAcceptor, server: () => WebS
     scopes: ["client"],
     requires: request => (offers(request) ? KEY_IN_HEADERS : KEY_MAY_FOLLOW),
     drain: "refuse",
-    countRefusal: error => door.countRefusal(error),
+    countRefusal: error => acceptor.countRefusal(error),
     errors: "text",
     operation: CONNECT,
-    answer: call => upgrade(call, door, server()),
+    answer: call => upgrade(call, acceptor, server()),
   };
 }
 
@@ -28,10 +28,10 @@ const KEY_MAY_FOLLOW: Requirement = { scopes: ["client"], keyMayFollow: true };
 
 function upgrade(
   { request, principal }: RouteCall,
-  door: AgentAcceptor,
+  acceptor: AgentAcceptor,
   server: WebSocketServer,
 ): Response | undefined {
-  const verdict = door.receive(request, principal, peerOf(request, server));
+  const verdict = acceptor.receive(request, principal, peerOf(request, server));
   if (verdict instanceof Response) return verdict;
   const headers = offers(request) ? { "sec-websocket-protocol": SUBPROTOCOL } : {};
   if (server.upgrade(request, { data: verdict, headers })) return undefined;

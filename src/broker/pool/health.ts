@@ -1,4 +1,4 @@
-// Passive health: what a worker's answers say about it. Pure: the time is passed in.
+// Passive health checks from a worker's responses. Pure: the time is a parameter.
 
 /** Consecutive failures after which a worker is paused, if they affect at least two callers. */
 const REST_FAILURES = 2;
@@ -9,7 +9,7 @@ export const REST_MS = 1_000;
 /** Longest pause of a failing worker, in milliseconds. */
 export const REST_MAX_MS = 60_000;
 
-/** How a request went at a worker; undefined when it says nothing about the worker. */
+/** Outcome of a request for the worker's health; undefined if it says nothing. */
 export type HealthVerdict = "ok" | "failed" | undefined;
 
 /**
@@ -63,7 +63,7 @@ export class Health {
     return this.#failures < limit ? 0 : this.#rest(now);
   }
 
-  /** The probe ended and told nothing; the next request is one. */
+  /** The probe had no result; the next request is one. */
   undecided(): void {
     this.#probing = false;
   }

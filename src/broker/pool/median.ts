@@ -2,7 +2,7 @@
 const STEP = 1.06;
 /** Where the first bucket ends, in milliseconds. */
 const FIRST_MS = 0.1;
-// Enough for ten minutes; what takes longer counts as that.
+// Sufficient for ten minutes; longer times count as that.
 const BUCKETS = 270;
 
 /** The median of times, in a table of fixed size however many there are. */

@@ -1,4 +1,4 @@
-// An agent that has been let in: its link, its worker, and what it says of itself afterwards.
+// A registered agent: its link, its worker, and its later reports.
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { CLOSE_POLICY, CONTROL_BYTES, CONTROL_MAX, CONTROL_WINDOW_MS } from "../../protocol/limits.ts";
@@ -15,7 +15,7 @@ export interface MembershipOptions {
   remote: string;
   wire: (link: Link) => Wire;
   liveness: Liveness | undefined;
-  /** What the log says of the agent besides, when it registers. */
+  /** Additional log fields at registration. */
   fields?: ((worker: Worker) => object) | undefined;
   pool: Pool;
   clock: Clock;
@@ -100,7 +100,7 @@ export class Membership {
     }
   }
 
-  /** Ends the link of an agent that says more of itself than it may. */
+  /** Closes the link of an agent that sends too many control messages. */
   #isTooMuch(message: { type?: unknown; models?: unknown }, length: number): boolean {
     const now = this.#options.clock.now();
     if (now - this.#controlsSince >= CONTROL_WINDOW_MS) {
@@ -121,5 +121,5 @@ export class Membership {
   }
 }
 
-/** Why a connection is closed whose id a newer one has taken. */
+/** Close reason of a connection whose ID was taken over. */
 export const REPLACED = "replaced by a newer connection";

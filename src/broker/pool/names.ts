@@ -1,4 +1,4 @@
-// What a model's name says: which names stand for the same model, and which for quantizations of one model.
+// Parses model names: aliases of the same model, and quantizations.
 
 /** Suffixes of a tag that name a quantization and nothing else, in lower case. */
 const QUANTIZATION = new RegExp(

@@ -10,14 +10,14 @@ export const OWNED_ID_MAX = 256;
 
 interface Owner {
   workerId: string;
-  /** The caller for whom the broker learned the id. */
+  /** The caller that owns the ID. */
   caller: string;
 }
 
 /** Stands for the owner of an id that belongs to another caller. */
 export const FOREIGN = Symbol("this ID belongs to another caller");
 
-/** Which worker keeps what after the request that made it: a task, a response, a conversation. Each belongs to one caller. */
+/** Maps stored items (tasks, responses, conversations) to their workers. Each belongs to one caller. */
 export class Owners {
   readonly #owners: BoundedMap<Owner>;
 

@@ -22,7 +22,7 @@ export class Pool {
   readonly registry: Registry;
   readonly totals = { completed: 0, failed: 0, joined: 0, left: 0 };
   readonly recent: Recent;
-  /** Who left a moment ago. */
+  /** Recently departed workers. */
   readonly departed: BoundedMap<{ readonly worker: Worker; readonly wall: number }>;
   /** Called when a worker has gone. */
   onLeave: (worker: Worker) => void = () => {};
@@ -62,7 +62,7 @@ export class Pool {
     return this.#waiting.length;
   }
 
-  /** What the connections of all workers have counted, those that are gone included. */
+  /** Counters of all connections, closed ones included. */
   get linkStats(): LinkStats {
     const sum = new LinkStats();
     sum.add(this.#past);
@@ -119,7 +119,7 @@ export class Pool {
   }
 
   /** True when somebody who is not excluded could be visited. */
-  canVisit(slotRequest: SlotRequest): boolean {
+  canExempt(slotRequest: SlotRequest): boolean {
     return this.#candidates.exempt(slotRequest).length > 0;
   }
 
@@ -140,7 +140,7 @@ export class Pool {
     return this.#waiting.position(slotRequest);
   }
 
-  /** Who waits, the first `max` of them in their order. */
+  /** The first `max` queued requests, in order. */
   queued(max: number): { slotRequest: SlotRequest; waitingMs: number }[] {
     return this.#waiting.first(max);
   }
@@ -152,7 +152,7 @@ export class Pool {
     this.recent.add(now, ended);
   }
 
-  /** What an operator calls a worker. */
+  /** A worker's identifier for operators. */
   handleOf(worker: Worker): string {
     return worker.id;
   }
@@ -213,7 +213,7 @@ export class Pool {
     this.wake();
   }
 
-  /** Changes what a worker says of itself. */
+  /** Updates a worker's report. */
   change(worker: Worker, apply: () => void): void {
     const served = worker.serving;
     this.registry.update(worker, apply);
@@ -221,12 +221,12 @@ export class Pool {
     this.wake();
   }
 
-  /** Lets everybody run who can, and refuses those nobody will serve. */
+  /** Starts every queued request that can run, and rejects those that no worker will serve. */
   wake(): void {
     this.#waiting.wake();
   }
 
-  /** Gives no more seats: the waiting requests are refused with `draining`, and so are later ones. */
+  /** Gives out no more slots: queued and later requests get `draining`. */
   stop(): void {
     this.#stopped = true;
     this.#waiting.refuseAll(draining);
@@ -251,7 +251,7 @@ export class Pool {
     this.registry.close();
   }
 
-  /** A place besides the slots. */
+  /** Capacity outside the slots. */
   #exempt(slotRequest: SlotRequest): Slot {
     const workers = this.#candidates.exempt(slotRequest);
     const open = workers.filter(({ slotExempt }) => slotExempt < this.settings.maxSlotExempt);

@@ -1,7 +1,7 @@
 /** Number of callers whose turns are remembered before those without queued requests are dropped. */
 const CALLERS_MAX = 10_000;
 
-/** What a waiting request brings to the queue. */
+/** A queued request. */
 export interface Waiting {
   /** Requests of one caller take turns with those of the others. */
   caller: string;
@@ -91,7 +91,7 @@ export class FairQueue<E extends Waiting> {
     else if (this.#lastRound.size > CALLERS_MAX) this.#forgetQuiet();
   }
 
-  /** Drops the callers whose last round is over: they would begin at the current one anyway. */
+  /** Drops callers whose last round has passed: they would start at the current one anyway. */
   #forgetQuiet(): void {
     for (const [caller, round] of this.#lastRound) if (round < this.#round) this.#lastRound.delete(caller);
   }

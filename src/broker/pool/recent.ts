@@ -26,7 +26,7 @@ const TOKENS_OUT = 3;
 const EMBEDDINGS = 4;
 const FIRST_BYTE = 5;
 
-/** What a module has done in the last five minutes, in a table of fixed size. */
+/** A module's activity in the last five minutes, in a table of fixed size. */
 export class Recent {
   readonly #ring: Ring;
   readonly #firstBytes = new Median();
@@ -47,7 +47,7 @@ export class Recent {
     this.#ring.add(TOKENS_OUT, usage.out);
   }
 
-  /** What the state shows; `wall` is the time of day at `now`. */
+  /** The activity for the state; `wall` is the wall clock time at `now`. */
   view(now: number, wall: number): RecentState {
     this.#turn(now);
     const ring = this.#ring;
@@ -63,7 +63,7 @@ export class Recent {
     };
   }
 
-  /** Ends the interval under way when `now` is behind it. */
+  /** Ends the current interval if `now` is after it. */
   #turn(now: number): void {
     if (this.#ring.isCurrent(now)) return;
     this.#ring.add(FIRST_BYTE, this.#firstBytes.take() ?? 0);
@@ -71,7 +71,7 @@ export class Recent {
   }
 }
 
-/** What a worker has done in the last minute. */
+/** A worker's activity in the last minute. */
 export class Rates {
   readonly #ring: Ring;
 

@@ -6,7 +6,7 @@ import { aliasOf, latestOf } from "./names.ts";
 import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
 
-/** Who is here, and which models they serve. */
+/** The connected workers, and their models. */
 export class Registry {
   readonly #workers = new Map<string, Worker>();
   readonly #byModel = new Map<string, Set<Worker>>();
@@ -15,8 +15,8 @@ export class Registry {
   readonly #firstSeen = new BoundedMap<number>(REMEMBERED_MODELS);
   /** Until when a model without a worker counts as briefly away. */
   readonly #away = new Map<string, Timer>();
-  /** Names of what was here a while ago and is expected back. */
-  /** What was offered for a label, until a worker comes, changes or goes. */
+  /** Names of departed workers and models that are expected to return. */
+  /** Cached candidates per label, until a worker connects, changes or leaves. */
   readonly #offers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
   readonly #exactOffers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
   readonly #modelsSeen: BoundedMap<true>;
@@ -70,7 +70,7 @@ export class Registry {
     this.#leave(worker);
   }
 
-  /** Changes a worker; what it serves is listed anew. */
+  /** Updates a worker and its models. */
   update(worker: Worker, change: () => void): void {
     if (this.#workers.get(worker.id) !== worker) return change();
     const before = worker.models;
@@ -115,7 +115,7 @@ export class Registry {
     return offers;
   }
 
-  /** True when nobody serves the label but somebody did a moment ago. */
+  /** True if no worker serves the label but one did recently. */
   brieflyAway(label: string | undefined, exactly = false): boolean {
     if (label === undefined) return this.#away.size > 0;
     if (this.#away.has(label) || this.#away.has(latestOf(label) ?? label)) return true;
@@ -139,7 +139,7 @@ export class Registry {
     return worker === undefined ? this.#workersSeen.has(id) : !worker.present;
   }
 
-  /** Every model somebody serves, by its name. */
+  /** Every served model, by name. */
   models(): ListedModel[] {
     const models: ListedModel[] = [];
     for (const [id, workers] of this.#byModel) {
@@ -156,7 +156,7 @@ export class Registry {
     return models.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** True when somebody serves exactly this model. */
+  /** True if a worker serves exactly this model. */
   serves(model: string): boolean {
     return this.#byModel.has(model);
   }
@@ -248,7 +248,7 @@ export interface ListedModel {
   readonly workerIds: string[];
   /** Milliseconds since 1970. */
   readonly firstSeen: number;
-  /** What its backends say of it; where they differ, the least holds for all. */
+  /** The model's details from its backends; if they differ, the minimum. */
   readonly details: ModelDetails;
 }
 
@@ -263,7 +263,7 @@ function merged(all: readonly (ModelDetails | undefined)[]): ModelDetails {
 
 /** Stands for "any worker" among the models that are away; no model is called so, since names hold no control characters. */
 const ANY = "\u0000any";
-/** Begins what stands for an alias among the models that were seen. */
+/** Prefix of aliases among the seen models. */
 const ALIAS = "\u0000alias ";
 
 function join(index: Map<string, Set<Worker>>, key: string, worker: Worker): void {

@@ -1,7 +1,4 @@
-/**
- * Sums over intervals of time, the last few of them. What came when is known from the clock alone: nothing runs while
- * nothing happens.
- */
+/** Sums over the last few time intervals, driven by the clock alone: nothing runs while idle. */
 export class Ring {
   readonly #sums: Float64Array;
   #current: number;
@@ -9,7 +6,7 @@ export class Ring {
   constructor(
     /** Numbers kept for an interval. */
     private readonly columns: number,
-    /** Complete intervals that can be read; the one under way comes on top. */
+    /** Number of complete intervals; the current one is additional. */
     readonly intervals: number,
     readonly intervalMs: number,
     now: number,
@@ -18,7 +15,7 @@ export class Ring {
     this.#current = this.#slotAt(now);
   }
 
-  /** True while the interval under way is the one of `now`. */
+  /** True if `now` is in the current interval. */
   isCurrent(now: number): boolean {
     return this.#slotAt(now) <= this.#current;
   }
@@ -34,7 +31,7 @@ export class Ring {
     if (slot > this.#current) this.#current = slot;
   }
 
-  /** Adds to a number of the interval under way. */
+  /** Adds to the current interval. */
   add(column: number, value: number): void {
     const at = this.#offset(this.#current) + column;
     this.#sums[at] = (this.#sums[at] ?? 0) + value;
@@ -48,7 +45,7 @@ export class Ring {
     return values;
   }
 
-  /** One number over all intervals, the one under way included. */
+  /** The sum over all intervals, the current one included. */
   sum(column: number): number {
     let sum = 0;
     for (let at = column; at < this.#sums.length; at += this.columns) sum += this.#sums[at] ?? 0;

@@ -1,4 +1,4 @@
-// Who is best: pure decisions over what a pool knows.
+// Selects the best worker: pure functions over a pool's data.
 
 /** As much of a worker as the choice needs. */
 export interface Candidate {
@@ -21,7 +21,7 @@ export interface Offer<W extends Candidate> {
 
 export type Choice<W> =
   | { kind: "seat"; worker: W }
-  /** `resting` is a worker with a free seat that has failed lately, for a request that cannot wait. */
+  /** `resting`: a worker with a free slot and recent failures, for a request that cannot wait. */
   | { kind: "busy"; resting?: W }
   | { kind: "none" };
 
@@ -60,7 +60,7 @@ export function choose<W extends Candidate>(
 
 function better(a: Offer<Candidate>, b: Offer<Candidate>): boolean {
   if (a.score !== b.score) return a.score > b.score;
-  // inflight / maxConcurrency compared without dividing; a free seat means that maxConcurrency is above 0.
+  // Compares inflight / maxConcurrency without dividing; a free slot means that maxConcurrency is above 0.
   const load = a.worker.inflight * b.worker.maxConcurrency - b.worker.inflight * a.worker.maxConcurrency;
   return load !== 0 ? load < 0 : a.worker.lastChosen < b.worker.lastChosen;
 }

@@ -3,7 +3,7 @@ import type { HealthVerdict } from "./health.ts";
 import type { QueueTicket } from "./queue.ts";
 import type { Worker } from "./worker.ts";
 
-/** What a request wants of a pool. */
+/** A request for a slot. */
 export interface SlotRequest {
   /** The model, or undefined when any worker will do. */
   label: string | undefined;
@@ -11,13 +11,13 @@ export interface SlotRequest {
   endpoint?: RequestedEndpoint;
   /** Pins the request to one worker. */
   workerId?: string | undefined;
-  /** The request is let in besides the slots: it asks about work that a worker already has, or only listens. */
+  /** The request uses no slot: it is about existing work of a worker, or only opens an event stream. */
   exemptFromSlots?: boolean;
-  /** Work that a worker already has may need this visit to end: it is let in while that drains too. */
+  /** Existing work may need this request to finish: a draining worker serves it too. */
   servesDuringDrain?: boolean;
-  /** The request's body is larger than wire v1 carries, or may be: a client need not say. */
+  /** The request's body is larger than wire v1 supports, or may be: a client need not state its size. */
   large?: "yes" | "maybe";
-  /** Whose turn it is; asked only when the request has to wait. */
+  /** The caller, for fair queueing; used only if the request must wait. */
   caller: () => string;
   signal: AbortSignal;
   /** Workers that have already failed this request. */
@@ -35,7 +35,7 @@ type RequestedEndpoint = Pick<Endpoint, "method" | "backendPath" | "needs" | "ex
 /** A place at a worker, held by one request. */
 export interface Slot {
   readonly worker: Worker;
-  /** Says how the request went, before the place is given back. */
+  /** Reports the outcome of the request, before the slot is released. */
   report(verdict: HealthVerdict): void;
   /** Gives the place back and wakes the queue. Further calls do nothing. */
   release(): void;

@@ -1,4 +1,4 @@
-// The slots of workers: giving them out, taking them back, and what their requests say of the worker.
+// The slots of workers: acquiring, releasing, and the health of workers from their requests.
 import type { Clock } from "../../lib/time.ts";
 import type { HealthVerdict } from "./health.ts";
 import type { Slot, SlotRequest } from "./slot.ts";
@@ -10,7 +10,7 @@ export class Slots {
 
   constructor(
     readonly clock: Clock,
-    /** Called when somebody who waits may run now. */
+    /** Called when a queued request may be able to run. */
     readonly onFree: () => void,
   ) {}
 
@@ -58,7 +58,7 @@ class HeldSlot implements Slot {
     } else if (verdict === "failed") {
       const restMs = health.failed(clock.now(), this.slotRequest.caller(), this.#probe);
       if (restMs === 0) return;
-      // Those that wait may be served by nobody else, or by this one again when its rest is over.
+      // Queued requests may have no other worker, or this one again after its pause.
       clock.after(restMs, onFree, true);
       onFree();
     } else if (this.#probe) health.undecided();
@@ -72,7 +72,7 @@ class HeldSlot implements Slot {
   }
 }
 
-/** A place besides the slots: a request about a task must not wait behind the tasks themselves. */
+/** Capacity outside the slots: a request about a task must not wait behind the tasks themselves. */
 export function exemptSlot(worker: Worker): Slot {
   worker.slotExempt++;
   let held = true;

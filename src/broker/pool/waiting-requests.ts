@@ -85,7 +85,7 @@ export class WaitingRequests {
     return promise;
   }
 
-  /** Lets every request run that can, and refuses those that nobody will serve. */
+  /** Starts every queued request that can run, and rejects those that no worker will serve. */
   wake(): void {
     if (this.#queue.length === 0) return;
     const stuck = new Set<string>();
@@ -107,7 +107,7 @@ export class WaitingRequests {
     });
   }
 
-  /** What a worker refused while its backend was down it may be asked for again. */
+  /** A worker that refused while its backend was down can be tried again. */
   forgive(worker: Worker): void {
     for (const { slotRequest } of this.#queue.first(this.#queue.length)) slotRequest.excluded?.delete(worker);
   }

@@ -19,35 +19,35 @@ const BACKEND_LOSS_MS = 10_000;
 
 const OLLAMA = "ollama";
 
-/** One connected agent of a worker module: what it said of itself and what the broker has counted of it. */
+/** One connected agent of a worker module: its report and the broker's counters. */
 export class Worker {
   readonly id: string;
   readonly name: string;
   readonly version: string;
   readonly buildSha: string;
   readonly buildDate: string;
-  /** The SHA-256 digest of the token that callers of this relay bring; undefined when it names none. */
+  /** SHA-256 digest of the token of this relay's callers; undefined if it has none. */
   readonly tokenDigest: Uint8Array | undefined;
   /** A relay that wants to be called without credentials. */
   readonly asksToBeOpen: boolean;
   models: ReadonlySet<string>;
-  /** What its backend says of some of them. */
+  /** Details of models from its backend. */
   details: ReadonlyMap<string, ModelDetails>;
-  /** Requests it takes at once, by its own word. */
+  /** Its reported concurrency. */
   #stated: number;
   #backendFailedAt = Number.NEGATIVE_INFINITY;
   batchSize: number;
   facts: Record<string, string>;
   /** It drains of its own will. */
   draining = false;
-  /** An operator drains it, whatever it says itself. Changed by the pool alone. */
+  /** Drained by an operator, whatever it reports. Changed only by the pool. */
   drainedByOperator = false;
   notReady = false;
   gone = false;
 
-  /** Requests that hold a seat here. Changed by the pool alone. */
+  /** Slots in use. Changed only by the pool. */
   inflight = 0;
-  /** Questions about its tasks that are under way. Changed by the pool alone. */
+  /** Running requests about its tasks. Changed only by the pool. */
   slotExempt = 0;
   /** Turns that break ties: the one that was chosen longest ago goes first. */
   lastChosen = 0;
@@ -58,12 +58,12 @@ export class Worker {
   lastHeartbeat: number;
   readonly totals = { processed: 0, failed: 0, processingMs: 0, tokensIn: 0, tokensOut: 0, embeddings: 0 };
   lastError = "";
-  /** What its answers say about it. */
+  /** Its health, from its responses. */
   readonly health = new Health();
   /** Routes that its backend does not have, by its own answers. */
   readonly missing: BoundedMap<true>;
   readonly rates: Rates;
-  /** What traces say of it. */
+  /** Its trace attributes. */
   readonly traced: SpanAttributes;
 
   constructor(
@@ -99,7 +99,7 @@ export class Worker {
     return Math.min(this.#stated, this.maxSlots);
   }
 
-  /** Seats that could be given out now. */
+  /** Available slots. */
   get free(): number {
     if (!this.serving || !this.link.routable) return 0;
     return Math.max(0, this.maxConcurrency - this.inflight);
@@ -110,7 +110,7 @@ export class Worker {
     return !this.gone && !this.draining && !this.drainedByOperator;
   }
 
-  /** True while its backend can be reached, by its own word. */
+  /** True while it reports that its backend is reachable. */
   get ready(): boolean {
     return !this.notReady && this.maxConcurrency > 0;
   }
@@ -125,7 +125,7 @@ export class Worker {
     this.#backendFailedAt = this.clock.now();
   }
 
-  /** True when its agent says that the backend is gone, or said so a moment ago of a request. */
+  /** True if its agent reports that the backend is unavailable, or reported it recently for a request. */
   get hasLostBackend(): boolean {
     return this.notReady || this.clock.now() - this.#backendFailedAt < BACKEND_LOSS_MS;
   }
@@ -142,7 +142,7 @@ export class Worker {
     return this.inflight > 0 ? "working" : "idle";
   }
 
-  /** What its agent says of its backend; an agent of the 0.9 series may not know what that is. */
+  /** The backend as reported by the agent; a 0.9 agent may not report it. */
   get backend(): BackendFacts {
     const { backend_family: family, backend_version: version } = this.facts;
     return { family, version, complete: this.link.version === 2 };
@@ -154,11 +154,11 @@ export class Worker {
     const other = latestOf(model);
     if (other === undefined || !this.models.has(other)) return false;
     const { family } = this.backend;
-    // An older agent may not say what its backend is; only Ollama lists a model with this tag.
+    // An older agent may not report its backend; only Ollama lists a model with this tag.
     return family === OLLAMA || (family === undefined && other.length > model.length);
   }
 
-  /** The name by which its backend is asked for a model that it serves. */
+  /** The backend's name of a model that it serves. */
   nameOf(model: string): string {
     if (this.models.has(model)) return model;
     const other = latestOf(model);
@@ -169,7 +169,7 @@ export class Worker {
     return model;
   }
 
-  /** What it says of the machine that it runs on; empty where it says nothing. */
+  /** Reported host information; empty fields are unknown. */
   get hostInfo(): WorkerView["host_info"] {
     const { facts } = this;
     return {
@@ -182,7 +182,7 @@ export class Worker {
     };
   }
 
-  /** Counts a request, or a part of one, that this worker has served or failed. A canceled one is nobody's failure. */
+  /** Counts a request, or a part of one, that this worker served or failed. A canceled one is not a failure. */
   recordUsage(
     now: number,
     ms: number,

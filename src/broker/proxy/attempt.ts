@@ -17,13 +17,13 @@ export interface AttemptContext {
 }
 
 export interface AttemptOptions {
-  /** Called when the attempt is given up after its answer began, when nobody may be waiting to hear of it. */
+  /** Called when the attempt is aborted after the response began. */
   onGivenUp?: (error: NfrxError) => void;
   /** The span of the request that it is for. */
   parent?: Span | undefined;
 }
 
-/** One request at one worker: its seat, its stream and its idle limit, taken together and given back together. */
+/** One request on one worker: its slot, its stream and its idle timeout, acquired and released together. */
 export class Attempt {
   readonly stream: Stream;
   readonly #idle: IdleWatch;
@@ -33,7 +33,7 @@ export class Attempt {
   #waitsForClient = false;
   #onClosed: (() => void) | undefined;
 
-  /** Opens the stream. Throws `refused`, with the seat given back, when the connection takes no more. */
+  /** Opens the stream. Throws `refused`, with the slot released, if the connection accepts no more. */
   constructor(
     readonly slot: Slot,
     head: RequestHead,
@@ -65,7 +65,7 @@ export class Attempt {
     const { idle } = context;
     this.#idle = idle.watch(() => {
       const seconds = idle.ms / 1000;
-      // What has arrived and was not taken waits for the client; then the silence is not the worker's.
+      // Unread data waits for the client; then the worker is not idle.
       const unread = this.stream.arrived || this.stream.buffered > 0;
       this.giveUp(
         unread
@@ -77,7 +77,10 @@ export class Attempt {
     });
   }
 
-  /** Sends a request's body as it comes from the client; `onBytes` hears of each piece. True when the worker has all of it. */
+  /**
+   * Sends a request's body as it arrives from the client; `onBytes` is called for each chunk. True if the worker has
+   * all of it.
+   */
   async upload(chunks: AsyncIterator<Uint8Array>, onBytes: (bytes: number) => void): Promise<boolean> {
     try {
       for (;;) {
@@ -92,7 +95,7 @@ export class Attempt {
       this.stream.end();
       return true;
     } catch (error) {
-      // Either the client's side failed, and the worker must hear of it, or the stream is over and this does nothing.
+      // If the client's side failed, notifies the worker; on a finished stream this does nothing.
       this.stream.reset(toNfrxError(error));
       return false;
     }
@@ -128,7 +131,7 @@ export class Attempt {
     if (this.#answered) this.options.onGivenUp?.(error);
   }
 
-  /** Gives everything back; the worker is told when it has not finished. */
+  /** Releases everything; resets the stream if the worker has not finished. */
   end(error?: NfrxError): void {
     this.#idle.cancel();
     this.#span?.end(failureOf(error));

@@ -17,7 +17,7 @@ import { ASKED_MAX } from "./routing/locate.ts";
 export const REDISPATCHES = 2;
 
 const NOT_FOUND = 404;
-/** Statuses by which a backend says that it has done nothing and is too busy now. */
+/** Statuses that mean that a backend did nothing and is too busy. */
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503]);
 
 /** The beginning of a worker's response, and where the rest comes from. */
@@ -26,7 +26,10 @@ export interface Answer {
   readonly stream: Stream;
 }
 
-/** Finds a worker for an exchange and asks it; the beginning of its response. Rejects once nobody else is worth asking. */
+/**
+ * Finds a worker for an exchange and sends the request; resolves with the beginning of the response. Rejects when no
+ * other worker is worth trying.
+ */
 export function dispatch(exchange: Exchange): Promise<Answer> {
   return new Dispatch(exchange).run();
 }
@@ -49,7 +52,7 @@ class Dispatch {
       const acquired = spare ?? this.#acquire(failure);
       const slot = acquired instanceof Promise ? await acquired : acquired;
       spare = undefined;
-      exchange.seated();
+      exchange.slotAcquired();
       try {
         const attempt = this.#ask(slot);
         const { stream } = attempt;
@@ -84,22 +87,22 @@ class Dispatch {
     }
   }
 
-  /** A slot, or why there is none: `failure`, if somebody has already been asked. */
+  /** A slot, or the reason why there is none: `failure`, if a worker was already tried. */
   #acquire(failure: NfrxError | undefined): Slot | Promise<Slot> {
     const { signal } = this.exchange.request;
-    // When nobody else could be asked, what the last one said tells more than that, unless the broker is going away.
+    // If no other worker is available, the last worker's error is more informative, unless the broker is shutting down.
     const instead = (error: unknown): unknown =>
       failure === undefined || signal.aborted || toNfrxError(error).code === "draining" ? error : outward(failure);
     try {
       if (signal.aborted) throw new NfrxError("canceled", "the client disconnected");
       const acquired = this.exchange.context.pool.acquire(this.exchange.slotRequest);
-      return acquired instanceof Promise ? this.#seated(acquired, instead) : acquired;
+      return acquired instanceof Promise ? this.#withSlot(acquired, instead) : acquired;
     } catch (error) {
       throw instead(error);
     }
   }
 
-  async #seated(waiting: Promise<Slot>, instead: (error: unknown) => unknown): Promise<Slot> {
+  async #withSlot(waiting: Promise<Slot>, instead: (error: unknown) => unknown): Promise<Slot> {
     const slot = await waiting.catch((error: unknown) => {
       throw instead(error);
     });
@@ -115,7 +118,7 @@ class Dispatch {
     const { endpoint, target, headers, id, body, label, access } = request;
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: slot.worker.id };
     context.log.info(dispatched, "request dispatched");
-    // Of a body that follows its head the backend must be told the length: not every server reads one that comes in chunks.
+    // The backend needs the length of the body: not every server supports chunked bodies.
     const follows = slot.worker.link.version !== 1;
     const outgoing = new OutgoingBody(body, label, slot.worker);
     access.servedModel = outgoing.model;
@@ -163,7 +166,7 @@ class Dispatch {
     }
     if (!kept.inTurn || (this.exchange.slotRequest.excluded?.size ?? 0) >= ASKED_MAX) return false;
     this.#exclude(worker);
-    if (pool.canVisit(this.exchange.slotRequest)) return true;
+    if (pool.canExempt(this.exchange.slotRequest)) return true;
     if (kept.away || pool.filling)
       throw new NfrxError("overloaded", "the worker that has this task is not connected", { retryAfterSeconds: 5 });
     return false;
@@ -193,7 +196,7 @@ class Dispatch {
     return !worker.hasLostBackend && ++this.#lost <= this.exchange.context.retryLost;
   }
 
-  /** True while the request can be sent again and somebody waits for its answer. */
+  /** True while the request can be resent and the client waits for it. */
   get #isRepeatable(): boolean {
     const { once, body, signal } = this.exchange.request;
     return !once && body.resendable && !signal.aborted;

@@ -15,7 +15,7 @@ import type { Attempt, AttemptContext } from "./attempt.ts";
 import type { Kept } from "./routing/kept.ts";
 import type { RoutingFields } from "./routing/routing-fields.ts";
 
-/** What every exchange of a module shares. */
+/** Shared data of a module's exchanges. */
 export interface ExchangeContext extends AttemptContext {
   pool: Pool;
   /** Times a request that only computes is sent to another worker because its machine was lost. */
@@ -27,27 +27,27 @@ export interface ExchangeContext extends AttemptContext {
 
 export interface ExchangeRequest {
   id: string;
-  /** The address that the client asked for. */
+  /** The requested URL. */
   url: string;
   /** Its line in the access log. */
   access: Access;
   endpoint: Endpoint;
-  /** What the worker is asked for: path and query. */
+  /** Path and query for the worker. */
   target: string;
   label: RoutingFields;
   body: RequestBody;
-  /** What the worker gets of the request's headers. */
+  /** The forwarded request headers. */
   headers: HeaderList;
   series: RequestSeries;
   workerId: string | undefined;
-  /** What it names of what workers keep. */
+  /** The stored items that it names. */
   kept: Kept | undefined;
   caller: () => string;
   /** Aborts when the client goes away. */
   signal: AbortSignal;
-  /** Let in beside the seats. */
+  /** Uses no slot. */
   exemptFromSlots?: boolean;
-  /** Such a visit that a worker which drains is asked too. */
+  /** Also sent to draining workers. */
   servesDuringDrain?: boolean;
   /** Not safe to repeat: it is sent to one worker, once. */
   once?: boolean;
@@ -61,12 +61,12 @@ export interface ExchangeRequest {
  */
 export class Exchange {
   readonly slotRequest: SlotRequest;
-  /** The worker's part that is under way, or was the last. */
+  /** The current or last attempt. */
   attempt: Attempt | undefined;
   retries = 0;
   /** The status of the response that the client gets. */
   status = 0;
-  /** What reads the tokens of the response, as far as it has come: those of one that is given up count too. */
+  /** Reads the token counts of the response so far: those of an aborted one count too. */
   tap: { readonly usage?: Usage | undefined } | undefined;
   /** Items that have come of a request that was split. */
   items = 0;
@@ -113,7 +113,7 @@ export class Exchange {
     signal.addEventListener("abort", () => this.cancel());
   }
 
-  /** The response has a body that is still to come: whatever passes it on calls `ended`. */
+  /** The response has a body: its consumer calls `ended`. */
   streams(): void {
     this.#bodyEnd = Promise.withResolvers();
     if (this.failure !== undefined) this.#bodyEnd.resolve(this.failure);
@@ -134,18 +134,18 @@ export class Exchange {
     if (!this.over) this.attempt?.giveUp(new NfrxError("canceled", "the client disconnected"));
   }
 
-  /** Its worker was given up when the response had begun, and perhaps nobody reads that any more. */
+  /** The attempt was aborted after the response began, and perhaps it is no longer read. */
   givenUp(error: NfrxError): void {
     this.failure = error;
     this.ended(error);
   }
 
-  /** The worker that is being asked. */
+  /** The current worker. */
   get worker(): Worker | undefined {
     return this.attempt?.slot.worker;
   }
 
-  /** The tokens that the response, as far as it has come, says it took. */
+  /** The token counts of the response so far. */
   get usage(): Usage | undefined {
     return this.tap?.usage;
   }
@@ -160,7 +160,7 @@ export class Exchange {
   }
 
   /** It has a slot: its wait, if it had to, is over. */
-  seated(): void {
+  slotAcquired(): void {
     const now = this.context.clock.now();
     this.slotAt = now;
     this.leaveQueue();
@@ -188,7 +188,7 @@ export class Exchange {
     this.request.series.gap.observe(ms / 1000);
   }
 
-  /** The worker that is being asked keeps `id`: requests that name it are sent there. */
+  /** Records that the current worker has `id`: requests that name it are sent there. */
   keeps(id: string): void {
     const { worker } = this;
     const { kept } = this.request;

@@ -1,4 +1,4 @@
-// What a failure between broker and worker is for the client.
+// Converts a failure between broker and worker to the client's error.
 import { NfrxError } from "../../lib/errors.ts";
 
 /** The failure that an answer of this status is, though it goes to the client as it came; undefined when it is none. */
@@ -6,7 +6,7 @@ export function backendFailure(status: number): NfrxError | undefined {
   return status < 500 ? undefined : new NfrxError("upstream_error", `the backend responded with status ${status}`);
 }
 
-/** What the client gets for a failure between broker and worker, which is its cause. */
+/** The client's error for a failure between broker and worker, which is its cause. */
 export function outward(error: NfrxError): NfrxError {
   const detail = { cause: error };
   if (error.code === "refused")

@@ -24,9 +24,9 @@ type ModelObject = z.infer<typeof modelObject>;
 /** Which models are listed, and how. */
 export interface Listing {
   readonly pool: Pool;
-  /** Clients are told the names of workers. */
+  /** Clients get the names of workers. */
   readonly expose: boolean;
-  /** The one worker whose models are meant. */
+  /** The worker whose models are requested. */
   readonly workerId?: string | undefined;
 }
 

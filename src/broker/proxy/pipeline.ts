@@ -26,9 +26,9 @@ import { withExchange } from "./settle.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
-  /** Clients are told who served them, and how long that took. */
+  /** Clients get the name of the worker and the duration. */
   expose: boolean;
-  /** Callers' headers that backends get besides the fixed list, in lower case; a star at the end stands for any ending. */
+  /** Additional forwarded request headers, in lower case; a trailing star matches any ending. */
   forwardHeaders: readonly string[];
   /** For JSON that is routed by its model. */
   bodies: BodyLimits;
@@ -36,11 +36,11 @@ export interface PipelineOptions extends ExchangeContext {
   uploads: BodyLimits;
 }
 
-/** What is the same for all requests of an endpoint. */
+/** Data shared by all requests of an endpoint. */
 interface Plan {
   readonly respond: RespondContext;
   readonly keeps: Keeps | undefined;
-  /** Callers' headers that its backends get besides the fixed list. */
+  /** Additional request headers for its backends. */
   readonly forwarded: readonly string[];
   readonly exemptFromSlots: boolean;
   readonly target: TargetOf;
@@ -110,7 +110,7 @@ export class Pipeline {
     return modelOptional ? this.options.pool.usualModel : undefined;
   }
 
-  /** Throws before the body is read when nobody could take it, whatever it says. */
+  /** Throws before the body is read if no worker could serve it. */
   #requireWorker({ label, method }: Endpoint, { keeps }: Plan, workerId: string | undefined): void {
     const { registry } = this.options.pool;
     if (method === "GET") return;

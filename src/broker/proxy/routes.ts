@@ -27,16 +27,16 @@ export interface Mounted {
   module: WorkerModule;
   pool: Pool;
   pipeline: Pipeline;
-  door: AgentAcceptor;
-  /** The WebSockets that follow what workers keep, of all modules together. */
+  acceptor: AgentAcceptor;
+  /** The WebSockets that follow tasks, of all modules. */
   watches: Watches;
-  /** Clients are told the names of workers. */
+  /** Clients get the names of workers. */
   expose: boolean;
 }
 
 /** Its endpoints for any worker and for a named one, its models where it lists them, and its agents' door. */
 export function workerRoutes(mounted: Mounted, server: () => WebSocketServer): Route[] {
-  const { module, door } = mounted;
+  const { module, acceptor } = mounted;
   return [
     ...module.endpoints.flatMap(endpoint => [
       ...(module.reach === "id" ? [] : [endpointRoute(mounted, endpoint, "", endpoint.operation)]),
@@ -44,7 +44,7 @@ export function workerRoutes(mounted: Mounted, server: () => WebSocketServer): R
       ...watchRoutes(mounted, endpoint, server),
     ]),
     ...(module.listsModels ? modelRoutes(mounted) : []),
-    connectRoute(module.id, door, server),
+    connectRoute(module.id, acceptor, server),
   ];
 }
 
@@ -103,7 +103,7 @@ function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => W
   return [...(module.reach === "id" ? [] : [route("", watch.operation)]), route(PINNED, pinned(watch.operation))];
 }
 
-/** What the broker does not answer itself. */
+/** Responses that do not come from the broker. */
 const BACKEND: Reply = { description: "Any other response is the backend's own, including headers and body." };
 
 /** What can go wrong on the way of a request to its worker. */

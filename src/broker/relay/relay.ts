@@ -39,7 +39,7 @@ export interface RelayOptions extends ExchangeContext {
   calls: Calls;
   limits: BodyLimits;
   maxAnswerBytes: number;
-  /** Clients are told who served them, and how long that took. */
+  /** Clients get the name of the worker and the duration. */
   expose: boolean;
 }
 

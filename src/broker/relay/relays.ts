@@ -70,7 +70,7 @@ class RelayPool extends Pool {
 /** The relays of a broker: a pool whose labels are their ids, its door, and the way of their requests. */
 export class Relays {
   readonly pool: Pool;
-  readonly door: AgentAcceptor;
+  readonly acceptor: AgentAcceptor;
   readonly relay: Relay;
   readonly admission: CallerAdmission;
   readonly sessions = new Sessions();
@@ -103,7 +103,7 @@ export class Relays {
       allowOpen: settings.allowOpen ?? false,
     });
     const liveness = { pingMs: settings.wsHeartbeatMs, deadMs: settings.wsDeadAfterMs };
-    this.door = new AgentAcceptor({
+    this.acceptor = new AgentAcceptor({
       handshake: relayHandshake(liveness, slots, worker => this.#guardFields(worker)),
       pool: this.pool,
       authenticator: options.authenticator,

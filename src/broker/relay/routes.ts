@@ -7,7 +7,7 @@ import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 
 /** The way to each relay, what each says of how it is protected, and their own door. */
-export function relayRoutes({ relay, admission, door }: Relays, server: () => WebSocketServer): Route[] {
+export function relayRoutes({ relay, admission, acceptor }: Relays, server: () => WebSocketServer): Route[] {
   const way = (method: keyof typeof RELAY_OPERATIONS, path: string, operation: Operation): Route => ({
     ...common,
     method,
@@ -31,7 +31,7 @@ export function relayRoutes({ relay, admission, door }: Relays, server: () => We
       operation: METADATA_OPERATION,
       answer: call => relay.metadata(call),
     },
-    connectRoute("mcp", door, server),
+    connectRoute("mcp", acceptor, server),
   ];
 }
 

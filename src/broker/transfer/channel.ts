@@ -5,7 +5,7 @@ import { Pipe, type PipeEnd, type PipeOptions } from "./pipe.ts";
 /** Who takes the bytes, and who brings them. */
 export type End = "reader" | "writer";
 
-/** How a channel ended: as its passage did, or because the two did not meet in time. */
+/** How a channel ended: as its pipe did, or because the two did not meet in time. */
 export type TransferEnd = PipeEnd | "expired";
 
 /** What the maker of a channel wants, and what it is told. */
@@ -36,7 +36,7 @@ export class TransferChannel {
   /** Bytes that were taken from the writer. */
   bytes = 0;
   /** Set once they have met. */
-  passage: Pipe | undefined;
+  pipe: Pipe | undefined;
   /** Gives its caller's share back. */
   release: () => void = () => {};
   /** Tells the drain that nobody uses it any more. */
@@ -71,12 +71,12 @@ export class TransferChannel {
    * Resolves when both are there. Rejects with `transfer_in_use` when somebody else has come as this end, with what it was
    * ended for when that comes first, and with `canceled` when the request goes away; its place is then free again.
    */
-  async arrive(end: End, request: Request, passage: () => Omit<PipeOptions, End>): Promise<Pipe> {
+  async arrive(end: End, request: Request, pipe: () => Omit<PipeOptions, End>): Promise<Pipe> {
     if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer already has a ${end}`);
     const met = Promise.withResolvers<Pipe>();
     const gone = (): void => {
-      // Once they have met, the passage sees to it.
-      if (this.passage !== undefined) return;
+      // Once they have met, the pipe sees to it.
+      if (this.pipe !== undefined) return;
       delete this.#arrivals[end];
       met.reject(new NfrxError("canceled", `the ${end} disconnected`));
     };
@@ -86,8 +86,8 @@ export class TransferChannel {
     if (request.signal.aborted) gone();
     else if (reader !== undefined && writer !== undefined) {
       this.#timer?.cancel();
-      this.passage = new Pipe({ ...passage(), reader: reader.request, writer: writer.request });
-      for (const arrival of [reader, writer]) arrival.met.resolve(this.passage);
+      this.pipe = new Pipe({ ...pipe(), reader: reader.request, writer: writer.request });
+      for (const arrival of [reader, writer]) arrival.met.resolve(this.pipe);
     }
     try {
       return await met.promise;

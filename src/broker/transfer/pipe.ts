@@ -3,10 +3,10 @@ import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import type { ChunkReader } from "../http/body/body.ts";
 
-/** How a passage ended: well, by whose fault, or because nobody wants it any more. */
+/** How a transfer ended: well, by whose fault, or because nobody wants it any more. */
 export type PipeEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
 
-/** What both ends get of a passage that did not end well. */
+/** What both ends get of a transfer that did not end well. */
 export function reasonFor(end: Exclude<PipeEnd, "done">): NfrxError {
   return end === "closed" ? CLOSED() : FAILED();
 }

@@ -79,10 +79,10 @@ export class Transfers {
     return { id: channel.id, expiresAt: channel.expiresAt };
   }
 
-  /** Ends a channel, with whatever passes through it. */
+  /** Ends a channel and its transfer. */
   close(id: string): void {
     const channel = this.#channels.get(id);
-    if (channel?.passage !== undefined) channel.passage.close();
+    if (channel?.pipe !== undefined) channel.pipe.close();
     else if (channel !== undefined) this.#giveUp(channel, "closed");
   }
 
@@ -114,13 +114,13 @@ export class Transfers {
     const { request, access } = call;
     // Elysia asks here for HEAD, too; to look must not take the only reader's place.
     if (request.method !== "GET") return this.refuse(request, CHANNEL_METHODS);
-    const passage = await this.#arrive(call, "reader");
-    const response = await passage.response();
+    const pipe = await this.#arrive(call, "reader");
+    const response = await pipe.response();
     response.headers.set("x-request-id", access.id);
     access.status = response.status;
     const ended = access.streams();
-    void passage.ended.then(end => {
-      access.bytesOut = passage.bytes;
+    void pipe.ended.then(end => {
+      access.bytesOut = pipe.bytes;
       ended(failureFor("reader", end));
     });
     return response;
@@ -129,9 +129,9 @@ export class Transfers {
   /** `POST` or `PUT /api/transfer/{id}`: takes bytes for the reader, when there is one; answers when the last have left for it. */
   async write(call: RouteCall): Promise<Response> {
     const { request, access } = call;
-    const passage = await this.#arrive(call, "writer");
-    const end = await passage.ended;
-    access.bytesIn = passage.bytes;
+    const pipe = await this.#arrive(call, "writer");
+    const end = await pipe.ended;
+    access.bytesIn = pipe.bytes;
     if (end === "done") return Response.json({ status: "ok" });
     // The pipe has read from the body, so the rest of it is not the mount's to read.
     const reason = reasonFor(end);
@@ -139,7 +139,7 @@ export class Transfers {
     this.countRefusal(reason);
     access.answered(response);
     access.streams()(failureFor("writer", end));
-    return refuseUpload(response, request, this.#options.clock, passage.source);
+    return refuseUpload(response, request, this.#options.clock, pipe.source);
   }
 
   /** Throws for a method that touches no channel; `allow` names those that do. */

@@ -1,5 +1,5 @@
-// The public operations of the module asr. Bodies pass through as they are: what stands here of them is what the broker
-// reads, and what servers with this API know.
+// The operations of the module asr. Bodies are forwarded unchanged: schemas contain only the fields that the broker
+// reads or that servers with this API know.
 import { z } from "zod";
 import type { Operation } from "../route.ts";
 import { QUEUE } from "./fields.ts";
@@ -34,7 +34,7 @@ const speechRequest = z
     description: "OpenAI request. All other fields are forwarded to the backend unchanged.",
   });
 
-const heard = (summary: string): Operation => ({
+const audioOperation = (summary: string): Operation => ({
   summary,
   description:
     "The recording is streamed to the worker, whatever its size. With `stream=true` the backend's events are forwarded unchanged, and a queued request gets its position in the queue. If the backend sends the whole text after the stream has started, it is forwarded as one delta and `transcript.text.done`.",
@@ -56,8 +56,8 @@ const heard = (summary: string): Operation => ({
   },
 });
 
-export const transcriptionOperation = heard("Transcribe a recording");
-export const translationOperation = heard("Translate a recording into English");
+export const transcriptionOperation = audioOperation("Transcribe a recording");
+export const translationOperation = audioOperation("Translate a recording into English");
 
 export const speechOperation: Operation = {
   summary: "Speak a text",

@@ -1,5 +1,5 @@
-// The public operations of the module docling. Bodies pass through as they are, whatever their type; what stands here of
-// them is what Docling's servers know.
+// The operations of the module docling. Bodies are forwarded unchanged, whatever their type: schemas contain the fields
+// that Docling servers know.
 import { z } from "zod";
 import type { Content, Operation, RequestContent } from "../route.ts";
 
@@ -122,7 +122,7 @@ export const resultOperation: Operation = {
   responses: { 200: { description: "The result.", content: [converted, zip] } },
 };
 
-/** What a server says of itself. */
+/** Self-description of a server. */
 export const healthOperation = (path: string): Operation => ({
   summary: path === "/version" ? "Get a Docling server's versions" : `Get a Docling server's ${path}`,
   description: "Queries one connected server without using a slot; a pinned request queries the named one.",

@@ -1,4 +1,4 @@
-// What the broker reads of the requests that are routed by their model, as the API's document has it.
+// The fields that the broker reads from requests that are routed by model, for the OpenAPI document.
 import { z } from "zod";
 import type { Parameter } from "../route.ts";
 

@@ -1,12 +1,12 @@
-// The public operations of OpenAI's further routes, which some OpenAI-compatible servers have. Bodies pass through as they
-// are: what stands here of them is what the broker reads, and an example.
+// The operations of OpenAI's further routes, which some OpenAI-compatible servers have. Bodies are forwarded unchanged:
+// schemas contain the fields that the broker reads, and an example.
 import { z } from "zod";
 import type { Operation } from "../route.ts";
 import { model, STREAM, THROUGH } from "./fields.ts";
 
 const WHERE = "For backends that support it; the 404 of a backend that does not is forwarded.";
 
-/** One question with one answer, both of them JSON. */
+/** An operation with a JSON request and a JSON response. */
 const asked = (
   summary: string,
   [request, askExample]: [z.ZodType, object],

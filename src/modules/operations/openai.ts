@@ -1,5 +1,5 @@
-// The public operations of the module llm. Bodies pass through as they are: what stands here of them is what the broker
-// reads, and an example.
+// The operations of the module llm. Bodies are forwarded unchanged: schemas contain the fields that the broker reads,
+// and an example.
 import { z } from "zod";
 import type { Operation } from "../route.ts";
 import { model, QUEUE, STREAM, THROUGH } from "./fields.ts";

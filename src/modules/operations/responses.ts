@@ -12,7 +12,7 @@ const response: Parameter = {
   example: ID,
 };
 
-/** Only the worker that has the response can answer. */
+/** Only the worker that has the response can serve the request. */
 const operation = (summary: string, schema: z.ZodType, example: object): Operation => ({
   summary,
   description:

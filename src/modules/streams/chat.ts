@@ -42,7 +42,7 @@ export const chatStream: EventStreamApi = {
   },
 };
 
-/** Streams of `/completions`, whose chunks look like whole answers. */
+/** Streams of `/completions`, whose chunks look like complete responses. */
 export const completionStream: EventStreamApi = {
   toEvents(answer) {
     const parsed = completion.safeParse(jsonOf(answer));

@@ -51,7 +51,7 @@ export const messageStream: EventStreamApi = {
   },
 };
 
-/** A block of content as it begins, and what is added to it. A block that does not grow in a stream begins whole. */
+/** A content block at its start, and its deltas. A block type without deltas starts complete. */
 function split(block: Block): { start: Block; deltas: Delta[] } {
   const written = text.safeParse(block);
   if (written.success) {

@@ -37,7 +37,7 @@ export const responseStream: EventStreamApi = {
   },
 };
 
-/** An item as it begins, grows and ends. One whose kind is not known here begins whole. */
+/** An item at its start, its deltas and its end. An item of unknown type starts complete. */
 function itemEvents(whole: z.infer<typeof item>, output_index: number): Event[] {
   const at = { output_index, item_id: whole.id };
   const added = (begun: object): Event => ({

@@ -1,4 +1,4 @@
-// What all APIs' event streams share.
+// Common code of all APIs' event streams.
 import { sseEvent } from "../../lib/sse.ts";
 import type { WholeAnswer } from "../module.ts";
 
@@ -7,7 +7,7 @@ export function typedEvent(event: { readonly type: string; readonly [field: stri
   return sseEvent(JSON.stringify(event), { event: event.type });
 }
 
-/** The JSON of an answer, whatever its content type says; undefined when it is not JSON. */
+/** The JSON of a response, whatever its content type; undefined if it is not JSON. */
 export function jsonOf({ text }: WholeAnswer): unknown {
   try {
     return JSON.parse(text);

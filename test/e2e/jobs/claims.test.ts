@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { CLAIMERS_MAX } from "../../../src/broker/jobs/limits.ts";
+import { CLAIM_WAITERS_MAX } from "../../../src/broker/jobs/limits.ts";
 import { RawClient } from "../../kit/http/raw-client.ts";
 import { JobsApi } from "../../kit/jobs/jobs.ts";
 import { TestClock } from "../../kit/time/clock.ts";
@@ -109,7 +109,7 @@ describe("a claim that waits", () => {
     const { world, jobs, claimWaiters } = start();
     await using _ = world;
     const leaving = new AbortController();
-    for (let n = 0; n < CLAIMERS_MAX; n++) {
+    for (let n = 0; n < CLAIM_WAITERS_MAX; n++) {
       claimWaiters.wait({ types: ["none"], workerId: "", workerGroup: "" }, leaving.signal).catch(() => {});
     }
     expect(await jobs.claim({ types: ["none"] })).toMatchObject({ status: 503, body: { error: "overloaded" } });

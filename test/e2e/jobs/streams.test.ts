@@ -1,7 +1,7 @@
 // A worker's stream, and what must not happen on it.
 
 import { expect, spyOn, test } from "bun:test";
-import { CLAIMERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
+import { CLAIM_WAITERS_MAX, JOB_LISTENERS_MAX } from "../../../src/broker/jobs/limits.ts";
 import type { RouteCall } from "../../../src/modules/route.ts";
 import { access } from "../../kit/broker/access.ts";
 import { principal } from "../../kit/broker/principal.ts";
@@ -141,7 +141,7 @@ test("one caller has half of the streams of workers and of events, and another i
     return { request, params: { id }, server, principal: principal({ caller }), access: access(request) };
   };
   const kinds: [most: number, open: (caller: string) => Promise<Response>][] = [
-    [CLAIMERS_MAX, async caller => workers.stream(at(caller))],
+    [CLAIM_WAITERS_MAX, async caller => workers.stream(at(caller))],
     [JOB_LISTENERS_MAX, caller => clients.events(at(caller))],
   ];
   for (const [most, open] of kinds) {

@@ -180,6 +180,6 @@ test("a relay needs the agents' key", async () => {
   await using world = new McpWorld();
   const provider = await world.provider();
   world.start(provider, { clientKey: "wrong" });
-  expect(String(await until(world.runs[0]!, "the end of the agent"))).toContain("refused the key (CLIENT_KEY)");
+  expect(String(await until(world.runs[0]!, "the end of the agent"))).toContain("rejected the key (CLIENT_KEY)");
   expect(world.relays.pool.registry.size).toBe(0);
 });

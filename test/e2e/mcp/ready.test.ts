@@ -138,7 +138,7 @@ for (const code of [307, 404, 500, 501, 503]) {
     provider.respond = provider.probe;
     world.start(provider, { id: "other" });
     const reason = String(await until(world.runs[1]!, "the end of the agent"));
-    expect(reason).toContain(`answers ${code}`);
+    expect(reason).toContain(`responds with ${code}`);
     expect(reason).toContain("http://127.0.0.1:1/mcp/");
   });
 }

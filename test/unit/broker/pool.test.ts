@@ -36,7 +36,7 @@ class Place {
   readonly clock = new TestClock();
   readonly pool: Pool;
   /** Names of the requests that got a seat, in order. */
-  readonly seated: string[] = [];
+  readonly slotAcquired: string[] = [];
 
   constructor(settings: Partial<PoolSettings> = {}) {
     this.pool = new Pool("llm", this.clock, { ...SETTINGS, ...settings });
@@ -72,7 +72,7 @@ class Place {
     asked.slot = undefined;
     const take = (slot: Slot): void => {
       asked.slot = slot;
-      this.seated.push(asked.name);
+      this.slotAcquired.push(asked.name);
     };
     try {
       const acquired = this.pool.acquire(asked.slotRequest);
@@ -106,7 +106,7 @@ describe("seats", () => {
       first.slot = undefined;
     }
     await turn();
-    expect(place.seated).toEqual(asked.map(({ name }) => name));
+    expect(place.slotAcquired).toEqual(asked.map(({ name }) => name));
     for (const { slot } of held()) slot?.release();
     expect([worker.inflight, place.pool.inflight, place.pool.waiting, place.clock.armed]).toEqual([0, 0, 0, armed]);
   });
@@ -207,10 +207,10 @@ describe("waiting", () => {
     running.slot?.release();
     for (let n = 0; n < 6; n++) {
       await turn();
-      asked.find(({ name }) => name === place.seated.at(-1))?.slot?.release();
+      asked.find(({ name }) => name === place.slotAcquired.at(-1))?.slot?.release();
     }
     await turn();
-    expect(place.seated.slice(1)).toEqual(["a0", "b0", "c0", "a1", "b1", "a2", "a3"]);
+    expect(place.slotAcquired.slice(1)).toEqual(["a0", "b0", "c0", "a1", "b1", "a2", "a3"]);
   });
 
   test("who cannot run is passed over and keeps the place", async () => {
@@ -247,7 +247,7 @@ describe("waiting", () => {
     expect(place.pool.position(first.slotRequest)).toBe(1);
     slot?.release();
     await turn();
-    expect(place.seated.at(-1)).toBe("a1");
+    expect(place.slotAcquired.at(-1)).toBe("a1");
   });
 
   test("and may do so when the queue is full", async () => {

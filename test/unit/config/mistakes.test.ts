@@ -126,5 +126,5 @@ test("options that belong together are checked together", () => {
   expect(mistakesOf(nfrx, { env: { MAX_BODY_BYTES: "2GiB" } })[0]).toContain("MAX_BUFFERED_BYTES (unset)");
   expect(mistakesOf(nfrx, { env: { BROKER_WS_DEAD_AFTER_MS: "100" } })).toHaveLength(1);
   expect(mistakesOf(nfrxMcp, { env: { MCP_STDIO_COMMAND: "npx" } })[0]).toContain("absolute path");
-  expect(mistakesOf(nfrxMcp, { env: { MCP_OAUTH_ENABLED: "true" } })[0]).toContain("client id");
+  expect(mistakesOf(nfrxMcp, { env: { MCP_OAUTH_ENABLED: "true" } })[0]).toContain("client ID");
 });

@@ -1,12 +1,12 @@
 import type { Message } from "./message.ts";
 
-/** What a channel tells. */
+/** Events of a channel. */
 export interface ChannelEvents {
   /** One message of the server, in the order it wrote them. */
   message(message: Message): void;
-  /** An answer that was too long to take; its id, as JSON, when that could be read. */
+  /** A response that was too long; its ID as JSON, if readable. */
   overlong(id: string | undefined): void;
-  /** Nothing more will come, said once and with the reason; also after `close`. */
+  /** The channel has ended, reported once with the reason, also after `close`. */
   ended(reason: string): void;
 }
 

@@ -26,7 +26,7 @@ export interface ChildOptions {
   args: readonly string[];
   /** Added to the few variables that every program needs; the agent's own, which hold its keys, are not passed on. */
   env: Readonly<Record<string, string>>;
-  /** Names of the agent's own variables that are passed on besides those that every program needs. */
+  /** Additional environment variables of the agent to pass on. */
   passEnv: readonly string[];
   workdir: string | undefined;
   /** Bytes of one line of its output. */
@@ -82,7 +82,7 @@ class Child implements Channel {
         stderr: "pipe",
         env: environment(options),
         ...(options.workdir === undefined ? {} : { cwd: options.workdir }),
-        // A group of its own, so that what the server starts can be ended with it.
+        // A separate process group, so that child processes of the server can be stopped with it.
         detached: true,
       });
     } catch (error) {
@@ -125,11 +125,11 @@ class Child implements Channel {
     const child = this.#process;
     const messages = this.#readMessages();
     const output = Promise.all([messages, this.#readLog()]);
-    // A server that has closed its output cannot answer any more, whether it runs on or not.
+    // A server that closed its output cannot respond any more, even if it still runs.
     void messages.then(() => this.close());
     await child.exited;
     this.#exited = true;
-    // What is left in the pipe is bounded: take it, however slow the client is.
+    // The rest of the pipe is limited: read it, however slow the client is.
     this.resume();
     await this.#within(LAST_OUTPUT_MS, output);
     this.#ended = true;
@@ -150,7 +150,7 @@ class Child implements Channel {
 
   #line(line: string, log: RateLog): void {
     try {
-      // Servers of 2025-03-26 may answer in batches.
+      // Servers of 2025-03-26 can send batches.
       for (const message of readMessages(line).messages) this.events.message(message);
     } catch (error) {
       if (!(error instanceof MalformedMessage)) throw error;
@@ -195,7 +195,7 @@ class Child implements Channel {
         this.#queued -= next.length;
       }
     } catch (error) {
-      // The end of the process, which follows, is what is told.
+      // The exit of the process follows and is reported instead.
       this.options.log.debug({ error: reasonOf(error) }, "the MCP server stopped reading");
     } finally {
       this.#writing = false;
@@ -233,7 +233,7 @@ class Child implements Channel {
   }
 }
 
-/** What is wrong with a working directory; the system's own error names the program instead. */
+/** Describes a problem of the working directory; the system's error names the program instead. */
 function folderTrouble(folder: string | undefined): string | undefined {
   if (folder === undefined) return undefined;
   const found = statSync(folder, { throwIfNoEntry: false });

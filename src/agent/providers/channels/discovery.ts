@@ -1,4 +1,4 @@
-// How the era of a server is found out: what it is asked, and what its answers mean.
+// Detects the era of a server.
 import type { Clock } from "../../../lib/time.ts";
 import { VERSION } from "../../../lib/version.ts";
 import { at, type Message, UNSUPPORTED_VERSION } from "./message.ts";
@@ -21,7 +21,7 @@ export const discover = (version: string = FIRST_STATELESS_VERSION): object => (
   _meta: { [PROTOCOL_VERSION]: version, [CLIENT_INFO]: CLIENT, [CLIENT_CAPABILITIES]: {} },
 });
 
-/** The versions of the stateless era in the answer to `server/discover`, or in the error that names what is spoken instead. */
+/** The stateless versions in the response to `server/discover`, or in the error that lists the supported versions. */
 export function statelessVersionsOf(answer: Message): string[] {
   const unsupported = at(answer.value, "error", "code") === UNSUPPORTED_VERSION;
   const named = unsupported
@@ -38,9 +38,8 @@ export interface Questions {
 }
 
 /**
- * The answer to `server/discover`. Some servers say nothing to what they do not know, and nothing tells them from one that
- * still starts: after a while they are asked by a handshake too, whose result is `shaken`; when that comes first, there is
- * no answer.
+ * The response to `server/discover`. Some servers ignore unknown methods and look like a server that is still starting:
+ * after a while a handshake is tried too, whose result is `shaken`. If it arrives first, there is no response.
  */
 export async function firstWord(
   { clock, initTimeoutMs }: { clock: Clock; initTimeoutMs: number },

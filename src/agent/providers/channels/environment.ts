@@ -1,4 +1,4 @@
-/** What programs need of the environment they are started from; MCP's own SDK passes on the same, but for the language. */
+/** Environment variables that programs need; MCP's own SDK passes the same ones, except for the language. */
 const PASSED = [
   ...["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"],
   ...["APPDATA", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "PROCESSOR_ARCHITECTURE", "PROGRAMFILES", "SYSTEMDRIVE"],
@@ -12,13 +12,13 @@ export interface EnvironmentOptions {
   passEnv: readonly string[];
 }
 
-/** How a program reaches other machines: through which proxy, and whose certificates it trusts. */
+/** Variables for network access: proxies and trusted certificates. */
 const NETWORK = [
   ...["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"],
   ...["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
 ];
 
-/** The environment of a server: little of this process's own, which holds keys, and what was named or set for it. */
+/** The environment of a server: few of this process's variables, which contain keys, and those that were configured. */
 export function environment({ env: set, passEnv }: EnvironmentOptions): Record<string, string> {
   const env: Record<string, string> = {};
   for (const name of [...PASSED, ...NETWORK, ...passEnv]) {

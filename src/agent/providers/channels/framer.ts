@@ -1,18 +1,18 @@
 import { asText } from "../../../lib/bytes.ts";
 import { TopLevelScan } from "../../../lib/json-scan.ts";
 
-/** What is known of a line that was too long to keep. */
+/** Properties of a line that was too long. */
 export interface Overlong {
   /** The id at the top level of the JSON that it was, as JSON. */
   id: string | undefined;
-  /** True when it names a method: a request or a notification, nobody's answer. */
+  /** True if it names a method: a request or a notification, not a response. */
   hasMethod: boolean;
   bytes: number;
 }
 
 /**
- * Cuts bytes into lines of UTF-8, over the borders of chunks; a CR before the line's end is dropped, and empty lines are.
- * Of a line beyond `limit` bytes only what it was is kept.
+ * Splits bytes into lines of UTF-8 across chunk boundaries; removes a CR before the line end, and empty lines. Of a
+ * line beyond `limit` bytes only its properties are kept.
  */
 export class LineFramer {
   #parts: Uint8Array[] = [];

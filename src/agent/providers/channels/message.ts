@@ -98,13 +98,13 @@ export function unquoted(key: string): string | undefined {
   return digits;
 }
 
-/** The text of an error answer; `id` is JSON. */
+/** The text of an error response; `id` is JSON. */
 export function errorText(id: string | undefined, code: number, message: string, data?: unknown): string {
   const error = JSON.stringify(data === undefined ? { code, message } : { code, message, data });
   return `{"jsonrpc":"2.0","error":${error},"id":${id ?? "null"}}`;
 }
 
-/** True for an answer with a result. */
+/** True for a response with a result. */
 export function hasResult(message: Message): boolean {
   return "result" in message.value;
 }

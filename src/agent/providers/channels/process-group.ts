@@ -15,14 +15,14 @@ export function killGroup(leader: Leader, signal: NodeJS.Signals): void {
   else signalGroup(leader.pid, signal);
 }
 
-/** After the leader has ended: ends what it left behind in its group. */
+/** After the leader has exited: stops the remaining processes of its group. */
 export async function leaderGone(leader: Leader, clock: Clock): Promise<void> {
   if (process.platform === "win32" || !signalGroup(leader.pid, "SIGTERM")) return;
   await pause(clock, LEFT_BEHIND_MS);
   signalGroup(leader.pid, "SIGKILL");
 }
 
-/** False when nobody is in the group. */
+/** False if the group is empty. */
 function signalGroup(group: number, signal: NodeJS.Signals): boolean {
   try {
     process.kill(-group, signal);

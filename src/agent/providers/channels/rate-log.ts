@@ -7,7 +7,7 @@ const SERVER_LOG_CHARS = 1000;
 
 const MINUTE_MS = 60_000;
 
-/** Passes on what another program says, in bounded number and length, and how much was left out. */
+/** Logs the output of another program with limited rate and length, and the number of dropped lines. */
 export class RateLog {
   #since: number;
   #lines = 0;

@@ -5,7 +5,7 @@ import { CLIENT } from "./discovery.ts";
 import { at, errorText, hasResult, keyOf, METHOD_NOT_FOUND, type Message, readMessages, unquoted } from "./message.ts";
 import { SESSION_VERSIONS } from "./versions.ts";
 
-/** A request under way: whose it is, and its own id and progress token, as JSON. */
+/** A pending request: its owner, and its own ID and progress token, as JSON. */
 interface Asked {
   client: SharedClient;
   id: string;
@@ -27,12 +27,15 @@ export function sharedOpener(open: OpenChannel): OpenChannel {
   };
 }
 
-/** One server, and what of its traffic belongs to whom. We are its only client, and shake hands with it once. */
+/**
+ * One server shared by several channels, with the routing of its messages. The relay is its only client and shakes
+ * hands with it once.
+ */
 class SharedChannel {
   readonly #inner: Channel;
   readonly #clients = new Set<SharedClient>();
   readonly #asked = new Map<number, Asked>();
-  /** The answer to our handshake, and who waits for it meanwhile, with the id of each. */
+  /** The response to our handshake, and the channels that wait for it, with their IDs. */
   #greeting: Message | undefined;
   #waiting: { client: SharedClient; hello: Message }[] | undefined;
   #next = 1;
@@ -73,7 +76,7 @@ class SharedChannel {
     this.#inner.kill();
   }
 
-  /** A server that others wait for is read on as long as one of them takes what it says. */
+  /** A shared server is read as long as one client reads its messages. */
   slow(client: SharedClient, slow: boolean): void {
     if (slow) this.#slow.add(client);
     else this.#slow.delete(client);
@@ -87,7 +90,7 @@ class SharedChannel {
       if (message.method === "initialize" && message.id !== undefined) this.#greet(client, message);
       else if (message.kind === "request" && message.id !== undefined) this.#ask(client, message, message.id);
       else if (message.method === "notifications/cancelled") this.#cancel(client, message);
-      // We have said so once; and nobody was asked whose answer this could be.
+      // Already reported; and no request was sent to which this could be a response.
       else if (message.kind === "notification" && message.method !== "notifications/initialized")
         this.#inner.send(message.text);
     }
@@ -119,7 +122,7 @@ class SharedChannel {
     this.#hello = this.#next++;
     const asked = at(hello.value, "params", "protocolVersion");
     const protocolVersion = typeof asked === "string" ? asked : SESSION_VERSIONS[0];
-    // Without capabilities: there is no one client whom the server could ask.
+    // Without capabilities: the server has no single client to send requests to.
     const params = { protocolVersion, capabilities: {}, clientInfo: CLIENT };
     this.#inner.send(JSON.stringify({ jsonrpc: "2.0", id: this.#hello, method: "initialize", params }));
   }
@@ -134,7 +137,7 @@ class SharedChannel {
     for (const { client, hello } of waiting) this.#welcome(client, hello, answer);
   }
 
-  /** Answers a client's handshake as ours was answered, in the version that it has asked for where that is an older one. */
+  /** Answers a client's handshake like ours was answered, in the requested version if that is older. */
   #welcome(client: SharedClient, hello: Message, answer: Message): void {
     const asked = at(hello.value, "params", "protocolVersion");
     const agreed = at(answer.value, ...VERSION_OF_RESULT);
@@ -142,7 +145,7 @@ class SharedChannel {
     const changes: [readonly string[], string][] = [[ID, hello.id ?? "null"]];
     if (older) changes.push([VERSION_OF_RESULT, JSON.stringify(asked)]);
     const text = replaceValues(answer.text, changes);
-    // As with a process, no answer comes before the asking is done.
+    // As with a process, no response arrives before the call returns.
     queueMicrotask(() => client.receive(text));
   }
 
@@ -154,7 +157,7 @@ class SharedChannel {
     }
   }
 
-  /** Nobody waits for it any more, and the server need not go on. */
+  /** The client no longer waits for it, so the server can stop. */
   #forget(number: number): void {
     this.#asked.delete(number);
     if (this.over) return;
@@ -197,7 +200,7 @@ class SharedChannel {
         asked.client.receive(replaceValues(message.text, [[TOKEN_OF_PROGRESS, asked.token]]));
       return;
     }
-    // What tells of the server itself is for all; a log may be about what only one client has asked.
+    // Messages about the server itself go to all clients; a log message may concern a single client's request.
     if (message.method === "notifications/message") {
       const owners = new Set([...this.#asked.values()].map(({ client }) => client));
       const [only] = owners.size > 0 ? owners : this.#clients;

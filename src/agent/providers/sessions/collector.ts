@@ -1,4 +1,4 @@
-/** The answers to a POST whose client takes JSON only: they go out together, when the last is there. */
+/** The responses to a POST whose client accepts only JSON: they are sent together when the last one is complete. */
 export class Collector {
   readonly #answers: string[] = [];
   readonly #done = Promise.withResolvers<Response>();

@@ -9,14 +9,14 @@ const WAITING_EVENTS = 256;
 const WAITING_BYTES = 1024 * 1024;
 
 /**
- * The events of one stream of a session, whether a client is connected or not: what is published goes to whoever is
- * connected and is kept for whoever comes back.
+ * The events of one stream of a session: published events go to the connected client and are stored for clients that
+ * resume.
  */
 export class EventStream {
   #count = 0;
   #body: SseBody | undefined;
   #finished = false;
-  /** What nobody was there for, where `holds`. */
+  /** Undelivered events, if `holds`. */
   readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
 
@@ -29,7 +29,7 @@ export class EventStream {
       left(stream: EventStream): void;
       full(body: SseBody, full: boolean): void;
     },
-    /** Keeps what nobody was there for until a client connects, instead of leaving it to those who resume. */
+    /** Stores undelivered events until a client connects, not only for clients that resume. */
     private readonly holds = false,
   ) {}
 

@@ -1,4 +1,4 @@
-// What the Streamable HTTP transport asks of a request's head, and the answers to one that does not keep to it.
+// The rules of the Streamable HTTP transport for request heads, and the errors for violations.
 import { asText } from "../../../lib/bytes.ts";
 import { headerOf } from "../../../lib/http.ts";
 import {
@@ -17,10 +17,10 @@ import type { ProviderRequest } from "../provider.ts";
 const BATCH_MAX = 100;
 /** The version of a client that does not name one. */
 export const DEFAULT_VERSION = "2025-03-26";
-/** The first version whose clients understand events without data. */
+/** The first version whose clients support events without data. */
 export const FIRST_PRIMED_VERSION = "2025-11-25";
 
-/** A JSON-RPC error as a whole HTTP answer. `id` is JSON. */
+/** A JSON-RPC error as an HTTP response. `id` is JSON. */
 export function refuse(
   status: number,
   code: number,
@@ -31,13 +31,13 @@ export function refuse(
   return new Response(errorText(more.id, code, message, more.data), { status, headers });
 }
 
-/** What a client takes as an answer. */
+/** The response types that a client accepts. */
 export interface Accepts {
   json: boolean;
   events: boolean;
 }
 
-/** What a request's Accept header names. */
+/** Parses a request's Accept header. */
 export function acceptsOf(request: ProviderRequest): Accepts {
   const named = (headerOf(request.headers, "accept") ?? "").toLowerCase();
   const all = named.includes("*/*");
@@ -47,7 +47,7 @@ export function acceptsOf(request: ProviderRequest): Accepts {
   };
 }
 
-/** The messages of a POST, or the answer to one that has none. */
+/** The messages of a POST, or the error response if there are none. */
 export function readPost(request: ProviderRequest): { batch: boolean; messages: Message[] } | Response {
   const accepts = acceptsOf(request);
   if (!accepts.json && !accepts.events) {
@@ -70,7 +70,7 @@ export function readPost(request: ProviderRequest): { batch: boolean; messages: 
   }
 }
 
-/** The answer to a request whose MCP-Protocol-Version knows no sessions, or is unknown. */
+/** The error for an MCP-Protocol-Version that has no sessions or is unknown. */
 export function versionRefusal(request: ProviderRequest): Response | undefined {
   const version = headerOf(request.headers, "mcp-protocol-version")?.trim();
   if (version === undefined || SESSION_VERSIONS.some(known => known === version)) return undefined;
@@ -84,7 +84,7 @@ export function versionRefusal(request: ProviderRequest): Response | undefined {
 
 export const NO_SESSION_ID = "Bad Request: Mcp-Session-Id header is required";
 
-/** What a request that must have been fine when it was sent is told, when its method is none of the transport's. */
+/** The error for a request whose method the transport does not have. */
 export function methodNotAllowed(allow: string): Response {
   return refuse(405, SERVER_ERROR, "Method not allowed.", { headers: { allow } });
 }

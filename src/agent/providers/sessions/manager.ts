@@ -37,9 +37,9 @@ const ENDING_MAX = 16;
 /** Retry-After in seconds when there are too many sessions. */
 const RETRY_SECONDS = 10;
 
-/** What holds for a server that takes one client each, however it is reached. */
+/** Settings for servers that support one client each, whatever the channel. */
 export interface SessionsOptions {
-  /** Milliseconds that a server has to start and answer for the first time. */
+  /** Time for a server to start and respond for the first time, in milliseconds. */
   initTimeoutMs: number;
   /** Milliseconds after which an unused session ends; 0 is never. */
   sessionIdleMs: number;
@@ -47,16 +47,16 @@ export interface SessionsOptions {
   maxSessions: number;
   /** Serves requests that belong to no session from one server that is kept for them. */
   sessionlessCompat: boolean;
-  /** One server serves all sessions, and what needs none. */
+  /** One server serves all sessions and calls without a session. */
   shared: boolean;
-  /** The version to speak where we are the client, which also tells the era; found out when undefined. */
+  /** The version to use as a client, which implies the era; detected if undefined. */
   protocolVersion: string | undefined;
   clock: Clock;
   log: Logger;
 }
 
 export interface ManagerOptions extends SessionsOptions {
-  /** Starts servers; it may outlive the manager, so that what keeps ending is not started anew all the time. */
+  /** Starts servers; may outlive the manager, so that servers that exit repeatedly are not restarted too often. */
   starts: Spawner;
 }
 
@@ -67,9 +67,9 @@ export class SessionManager implements Provider {
   readonly #open: OpenChannel;
   readonly #shared: SharedServers;
   readonly #paramHeaders: ParamHeaders;
-  /** What is being ended; waited for by `close`. */
+  /** Servers that are being stopped; `close` waits for them. */
   readonly #ending = new Set<Promise<void>>();
-  /** A server has answered a session's handshake beside another one: the program can run more than once. */
+  /** A server has answered a session's handshake while another one ran: the program can run more than once. */
   #runsTwice = false;
   #closed = false;
 
@@ -88,7 +88,7 @@ export class SessionManager implements Provider {
     return this.#sessions.size;
   }
 
-  /** Servers that run, for sessions and for what needs none. */
+  /** Running servers, for sessions and for calls without a session. */
   get servers(): number {
     return this.#starts.live;
   }
@@ -148,7 +148,7 @@ export class SessionManager implements Provider {
     }
     const sessionId = headerOf(request.headers, "mcp-session-id");
     if (sessionId === undefined) {
-      // Where there are no sessions, clients take this as the word that there is no such stream.
+      // Without sessions, clients read this as "no such stream".
       if (this.#shared.stateless) return methodNotAllowed("POST");
       return refuse(400, SERVER_ERROR, NO_SESSION_ID);
     }
@@ -177,7 +177,7 @@ export class SessionManager implements Provider {
     const disagrees = await this.#paramHeaders.refusal(server, request, message);
     if (disagrees !== undefined) return disagrees;
     if (isRequest(message)) return server.ask(message, accepts, request.signal, statusOf);
-    // Its ids are those of one client, and the server knows none of them: who leaves is who cancels.
+    // Its IDs belong to one client and are unknown to the server: disconnecting cancels.
     if (message.method !== "notifications/cancelled") server.tell(message.text);
     return new Response(null, { status: 202 });
   }
@@ -186,14 +186,14 @@ export class SessionManager implements Provider {
     if (!this.options.sessionlessCompat || batch || message === undefined) {
       return refuse(400, SERVER_ERROR, NO_SESSION_ID);
     }
-    // What belongs to a handshake or to an earlier request has no meaning here.
+    // Messages of a handshake or an earlier request have no meaning here.
     if (!isRequest(message)) return new Response(null, { status: 202 });
     const server = await this.#shared.forSessionless(request.signal);
     return server.ask(message, acceptsOf(request), request.signal);
   }
 
   async #initialize(request: ProviderRequest, message: Message): Promise<Response> {
-    // What was ended may take seconds to do so: a client that abandons its sessions must not pile up servers.
+    // Stopping a server may take seconds: a client that abandons its sessions must not accumulate servers.
     while (this.#starts.live >= this.options.maxSessions + ENDING_MAX) await this.#starts.nextEnd;
     if (this.#closed || !this.#makeRoom()) {
       return refuse(503, SERVER_ERROR, "Too many sessions", {
@@ -209,7 +209,7 @@ export class SessionManager implements Provider {
     throw again;
   }
 
-  /** A session whose server answers the handshake; the reason when the server has ended before. */
+  /** A session whose server answers the handshake; the reason if the server exited before. */
   async #begin(request: ProviderRequest, message: Message): Promise<Response | NfrxError> {
     const session = new Session({
       open: this.#open,
@@ -249,7 +249,7 @@ export class SessionManager implements Provider {
     void session.firstAnswer.then(() => timer.cancel());
   }
 
-  /** What the server says to the handshake; `late` when it takes its time. */
+  /** The server's answer to the handshake; `late` after the timeout. */
   async #firstAnswer(session: Session): Promise<Message | undefined | "late"> {
     const timeout = Promise.withResolvers<"late">();
     const timer = this.options.clock.after(INITIALIZE_HEAD_MS, () => timeout.resolve("late"), true);

@@ -30,7 +30,7 @@ export class ParamHeaders {
 
   constructor(private readonly clock: Clock) {}
 
-  /** The answer to a call whose headers and arguments disagree. */
+  /** The error for a call whose headers and arguments differ. */
   async refusal(server: SharedServer, request: ProviderRequest, call: Message): Promise<Response | undefined> {
     if (call.kind !== "request" || call.method !== "tools/call") return undefined;
     const name = at(call.value, "params", "name");
@@ -42,7 +42,7 @@ export class ParamHeaders {
     await this.#refresh(server, call, this.#tools.has(name) ? TOOLS_FRESH_MS : TOOLS_AGAIN_MS);
     const refusal = this.#check(name, request, call);
     if (refusal === undefined) return undefined;
-    // The tool may have changed since: nobody is refused for what is no longer asked.
+    // The tool may have changed meanwhile: do not reject calls for an outdated rule.
     await this.#refresh(server, call, TOOLS_AGAIN_MS);
     return this.#check(name, request, call);
   }
@@ -99,7 +99,7 @@ export class ParamHeaders {
   }
 }
 
-/** Only what is reached by way of `properties` can be named by a header. */
+/** Only values under `properties` can be named by a header. */
 function declaredIn(schema: unknown, path: readonly string[]): Declared[] {
   const header = at(schema, "x-mcp-header");
   const here =

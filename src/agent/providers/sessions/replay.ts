@@ -2,7 +2,7 @@ import type { Clock, Timer } from "../../../lib/time.ts";
 
 /** Maximum events that a session stores for clients that resume with Last-Event-ID. */
 const REPLAY_EVENTS = 1_000;
-/** Maximum size of these events, in bytes; the newest event is kept whatever its size. */
+/** Maximum size of these events, in bytes; the newest event is stored whatever its size. */
 const REPLAY_BYTES = 4 * 1024 * 1024;
 
 /** Time in milliseconds for which these events are stored. */
@@ -34,7 +34,7 @@ export class Replay {
 
   constructor(
     private readonly clock: Clock,
-    /** Told of every stream of which nothing is kept any more. */
+    /** Called for every stream without stored events. */
     private readonly onEmpty: (stream: number) => void,
   ) {}
 
@@ -54,12 +54,12 @@ export class Replay {
     return this.#kept.some(event => event.stream === stream);
   }
 
-  /** What is kept of a stream after its `count`-th event, in order; it may begin later than asked for. */
+  /** The stored events of a stream after its `count`-th, in order; earlier ones may be missing. */
   after(stream: number, count: number): readonly Kept[] {
     return this.#kept.filter(event => event.stream === stream && event.count > count);
   }
 
-  /** Drops what is too old, now and then. */
+  /** Drops old events periodically. */
   #watch(): void {
     const oldest = this.#kept[0];
     if (this.#timer !== undefined || oldest === undefined) return;

@@ -8,8 +8,8 @@ import { messageEvent, SSE_HEADERS, SseBody } from "./sse-body.ts";
 const SHARED_UNREAD_BYTES = 32 * 1024 * 1024;
 
 /**
- * The answer to one request: JSON when the answer is the first that comes, else an event stream, which also begins when
- * nothing has come for a while.
+ * The response to one request: JSON if the response is the first message, else an event stream, which also begins after
+ * a period of silence.
  */
 export class PostReply {
   readonly #head = Promise.withResolvers<Response>();
@@ -21,7 +21,7 @@ export class PostReply {
     private readonly clock: Clock,
     private readonly accepts: Accepts,
     private readonly signal: AbortSignal,
-    /** Told once when the client leaves before its answer is there. */
+    /** Called once if the client disconnects before the response. */
     private readonly onGone: () => void,
   ) {
     signal.addEventListener("abort", this.#left, { once: true });
@@ -33,7 +33,7 @@ export class PostReply {
     return this.#head.promise;
   }
 
-  /** A message that comes before the answer; a client that takes JSON only does not get it. */
+  /** A message before the response; a client that accepts only JSON does not get it. */
   publish(text: string): void {
     if (this.#over || !this.accepts.events) return;
     const body = this.#stream();
@@ -41,7 +41,7 @@ export class PostReply {
     if (body.unread > SHARED_UNREAD_BYTES) body.cut(new Error("the client stopped reading"));
   }
 
-  /** The answer; `status` is for one that comes as JSON. */
+  /** The response; `status` applies to JSON. */
   answer(text: string, status = 200): void {
     if (this.#over) return;
     this.#finish();
@@ -65,7 +65,7 @@ export class PostReply {
   readonly #left = (): void => {
     if (this.#over) return;
     this.#finish();
-    // Nobody reads it.
+    // The body is not read.
     this.#head.resolve(refuse(499, SERVER_ERROR, "the client disconnected"));
     this.onGone();
   };

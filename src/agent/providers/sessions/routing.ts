@@ -1,11 +1,11 @@
 import { at, keyOf, type Message, RELATED_TASK, unquoted } from "../channels/message.ts";
 
-/** A request that a client waits for, and what its server's own messages may name it by. */
+/** A pending request of a client, and the identifiers by which server messages refer to it. */
 export interface Pending<Stream> {
   readonly id: string;
   readonly stream: Stream;
   readonly progressToken: string | undefined;
-  /** The task whose result it waits for. */
+  /** The task for whose result it waits. */
   readonly task: string | undefined;
 }
 
@@ -20,8 +20,8 @@ export function pendingOf<Stream>(request: Message & { id: string }, stream: Str
 }
 
 /**
- * The stream that a request or notification of the server names: of the request whose progress it tells, whose task it
- * belongs to, or on which the server asked what it now takes back.
+ * The stream to which a request or notification of the server refers: by progress, by task, or by the server request
+ * that it cancels.
  */
 export function namedStream<Stream>(
   message: Message,

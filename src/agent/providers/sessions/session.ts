@@ -28,7 +28,7 @@ export interface SessionOptions {
   idleMs: number;
   clock: Clock;
   log: Logger;
-  /** Told once, when the session answers nothing any more. */
+  /** Called once when the session has ended. */
   onEnd(session: Session): void;
 }
 
@@ -36,7 +36,7 @@ export interface Post {
   messages: readonly Message[];
   /** The client takes an event stream. */
   events: boolean;
-  /** The version that the client speaks, when it says so. */
+  /** The client's protocol version, if stated. */
   version: string | undefined;
   signal: AbortSignal;
 }
@@ -44,7 +44,7 @@ export interface Post {
 /** One client's session: a server of its own, and the streams between them. */
 export class Session {
   readonly id = crypto.randomUUID();
-  /** What the server first answered, which is its word on `initialize`; undefined when it ended before. */
+  /** The server's first response, which answers `initialize`; undefined if it exited before. */
   readonly firstAnswer: Promise<Message | undefined>;
   readonly #first = Promise.withResolvers<Message | undefined>();
   readonly #channel: Channel;
@@ -67,13 +67,13 @@ export class Session {
     });
     this.#streams = new SessionStreams(options.clock, {
       left: () => this.#touch(),
-      // A slow client slows down its own server, and nobody else's.
+      // A slow client slows down only its own server.
       slow: slow => (slow ? this.#channel.pause() : this.#channel.resume()),
     });
     this.#idle = this.#watchIdle();
   }
 
-  /** Nothing is under way, and nobody is connected. */
+  /** No request is pending, and no client is connected. */
   get idle(): boolean {
     return this.#pending.size === 0 && !this.#connected;
   }
@@ -88,7 +88,7 @@ export class Session {
     return this.#reason;
   }
 
-  /** Passes messages of the client on, and answers as they are answered. */
+  /** Forwards the client's messages and the responses. */
   async post({ messages, events, version = DEFAULT_VERSION, signal }: Post): Promise<Response> {
     this.#touch();
     const requests = messages.filter(isRequest);
@@ -116,14 +116,14 @@ export class Session {
     return response;
   }
 
-  /** Opens the stream of what the server sends by itself, or takes up a stream again. */
+  /** Opens the stream of server-initiated messages, or resumes a stream. */
   listen(lastEventId: string | undefined, version: string | undefined, signal: AbortSignal): Response {
     this.#touch();
     const primed = version !== undefined && version >= FIRST_PRIMED_VERSION;
     return this.#streams.listen({ lastEventId, primed, signal }, { "mcp-session-id": this.id });
   }
 
-  /** Ends the session and its server; whoever waits is told the reason. */
+  /** Ends the session and its server; pending requests get the reason. */
   close(reason: string): Promise<void> {
     this.#end(reason);
     this.#closing ??= this.#channel.close();
@@ -141,7 +141,7 @@ export class Session {
     }
   }
 
-  /** A server need not answer what was cancelled, and then its stream would never end. */
+  /** A server need not respond to a canceled request, and then its stream would never end. */
   #cancelled(message: Message): void {
     const id = keyOf(at(message.value, "params", "requestId"));
     const request = id === undefined ? undefined : this.#pending.get(id);
@@ -160,7 +160,7 @@ export class Session {
     this.#settle(message.id, id => (id === message.id ? message.text : replaceValues(message.text, [[["id"], id]])));
   }
 
-  /** Gives the request with this id its answer; when it was the last on its stream, the stream ends. */
+  /** Delivers the response to the request with this ID; if it was the last one on its stream, the stream ends. */
   #settle(id: string | undefined, text: (id: string) => string): void {
     const request = id === undefined ? undefined : this.#asking(id);
     if (request === undefined)
@@ -172,7 +172,7 @@ export class Session {
     stream.finish();
   }
 
-  /** The request that an answer is for, whose id the server may have turned into a string, or rounded to a double. */
+  /** The request of a response, whose ID the server may have converted to a string or rounded to a double. */
   #asking(id: string): Pending<EventStream | Collector> | undefined {
     const same = this.#pending.get(id) ?? this.#pending.get(unquoted(id) ?? "");
     if (same !== undefined || id.startsWith('"') || Number.isSafeInteger(Number(id))) return same;
@@ -183,7 +183,7 @@ export class Session {
   #publish(message: Message): void {
     const named = namedStream(message, this.#pending.values(), this.#asked);
     const stream = named instanceof EventStream ? named : this.#unnamed(message);
-    // The server only asks whether somebody is there, and its client may be back at any time.
+    // The server only pings, and its client may reconnect at any time.
     if (message.method === "ping" && message.kind === "request" && !stream.connected) return this.#pong(message);
     if (message.id !== undefined) this.#asked.set(message.id, stream);
     stream.publish(message.text);
@@ -196,7 +196,7 @@ export class Session {
     // A stream that was cut may be taken up again, but one that is open is there now.
     if (only instanceof EventStream && (only.connected || !standalone.connected)) return only;
     if (message.kind === "notification" || listens) return standalone;
-    // A client that never listens would leave the server waiting for ever: ask where it does look.
+    // A client that never opens an event stream would block the server: send the request on an open stream.
     const open = [...this.#pending.values()]
       .map(({ stream }) => stream)
       .filter(stream => stream instanceof EventStream);
@@ -235,7 +235,7 @@ export class Session {
   #watchIdle(): IdleTimer {
     return new IdleTimer(this.options.clock, this.options.idleMs, () => {
       this.#idle = this.#watchIdle();
-      // A request that nobody waits for holds nothing up, whatever its server says about it meanwhile.
+      // A request without a waiting client blocks nothing, whatever its server sends about it.
       if (!this.#connected) void this.close("the session was idle for too long");
     });
   }

@@ -17,7 +17,7 @@ import { type Accepts, refuse } from "./http-rules.ts";
 import { PostReply } from "./reply.ts";
 import { PENDING_MAX } from "./session.ts";
 
-/** What waits for an answer, under an id of ours. */
+/** A pending request, under an ID of the relay. */
 interface PendingCall {
   /** The client's own id and progress token, as JSON. */
   id: string;
@@ -52,12 +52,12 @@ export class SharedServer {
     return this.#reason === undefined;
   }
 
-  /** Requests that wait for an answer. */
+  /** Pending requests. */
   get pending(): number {
     return this.#waiting.size;
   }
 
-  /** Asks for a client. When it leaves before the answer is there, the server is told that nobody wants it any more. */
+  /** Sends a client's request. If the client disconnects before the response, the server gets a cancellation. */
   ask(
     request: Message & { id: string },
     accepts: Accepts,
@@ -119,7 +119,7 @@ export class SharedServer {
     return promise;
   }
 
-  /** Tells it something that wants no answer. */
+  /** Sends a notification. */
   tell(text: string): void {
     this.#channel.send(text);
   }
@@ -151,7 +151,7 @@ export class SharedServer {
     }
   }
 
-  /** There is no one client whom a shared server could ask. */
+  /** A shared server has no single client to send requests to. */
   #refuse(message: Message): void {
     const pong = `{"jsonrpc":"2.0","id":${message.id},"result":{}}`;
     this.#send(
@@ -178,13 +178,13 @@ export class SharedServer {
     waiting.publish(text);
   }
 
-  /** What names nobody belongs to the only client there is. */
+  /** A message without a reference belongs to the only client. */
   #only(): PendingCall | undefined {
     const [only] = this.#waiting.values();
     return this.#waiting.size === 1 ? only : undefined;
   }
 
-  /** The change of one of our numbers to what the client calls it, where it stands at `path`. */
+  /** Replaces one of our numbers at `path` by the client's value. */
   #back(
     message: Message,
     path: readonly string[],

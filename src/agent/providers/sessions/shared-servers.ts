@@ -10,7 +10,7 @@ import type { Spawner } from "../channels/spawner.ts";
 import { isStateless, SESSION_VERSIONS } from "../channels/versions.ts";
 import { SharedServer } from "./shared-server.ts";
 
-/** Time in milliseconds that a call waits for a starting server; then the client is told to retry. */
+/** Time in milliseconds that a call waits for a starting server; then the client gets Retry-After. */
 const START_WAIT_MS = 15_000;
 /** Retry-After in seconds while a server is starting or in use. */
 const RETRY_SECONDS = 5;
@@ -18,7 +18,7 @@ const RETRY_SECONDS = 5;
 export interface SharedServersOptions {
   starts: Pick<Spawner, "failing" | "trouble">;
   open: OpenChannel;
-  /** Milliseconds that a server has to start and answer. */
+  /** Time for a server to start and respond, in milliseconds. */
   initTimeoutMs: number;
   /** False while another server of the program must not be started for calls without a session. */
   mayStart(): boolean;
@@ -30,7 +30,7 @@ export interface SharedServersOptions {
 
 type SharedKind = "stateless" | "sessionless";
 
-/** The servers that belong to no session, started when they are needed, and what was found out about them. */
+/** Servers without a session, started on demand, with the results of their detection. */
 export class SharedServers {
   readonly #servers = new Map<SharedKind, SharedServer>();
   readonly #starting = new Map<SharedKind, Promise<SharedServer>>();
@@ -84,7 +84,7 @@ export class SharedServers {
     return this.#soon(signal, until => this.#sessionless(until));
   }
 
-  /** Makes sure that a server can be had, by way of the one that is kept. What starts goes on when the signal aborts. */
+  /** Checks that a server is available, using the current one. A start continues when the signal aborts. */
   async ensure(signal: AbortSignal): Promise<void> {
     if ((await this.statelessVersions(signal)).length > 0) {
       await this.#stateless(signal);
@@ -94,7 +94,7 @@ export class SharedServers {
     if (!sessionlessCompat && this.#proven && !starts.failing) return;
     await this.#sessionless(signal);
     this.#proven = true;
-    // Otherwise it was only asked whether it is there.
+    // Otherwise this was only an availability check.
     if (!sessionlessCompat) await this.retire();
   }
 
@@ -124,12 +124,12 @@ export class SharedServers {
   }
 
   async #sessionless(signal: AbortSignal): Promise<SharedServer> {
-    // The server that is being asked what it speaks may be the one.
+    // The server whose era is being detected may be the one.
     if (this.#finding !== undefined) await this.statelessVersions(signal);
     return this.#server("sessionless", signal, (server, timeout) => this.#handshake(server, timeout));
   }
 
-  /** Asks for a client, who is to come back when it takes long. */
+  /** Sends a client's request; the client must retry if the start takes long. */
   async #soon<T>(signal: AbortSignal, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeout = new AbortController();
     const timer = this.options.clock.after(START_WAIT_MS, () => timeout.abort(), true);
@@ -143,7 +143,9 @@ export class SharedServers {
     }
   }
 
-  /** Asks a server what it speaks. One of the session era is shaken hands with, and kept: a start may take minutes. */
+  /**
+   * Detects a server's era. One of the session era gets a handshake and is reused, because a start may take minutes.
+   */
   async #discover(): Promise<readonly string[]> {
     const server = this.#open();
     const timeout = this.#timeout();
@@ -160,7 +162,7 @@ export class SharedServers {
       this.#versions = versions;
     } catch (error) {
       if (timeout.signal.aborted) throw error;
-      // A server with sessions may well end on what it does not know: its handshake will tell.
+      // A server with sessions may exit on an unknown method: its handshake decides.
       this.options.log.debug({ error: reasonOf(error) }, "the MCP server does not know server/discover");
     } finally {
       timeout.cancel();
@@ -170,7 +172,7 @@ export class SharedServers {
     return this.#versions ?? [];
   }
 
-  /** Whether a server takes the handshake, which may be under way. */
+  /** True if a server accepts the handshake, which may already be running. */
   async #shakes(server: SharedServer, shaken: Promise<void> | undefined, signal: AbortSignal): Promise<boolean> {
     try {
       await (shaken ?? this.#handshake(server, signal));

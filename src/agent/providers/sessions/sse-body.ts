@@ -7,13 +7,13 @@ export const SSE_HIGH_WATER = 1024 * 1024;
 const SSE_STALL_MS = 30_000;
 
 export interface BodyEvents {
-  /** The client is gone, or was cut off. Said once, and not after `end`. */
+  /** The client disconnected or was disconnected. Reported once, and not after `end`. */
   gone(): void;
   /** More than SSE_HIGH_WATER waits (true), or no longer so. */
   full?(full: boolean): void;
 }
 
-/** The body of an event stream: what was written waits until the client takes it. */
+/** The body of an event stream: written data waits until the client reads it. */
 export class SseBody {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #queue: Uint8Array[] = [];
@@ -38,7 +38,7 @@ export class SseBody {
     this.#keepAlive = every(clock, KEEP_ALIVE_MS, () => {
       if (this.#queue.length === 0) this.write(QUIET);
     });
-    // Of a client that left before it began nothing is told.
+    // A client that disconnected before the start is not reported.
     if (signal?.aborted) this.#finish({});
     else signal?.addEventListener("abort", () => this.#lost(), { once: true });
   }
@@ -63,12 +63,12 @@ export class SseBody {
     this.#wake?.();
   }
 
-  /** Ends the stream after what waits. */
+  /** Ends the stream after the waiting data. */
   end(): void {
     this.#finish({});
   }
 
-  /** Cuts the client off; what waits for it is dropped. */
+  /** Disconnects the client; waiting data is dropped. */
   cut(error: unknown): void {
     if (this.#over !== undefined) return;
     this.#drop();

@@ -1,4 +1,4 @@
-// What the stateless era (2026-07-28 and later) asks of a request, which a stdio server cannot see: its HTTP headers.
+// The rules of the stateless era (2026-07-28 and later) for HTTP headers, which a stdio server cannot see.
 import { headerOf } from "../../../lib/http.ts";
 import {
   at,
@@ -17,7 +17,7 @@ import type { ProviderRequest } from "../provider.ts";
 import { decodedHeader, mismatch } from "./header-values.ts";
 import { refuse } from "./http-rules.ts";
 
-/** The methods whose target an Mcp-Name header repeats, and the parameter that names it. */
+/** The methods whose target is repeated in an Mcp-Name header, and the parameter with the target. */
 const NAMED_BY: ReadonlyMap<string, string> = new Map([
   ["tools/call", "name"],
   ["prompts/get", "name"],
@@ -37,7 +37,7 @@ const STATUS: ReadonlyMap<number, number> = new Map([
   [UNSUPPORTED_VERSION, 400],
 ]);
 
-/** The HTTP status of an answer that comes as JSON. */
+/** The HTTP status of a JSON response. */
 export function statusOf(answer: Message): number {
   const code = at(answer.value, "error", "code");
   return (typeof code === "number" ? STATUS.get(code) : undefined) ?? 200;
@@ -47,14 +47,14 @@ function claimOf(message: Message): unknown {
   return at(message.value, "params", "_meta", PROTOCOL_VERSION);
 }
 
-/** True when a POST speaks the stateless era: by its body, or, when that does not say, by its header. */
+/** True if a POST belongs to the stateless era: by its body or, if that is not decisive, by its header. */
 export function isStatelessPost(request: ProviderRequest, messages: readonly Message[]): boolean {
   if (messages.some(message => claimOf(message) !== undefined)) return true;
   const version = headerOf(request.headers, "mcp-protocol-version")?.trim();
   return version !== undefined && isStateless(version);
 }
 
-/** The answer to a POST that does not keep to the rules; undefined when it does. */
+/** The error for a POST that violates the rules; undefined if it is valid. */
 export function statelessRefusal(
   request: ProviderRequest,
   batch: boolean,

@@ -32,7 +32,7 @@ export class SessionStreams {
     private readonly events: {
       /** A client has left a stream. */
       left(): void;
-      /** Some client does not take what waits for it, or all do again. */
+      /** A client has stopped reading, or all are reading again. */
       slow(slow: boolean): void;
     },
   ) {
@@ -42,7 +42,7 @@ export class SessionStreams {
     this.standalone = this.open(true);
   }
 
-  /** Somebody is connected. */
+  /** True if a client is connected. */
   get connected(): boolean {
     for (const stream of this.#streams.values()) if (stream.connected) return true;
     return false;
@@ -63,7 +63,7 @@ export class SessionStreams {
     return stream;
   }
 
-  /** Answers a GET: opens the stream of what the server sends by itself, or takes up a stream again. */
+  /** Responds to a GET: opens the stream of server-initiated messages, or resumes a stream. */
   listen({ lastEventId, primed, signal }: StreamListener, more: Record<string, string>): Response {
     const headers = { ...SSE_HEADERS, ...more };
     if (lastEventId === undefined) {
@@ -74,7 +74,7 @@ export class SessionStreams {
     if (seen === undefined) return refuse(400, SERVER_ERROR, "Invalid event ID format");
     const stream = this.#streams.get(seen.stream);
     if (stream === undefined) return refuse(400, SERVER_ERROR, "The events of this stream are no longer stored");
-    // The word that ends an event source's reconnecting: there is nothing left to come.
+    // The status that stops an event source from reconnecting.
     if (stream.finished && seen.count >= stream.count) return new Response(null, { status: 204 });
     this.listens ||= stream === this.standalone;
     return new Response(stream.resume(signal, seen.count), { headers });

@@ -177,7 +177,7 @@ export class Authenticator {
   #refusal(holders: readonly BuiltIn[], brought: boolean, principal: RequestPrincipal): NfrxError {
     const [asked] = holders;
     if (asked === undefined || (asked.kind === "admin" && !this.hasAdmin))
-      return new NfrxError("forbidden", "administration is off: ADMIN_KEY is not set");
+      return new NfrxError("forbidden", "operator actions are off: ADMIN_KEY is not set");
     return this.#wrongKey(asked.kind, brought, principal);
   }
 

@@ -50,7 +50,7 @@ export class Cors {
   /** `allowed` are origins such as `https://app.example.com`, or `*`; none denies all. */
   constructor(
     allowed: readonly string[],
-    /** Called with an origin whose preflight was refused, once for each. */
+    /** Called once for each origin whose preflight was refused. */
     private readonly onRefused: (origin: string) => void = () => {},
   ) {
     this.#origins = new Set(allowed.map(origin => origin.replace(/(?<=[^/])\/$/, "").toLowerCase()));
@@ -98,7 +98,7 @@ export class Cors {
   }
 }
 
-/** What an allowed page may send: what SDKs send, and whatever else this page asks for. */
+/** Request headers of an allowed page: those of SDKs, and those that this page requests. */
 function headersFor(asked: string | null): string {
   const extra = (asked ?? "").split(",").map(name => name.trim().toLowerCase());
   return [...new Set([...ALLOWED_HEADERS, ...extra.filter(name => name !== "")])].join(", ");

@@ -33,8 +33,8 @@ interface Failures {
 }
 
 /**
- * Slows down whoever guesses keys. Keys are compared first and failures are counted afterwards, so that a right key always
- * opens, whatever else comes from its address.
+ * Throttles guessing of keys. Keys are compared first and failures counted afterwards, so that a valid key always
+ * works, whatever else its address sends.
  */
 export class KeyThrottle {
   /** By address, or /64 network of IPv6. */

@@ -23,7 +23,7 @@ interface Kept extends Ticket {
   readonly release: () => void;
 }
 
-/** The tickets that are valid, by the digests of their texts: what is kept opens nothing. */
+/** The valid tickets, by the digests of their texts: stored data grants no access. */
 export class Tickets {
   /** The one that expires first comes first. Not a BoundedMap: when it is full, a new ticket is refused, no valid one dropped. */
   readonly #kept = new Map<string, Kept>();
@@ -45,7 +45,7 @@ export class Tickets {
     return { text, expiresAt: this.clock.wall() + TICKET_MS };
   }
 
-  /** The valid ticket that a request brings for exactly what it asks. */
+  /** The valid ticket of a request for exactly this path. */
   of({ method, url }: Request): Ticket | undefined {
     if (method !== "GET" || !url.includes("ticket=")) return undefined;
     const { pathname, searchParams } = new URL(url);

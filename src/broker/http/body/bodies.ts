@@ -32,7 +32,7 @@ export class Bodies {
     this.#small = new SmallBodies(options.pace);
   }
 
-  /** What bodies of at most `maxBytes` may use. */
+  /** Limits for bodies of at most `maxBytes`. */
   limits(maxBytes: number): BodyLimits {
     const { pace } = this.options;
     return {

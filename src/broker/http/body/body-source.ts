@@ -88,14 +88,14 @@ export class SmallBodies {
 }
 
 /**
- * A client's body that must come at a pace, averaged over BODY_PACE_MS of the time in which somebody waits for it: a client
- * that is made to wait is not slow. Reading rejects with `request_timeout` or `canceled`.
+ * A client's body with a minimum rate, averaged over BODY_PACE_MS of the time spent waiting for the client. Reading
+ * rejects with `request_timeout` or `canceled`.
  */
 export class PacedReader implements ChunkReader {
   /** Milliseconds waited, and bytes that came, since the pace was last measured. */
   #waited = 0;
   #bytes = 0;
-  #late = false;
+  #tooSlow = false;
 
   constructor(
     private readonly source: ChunkReader,
@@ -108,7 +108,7 @@ export class PacedReader implements ChunkReader {
     const timer = this.#watch();
     try {
       const read = await this.source.read();
-      if (this.#late) throw tooSlow(this.pace);
+      if (this.#tooSlow) throw tooSlow(this.pace);
       this.#waited += clock.now() - began;
       this.#bytes += read.value?.length ?? 0;
       return read;
@@ -133,7 +133,7 @@ export class PacedReader implements ChunkReader {
     };
     const measure = (): void => {
       if (this.#bytes < (bytesPerSecond * BODY_PACE_MS) / 1000) {
-        this.#late = true;
+        this.#tooSlow = true;
         // Ends the read that waits.
         this.source.cancel().catch(() => {});
         return;
@@ -171,7 +171,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   zstd: () => createZstdDecompress(SIZES),
 };
 
-/** The bytes of `source` out of their encoding, a piece at a time, so that little can become much only as far as somebody reads it. */
+/** Decodes `source` chunk by chunk, so that memory is bounded by the reader's demand. */
 export function decoded(source: ChunkReader, encoding: string): ChunkReader {
   const decoder = DECODERS[encoding]?.();
   if (decoder === undefined) return source;

@@ -1,9 +1,9 @@
-// What has been kept of a request body: its first bytes in memory or, when they are many, on disk.
+// The stored part of a request body: in memory or, if large, on disk.
 import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
 import type { Budget } from "./budget.ts";
 import type { Spool, SpoolFile } from "./spool.ts";
 
-/** What a body's bytes are counted against. */
+/** Budgets of a body's bytes. */
 export interface StoreLimits {
   memory: Budget;
   spool: Spool;

@@ -23,14 +23,14 @@ const RESENT_BODY_BYTES = 128 * 1024 * 1024;
 /** How many of them are kept in memory; with more they all go to disk. */
 const RESENT_MEMORY_BYTES = 1024 * 1024;
 
-/** What bodies may use. */
+/** Limits for bodies. */
 export interface BodyLimits extends StoreLimits {
   /** Bytes of one body. */
   maxBytes: number;
   /** For bodies that are read piece by piece, and for small ones. */
   pace: Pace;
   small: SmallBodies;
-  /** Who uses the memory and disk that a request's body takes. */
+  /** The caller to whom a body's memory and disk space are attributed. */
   holders: (principal: Principal) => readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface ReadOptions {
   decode?: boolean;
 }
 
-/** What of a body has been read, and what is still to come. */
+/** The part of a body that was read, and the rest. */
 interface Parts {
   store: BodyStore;
   /** A chunk behind the store that found no room there. */
@@ -58,8 +58,8 @@ interface Parts {
 }
 
 /**
- * A request's body. A small one is held whole in `bytes`; of a larger one `chunks` hands out all of it, from its beginning
- * as long as it is `resendable`. `release` gives back what it uses.
+ * A request's body. A small one is complete in `bytes`; for a larger one `chunks` yields all of it, from the start as
+ * long as it is `resendable`. `release` frees its resources.
  */
 export class RequestBody {
   readonly #store: BodyStore;

@@ -7,7 +7,7 @@ export class Budget {
 
   constructor(
     readonly limit: number,
-    /** What a client is told when they are used up. */
+    /** The error message when the budget is used up. */
     private readonly refusal: string,
     /** Bytes for one holder. */
     share = limit,

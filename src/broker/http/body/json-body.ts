@@ -1,4 +1,4 @@
-// Bodies of JSON: checked against a schema, while what is only carried is taken out of them as its text.
+// JSON bodies: validated by a schema; values that are only forwarded keep their text.
 import type { z } from "zod";
 import { NfrxError } from "../../../lib/errors.ts";
 import { spanOf } from "../../../lib/json-span.ts";

@@ -41,7 +41,7 @@ export function refuseUpload(
   return new Response(body, { status, headers });
 }
 
-/** Takes what comes, to its end. Never rejects. */
+/** Discards the stream to its end. Never rejects. */
 async function swallow(source: ChunkReader): Promise<void> {
   try {
     for (;;) {

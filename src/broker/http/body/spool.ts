@@ -29,13 +29,13 @@ export class Spool {
     return undefined;
   }
 
-  /** A new, empty file that nobody else can open, for bytes of `holders`. Throws `overloaded` when there can be none. */
+  /** A new, empty file that no other process can open. Throws `overloaded` if it cannot be created. */
   async open(holders: readonly string[] = []): Promise<SpoolFile> {
     const path = join(this.folder, `nfrx-upload-${crypto.randomUUID()}`);
     try {
       await mkdir(this.folder, { recursive: true });
       const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
-      // Without a name it is gone with the process, whatever happens to that. Windows keeps an open file's name.
+      // Unlinked, it disappears with the process. Windows keeps the name of an open file.
       const named = await rm(path).then(
         () => false,
         () => true,
@@ -65,7 +65,7 @@ export class SpoolFile {
     return this.#length;
   }
 
-  /** Adds bytes at the end. Throws `overloaded` when the disk, or what may be used of it, is full. */
+  /** Appends bytes. Throws `overloaded` if the disk or the budget is full. */
   async append(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw unwanted();
     this.budget.take(bytes.length, this.holders);

@@ -52,7 +52,7 @@ function file(type: string, path: string): Asset {
   return new Asset(type, () => Bun.file(path).bytes());
 }
 
-/** The page, whose files are named with their versions. */
+/** The page; its file names contain their versions. */
 async function pageOf(files: ReadonlyMap<string, Asset>): Promise<Uint8Array<ArrayBuffer>> {
   // Bun's types know .html only as a bundle; imported as text it is a string.
   let text = String(index);

@@ -1,11 +1,11 @@
-// What goes wrong, in words, and how each part of the API says it.
+// Error descriptions, and the error format of each API.
 import { z } from "zod";
 import { type ErrorCode, NfrxError } from "../../../lib/errors.ts";
 import type { Content, Route } from "../../../modules/route.ts";
 import { holdersOf, MCP, PUBLIC } from "../access/authenticator.ts";
 import { errorBody } from "../error-response.ts";
 
-/** What every code of an error means to a client. */
+/** The meaning of every error code. */
 export const MEANING: Readonly<Record<ErrorCode, string>> = {
   no_worker:
     "no worker serves this model, or no worker has this ID (503 if one did within the last hour, or if the broker has just started)",

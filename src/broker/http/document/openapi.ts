@@ -89,7 +89,7 @@ function responsesOf(route: Route, operation: Operation, schemas: Schemas): Reco
   const failures = failuresOf(route).flatMap(code => statusesOf(code).map(status => ({ code, status })));
   for (const [status, of] of Map.groupBy(failures, ({ status }) => status)) {
     const alike = of.map(({ code }) => code);
-    // What a route says of a status itself is more than we could.
+    // A route's own description of a status takes precedence.
     if (responses[status] !== undefined) continue;
     const contents = alike.map(code => [code, failureContent(route.errors, code, status === UNAVAILABLE)] as const);
     const [first] = contents;
@@ -118,7 +118,7 @@ function statusesOf(code: ErrorCode): number[] {
   return code === "no_worker" ? [status, UNAVAILABLE] : [status];
 }
 
-/** Statuses whose answers may say when to ask again. */
+/** Statuses with Retry-After. */
 const RETRIED = new Set([429, 503]);
 
 function replyOf({ description, headers, content }: Reply, schemas: Schemas): object {
@@ -179,7 +179,7 @@ function securityOf({ scopes }: Route): readonly Requirement[] {
 /** The option that sets a key. */
 export const KEY_OF = { api: "API_KEY", client: "CLIENT_KEY", admin: "ADMIN_KEY" } as const;
 
-/** What a reader has to know first, in Markdown. */
+/** The introduction, in Markdown. */
 export const INTRODUCTION = `AI services run on private machines. Their agents connect to this broker, and callers send requests to it.
 
 **Keys** are sent as \`Authorization: Bearer …\`, \`X-Api-Key\` or \`Api-Key\`; if a request has several, one valid key is enough. Callers send \`API_KEY\`, agents and job workers \`CLIENT_KEY\`, operators \`ADMIN_KEY\`. A role in \`X-User-Roles\`

@@ -7,7 +7,7 @@ export class Schemas {
   /** By their ids. */
   readonly named: Record<string, JsonSchema> = {};
 
-  /** What to put in the schema's place. */
+  /** The replacement of the schema. */
   add(schema: Schema): JsonSchema {
     const { $schema, $defs, ...json } = isZod(schema) ? convert(schema) : schema;
     for (const [id, definition] of Object.entries(definitionsOf($defs))) this.named[id] ??= definition;
@@ -20,7 +20,7 @@ function isZod(schema: Schema): schema is z.ZodType {
   return "_zod" in schema;
 }
 
-/** What a caller may send, or must expect: fields that are not named may be there too. */
+/** Marks objects as open: unnamed fields are allowed. */
 function convert(schema: z.ZodType): JsonSchema {
   const json = z.toJSONSchema(schema, {
     io: "input",

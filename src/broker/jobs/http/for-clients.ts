@@ -1,4 +1,4 @@
-// The jobs queue for those who want work done.
+// The jobs queue for clients.
 import type { Clock } from "../../../lib/time.ts";
 import type { Principal, RouteCall } from "../../../modules/route.ts";
 import { NO_CREDENTIAL } from "../../http/access/principal.ts";
@@ -23,7 +23,7 @@ export interface ClientRoutesOptions {
   readonly closeDelayMs: number;
 }
 
-/** The answers to those who create jobs, look at them and follow them. */
+/** The routes for creating, reading and following jobs. */
 export class ClientRoutes {
   readonly #streams = new Shares(JOB_LISTENERS_MAX, "streams of job events");
 
@@ -64,7 +64,7 @@ export class ClientRoutes {
     const { request, server, principal } = call;
     const id = idOf(call);
     requireGet(request);
-    // An id that is nobody's is not listened to.
+    // An unknown ID is not followed.
     await service.get(id);
     let tell = (event: JobEvent): void => void early.push(event);
     const early: JobEvent[] = [];
@@ -78,7 +78,7 @@ export class ClientRoutes {
       unlisten = service.listen(id, event => tell(event));
       const { job, position } = await service.get(id);
       const first = this.#firstEvents(job, position, requests.lastEventOf(request.headers));
-      // Tells a client that comes back by itself that there is nothing more.
+      // Tells a client that reconnects automatically that there are no further events.
       if (first.length === 0 && isTerminal(job.status)) {
         end();
         return new Response(null, { status: 204 });
@@ -87,7 +87,7 @@ export class ClientRoutes {
       const stream = this.http.open(call);
       if (stream.ended.aborted) end();
       else stream.ended.addEventListener("abort", end, { once: true });
-      // The job that was read may be newer than what is reported of it.
+      // The job that was read may be newer than the reported events.
       tell = event => {
         if (event.id > job.rev) this.#tell(stream, event);
       };
@@ -101,7 +101,7 @@ export class ClientRoutes {
     }
   }
 
-  /** What a client hears first: what it has missed when that is known, else how the job is and what waits for it. */
+  /** The first events for a client: the missed ones if known, else the current job and its pending transfers. */
   #firstEvents(job: Job, position: number | undefined, last: number | undefined): string[] {
     const { service, channels } = this.options;
     if (last !== undefined && last <= job.rev) {
@@ -113,7 +113,7 @@ export class ClientRoutes {
       channels.awaitsClient(transfer?.channelId ?? ""),
     );
     const events: JobEvent[] = [{ id: job.rev, kind: "status", job }, ...open];
-    // A client that is cut off among them has an id that is no event's, and hears all of them again.
+    // A client that is disconnected among them has no event ID and gets all of them again.
     const idAt = (at: number): string | number => (at === events.length - 1 ? job.rev : `${job.rev - 1}.${at + 1}`);
     return events.map((event, at) => eventText(event, idAt(at), position));
   }

@@ -1,4 +1,4 @@
-// The jobs queue for those who do the work.
+// The jobs queue for job workers.
 import type { Drain } from "../../../lib/drain.ts";
 import { KEEP_ALIVE, sseEvent } from "../../../lib/sse.ts";
 import type { Clock } from "../../../lib/time.ts";
@@ -6,7 +6,7 @@ import type { RouteCall } from "../../../modules/route.ts";
 import { Shares } from "../../http/access/shares.ts";
 import type { BodyLimits } from "../../http/body/body.ts";
 import type { Claimer, Job, JobTransfer } from "../job.ts";
-import { CLAIMERS_MAX } from "../limits.ts";
+import { CLAIM_WAITERS_MAX } from "../limits.ts";
 import type { WorkerActivity } from "../queue/activity.ts";
 import type { JobService } from "../queue/service.ts";
 import { StreamClaims } from "../queue/stream-claims.ts";
@@ -24,9 +24,9 @@ export interface WorkerRoutesOptions {
   readonly clock: Clock;
 }
 
-/** The answers to those who claim jobs, fetch their payload and report how they go. */
+/** The routes for claiming jobs, transferring data and reporting. */
 export class WorkerRoutes {
-  readonly #claimWaiters = new Shares(CLAIMERS_MAX, "waiting claims and job streams");
+  readonly #claimWaiters = new Shares(CLAIM_WAITERS_MAX, "waiting claims and job streams");
 
   constructor(
     private readonly http: JobsHttp,
@@ -121,7 +121,7 @@ export class WorkerRoutes {
       stream.send(sseEvent(claimText(job), { event: "job" }));
       activity.saw(claimer, "stream", job);
       await stream.drained();
-      // The worker has not taken it; what comes behind it, it may leave unread.
+      // The worker has not read it, and may not read what follows.
       if (stream.unread > 0) return this.#giveBack(job);
     }
   }
@@ -134,7 +134,7 @@ export class WorkerRoutes {
     return false;
   }
 
-  /** What fails here, the lease makes good. */
+  /** If this fails, the lease expires instead. */
   async #giveBack(job: Job, untouched = false): Promise<void> {
     await this.options.service.giveBack(job, untouched).catch(() => {});
   }

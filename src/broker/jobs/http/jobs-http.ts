@@ -25,7 +25,7 @@ export class JobsHttp {
     return stream;
   }
 
-  /** Ends every stream behind what has been written to it, and lets that leave. */
+  /** Ends every stream after its written data. */
   async close(): Promise<void> {
     this.#closing = true;
     for (const stream of [...this.#streams]) stream.close();

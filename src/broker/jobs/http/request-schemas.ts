@@ -1,4 +1,4 @@
-// What comes in over HTTP, checked once and turned into our own words.
+// Validates requests and converts them to internal types.
 
 import { z } from "zod";
 import { sha256 } from "../../../lib/digest.ts";
@@ -24,7 +24,7 @@ import {
 } from "../limits.ts";
 
 const name = z.string().trim().max(JOB_NAME_MAX, `is longer than ${JOB_NAME_MAX} characters`);
-/** A name that may be left out; null says the same, as some clients send it. */
+/** An optional name; null is equivalent, as some clients send it. */
 const optionalName = (description: string) =>
   name
     .nullish()
@@ -36,7 +36,7 @@ const object = (description: string) =>
     .meta({ type: "object" })
     .nullish()
     .meta({ description });
-/** What has an error of its own when it is missing is asked for in the code, and said here. */
+/** Fields with their own errors are optional in the schema and checked in the code. */
 const needed = (description: string, more: { enum?: readonly string[] } = {}) =>
   z
     .string()
@@ -194,20 +194,20 @@ export function listOf(query: URLSearchParams): { statuses: JobStatus[]; type: s
   return { statuses: [...new Set(statuses)], type, limit: Math.min(limit, JOB_LIST_MAX) };
 }
 
-/** The idempotency key of a request with what it asks for, so that another request with the same key is known. */
+/** The idempotency key with a digest of the request, to detect a different request with the same key. */
 export function idempotencyOf(headers: Headers, wanted: CreateRequest): { key: string; digest: string } | undefined {
   const key = headers.get("idempotency-key");
   if (key === null) return undefined;
   if (key === "" || key.length > IDEMPOTENCY_KEY_MAX)
     throw invalid("Idempotency-Key", `must have 1 to ${IDEMPOTENCY_KEY_MAX} characters`);
   const { type, metadata, workerId, workerGroup, priority, cancelWhenUnwatched } = wanted;
-  // What was not asked for is not in it, so that digests of earlier versions still fit.
+  // Omitted fields are not included, so that digests of earlier versions still match.
   const more = cancelWhenUnwatched ? [cancelWhenUnwatched] : [];
   const text = JSON.stringify([type, metadata, workerId, workerGroup, priority, ...more]);
   return { key, digest: sha256(text).toString("base64url") };
 }
 
-/** The number of the last event that a client has seen, when it says one. */
+/** The last event that a client has seen, if stated. */
 export function lastEventOf(headers: Headers): number | undefined {
   const text = headers.get("last-event-id");
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;

@@ -12,7 +12,7 @@ const WORKER: Access = { scopes: ["client"] };
 /** What a shutdown waits for. */
 const COUNTED = { drain: "join" } as const;
 
-/** The API has one word for a state that is not there and for one that cannot be. */
+/** The API has one code for a missing and an unknown state. */
 const errorBody = ({ code, message }: NfrxError): object => ({
   error: code === "unknown_state" ? "invalid_state" : code,
   message,

@@ -1,4 +1,4 @@
-// What the jobs API answers, as its document has it; view.ts makes it.
+// Response schemas of the jobs API; view.ts creates the responses.
 import { z } from "zod";
 import { STATUSES } from "../job.ts";
 

@@ -11,7 +11,7 @@ const EMPTY = 1;
 /** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */
 export class EventStream {
   readonly response: Response;
-  /** Aborts when it has ended, by whom ever. */
+  /** Aborts when the stream has ended. */
   readonly ended: AbortSignal;
   readonly #end = new AbortController();
   readonly #beat: Timer;
@@ -23,7 +23,7 @@ export class EventStream {
   constructor(
     clock: Clock,
     signal: AbortSignal,
-    /** Told of its end. */
+    /** Called at its end. */
     private readonly access: Access,
   ) {
     this.#accessEnded = access.streams();
@@ -73,7 +73,7 @@ export class EventStream {
     }
   }
 
-  /** Ends it behind what has been written. */
+  /** Ends it after the written data. */
   close(): void {
     if (this.ended.aborted) return;
     this.#finish();

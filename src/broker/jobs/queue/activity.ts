@@ -26,7 +26,7 @@ export class WorkerActivity {
 
   constructor(private readonly clock: Clock) {}
 
-  /** A worker has asked for a job, or has got one. */
+  /** Records that a worker requested or got a job. */
   saw(claimer: Claimer, mode: Mode, job?: Job): void {
     const seen = this.#touch(claimer);
     if (job === undefined) return;
@@ -35,7 +35,7 @@ export class WorkerActivity {
     seen.lastJobId = job.id;
   }
 
-  /** A worker has opened a stream; the function says that it has closed it. */
+  /** Records an open stream; the returned function records its end. */
   streams(claimer: Claimer): () => void {
     const seen = this.#touch(claimer);
     seen.streams++;
@@ -45,7 +45,7 @@ export class WorkerActivity {
     };
   }
 
-  /** What the state shows, last seen first. */
+  /** The workers in the state, last seen first. */
   view(): { workers: object[]; active: number; recent: number; streaming: number } {
     const now = this.clock.wall();
     for (const [key, seen] of this.#seen.entries()) {

@@ -24,7 +24,7 @@ export class JobChanges {
     this.#options = options;
   }
 
-  /** The job after the change, or as it is when there is nothing to change. Throws `not_found`, and what the change throws. */
+  /** The job after the change, or unchanged. Throws `not_found` and the errors of the change. */
   async apply(id: string, change: Change): Promise<Job> {
     const { store, clock } = this.#options;
     for (let tries = 0; tries < JOB_SWAPS_MAX; tries++) {

@@ -1,24 +1,24 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import { type Claimer, type Job, matches } from "../job.ts";
-import { CLAIMERS_MAX } from "../limits.ts";
+import { CLAIM_WAITERS_MAX } from "../limits.ts";
 import { yieldToEventLoop } from "./yield-to-event-loop.ts";
 
-/** As much of a job as decides who may have it. */
+/** The fields of a job that decide which claims match. */
 export type OfferedJob = Pick<Job, "id" | "type" | "workerId" | "workerGroup">;
 
 /** Maximum number of jobs offered to one claim while it queries the store. Beyond it all claims are woken instead. */
 const OFFERS_MAX = 64;
 
-/** Somebody who waits for a job. */
+/** A waiting claim. */
 interface Waiter {
   readonly claimer: Claimer;
   /** Called once: with a job, or with nothing when it has left. */
   readonly done: (job: Job | undefined) => void;
   readonly failed: (error: unknown) => void;
-  /** The store is being asked on its behalf. */
+  /** A store query for it is running. */
   asking: boolean;
   leaving: boolean;
-  /** Jobs that it was woken for, or that came while the store was being asked. */
+  /** Jobs that woke it, or that arrived during the store query. */
   offers: OfferedJob[];
 }
 
@@ -46,7 +46,7 @@ export class ClaimWaiters {
    * `overloaded` when too many claims wait.
    */
   wait(claimer: Claimer, signal: AbortSignal): Promise<Job | undefined> {
-    if (this.#waiters.size >= CLAIMERS_MAX)
+    if (this.#waiters.size >= CLAIM_WAITERS_MAX)
       throw new NfrxError("overloaded", "too many job workers are waiting", { retryAfterSeconds: 5 });
     if (this.#closed) throw new NfrxError("draining", "the broker is shutting down", { retryAfterSeconds: 10 });
     const { promise, resolve: done, reject: failed } = Promise.withResolvers<Job | undefined>();
@@ -59,7 +59,7 @@ export class ClaimWaiters {
     return promise.finally(() => signal.removeEventListener("abort", leave));
   }
 
-  /** Wakes who may have a job that has just been queued. */
+  /** Wakes a claim that matches a job that was just queued. */
   offer(job: OfferedJob): void {
     for (const waiter of this.#waiters) {
       if (waiter.leaving || !matches(job, waiter.claimer)) continue;
@@ -70,7 +70,7 @@ export class ClaimWaiters {
     }
   }
 
-  /** Sends everybody away, and takes nobody more. Ends when the last has gone, and what it got has been dealt with. */
+  /** Ends all waiting claims and accepts no more. Resolves when the last one has finished. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiter of [...this.#waiters]) this.#leave(waiter);
@@ -81,7 +81,7 @@ export class ClaimWaiters {
     await yieldToEventLoop();
   }
 
-  /** Who is asking leaves with the answer. */
+  /** A claim with a running query ends with its result. */
   #leave(waiter: Waiter): void {
     waiter.leaving = true;
     if (!waiter.asking) this.#end(waiter, undefined);
@@ -95,7 +95,7 @@ export class ClaimWaiters {
 
   async #ask(waiter: Waiter): Promise<void> {
     waiter.asking = true;
-    // What it was woken for is in the store by now; what comes while the store is asked may not have been seen.
+    // The jobs that woke it are in the store; jobs that arrive during the query may be missed.
     const woken = waiter.offers;
     waiter.offers = [];
     let job: Job | undefined;

@@ -8,13 +8,13 @@ export class ClientLiveness {
   /** Clients that do not listen: how long each may be quiet, and when that is over. */
   readonly #ttls = new Map<string, number>();
   readonly #absent: Deadlines;
-  /** The jobs that somebody listens to. */
+  /** The jobs with open event streams. */
   readonly #listening = new Set<string>();
   #closed = false;
 
   constructor(
     clock: Clock,
-    /** How long a client may be quiet; 0 is for ever, except for the jobs that ask to be canceled. */
+    /** Time limit for an inactive client; 0 disables it, except for jobs with cancel_when_unwatched. */
     private readonly ttlMs: number,
     private readonly onGone: (id: string) => void,
   ) {
@@ -28,7 +28,7 @@ export class ClientLiveness {
     return this.#absent.size + this.#listening.size;
   }
 
-  /** A job that has not ended, and whose client has just been heard of. */
+  /** Records activity of the client of an unfinished job. */
   seen({ id, cancelWhenUnwatched }: LiveJob): void {
     const ttlMs = cancelWhenUnwatched ? Math.min(CLIENT_UNWATCHED_MS, this.ttlMs || CLIENT_UNWATCHED_MS) : this.ttlMs;
     if (ttlMs === 0 || this.#closed) return;
@@ -51,12 +51,12 @@ export class ClientLiveness {
     this.#listening.add(id);
   }
 
-  /** Nobody listens any more. */
+  /** The last event stream was closed. */
   gone(id: string): void {
     if (this.#listening.delete(id)) this.#wait(id);
   }
 
-  /** The job has ended: nobody needs to be there for it. */
+  /** The job has ended: its client is no longer required. */
   ended(id: string): void {
     this.#ttls.delete(id);
     this.#absent.delete(id);

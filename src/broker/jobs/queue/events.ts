@@ -1,4 +1,4 @@
-// The events of jobs: told to whoever listens, and kept for a while for those who come back.
+// The events of jobs: sent to open streams, and stored for a while for clients that resume.
 import { sseEvent } from "../../../lib/sse.ts";
 import type { Job, JobTransfer } from "../job.ts";
 import { JOB_LOG_BYTES, JOB_LOG_EVENTS } from "../limits.ts";
@@ -13,7 +13,7 @@ export interface JobEvent {
   readonly transfer?: JobTransfer;
 }
 
-/** What a change from `before` to `after` tells. */
+/** The events of a change from `before` to `after`. */
 export function eventsOf(before: Job | undefined, after: Job): JobEvent[] {
   const known = before?.rev ?? 0;
   return [...transferEvents(after, known), { id: after.rev, kind: "status", job: after }];
@@ -43,7 +43,7 @@ interface Log {
   bytes: number;
 }
 
-/** Tells listeners, and keeps what was told last. */
+/** Publishes events, and stores the latest. */
 export class JobEvents {
   readonly #listeners = new Map<string, Set<JobListener>>();
   /** The jobs that were silent longest come first. Not a BoundedMap: the bound is in bytes. */
@@ -51,7 +51,7 @@ export class JobEvents {
   #bytes = 0;
   #count = 0;
 
-  /** Who listens, all jobs together. */
+  /** Number of open streams over all jobs. */
   get listeners(): number {
     return this.#count;
   }
@@ -61,7 +61,7 @@ export class JobEvents {
     return this.#bytes;
   }
 
-  /** Tells what is newer than what was told of the job before: a store may answer out of order, and an end is the end. */
+  /** Publishes newer events only: a store may respond out of order, and a final state is final. */
   tell(events: readonly JobEvent[]): void {
     for (const event of events) {
       if (event.id <= (this.#logs.get(event.job.id)?.events.at(-1)?.event.id ?? 0)) continue;
@@ -70,7 +70,10 @@ export class JobEvents {
     }
   }
 
-  /** Calls `listener` with every event from now on; the function ends that, and tells how many still listen to the job. */
+  /**
+   * Calls `listener` with every event from now on; the returned function ends that and returns the number of remaining
+   * listeners.
+   */
   listen(id: string, listener: JobListener): () => number {
     const listeners = this.#listeners.get(id) ?? new Set();
     this.#listeners.set(id, listeners.add(listener));

@@ -35,7 +35,7 @@ class Mean {
   }
 }
 
-/** What is read of the jobs queue when somebody scrapes. */
+/** Values read at each scrape. */
 export interface JobSources {
   waitingWorkers(): number;
   listeners(): number;
@@ -46,7 +46,7 @@ export interface JobSources {
   now(): number;
 }
 
-/** What the jobs queue counts, for Prometheus and for the state. */
+/** Counters of the jobs queue, for Prometheus and the state. */
 export class JobMetrics {
   readonly tally: JobTally = {
     completed: 0,
@@ -83,7 +83,7 @@ export class JobMetrics {
       ["status", "error_code"],
     );
     this.#storeFailures = meters.counter("nfrx_jobs_store_failures_total", "Failed writes of the jobs store.").cell({});
-    // There from the start, or nobody could see the first one happen.
+    // Present from the start, so that the first increase is visible.
     this.#ended.cell({ status: "failed", error_code: "worker_lost" });
     this.#requeued.cell({ reason: "lapsed" });
     this.#wait = meters
@@ -94,14 +94,14 @@ export class JobMetrics {
     ]);
   }
 
-  /** Shows what is there now. */
+  /** Shows the current values. */
   watch({ overview, now, ...sources }: JobSources): void {
     const gauges = this.#now;
     gauges.waitingWorkers.read(set => set({}, sources.waitingWorkers()));
     gauges.listeners.read(set => set({}, sources.listeners()));
     gauges.watched.read(set => set({}, sources.watched()));
     gauges.eventBytes.read(set => set({}, sources.eventBytes()));
-    // Asked for once a scrape, by all who want it in the same turn.
+    // Queried once per scrape.
     let asked: Promise<StoreOverview> | undefined;
     const look = (): Promise<StoreOverview> => {
       asked ??= overview().finally(() => {

@@ -1,4 +1,4 @@
-// The jobs queue: what happens to a job. ../http says how it looks over HTTP.
+// The jobs queue: the life of a job. ../http has the HTTP side.
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Logger } from "../../../lib/log.ts";
 import type { Clock } from "../../../lib/time.ts";
@@ -18,11 +18,11 @@ import { WatchedClaims } from "./stream-claims.ts";
 import { JobTransfers, type TransferRequest } from "./transfers.ts";
 
 export interface JobSettings {
-  /** How long a claim holds without a word from its worker, unless it asks for something else. */
+  /** Default lease of a claim. */
   readonly leaseMs: number;
   /** Claims of one job, after which it fails when the last one is lost, too. */
   readonly maxAttempts: number;
-  /** A job whose client neither listens nor asks for this long is canceled; 0 turns that off. */
+  /** Time after which a job without an active client is canceled; 0 disables it. */
   readonly clientTtlMs: number;
   /** How long ended jobs are kept, and how many of them. */
   readonly retentionMs: number;
@@ -38,7 +38,7 @@ export interface JobServiceOptions {
   readonly log: Logger;
 }
 
-/** What a caller wants done. */
+/** A request for a job. */
 export type JobRequest = Pick<
   Draft,
   | "type"
@@ -97,7 +97,7 @@ export class JobService {
     this.#resume().catch((cause: unknown) => log.error({ cause: String(cause) }, "cannot read the jobs"));
   }
 
-  /** Jobs whose clients are waited for. */
+  /** Number of jobs that require an active client. */
   get watched(): number {
     return this.#liveness.size;
   }
@@ -127,7 +127,7 @@ export class JobService {
     return { job, added };
   }
 
-  /** The job and its place in the queue, for its client, who is thereby heard of. Throws `not_found`. */
+  /** The job and its position, for its client; counts as activity of the client. Throws `not_found`. */
   async get(id: string): Promise<{ job: Job; position: number | undefined }> {
     const { store } = this.#options;
     const job = await store.get(id);
@@ -157,12 +157,12 @@ export class JobService {
     if (job.status === "queued") this.#options.metrics.requeued("undelivered");
   }
 
-  /** Opens a channel for a job's worker and tells its client. */
+  /** Opens a channel for a job's worker and notifies its client. */
   transfer(id: string, by: Proof, request: TransferRequest): Promise<JobTransfer> {
     return this.#transfers.open(id, by, request);
   }
 
-  /** A worker's word on how a job goes. */
+  /** Status report of a worker. */
   report(
     id: string,
     by: Proof,
@@ -234,7 +234,7 @@ export class JobService {
     if (isTerminal(after.status)) this.#liveness.ended(after.id);
   }
 
-  /** The client of this job has been heard of. */
+  /** Records activity of the job's client. */
   #touch(job: Job): void {
     if (isTerminal(job.status)) this.#liveness.ended(job.id);
     else this.#liveness.seen(job);
@@ -250,7 +250,7 @@ export class JobService {
     if (status === "queued") metrics.requeued("lapsed");
   }
 
-  /** Takes up what an earlier process left. */
+  /** Resumes the jobs of an earlier process. */
   async #resume(): Promise<void> {
     for (const job of await this.#options.store.live()) this.#liveness.seen(job);
     this.#retention.plan(1);

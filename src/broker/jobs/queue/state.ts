@@ -1,4 +1,4 @@
-// What the state envelope shows of jobs.
+// Jobs in the state.
 import type { Clock } from "../../../lib/time.ts";
 import { JOB_STATE_VIEWS } from "../limits.ts";
 import type { JobStore } from "../store/store.ts";

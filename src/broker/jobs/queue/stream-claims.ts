@@ -1,7 +1,7 @@
-// What workers' streams have brought, and how much more each may bring.
+// Claims sent over job streams, and the remaining capacity of each stream.
 import { isHeld, type Job } from "../job.ts";
 
-/** Claims that somebody watches: whether their workers have called about them, and when they are over. */
+/** Watched claims: whether their workers have called about them, and when they end. */
 export class WatchedClaims {
   readonly #claims = new Map<string, { touched: boolean; readonly onOver: () => void }>();
 
@@ -53,7 +53,7 @@ export class StreamClaims {
     this.claims.watch(claim.id, () => this.#over(claim.id));
   }
 
-  /** Resolves when the stream may bring another job, or has ended. */
+  /** Resolves when the stream can send another job, or has ended. */
   async room(): Promise<void> {
     if (this.#held.size < this.max) return;
     this.#freed = Promise.withResolvers();

@@ -6,12 +6,12 @@ import type { JobStore } from "../store/store.ts";
 import { type JobChanges, jobNotFound } from "./changes.ts";
 import type { Channels } from "./channels.ts";
 
-/** What a worker wants a channel for. */
+/** Request for a channel. */
 export interface TransferRequest {
   readonly role: JobTransfer["role"];
   readonly key: string;
   readonly properties?: JsonText | undefined;
-  /** Whom the channel counts for. */
+  /** The caller to whom the channel is attributed. */
   readonly caller: string;
 }
 
@@ -31,7 +31,7 @@ export class JobTransfers {
     this.#options = options;
   }
 
-  /** Opens a channel for a job's worker and tells its client. */
+  /** Opens a channel for a job's worker and notifies its client. */
   async open(id: string, by: Proof, { role, key, properties, caller }: TransferRequest): Promise<JobTransfer> {
     const { channels, store, changes } = this.#options;
     const known = await store.get(id);
@@ -60,7 +60,7 @@ export class JobTransfers {
     }
   }
 
-  /** A running transfer is a word of the worker, and one of the client. */
+  /** A running transfer counts as activity of the worker and of the client. */
   #progress(id: string, claimId: string): void {
     this.#options.store.renew(id, claimId).catch(() => {});
     this.#options.onProgress(id);

@@ -1,4 +1,4 @@
-// Jobs as JSON. What is only carried is text already, and is put in as it is.
+// Jobs as JSON. Forwarded values are inserted as text.
 import type { Job, JobTransfer } from "../job.ts";
 
 const iso = (wall: number): string => new Date(wall).toISOString();
@@ -6,7 +6,7 @@ const iso = (wall: number): string => new Date(wall).toISOString();
 /** Fields of an object that are JSON already; those without a text are left out. */
 type Raw = readonly (readonly [name: string, text: string | undefined])[];
 
-/** What a client is told of a channel: where it sends a payload, or gets a result. */
+/** A channel as its client sees it: where to send a payload or fetch a result. */
 export function transferText({ role, key, channelId, expiresAt, properties }: JobTransfer): string {
   const fields = {
     key,
@@ -18,7 +18,7 @@ export function transferText({ role, key, channelId, expiresAt, properties }: Jo
   return objectText(fields, [["properties", properties]]);
 }
 
-/** What the worker that asked for a channel is told of it. */
+/** A channel as its worker sees it. */
 export function transferAnswer({ role, key, channelId, expiresAt, properties }: JobTransfer): string {
   const fields = {
     key,
@@ -55,7 +55,7 @@ export function claimText(job: Job): string {
   return objectText(fields, [["metadata", job.metadata || "null"]]);
 }
 
-/** The job as everybody who may read the state sees it: nothing of what its client and its worker tell each other, and no id that can be used. */
+/** The job in the state: without data between client and worker, and without usable IDs. */
 export function stateText(job: Job): string {
   const { error } = job;
   return objectText({ ...briefly(job), id: shortId(job.id), error: error && { code: error.code, message: "" } }, []);
@@ -69,12 +69,12 @@ export function operatorText(job: Job): string {
   ]);
 }
 
-/** As much of an id as tells jobs apart; it opens nothing. */
+/** A shortened ID that distinguishes jobs but grants no access. */
 export function shortId(id: string): string {
   return id.slice(0, 8);
 }
 
-/** What of a job is neither its client's nor its worker's own. */
+/** The common fields of a job. */
 function briefly(job: Job): object {
   return {
     id: job.id,

@@ -8,7 +8,7 @@ interface Write {
   report(): void;
 }
 
-/** Who hears of transactions, after what is in them has been answered. */
+/** Notified after a transaction was committed and answered. */
 export interface BatchWatcher {
   /** One is on disk. */
   written(): void;

@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../../lib/time.ts";
  */
 const LOOK_PER_MS = 1000;
 
-/** Deadlines by name, with one timer for all of them, which is a little late when they are many. */
+/** Deadlines by name, with one shared timer, which may be slightly late if there are many. */
 export class Deadlines {
   readonly #due = new Map<string, number>();
   #timer: Timer | undefined;

@@ -13,12 +13,15 @@ export interface JobLimits {
 /** Approximate size of a job without its metadata, in bytes. */
 const JOB_BYTES = 1024;
 
-/** What a job counts for against its caller's share. */
+/** A job's size in its caller's share. */
 export function bytesOf({ metadata }: { readonly metadata: string }): number {
   return JOB_BYTES + metadata.length;
 }
 
-/** What each caller has of a store's jobs and bytes. Not a Quota: the store says what is there, and a caller makes room with its own ended jobs. */
+/**
+ * Each caller's share of a store's jobs and bytes. Not a Quota: the store reports the usage, and a caller's finished
+ * jobs make room.
+ */
 export class JobShares {
   #used = new Map<string, { jobs: number; bytes: number }>();
   readonly #jobs: number;
@@ -50,7 +53,7 @@ export class JobShares {
     for (const row of rows) this.#change(String(row["caller"]), -1, -Number(row["bytes"]));
   }
 
-  /** Counts anew, from what the store says each caller has. */
+  /** Recounts from the store. */
   settle(rows: readonly Row[]): void {
     this.#used = new Map(
       rows.map(row => [String(row["caller"]), { jobs: Number(row["jobs"]), bytes: Number(row["bytes"]) }]),

@@ -1,4 +1,4 @@
-// How the tables of the jobs came to be what they are: one step from each version of the schema to the next.
+// Schema migrations: one step from each version to the next.
 import type { Schema } from "../../../lib/sqlite.ts";
 import { SCHEMA } from "./rows.ts";
 

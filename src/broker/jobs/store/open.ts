@@ -8,7 +8,7 @@ import type { JobLimits } from "./job-shares.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { JobStore } from "./store.ts";
 
-/** The word for a store that does not outlive the process. */
+/** Name of the in-memory store. */
 export const MEMORY = "memory";
 
 /**
@@ -35,7 +35,7 @@ export function openStore(named: string, clock: Clock, limits: JobLimits, log: L
   }
 }
 
-/** What it means to be the second broker of a file. */
+/** The warning of a second broker on the same file. */
 const OTHER_HAS_IT =
   "another broker uses the jobs file: this broker stores its jobs in memory, where they are lost when it ends, and does not share them with the other broker; set JOBS_STORE to a separate file";
 

@@ -1,4 +1,4 @@
-// A job as a row of SQLite: what is looked for in columns, the rest as JSON.
+// A job as a row of SQLite: searched fields in columns, the rest as JSON.
 import type { Row, Value } from "../../../lib/sqlite.ts";
 import type { JsonText } from "../../http/body/json-body.ts";
 import type { Claim, Job, JobError, JobTransfer } from "../job.ts";
@@ -75,11 +75,11 @@ export function encode(job: Draft): Record<string, Value> {
   };
 }
 
-/** What `encode` and the metadata's table say together. */
+/** Decodes a row with its metadata. */
 export function decode(row: Row): Job {
   const status = String(row["status"]);
   if (!isStatus(status)) throw new Error(`the jobs store has a job that is ${status}`);
-  // Written by `encode`, and by nobody else: the file is this program's own.
+  // Written only by `encode`: the file belongs to this program.
   const rest: Rest = JSON.parse(String(row["rest"]));
   const key = row["idem_key"];
   return {
@@ -132,7 +132,7 @@ export const OLDEST_ENDED =
 export const OLDEST_ENDED_OF =
   "SELECT id, seq, caller, bytes FROM jobs WHERE caller = ? AND ended_at IS NOT NULL ORDER BY ended_at LIMIT ?";
 
-/** What each caller has. */
+/** Usage of each caller. */
 export const USED_BY_CALLERS = "SELECT caller, count(*) AS jobs, sum(bytes) AS bytes FROM jobs GROUP BY caller";
 
 /** Bytes of the pages that are in use. */

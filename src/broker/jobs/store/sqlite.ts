@@ -37,7 +37,7 @@ export class SqliteStore implements JobStore {
   readonly #watchers = new Set<StoreWatcher>();
   readonly #shares: JobShares;
   #jobs = 0;
-  /** What the watchers know. */
+  /** State of the watchers. */
   #held = 0;
   #failing = false;
 
@@ -53,7 +53,7 @@ export class SqliteStore implements JobStore {
     this.#leases = new Leases(clock, (id, claimId) => this.#tell(watcher => watcher.lapsed?.(id, claimId)));
     this.#batches = new Batches(this.#db, { written: () => this.#written(), undone: cause => this.#undone(cause) });
     try {
-      // Nobody could renew a lease while this process was not there: all of them begin anew.
+      // Leases could not be renewed while the process was down: all of them restart.
       this.#reread();
     } catch (error) {
       this.#leases.close();
@@ -267,7 +267,7 @@ export class SqliteStore implements JobStore {
     }
   }
 
-  /** Reads anew what is noted beside the tables, as after a transaction that was taken back. */
+  /** Rebuilds the in-memory indexes, as after a rollback. */
   #reread(): void {
     this.#jobs = this.#db.number("SELECT count(*) AS n FROM jobs");
     this.#shares.settle(this.#db.all(USED_BY_CALLERS));

@@ -1,4 +1,4 @@
-// What the jobs queue asks of whatever keeps its jobs: one broker's file today, something many brokers share tomorrow.
+// The interface of a jobs store: one broker's file today, a shared store later.
 import type { Claim, Claimer, Job, JobStatus } from "../job.ts";
 
 /** As much of a job that has not ended as its client's watch needs. */
@@ -23,17 +23,17 @@ export interface StoreOverview {
   readonly recent: readonly Job[];
 }
 
-/** Hears of what happens in a store, whichever process did it. */
+/** Receives the events of a store, from any process. */
 export interface StoreWatcher {
-  /** A job waits in line: it is new, or its claim was taken from it. A wake-up only; whether it is still there, `claim` says. */
+  /** A job was queued: it is new, or its claim was revoked. Only a wake-up: `claim` decides. */
   queued?(job: Job): void;
   /** A job is new (without `before`), or has changed. The changes of one job are reported in their order. */
   changed?(before: Job | undefined, after: Job): void;
-  /** A lease has run out; told again as long as nothing comes of it. */
+  /** A lease has expired; repeated until handled. */
   lapsed?(id: string, claimId: string): void;
-  /** So many jobs are with workers that nobody but this process can serve; told at once, and whenever it changes. */
+  /** Number of claimed jobs that depend on this process; reported immediately and on change. */
   held?(count: number): void;
-  /** Nothing was written because of `cause`, and who had asked for it was told; `first` when all went well before. */
+  /** A write failed because of `cause`, and its requesters got an error; `first`: the previous write succeeded. */
   failed?(cause: unknown, first: boolean): void;
   /** The first write after a failure went well. */
   recovered?(): void;
@@ -45,7 +45,7 @@ export interface StoreWatcher {
  * claims are kept here too, since they must be renewed where they are judged.
  */
 export interface JobStore {
-  /** True when what it has outlives the process. */
+  /** True if its content survives the process. */
   readonly durable: boolean;
   /**
    * Adds a job; when its owner has used its idempotency key before, the job of that time is the answer, as it now is.
@@ -59,7 +59,7 @@ export interface JobStore {
   claim(claimer: Claimer, claim: Claim): Promise<Job | undefined>;
   /** Starts a claim's lease anew; false when the claim has ended. */
   renew(id: string, claimId: string): Promise<boolean>;
-  /** Reports what happens from now on, until `signal` aborts. What is reported is in the store already. */
+  /** Reports events from now on, until `signal` aborts. Reported changes are already in the store. */
   watch(watcher: StoreWatcher, signal: AbortSignal): void;
   /** How many queued jobs are before it, itself included. */
   position(job: Job): Promise<number>;
@@ -72,6 +72,6 @@ export interface JobStore {
   forget(endedBefore: number, keep: number, limit: number): Promise<string[]>;
   /** When the first of the ended jobs ended. */
   firstEnd(): Promise<number | undefined>;
-  /** Ends when all that was asked for is done. */
+  /** Resolves when all requested work is done. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-// What Bun's types do not know: files imported as text.
+// Types for files imported as text, which Bun's types lack.
 declare module "*.css" {
   const text: string;
   export default text;

@@ -13,15 +13,15 @@ export interface Question {
   body?: Uint8Array;
   /** Gives the question up. */
   signal: AbortSignal;
-  /** Hears of the head of the answer. */
+  /** Called with the response head. */
   onHead?: (head: ResponseHead) => void;
-  /** Hears of every piece of the answer; throws when that is too much. */
+  /** Called with every chunk of the response; throws to reject it. */
   onBytes: (length: number) => void;
   /** The span of the request that it is for. */
   parent: Span | undefined;
 }
 
-/** Asks and waits for the end of the answer. The seat is given back in any case. */
+/** Sends a query and waits for the end of the response. The slot is always released. */
 export async function askWhole(
   { slot, head, body, signal, onHead, onBytes, parent }: Question,
   context: AttemptContext,

@@ -26,7 +26,7 @@ interface Part {
   lost: number;
 }
 
-/** A backend's refusal of the request itself: it goes to the client as it is, no other worker would say otherwise. */
+/** A backend's refusal of the request itself: it is forwarded unchanged, because other workers would refuse too. */
 class BackendAnswer {
   constructor(
     readonly head: ResponseHead,
@@ -39,12 +39,12 @@ class BackendAnswer {
   }
 }
 
-/** A backend's whole answer that is not what was asked for. */
+/** A complete response that does not match the request. */
 class BadAnswer {
   constructor(readonly cause: unknown) {}
 }
 
-/** The error behind whatever ended a part. */
+/** The error that ended a part. */
 function errorOf(thrown: unknown): NfrxError | undefined {
   if (thrown instanceof BackendAnswer) return thrown.error;
   return toNfrxError(thrown instanceof BadAnswer ? thrown.cause : thrown);
@@ -68,7 +68,7 @@ export async function runFanout(split: SplitRequest, exchange: Exchange, context
     return new Response(answer.body as Uint8Array<ArrayBuffer>, { status: answer.head.status, headers });
   }
   access.bytesOut = answer.length;
-  // One response out of several is good, whatever one of them was.
+  // The merged response succeeds, whatever a single part did.
   exchange.status = OK;
   return new Response(answer as Uint8Array<ArrayBuffer>, {
     headers: { "content-type": "application/json", "x-request-id": exchange.request.id, [NOSNIFF[0]]: NOSNIFF[1] },
@@ -129,11 +129,11 @@ class FanoutRun {
     return this.split.items - this.#next + this.#again.length;
   }
 
-  /** Waits for one seat, takes the other free ones, and works until nothing is left or every worker has failed. */
+  /** Waits for one slot, takes other free ones, and works until nothing is left or every worker has failed. */
   async #round(): Promise<void> {
     const { pool } = this.context;
     const { slotRequest } = this.exchange;
-    const first = await this.#firstSeat();
+    const first = await this.#firstSlot();
     const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
     const slots = [
       first,
@@ -143,19 +143,19 @@ class FanoutRun {
     try {
       await Promise.all(slots.map(slot => this.#work(slot)));
     } catch (error) {
-      // The others stop too, and give their seats back before anybody hears of it.
+      // The others stop too and release their slots before the error is reported.
       this.#abort.abort(error);
       throw error;
     }
   }
 
-  async #firstSeat(): Promise<Slot> {
+  async #firstSlot(): Promise<Slot> {
     try {
       const slot = await this.context.pool.acquire({ ...this.exchange.slotRequest, signal: this.#abort.signal });
-      this.exchange.seated();
+      this.exchange.slotAcquired();
       return slot;
     } catch (error) {
-      // When nobody is left, what the last one said tells more than that.
+      // If no worker is left, the last worker's error is more informative.
       throw this.#lastFailure ?? error;
     }
   }

@@ -48,7 +48,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal, access } = exchange.request;
   const slot = await context.pool.acquire({ ...exchange.slotRequest, workerId: worker.id });
-  exchange.seated();
+  exchange.slotAcquired();
   let length = 0;
   const timeout = new AbortController();
   const timer = context.clock.after(GATHER_MS, () => timeout.abort());

@@ -1,4 +1,4 @@
-// What of an answer an event stream can carry that is already open.
+// Converts responses for an event stream that is already open.
 
 import { asText } from "../../../lib/bytes.ts";
 import { NfrxError } from "../../../lib/errors.ts";
@@ -69,7 +69,7 @@ function asEvents(head: ResponseHead): ResponseHead {
 
 const OWN: ReadonlySet<string> = new Set(["content-type", "content-encoding", "content-length"]);
 
-/** An answer of another status, which is an error where events were asked for. */
+/** A response with another status is an error if events were requested. */
 function refusal({ status, headers }: ResponseHead, text: string): Failure {
   const plain = contentOf(headers).type === "text/plain" && text.trim() !== "" ? text.trim() : undefined;
   const message = messageIn(text) ?? plain;

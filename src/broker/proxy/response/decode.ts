@@ -50,7 +50,7 @@ class Decoded implements ByteSource {
   ) {
     const encoded = Readable.from(this.#piecesOf(source), { highWaterMark: 1 });
     encoded.once("error", error => decoder.destroy(error));
-    // Whoever reads hears of it; between two reads nobody listens.
+    // Readers get the error; between two reads there is no listener.
     decoder.on("error", () => {});
     encoded.pipe(decoder);
     this.#pieces = decoder[Symbol.asyncIterator]();

@@ -1,4 +1,4 @@
-// The ids of what a worker keeps, out of its answers as they pass by.
+// Reads the IDs of stored items from responses as they pass.
 import { TopLevelScan } from "../../../lib/json-scan.ts";
 import { EventReader } from "../../../lib/sse-reader.ts";
 

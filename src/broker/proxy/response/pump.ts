@@ -18,9 +18,9 @@ export interface RespondContext extends ErrorForm {
   policy: ResponsePolicy;
   /** Milliseconds between position events; 0 for none. */
   queueUpdateMs: number;
-  /** Clients are told who served them and how long that took. */
+  /** Clients get the name of the worker and the duration. */
   expose: boolean;
-  /** Set for a relay, whose event streams may be quiet for hours and are never finished by anybody but their server. */
+  /** Set for a relay, whose event streams may be idle for hours and end only at the server's initiative. */
   relayed?: {
     /** Bytes of one answer, or of one event. */
     maxBytes: number;
@@ -54,7 +54,7 @@ export function formOf(content: Content, { errors }: ErrorForm): Form {
 }
 
 export class Pump {
-  readonly #borders = new SseEventBoundary();
+  readonly #boundary = new SseEventBoundary();
   readonly #sequence: SequenceScan | undefined;
   /** Chunks so far. */
   #taken = 0;
@@ -99,7 +99,7 @@ export class Pump {
     if (events && this.#keepAlive === undefined) {
       this.#lastAt = asked;
       this.#startKeepAlive(controller);
-      // Bun holds the end of the head back until something follows: who opens a stream to listen must hear that it is open.
+      // Bun holds back the end of the head until data follows: a client that opens a stream must see that it is open.
       if (relayed !== undefined && this.source.buffered === 0) return put(controller, QUIET, this.exchange);
     }
     try {
@@ -120,7 +120,7 @@ export class Pump {
       this.#sequence?.feed(bytes);
       this.#last = bytes.at(-1) ?? this.#last;
       // Whether an event has ended the last bytes tell; its length, which needs all of them, matters to relays alone.
-      if (events) requireSmall(this.#borders.feed(relayed ? bytes : bytes.subarray(-4)), this.context);
+      if (events) requireSmall(this.#boundary.feed(relayed ? bytes : bytes.subarray(-4)), this.context);
       else if (this.form === "other") requireSmall(this.exchange.request.access.bytesOut + bytes.length, this.context);
       put(controller, bytes, this.exchange);
     } catch (thrown) {
@@ -129,12 +129,12 @@ export class Pump {
     }
   }
 
-  /** Ends a stream with its error where it can tell one, otherwise resets the connection. */
+  /** Ends a stream with its error if the format allows it, otherwise resets the connection. */
   async #fail(controller: Controller, thrown: unknown): Promise<void> {
     const { exchange, context } = this;
     const error = toNfrxError(thrown);
     if (this.form === "events" && context.relayed === undefined) {
-      if (!this.#borders.between) put(controller, EVENT_BREAK, exchange);
+      if (!this.#boundary.between) put(controller, EVENT_BREAK, exchange);
       return finish(controller, exchange, error, errorEvent(outward(error), context, this.#sequence?.next));
     }
     if (this.form === "lines") {
@@ -142,7 +142,7 @@ export class Pump {
       return finish(controller, exchange, error, errorLine(outward(error), context));
     }
     exchange.ended(error);
-    // Bun forgets what it has not written yet when a body fails.
+    // Bun drops unwritten data when a body fails.
     await pause(context.clock, LAST_BYTES_MS);
     // Resets the client's connection; Bun prints a trace for any reason but undefined.
     controller.error(undefined);
@@ -153,7 +153,7 @@ export class Pump {
     const arm = (ms: number): void => {
       this.#keepAlive = this.context.clock.after(ms, () => {
         const silent = this.context.clock.now() - this.#lastAt;
-        if (silent >= KEEP_ALIVE_MS && this.#borders.between && isRead(controller))
+        if (silent >= KEEP_ALIVE_MS && this.#boundary.between && isRead(controller))
           put(controller, QUIET, this.exchange);
         arm(silent >= KEEP_ALIVE_MS ? KEEP_ALIVE_MS : KEEP_ALIVE_MS - silent);
       });
@@ -171,7 +171,7 @@ export function requireSmall(length: number, { relayed }: RespondContext): void 
 /** Ends a stream with its error as the last event, and the exchange with it. */
 export function finish(controller: Controller, exchange: Exchange, error: NfrxError, event: Uint8Array): void {
   const { signal, access } = exchange.request;
-  // Only a client that is gone gets a clean end: a worker may say "canceled" too.
+  // Only a disconnected client gets a clean end: a worker can send "canceled" too.
   const last = signal.aborted ? undefined : event;
   access.bytesOut += last?.length ?? 0;
   exchange.ended(error);

@@ -1,4 +1,4 @@
-// What a client sees while its request waits: its position in the queue, and comments.
+// Output for a client while its request is queued: its position, and comments.
 import { KEEP_ALIVE_MS, sseEvent } from "../../../lib/sse.ts";
 import type { Timer } from "../../../lib/time.ts";
 import type { EventStreamApi, QueueEvents } from "../../../modules/module.ts";

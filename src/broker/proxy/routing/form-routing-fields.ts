@@ -34,7 +34,7 @@ export class FormRoutingFields implements RoutingFieldsReader {
     this.#boundary = form?.[1] ?? form?.[2] ?? "";
     try {
       if (form === null) throw new Error("not a form");
-      // Every other part counts as a file, and a file that nobody listens to is passed over.
+      // Every other part is treated as a file, and unread files are skipped.
       const isPartAFile = (name: string | undefined): boolean => name === undefined || !WANTED.has(name);
       this.#parser = new Busboy({ headers: { "content-type": type }, isPartAFile, limits: { fieldSize: FIELD_BYTES } });
     } catch {
@@ -57,11 +57,11 @@ export class FormRoutingFields implements RoutingFieldsReader {
   }
 
   async read(body: RequestBody): Promise<RoutingFields> {
-    // What passed by as chunks is not to be parsed a second time.
+    // Chunks must not be parsed twice.
     if (body.whole) await this.#feed(body.bytes.subarray(this.#fed));
     const known = this.#fields.has("model");
     await this.#finish();
-    // What a cut form ends with may be half a name.
+    // A truncated form may end with half a name.
     if (this.#broken && !known) throw new NfrxError("invalid_request", "the multipart form lacks its closing boundary");
     const named = this.#fields.get("model");
     const model = requireModel(named, "part", this.usual);

@@ -25,7 +25,7 @@ export class JsonRoutingFields implements RoutingFieldsReader {
 
   constructor(
     request: Request,
-    /** Fields that are wanted besides. */
+    /** Additional fields to read. */
     private readonly further: readonly { readonly name: string }[] = [],
     private readonly usual = NO_USUAL_MODEL,
   ) {
@@ -57,7 +57,7 @@ const NO_FIELDS: ReadonlyMap<string, unknown> = new Map();
 
 function requireJson({ headers }: Request): void {
   const type = headers.get("content-type");
-  // Go's broker never looked, and curl -d says x-www-form-urlencoded: only a type that cannot be meant is refused.
+  // The 0.9 broker never checked, and curl -d sends x-www-form-urlencoded: only types that cannot be meant are refused.
   if (type !== null && (type.startsWith("multipart/") || type.startsWith("image/") || type.startsWith("audio/"))) {
     throw new NfrxError("unsupported_media_type", "the content type must be application/json", {
       param: "content-type",

@@ -1,4 +1,4 @@
-// Requests about what a worker keeps: which worker that is.
+// Finds the worker for requests about stored items.
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Span } from "../../../lib/trace.ts";
 import type { Endpoint, Keeps, KeptName } from "../../../modules/module.ts";
@@ -9,21 +9,21 @@ import type { AttemptContext } from "../attempt.ts";
 import { locate } from "./locate.ts";
 import type { RoutingFields } from "./routing-fields.ts";
 
-/** What a request names of what workers keep, and what is known about it. */
+/** The stored items that a request names, and what is known about them. */
 export interface Kept {
-  /** The caller, to whom the ids in its answer belong. */
+  /** The caller, who owns the IDs in the response. */
   readonly caller: string;
-  /** Whoever answers the request well has these. */
+  /** The worker that serves the request successfully has these. */
   readonly ids: readonly string[];
   /** The worker that has them, where it is known and connected. */
   readonly workerId?: string | undefined;
-  /** The worker is not known: the request itself is asked of one after the other. */
+  /** The worker is unknown: the request is tried on one worker after the other. */
   readonly inTurn?: boolean;
   /** The worker is known, is not connected, and may come back. */
   readonly away?: boolean;
 }
 
-/** Where an endpoint's ids stand; undefined for one whose requests leave nothing behind. */
+/** Locations of an endpoint's IDs; undefined if its requests store nothing. */
 export function keepsOf({ keeps, task }: Pick<Endpoint, "keeps" | "task">): Keeps | undefined {
   if (keeps !== undefined) return keeps;
   return task === undefined ? undefined : TASKS[task];
@@ -101,7 +101,7 @@ function idOf(value: unknown): string | undefined {
   return typeof id === "string" && id !== "" ? id : undefined;
 }
 
-/** Asks who has an id; undefined when there is no choice, so that the only worker may say so itself. */
+/** Queries which worker has an ID; undefined if there is only one worker, which can respond itself. */
 async function search(
   name: KeptName & { lookup: string },
   id: string,
@@ -128,7 +128,7 @@ async function search(
   throw missing(name, id);
 }
 
-/** What an API says of an id that nobody has. */
+/** The API's error for an unknown ID. */
 function missing({ name, what, missing: code = "not_found" }: KeptName, id: string): NfrxError {
   const message = `${what[0]?.toUpperCase()}${what.slice(1)} with id '${id.slice(0, OWNED_ID_MAX)}' not found.`;
   return new NfrxError(code, message, { param: name, foreign: true });

@@ -14,7 +14,7 @@ const LOCATE_MS = 2_000;
 const OK = 200;
 
 interface Asking {
-  /** The request for whose sake they are asked. */
+  /** The request that causes the query. */
   id: string;
   caller: string;
   signal: AbortSignal;

@@ -20,7 +20,7 @@ export class WholeJsonModel implements ModelName {
   }
 
   whole(body: Uint8Array, name: string): Uint8Array {
-    // A character for a byte: what stands between the quotes need not be sound UTF-8.
+    // One character per byte: the text between the quotes may be invalid UTF-8.
     const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1");
     const span = spanOf(text, ["model"]);
     if (span !== undefined) return spliced(body, span, Buffer.from(JSON.stringify(name)));
@@ -40,7 +40,7 @@ function spliced(body: Uint8Array, [from, to]: JsonSpan, value: Uint8Array): Uin
   return Buffer.concat([body.subarray(0, from), value, body.subarray(to)]);
 }
 
-/** A JSON object that passes through, whose model stands at a known place. */
+/** A forwarded JSON object whose model has a known position. */
 export class JsonModelAt implements ModelName {
   constructor(private readonly span: JsonSpan) {}
 
@@ -132,12 +132,12 @@ class FormEdit {
     return out;
   }
 
-  /** What is left at the end of the form. */
+  /** The rest at the end of the form. */
   end(): Uint8Array {
     return this.#pending.subarray(this.#borrowed);
   }
 
-  /** True when there may be more to do with what is here. */
+  /** True if there may be more to process. */
   #step(out: Uint8Array[]): boolean {
     if (this.#state === "rest") {
       if (this.#pending.length > 0) this.#give(out, this.#pending.length);

@@ -31,7 +31,7 @@ export interface PollOptions {
   readonly queryHeaders: Readonly<Record<string, string>>;
 }
 
-/** A question that can be asked again after the connection of its request has become a WebSocket. */
+/** A query that can be repeated after the request's connection was upgraded to a WebSocket. */
 export class Poll {
   /** The headers of each question. */
   readonly headers: Headers;
@@ -47,7 +47,7 @@ export class Poll {
     this.headers.set("accept-encoding", "identity");
     url.search = "";
     this.#url = url.href;
-    // Nothing can be asked about a request once it is over.
+    // A finished request cannot be queried.
     const peer = server.requestIP(request);
     this.server = { requestIP: () => peer, timeout: () => {} };
   }
@@ -85,7 +85,7 @@ export class Poll {
     }
   }
 
-  /** Gives up the question that is under way. */
+  /** Cancels the running query. */
   stop(): void {
     this.#stop.abort();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Claimer, type Job, matches } from "../../../../src/broker/jobs/job.ts";
-import { CLAIMERS_MAX } from "../../../../src/broker/jobs/limits.ts";
+import { CLAIM_WAITERS_MAX } from "../../../../src/broker/jobs/limits.ts";
 import { ClaimWaiters } from "../../../../src/broker/jobs/queue/claim-waiters.ts";
 import { ANYBODY, draftOf } from "../../../kit/jobs/store.ts";
 
@@ -169,7 +169,7 @@ describe("who waits for jobs", () => {
 
   test("more than may wait are refused, and closing sends all away", async () => {
     const line = new Line();
-    const waiters = Array.from({ length: CLAIMERS_MAX }, () => line.wait());
+    const waiters = Array.from({ length: CLAIM_WAITERS_MAX }, () => line.wait());
     expect(() => line.wait()).toThrow("too many");
     await line.claimWaiters.close();
     await Promise.all(waiters.map(({ promise }) => promise));

@@ -13,6 +13,6 @@ SwaggerUIBundle({
   docExpansion: "none",
   displayRequestDuration: true,
   defaultModelsExpandDepth: 0,
-  // It would ask a server of Swagger's maker what it thinks of the document.
+  // Otherwise it would send the document to a validation server.
   validatorUrl: null,
 });

@@ -1,4 +1,4 @@
-// What can stand in a cell. Each kind is made once for a row and changed in place ever after.
+// Table cells. Each is created once per row and then updated in place.
 import { button, drawing, make, setAttribute, setText, wrap } from "./element.ts";
 
 /** Fills a new cell; the function it returns is called with each new state of the row. */
@@ -27,7 +27,7 @@ export function twoLines<R>(first: (row: R) => string, second: (row: R) => strin
   };
 }
 
-/** A state in one word, with its colour, and a quieter line below it. */
+/** A status in one word, with its color, and a secondary line below it. */
 export function badge<R>(state: (row: R) => string, second: (row: R) => string): CellRenderer<R> {
   return cell => {
     const lines = cell.appendChild(make("div", "lines"));
@@ -68,7 +68,7 @@ export function meter<R>(used: (row: R) => number, of: (row: R) => number): Cell
   };
 }
 
-// Entries of a list that are shown before the rest is asked for.
+// Entries of a list shown initially.
 const SHOWN = 3;
 /** Maximum entries of one list in the dashboard. */
 const ENTRIES_MAX = 200;
@@ -107,7 +107,7 @@ export function list<R>(read: (row: R) => readonly string[], noun: string): Cell
   };
 }
 
-// Characters of a long text that are shown before the rest is asked for.
+// Characters of a long text shown initially.
 const LONG = 72;
 
 /** A text that may be long, as an error is. */

@@ -1,4 +1,4 @@
-// A small chart: the last minutes as bars or lines. The picture is for the eye; its label says the same in words.
+// A small chart of the last minutes as bars or lines; its label describes it for screen readers.
 import { byId, drawing, make, setAttribute, setText, wrap } from "./element.ts";
 import { timeOfDay } from "./format.ts";
 

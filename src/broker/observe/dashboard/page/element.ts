@@ -62,7 +62,7 @@ export function dialogOf(id: string): HTMLDialogElement {
   return element;
 }
 
-/** Says something to those who listen to the page rather than look at it. */
+/** Announces a text to screen readers. */
 export function announce(text: string): void {
   byId("said").textContent = text;
 }

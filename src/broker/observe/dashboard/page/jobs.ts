@@ -38,7 +38,7 @@ export function jobsFigures(): { element: HTMLElement; update: (summary: JobsSum
   };
 }
 
-/** What a worker says of its progress, which may be anything, as one line. */
+/** A worker's progress, which can be any JSON, as one line. */
 function progressOf({ progress = {} }: JobState): string {
   return Object.entries(progress)
     .map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`)

@@ -1,11 +1,11 @@
-// The API key: asked for when the broker wants one, kept for this tab alone.
+// The API key: requested if the broker requires one, and stored for this tab only.
 import { byId, dialogOf, field, setText } from "./element.ts";
 
 const STORED = "nfrx.api_key";
 
 export class ApiKey {
   #key = sessionStorage.getItem(STORED) ?? "";
-  /** Takes what was typed to whoever asked. */
+  /** Passes the entered key to the caller. */
   #answer: (() => void) | undefined;
   readonly #dialog = dialogOf("sign-in");
   readonly #input = field("api-key");
@@ -57,7 +57,7 @@ export class ApiKey {
   }
 
   /** There was no answer to the key: it may be right, and another may be tried. */
-  unheard(why: string): void {
+  lost(why: string): void {
     if (!this.#dialog.open) return;
     setText(this.#error, why);
     this.#go.toggleAttribute("disabled", false);

@@ -37,11 +37,11 @@ function receive(state: State): void {
 function lose(why: string, retryAt: number): void {
   if (lost === undefined) announce(`Connection lost. ${why}`);
   lost = { why, retryAt };
-  key.unheard(why);
+  key.lost(why);
   showConnection();
 }
 
-/** Says whether what is shown is true now, and what there is to do when it is not. */
+/** Shows whether the page is up to date, and what to do if not. */
 function showConnection(): void {
   const missing = key.missing;
   const live = !missing && lost === undefined && last !== undefined;

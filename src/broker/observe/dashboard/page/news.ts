@@ -1,11 +1,11 @@
-// What is new in a state, for those who do not see the page. Pure.
+// The changes of a state, for screen readers. Pure.
 import { plural } from "./format.ts";
 import { modulesOf, type State } from "./state.ts";
 
-// Pieces of news that are said one by one; more of them are said as a number.
+// Maximum number of changes announced separately; more are announced as a count.
 const NEWS_MAX = 3;
 
-/** What happened between two states, in words; empty when nothing did that is worth a word. */
+/** Describes the changes between two states; empty if there are none of interest. */
 export function newsOf(before: State, after: State): string {
   const news: string[] = [];
   const [was, is] = [before.plugins.server?.status, after.plugins.server?.status];
@@ -22,7 +22,7 @@ export function newsOf(before: State, after: State): string {
   return `${plural(news.length, "change")} to the workers`;
 }
 
-/** States that are worth a word; between idle and working they go back and forth all the time. */
+/** Announced states; changes between idle and working are too frequent. */
 const LASTING: ReadonlySet<string> = new Set(["not_ready", "draining", "gone"]);
 
 function statesOf(state: State): Map<string, { name: string; status: string }> {

@@ -1,4 +1,4 @@
-// What an operator does to a worker: behind a confirmation, with a key of its own that lives in this page alone.
+// Operator actions: with a confirmation, and a key that only this page keeps.
 import { announce, byId, dialogOf, field, setText } from "./element.ts";
 import { plural } from "./format.ts";
 
@@ -106,7 +106,7 @@ export class OperatorPanel {
 /** Timeout of an operator action in the dashboard, in milliseconds. */
 const ACTION_MS = 15_000;
 
-/** Sends an action; what went wrong, or undefined. */
+/** Sends an action; returns the error, or undefined. */
 async function send(
   action: Action,
   { module, id, name }: Target,

@@ -1,4 +1,4 @@
-// What one sees first: the broker in a line, four figures, three charts.
+// The overview: the broker in one line, figures, charts.
 import { Chart } from "./chart.ts";
 import { byId, setAttribute, setText } from "./element.ts";
 import { count, duration, rate } from "./format.ts";

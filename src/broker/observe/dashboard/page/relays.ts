@@ -1,4 +1,4 @@
-// The tables of MCP: relays, and the calls under way.
+// The MCP tables: relays, and calls in flight.
 import { badge, list, longText, meter, text, twoLines } from "./cells.ts";
 import { age, count, duration } from "./format.ts";
 import type { OperatorPanel } from "./operator.ts";
@@ -16,7 +16,7 @@ function relayStatus({ draining, ready, status }: RelayState): string {
 
 const callsOf = ({ functions }: RelayState): number => Object.values(functions).reduce((sum, calls) => sum + calls, 0);
 
-/** What callers of a relay bring. */
+/** Authentication of a relay's callers. */
 const GUARDS: Readonly<Record<string, string>> = { token: "its token", api_key: "API key", open: "none (open)" };
 
 export function relaysTable(operator: OperatorPanel, empty: Node): Table<RelayRow> {
@@ -35,8 +35,8 @@ export function relaysTable(operator: OperatorPanel, empty: Node): Table<RelayRo
       value: relay => relayStatus(relay).replaceAll("_", " "),
       kind: "state",
       cell: badge<RelayRow>(relayStatus, ({ drained_by_operator, last_heartbeat, now }) => {
-        const heard = age(last_heartbeat, now);
-        return drained_by_operator ? `by operator · ${heard}` : heard;
+        const seenAgo = age(last_heartbeat, now);
+        return drained_by_operator ? `by operator · ${seenAgo}` : seenAgo;
       }),
     },
     {

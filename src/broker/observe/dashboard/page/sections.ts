@@ -14,7 +14,7 @@ export interface Section<S> {
 }
 
 const TITLES: Record<string, string> = { llm: "Language models", asr: "Speech", docling: "Documents" };
-/** What else an agent of a module wants to be told. */
+/** Additional settings in a module's start command. */
 const BACKENDS: Record<string, string> = {
   llm: "COMPLETION_BASE_URL=http://127.0.0.1:11434/v1",
   asr: "ASR_BASE_URL=http://127.0.0.1:5002/v1",
@@ -132,7 +132,7 @@ function section(
 ): { element: HTMLElement; title: string; setSummary: (text: string) => void } {
   const heading = make("h2", "", title);
   heading.id = `title-${id}`;
-  const summary = make("p", "told");
+  const summary = make("p", "summary");
   const element = wrap("section", "module", wrap("header", "", heading, summary));
   element.id = `module-${id}`;
   element.setAttribute("aria-labelledby", heading.id);

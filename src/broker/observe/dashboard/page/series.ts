@@ -14,7 +14,7 @@ export interface Series {
   firstByte: (number | null)[];
 }
 
-/** Adds the modules up; undefined when none of them tells. First-byte times are weighed by the requests behind them. */
+/** Sums over the modules; undefined if none reports values. First-byte times are weighted by requests. */
 export function together(all: readonly (Recent | undefined)[], now: number): Series | undefined {
   const recents = all.filter(recent => recent !== undefined);
   const [first] = recents;

@@ -1,6 +1,6 @@
 // Which order rows have. Pure.
 
-/** What a column sorts by; undefined stands for nothing known and goes last, whichever the direction. */
+/** The sort key of a column; undefined means unknown and is always last. */
 export type SortValue = string | number | undefined;
 export type Direction = "ascending" | "descending";
 

@@ -1,4 +1,4 @@
-// The state as the broker sends it; ../../README.md says what it means. What an older broker leaves out is optional.
+// The state as the broker sends it; see ../../README.md. Fields that an older broker omits are optional.
 
 export interface State {
   plugins: Record<string, Plugin> & { server?: ServerState; mcp?: RelaysState; jobs?: JobsState };

@@ -1,4 +1,4 @@
-// A table whose rows are kept and changed in place: focus, selection and what was unfolded outlive every new state.
+// A table that updates its rows in place: focus, selection and expanded cells survive updates.
 import type { CellRenderer } from "./cells.ts";
 import { announce, button, make, setAttribute, setText, wrap } from "./element.ts";
 import { count } from "./format.ts";
@@ -9,16 +9,16 @@ const ROWS_MAX = 250;
 
 export interface Column<R> {
   title: string;
-  /** What it is sorted and filtered by; a column without it is neither. */
+  /** Sort and filter key; without it a column is neither sorted nor filtered. */
   value?: (row: R) => SortValue;
   /** Further texts that a filter looks at. */
   words?: (row: R) => readonly string[];
   cell: CellRenderer<R>;
   /** Numbers stand at the right, and sort from the largest at first. */
   number?: boolean;
-  /** What kind of column it is, for its width and its place in a card. */
+  /** Kind of column, for its width and its place in a card. */
   kind?: "state" | "host" | "long" | "acts";
-  /** Whether it is worth its place; asked with all rows. */
+  /** True if the column is shown; depends on all rows. */
   shown?: (rows: readonly R[]) => boolean;
 }
 

@@ -1,4 +1,4 @@
-// Light, dark, or what the system says.
+// The color theme: light, dark, or system.
 import { byId, setAttribute } from "./element.ts";
 
 const STORED = "nfrx.theme";

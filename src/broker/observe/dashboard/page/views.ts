@@ -2,13 +2,13 @@
 import { make, wrap } from "./element.ts";
 import type { ApiKey } from "./key.ts";
 
-/** What a view may consist of. Of other elements only the content is taken. */
+/** Elements that a view can contain. Of others only the content is kept. */
 const TAGS = [
   ...(["p", "div", "span", "b", "strong", "i", "em", "small", "code", "pre", "br", "hr", "h3", "h4"] as const),
   ...(["ul", "ol", "li", "dl", "dt", "dd"] as const),
   ...(["table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"] as const),
 ];
-/** What is left out with its content. */
+/** Elements that are removed with their content. */
 const SILENT = "script, style, template, title, iframe, object, embed, svg, math, textarea, select, noscript";
 
 /** The page's policy lets no other text become HTML. The types of the DOM do not know trusted types yet. */

@@ -62,11 +62,11 @@ const embeddingsOf = (worker: WorkerState): number => worker.embeddings_total ??
 const speaksTokens = (rows: readonly WorkerState[]): boolean =>
   rows.some(worker => worker.input_tokens_total + worker.output_tokens_total > 0);
 
-/** When it was heard of last, what an operator did, and whether it has failed lately. */
+/** Time of the last heartbeat, operator actions, and recent failures. */
 function lifeOf({ status, drained_by_operator, resting, disconnected_at, last_heartbeat, now }: WorkerRow): string {
-  const heard = age(disconnected_at ?? last_heartbeat, now);
-  if (resting && status !== "gone") return `paused after failures · ${heard}`;
-  return drained_by_operator && status !== "gone" ? `by operator · ${heard}` : heard;
+  const seenAgo = age(disconnected_at ?? last_heartbeat, now);
+  if (resting && status !== "gone") return `paused after failures · ${seenAgo}`;
+  return drained_by_operator && status !== "gone" ? `by operator · ${seenAgo}` : seenAgo;
 }
 
 /** The workers of a module. */
@@ -185,7 +185,7 @@ export function workersTable(module: string, operator: OperatorPanel, empty: Nod
   return new Table({ title: "Workers", key: ({ id }) => id, columns, sort: "ascending", empty, cardsBelow: 1180 });
 }
 
-/** A model with the names of those who serve it. */
+/** A model with the names of its workers. */
 export type ModelRow = ModelState & { by: readonly string[] };
 
 export function modelsTable(empty: Node): Table<ModelRow> {
