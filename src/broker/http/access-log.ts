@@ -4,8 +4,8 @@ import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
-import type { Usage } from "../../modules/module.ts";
-import type { Access, Principal } from "../../modules/route.ts";
+import type { Principal } from "../../modules/route.ts";
+import { RequestRecord } from "./request-record.ts";
 
 /** The fields of a line, with their entries in doc/logs-and-traces.md. Fields that do not apply are omitted. */
 export const ACCESS_FIELDS = {
@@ -79,39 +79,22 @@ export class AccessLog {
 }
 
 /** One request, from its arrival to its end. */
-export class AccessRecord implements Access {
+export class AccessRecord extends RequestRecord {
   readonly id: string;
   readonly arrivedAt: number;
   readonly span: Span | undefined;
-  status: number | undefined;
-  jobType: string | undefined;
-  model: string | undefined;
-  servedModel: string | undefined;
-  relay: string | undefined;
-  call: string | undefined;
-  workerId: string | undefined;
-  queueMs: number | undefined;
-  firstByteMs: number | undefined;
-  bytesIn = 0;
-  bytesOut = 0;
-  usage: Usage | undefined;
-  retries: number | undefined;
   /** The answer is the broker's, and no backend's. */
   own = false;
-  /** True when the handler ends it. */
-  streaming = false;
   /** Set once it is known. */
   principal: Principal | undefined;
-  /** Runs at its end. */
-  leave: (() => void) | undefined;
   readonly #method: string;
-  #ended = false;
 
   constructor(
     private readonly options: AccessLogOptions,
     { method, headers }: Request,
     private readonly route: AccessRoute,
   ) {
+    super();
     const { clock, tracer } = options;
     this.id = requestIdOf(headers);
     this.arrivedAt = clock.now();
@@ -122,21 +105,8 @@ export class AccessRecord implements Access {
         : undefined;
   }
 
-  streams(): (error?: NfrxError) => void {
-    this.streaming = true;
-    return error => this.end(error);
-  }
-
-  answered(response: Response): void {
-    this.status = response.status;
-    this.bytesOut = Number(response.headers.get("content-length") ?? 0);
-  }
-
-  /** Writes its line and ends its span; later calls do nothing. */
-  end(error?: NfrxError): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.leave?.();
+  /** Writes its line and ends its span. */
+  protected override finish(error: NfrxError | undefined): void {
     const status = this.status ?? error?.status ?? 200;
     if (this.span?.recorded) this.#endSpan(this.span, status, error);
     const { log, enabled } = this.options;

@@ -5,7 +5,7 @@ import { NfrxError } from "../../../lib/errors.ts";
 import { CREDENTIAL_HEADERS, credentialIn, splitList, type TrustedProxies } from "../../../lib/http.ts";
 import type { PeerServer, Requirement, Scope } from "../../../modules/route.ts";
 import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts";
-import { type Identity, type Origin, peerOf, RequestPrincipal } from "./principal.ts";
+import { credentialOf, type Identity, type Origin, peerOf, RequestPrincipal } from "./principal.ts";
 import type { Tickets } from "./tickets.ts";
 
 /** A key of the configuration, and the roles that count as much. */
@@ -51,6 +51,8 @@ const KINDS = ["api", "client", "admin"] as const;
 class BuiltIn implements Identity {
   readonly name: string;
   readonly digest: Uint8Array | undefined;
+  /** What stands for the key in the log. */
+  readonly credential: string | undefined;
   readonly roles: ReadonlyMap<string, Identity>;
   readonly holds: (scope: Scope) => boolean;
 
@@ -59,7 +61,9 @@ class BuiltIn implements Identity {
     { key, roles = [] }: KeySettings,
   ) {
     this.name = kind;
-    this.digest = key ? sha256(key) : undefined;
+    const digest = key ? sha256(key) : undefined;
+    this.digest = digest;
+    this.credential = digest && credentialOf(digest);
     this.holds = HOLDS[kind];
     this.roles = new Map(roles.map(name => [name, { kind: "role", name, holds: this.holds }]));
   }
@@ -74,6 +78,7 @@ export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #builtIn: Readonly<Record<BuiltInKind, BuiltIn>>;
   readonly #anonymous: Identity;
+  readonly #holders = new WeakMap<readonly Scope[], readonly BuiltIn[]>();
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
@@ -124,7 +129,7 @@ export class Authenticator {
   #byScope(arrival: Arrival, { scopes, keyMayFollow }: Requirement): RequestPrincipal {
     const { headers } = arrival;
     if (scopes.includes(PUBLIC)) return this.stranger(arrival);
-    const holders = holdersOf(scopes).map(kind => this.#builtIn[kind]);
+    const holders = this.#holdersOf(scopes);
     let first: Buffer | undefined;
     for (const name of CREDENTIAL_HEADERS) {
       const key = credentialIn(headers, name);
@@ -132,7 +137,8 @@ export class Authenticator {
       const digest = sha256(key);
       first ??= digest;
       const holder = holders.find(one => matches(one.digest, digest));
-      if (holder !== undefined) return new RequestPrincipal(holder, digest, this.#originOf(arrival));
+      if (holder !== undefined)
+        return new RequestPrincipal(holder, undefined, this.#originOf(arrival), holder.credential);
     }
     const ticket = this.#options.tickets.of(arrival.request);
     if (ticket !== undefined)
@@ -143,6 +149,16 @@ export class Authenticator {
     if (keyMayFollow && this.#builtIn.client.digest && !CLAIMS.some(name => headers.has(name))) return principal;
     principal.refusal = this.#refusal(holders, first !== undefined, principal);
     return principal;
+  }
+
+  /** The keys whose holders may use routes with these scopes, worked out once for each list of scopes. */
+  #holdersOf(scopes: readonly Scope[]): readonly BuiltIn[] {
+    let holders = this.#holders.get(scopes);
+    if (holders === undefined) {
+      holders = holdersOf(scopes).map(kind => this.#builtIn[kind]);
+      this.#holders.set(scopes, holders);
+    }
+    return holders;
   }
 
   #byToken(principal: RequestPrincipal, tokens: readonly Uint8Array[], arrival: Arrival): RequestPrincipal {

@@ -57,8 +57,7 @@ export class RequestPrincipal implements Principal {
     if (this.#credential !== undefined) return this.#credential;
     const key = this.#key;
     this.#key = undefined;
-    this.#credential =
-      key === undefined ? NO_CREDENTIAL : (typeof key === "string" ? sha256(key) : key).toString("hex", 0, 4);
+    this.#credential = key === undefined ? NO_CREDENTIAL : credentialOf(typeof key === "string" ? sha256(key) : key);
     return this.#credential;
   }
 
@@ -76,6 +75,11 @@ export class RequestPrincipal implements Principal {
     this.#caller ??= callerName(this.credential, this.address);
     return this.#caller;
   }
+}
+
+/** What stands for the key of this digest where principals are named. */
+export function credentialOf(digest: Buffer): string {
+  return digest.toString("hex", 0, 4);
 }
 
 /** The `credential` of a principal that brought none. */

@@ -3,11 +3,12 @@ import { asText, bytesUpTo } from "../../../lib/bytes.ts";
 import type { Drain } from "../../../lib/drain.ts";
 import { NfrxError } from "../../../lib/errors.ts";
 import type { Clock } from "../../../lib/time.ts";
-import type { Endpoint, Usage } from "../../../modules/module.ts";
+import type { Endpoint } from "../../../modules/module.ts";
 import type { Access, PeerServer, RouteCall } from "../../../modules/route.ts";
 import { withQueryHeaders } from "../../http/access/query-headers.ts";
 import { type Failing, failure } from "../../http/end.ts";
 import { errorResponse } from "../../http/error-response.ts";
+import { RequestRecord } from "../../http/request-record.ts";
 import type { Pipeline } from "../pipeline.ts";
 
 /** Maximum size of a polled response that is sent over a WebSocket, in bytes. */
@@ -101,46 +102,20 @@ async function textOf({ body }: Response): Promise<string> {
 }
 
 /** One question of a WebSocket. It is counted as every request; the log has one line for the WebSocket. */
-class PollAccess implements Access {
+class PollAccess extends RequestRecord {
   readonly span = undefined;
-  status: number | undefined;
-  jobType: string | undefined;
-  model: string | undefined;
-  servedModel: string | undefined;
-  relay: string | undefined;
-  call: string | undefined;
-  workerId: string | undefined;
-  queueMs: number | undefined;
-  firstByteMs: number | undefined;
-  bytesIn = 0;
-  bytesOut = 0;
-  usage: Usage | undefined;
-  retries: number | undefined;
   /** Why it failed. */
   error: NfrxError | undefined;
-  /** Tells the drain that it is over. */
-  leave: (() => void) | undefined;
-  #ended = false;
   #onEnd: (() => void) | undefined;
 
   constructor(
     readonly id: string,
     readonly arrivedAt: number,
-  ) {}
-
-  streams(): (error?: NfrxError) => void {
-    return error => this.end(error);
+  ) {
+    super();
   }
 
-  answered(response: Response): void {
-    this.status = response.status;
-    this.bytesOut = Number(response.headers.get("content-length") ?? 0);
-  }
-
-  end(error?: NfrxError): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.leave?.();
+  protected override finish(error: NfrxError | undefined): void {
     this.error ??= error;
     this.#onEnd?.();
   }
@@ -152,7 +127,7 @@ class PollAccess implements Access {
       Object.assign(access, { status, jobType, workerId, queueMs, firstByteMs, bytesOut, retries });
       ended(this.error);
     };
-    if (this.#ended) run();
+    if (this.isEnded) run();
     else this.#onEnd = run;
   }
 }
