@@ -7,22 +7,19 @@ import { KEEP_ALIVE_MS } from "../../lib/sse.ts";
 import type { Timer } from "../../lib/time.ts";
 import { type Endpoint, type ErrorShape, type Keeps, takesSlot, type WorkerModule } from "../../modules/module.ts";
 import type { PathParams, RouteCall } from "../../modules/route.ts";
-import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.ts";
-import { errorResponse } from "../http/error-response.ts";
+import type { BodyLimits, RequestBody } from "../http/body/body.ts";
 import { dispatch } from "./dispatch.ts";
-import { Exchange, type ExchangeContext } from "./exchange.ts";
+import type { Exchange, ExchangeContext } from "./exchange.ts";
 import { runFanout } from "./fanout/fanout.ts";
 import { runGather } from "./fanout/gather.ts";
-import type { RespondContext } from "./response/pump.ts";
+import { type Demand, handle, type Plan } from "./handle.ts";
 import { type QueueNotice, queueNotice } from "./response/queue-status.ts";
 import { passThrough } from "./response/respond.ts";
 import { respondEarly } from "./response/respond-early.ts";
-import { routingHeaders } from "./response/served-headers.ts";
-import { findKept, type Kept, keepsOf } from "./routing/kept.ts";
-import type { RoutingFields } from "./routing/routing-fields.ts";
+import { findKept, keepsOf } from "./routing/kept.ts";
+import type { RoutingFieldsReader } from "./routing/routing-fields.ts";
 import { routingFieldsReader } from "./routing/routing-fields-reader.ts";
 import { type TargetOf, targetOf } from "./routing/target.ts";
-import { withExchange } from "./settle.ts";
 
 export interface PipelineOptions extends ExchangeContext {
   module: WorkerModule;
@@ -36,9 +33,8 @@ export interface PipelineOptions extends ExchangeContext {
   uploads: BodyLimits;
 }
 
-/** Data shared by all requests of an endpoint. */
-interface Plan {
-  readonly respond: RespondContext;
+/** What is worked out once for each endpoint. */
+interface EndpointPlan extends Plan {
   readonly keeps: Keeps | undefined;
   /** Additional request headers for its backends. */
   readonly forwarded: readonly string[];
@@ -46,16 +42,13 @@ interface Plan {
   readonly target: TargetOf;
 }
 
-/**
- * THE way of every request to a worker, for every worker module: is there room, what does it want, which worker serves it,
- * what comes back. Modules differ in their descriptors only.
- */
+/** The requests of a worker module. Modules differ in their descriptors only. */
 export class Pipeline {
-  readonly #plans: ReadonlyMap<Endpoint, Plan>;
+  readonly #plans: ReadonlyMap<Endpoint, EndpointPlan>;
 
   constructor(private readonly options: PipelineOptions) {
     const policy = new ResponsePolicy();
-    this.#plans = new Map(options.module.endpoints.map(endpoint => [endpoint, planFor(endpoint, options, policy)]));
+    this.#plans = new Map(options.module.endpoints.map(endpoint => [endpoint, this.#planFor(endpoint, policy)]));
   }
 
   /** The shape of the module's errors. */
@@ -63,46 +56,34 @@ export class Pipeline {
     return this.options.module.errors;
   }
 
-  /**
-   * Answers one request. Rejects only before there is an exchange, with nothing left to give back.
-   */
-  async handle(call: RouteCall, endpoint: Endpoint): Promise<Response> {
-    const { request, server, params, access } = call;
-    access.jobType = endpoint.jobType;
-    let body: RequestBody | undefined;
-    try {
-      const plan = this.#planOf(endpoint);
-      const target = plan.target(params, request.url);
-      const labels = routingFieldsReader(request, endpoint, () => this.#usualModel(endpoint));
-      const { bodies, uploads } = this.options;
-      this.#requireWorker(endpoint, plan, workerOf(params));
-      const limits = endpoint.label === "json-model" ? bodies : uploads;
-      body = await readBody(call, limits, chunk => labels.scan(chunk), labels);
-      const read = labels.read(body);
-      const label = read instanceof Promise ? await read : read;
-      access.model = label.model;
-      // From here on the exchange has its own limits; Bun's idle limit would cut a long thought.
-      server.timeout(request, 0);
-      const kept = plan.keeps && (await this.#findKept(plan.keeps, call, label));
-      return await this.#run(call, { endpoint, plan, target, body, label, kept });
-    } catch (thrown) {
-      // Nothing that `#run` took on comes here: it ends in the exchange, which gives back what it holds.
-      body?.release();
-      throw thrown;
-    }
-  }
-
-  #planOf(endpoint: Endpoint): Plan {
+  /** Answers one request. Rejects only before there is an exchange, with nothing left to give back. */
+  handle(call: RouteCall, endpoint: Endpoint): Promise<Response> {
     const plan = this.#plans.get(endpoint);
     if (plan === undefined) throw new Error(`${endpoint.path} is no endpoint of ${this.options.module.id}`);
-    return plan;
+    return handle(call, plan, this.options);
   }
 
-  #findKept(keeps: Keeps, { request, access, params, principal }: RouteCall, label: RoutingFields): Promise<Kept> {
-    const { id, span } = access;
-    const { signal } = request;
-    const caller = principal.credential;
-    return findKept(keeps, { id, span, params, label, workerId: workerOf(params), caller, signal }, this.options);
+  #planFor(endpoint: Endpoint, policy: ResponsePolicy): EndpointPlan {
+    const { clock, module, pool, expose, forwardHeaders, bodies, uploads } = this.options;
+    const { errors = module.errors, stream, headers = [] } = endpoint;
+    const keeps = keepsOf(endpoint);
+    const plan: EndpointPlan = {
+      endpoint,
+      respond: { clock, policy, errors, stream, queueUpdateMs: pool.settings.queueUpdateMs, expose },
+      limits: endpoint.label === "json-model" ? bodies : uploads,
+      keeps,
+      forwarded: [...forwardHeaders, ...(headers === "all" ? [] : headers)],
+      exemptFromSlots: !takesSlot(endpoint),
+      target: targetOf(endpoint),
+      begin: call => {
+        const { request, params } = call;
+        const target = plan.target(params, request.url);
+        const fields = routingFieldsReader(request, endpoint, () => this.#usualModel(endpoint));
+        this.#requireWorker(plan, workerOf(params));
+        return { fields, demand: body => this.#demand(call, plan, target, fields, body) };
+      },
+    };
+    return plan;
   }
 
   /** The model of a request that names none, where it need not. */
@@ -111,7 +92,7 @@ export class Pipeline {
   }
 
   /** Throws before the body is read if no worker could serve it. */
-  #requireWorker({ label, method }: Endpoint, { keeps }: Plan, workerId: string | undefined): void {
+  #requireWorker({ endpoint: { label, method }, keeps }: EndpointPlan, workerId: string | undefined): void {
     const { registry } = this.options.pool;
     if (method === "GET") return;
     if (workerId !== undefined && registry.get(workerId) === undefined)
@@ -120,95 +101,84 @@ export class Pipeline {
       throw new NfrxError("overloaded", "no worker");
   }
 
-  async #run(
-    { request, params, principal, access }: RouteCall,
-    about: {
-      endpoint: Endpoint;
-      plan: Plan;
-      target: string;
-      body: RequestBody;
-      label: RoutingFields;
-      kept: Kept | undefined;
-    },
-  ): Promise<Response> {
-    const { endpoint, plan, label, kept, body, target } = about;
-    const { clock, pool, module, metrics, expose } = this.options;
-    const { id } = access;
-    const workerId = workerOf(params);
+  async #demand(
+    { request, params, access, principal }: RouteCall,
+    plan: EndpointPlan,
+    target: string,
+    fields: RoutingFieldsReader,
+    body: RequestBody,
+  ): Promise<Demand> {
+    const { endpoint, keeps, forwarded, exemptFromSlots } = plan;
+    const { module, metrics, pool } = this.options;
+    const { id, span } = access;
     const { headers, signal } = request;
+    const read = fields.read(body);
+    const label = read instanceof Promise ? await read : read;
+    access.model = label.model;
+    const workerId = workerOf(params);
+    const kept =
+      keeps &&
+      (await findKept(
+        keeps,
+        { id, span, params, label, workerId, caller: principal.credential, signal },
+        this.options,
+      ));
     const events = endpoint.events && label.stream;
     const travelling =
       endpoint.headers === "all"
         ? relayHeaders(headers, id, CREDENTIAL_HEADERS)
-        : requestHeaders(headers, id, plan.forwarded);
+        : requestHeaders(headers, id, forwarded);
     // An answer on a stream that is already open has no header for its encoding.
     if (events) askIdentity(travelling);
     const { queueUpdateMs, queueEvents = "auto" } = pool.settings;
     const notice = (): QueueNotice => queueNotice(queueEvents, headers, endpoint.stream);
     // A client that is still sending reads no events yet.
     const waiting = events && body.arrived && queueUpdateMs > 0 ? Promise.withResolvers<"waiting">() : undefined;
-    const exchange = new Exchange(
-      this.options,
-      {
-        id,
-        url: request.url,
-        access,
-        endpoint,
-        target,
-        label,
-        body,
-        workerId,
-        kept,
-        exemptFromSlots: plan.exemptFromSlots,
-        headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
-        series: metrics.series(module.id, endpoint.jobType, label.model),
-        signal,
-        caller: () => principal.caller,
-      },
-      waiting &&
+    return {
+      target,
+      label,
+      workerId,
+      kept,
+      exemptFromSlots,
+      headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
+      series: metrics.series(module.id, endpoint.jobType, label.model),
+      caller: () => principal.caller,
+      onWait:
+        waiting &&
         (() => {
           if (notice() !== "off") waiting.resolve("waiting");
         }),
-    );
-    const respond = async (): Promise<Response> => {
-      if (workerId === undefined && endpoint.gather !== undefined)
-        return runGather(endpoint.gather, exchange, this.options);
-      const split = workerId === undefined ? endpoint.fanout?.split(label.json, () => asText(body.bytes)) : undefined;
-      if (split !== undefined) return runFanout(split, exchange, this.options);
-      exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
-      const pending = dispatch(exchange);
-      if (!events) return passThrough(await pending, exchange, plan.respond);
-      const quiet = Promise.withResolvers<"quiet">();
-      let timer: Timer;
-      const listen = (): void => {
-        timer = clock.after(KEEP_ALIVE_MS, () => (exchange.uploading ? listen() : quiet.resolve("quiet")));
-      };
-      listen();
-      const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting.promise];
-      const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
-      return typeof first === "string"
-        ? respondEarly(pending, exchange, plan.respond, notice)
-        : passThrough(first, exchange, plan.respond);
+      respond: exchange => this.#respond(exchange, plan, events, notice, waiting?.promise),
     };
-    return withExchange(exchange, respond, thrown => {
-      const response = errorResponse(thrown, plan.respond.errors, id);
-      if (expose) for (const [name, value] of routingHeaders(exchange)) response.headers.set(name, value);
-      return response;
-    });
   }
-}
 
-function planFor(endpoint: Endpoint, options: PipelineOptions, policy: ResponsePolicy): Plan {
-  const { clock, module, pool, expose, forwardHeaders } = options;
-  const { errors = module.errors, stream, headers = [] } = endpoint;
-  const keeps = keepsOf(endpoint);
-  return {
-    respond: { clock, policy, errors, stream, queueUpdateMs: pool.settings.queueUpdateMs, expose },
-    keeps,
-    forwarded: [...forwardHeaders, ...(headers === "all" ? [] : headers)],
-    exemptFromSlots: !takesSlot(endpoint),
-    target: targetOf(endpoint),
-  };
+  async #respond(
+    exchange: Exchange,
+    { endpoint, respond }: Plan,
+    events: boolean,
+    notice: () => QueueNotice,
+    waiting: Promise<"waiting"> | undefined,
+  ): Promise<Response> {
+    const { label, body, workerId } = exchange.request;
+    if (workerId === undefined && endpoint.gather !== undefined)
+      return runGather(endpoint.gather, exchange, this.options);
+    const split = workerId === undefined ? endpoint.fanout?.split(label.json, () => asText(body.bytes)) : undefined;
+    if (split !== undefined) return runFanout(split, exchange, this.options);
+    exchange.whole = endpoint.fanout?.items(label.json) ?? 0;
+    const pending = dispatch(exchange);
+    if (!events) return passThrough(await pending, exchange, respond);
+    const quiet = Promise.withResolvers<"quiet">();
+    let timer: Timer;
+    const listen = (): void => {
+      timer = respond.clock.after(KEEP_ALIVE_MS, () => (exchange.uploading ? listen() : quiet.resolve("quiet")));
+    };
+    listen();
+    const signs = waiting === undefined ? [quiet.promise] : [quiet.promise, waiting];
+    const first = await Promise.race([pending, ...signs]).finally(() => timer.cancel());
+    return typeof first === "string"
+      ? respondEarly(pending, exchange, respond, notice)
+      : passThrough(first, exchange, respond);
+  }
 }
 
 /** The headers of a body that the broker reads, and so sends on out of its encoding. */

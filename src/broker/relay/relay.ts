@@ -5,24 +5,24 @@ import { isPlainPath } from "../../lib/plain-path.ts";
 import { relayHeaders } from "../../lib/request-headers.ts";
 import { NOSNIFF, ResponsePolicy } from "../../lib/response-headers.ts";
 import { RESOURCE_METADATA_PATH } from "../../lib/well-known.ts";
-import type { Endpoint, Method } from "../../modules/module.ts";
-import type { PeerServer, RouteCall } from "../../modules/route.ts";
+import type { Endpoint } from "../../modules/module.ts";
+import type { RouteCall } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import type { OwnKeys } from "../http/access/own-keys.ts";
 import { peerOf } from "../http/access/principal.ts";
-import { type BodyLimits, noBody, type RequestBody, readBody } from "../http/body/body.ts";
+import type { BodyLimits, RequestBody } from "../http/body/body.ts";
 import { errorResponse, rpcError } from "../http/error-response.ts";
 import type { Worker } from "../pool/worker.ts";
 import { type Answer, dispatch } from "../proxy/dispatch.ts";
-import { Exchange, type ExchangeContext } from "../proxy/exchange.ts";
+import type { Exchange, ExchangeContext, ExchangeRequest } from "../proxy/exchange.ts";
+import { type Demand, handle, type Plan } from "../proxy/handle.ts";
 import type { RespondContext } from "../proxy/response/pump.ts";
 import { passThrough } from "../proxy/response/respond.ts";
-import { withExchange } from "../proxy/settle.ts";
 import { noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
-import { type RelayCall, readRelayCall } from "./relay-call.ts";
+import { readRelayCall } from "./relay-call.ts";
 import { FOREIGN, type Sessions } from "./sessions.ts";
 
 /** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */
@@ -43,156 +43,147 @@ export interface RelayOptions extends ExchangeContext {
   expose: boolean;
 }
 
-/** The way of a request to a relay: bytes pass both ways as they are, whatever they say. */
+/** The requests to relays: bytes pass both ways as they are, whatever they say. */
 export class Relay {
-  readonly #respond: RespondContext;
+  readonly #plans: Readonly<Record<RelayMethod, Plan>>;
+  readonly #metadata: Plan;
   /** The header that tells a relay how large a response may be. */
   readonly #largest: [name: string, value: string];
 
   constructor(private readonly options: RelayOptions) {
-    const { clock, maxAnswerBytes, expose } = options;
+    const { clock, maxAnswerBytes, expose, limits, drain } = options;
     this.#largest = [MAX_ANSWER_HEADER, String(maxAnswerBytes)];
     const policy = new ResponsePolicy();
-    this.#respond = {
-      clock,
-      policy,
-      errors: "json-rpc",
-      queueUpdateMs: 0,
-      expose,
-      relayed: { maxBytes: maxAnswerBytes },
+    const relayed = { maxBytes: maxAnswerBytes };
+    const respond: RespondContext = { clock, policy, errors: "json-rpc", queueUpdateMs: 0, expose, relayed };
+    const planOf = (method: RelayMethod): Plan => ({
+      endpoint: endpointOf(method),
+      respond,
+      limits,
+      drain,
+      begin: call => {
+        if (call.request.method !== method)
+          throw new NfrxError("method_not_allowed", `method ${call.request.method} is not allowed for relays`);
+        const target = targetOf(call.request.url, call.params["id"] ?? "");
+        const workerId = this.#workerOf(call);
+        return { fields: READ_ALL, demand: body => this.#demand(call, target, workerId, respond, body) };
+      },
+    });
+    this.#plans = { GET: planOf("GET"), POST: planOf("POST"), DELETE: planOf("DELETE"), OPTIONS: planOf("OPTIONS") };
+    this.#metadata = {
+      endpoint: endpointOf("GET"),
+      respond,
+      limits,
+      begin: call => ({ fields: READ_ALL, demand: () => this.#metadataDemand(call) }),
     };
   }
 
   /** Answers one request. Rejects only before there is an exchange, with nothing left to give back. */
-  async handle(call: RouteCall): Promise<Response> {
-    const { request, server, params, principal } = call;
-    const { drain, limits, ownKeys } = this.options;
-    let leave: (() => void) | undefined;
-    let body: RequestBody | undefined;
-    try {
-      const relayId = params["id"] ?? "";
-      const without = ownKeys.carriers(request.headers);
-      const endpoint = ENDPOINTS[request.method];
-      if (endpoint === undefined)
-        throw new NfrxError("method_not_allowed", `method ${request.method} is not allowed for relays`);
-      const target = targetOf(request.url, relayId);
-      const servesDuringDrain = drain.draining;
-      if (!servesDuringDrain) leave = drain.enter();
-      const workerId = this.#workerOf(request, relayId, principal.credential);
-      body = await readBody(call, limits, () => false);
-      server.timeout(request, 0);
-      const message = readRelayCall(request.method, body);
-      // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
-      if (servesDuringDrain && (!message.exemptFromSlots || request.method === "GET")) drain.enter();
-      // Nobody waits for the end of listening.
-      if (listens(request.method, request.headers.get("accept"))) leave?.();
-      const address = this.#addressOf(request, server, relayId);
-      return await this.#run(call, {
-        endpoint,
-        target,
-        relayId,
-        workerId,
-        without,
-        body,
-        call: message,
-        leave,
-        address,
-      });
-    } catch (thrown) {
-      body?.release();
-      leave?.();
-      throw thrown;
-    }
+  handle(call: RouteCall, method: RelayMethod): Promise<Response> {
+    return handle(call, this.#plans[method], this.options);
   }
 
-  async #run(
-    { request, access, principal }: RouteCall,
-    about: {
-      endpoint: Endpoint;
-      target: string;
-      relayId: string;
-      workerId: string | undefined;
-      without: readonly string[];
-      body: RequestBody;
-      call: RelayCall;
-      leave: (() => void) | undefined;
-      /** The relay's public address. */
-      address: string;
-    },
-  ): Promise<Response> {
-    const { metrics, calls } = this.options;
-    const { headers, signal } = request;
-    const { relayId, call, leave } = about;
+  /** The provider's metadata as a protected resource, with the relay's public address in its place. */
+  metadata(call: RouteCall): Promise<Response> {
+    return handle(call, this.#metadata, this.options);
+  }
+
+  /** What a request to a relay asks for. */
+  #demand(
+    routed: RouteCall,
+    target: string,
+    workerId: string | undefined,
+    context: RespondContext,
+    body: RequestBody,
+  ): Demand {
+    const { metrics, calls, ownKeys, log } = this.options;
+    const { request, params, access, principal } = routed;
+    const { headers, method } = request;
     const { id } = access;
+    const relayId = params["id"] ?? "";
+    const call = readRelayCall(method, body);
     const name = calls.nameOf(call.method);
     access.call = name;
-    access.jobType = about.endpoint.jobType;
-    const ended = calls.begin(relayId, id, name);
-    const exchange = new Exchange(
-      this.options,
-      {
-        id,
-        url: request.url,
-        access,
-        endpoint: about.endpoint,
-        target: about.target,
-        label: { model: relayId, stream: false },
-        body: about.body,
-        headers: [...relayHeaders(headers, id, about.without), this.#largest],
-        series: metrics.callSeries("mcp", name),
-        workerId: about.workerId,
-        kept: undefined,
-        exemptFromSlots: call.exemptFromSlots,
-        servesDuringDrain: call.exemptFromSlots && request.method !== "GET",
-        once: true,
-        caller: () => principal.caller,
-        signal,
-        onClose: () => {
-          ended();
-          leave?.();
-        },
+    return {
+      target,
+      label: { model: relayId, stream: false },
+      headers: [...relayHeaders(headers, id, ownKeys.carriers(headers)), this.#largest],
+      series: metrics.callSeries("mcp", name),
+      workerId,
+      kept: undefined,
+      exemptFromSlots: call.exemptFromSlots,
+      // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
+      servesDuringDrain: call.exemptFromSlots && method !== "GET",
+      once: true,
+      listens: listens(method, headers.get("accept")),
+      caller: () => principal.caller,
+      onBegin: () => calls.begin(relayId, id, name),
+      onWait: ({ queuePosition: position }) =>
+        log.info({ request_id: id, relay_id: relayId, position }, "a call waits for its relay"),
+      respond: async exchange => {
+        const { head, stream } = await this.#dispatch(exchange);
+        this.#noteSession(request, relayId, { head, exchange, caller: principal.credential });
+        const passed = passesTokens(exchange.worker) ? challenged(head, this.#addressOf(routed)) : head;
+        return passThrough({ head: passed, stream }, exchange, context);
       },
-      () => {
-        const position = exchange.queuePosition;
-        this.options.log.info({ request_id: id, relay_id: relayId, position }, "a call waits for its relay");
-      },
-    );
-    const respond = async (): Promise<Response> => {
-      const answer = await this.#dispatch(exchange, relayId, about.workerId);
-      this.#noteSession(request, relayId, { head: answer.head, exchange, caller: principal.credential });
-      const head = passesTokens(exchange.worker) ? challenged(answer.head, about.address) : answer.head;
-      return passThrough({ head, stream: answer.stream }, exchange, this.#respond);
+      errorBody: thrown => rpcError(toNfrxError(thrown), call.id),
     };
-    return withExchange(exchange, respond, error =>
-      errorResponse(error, "json-rpc", id, rpcError(toNfrxError(error), call.id)),
-    );
+  }
+
+  #metadataDemand(call: RouteCall): Demand {
+    const { id } = call.access;
+    return {
+      target: RESOURCE_METADATA_PATH,
+      label: { model: call.params["id"] ?? "", stream: false },
+      headers: [
+        ["accept", "application/json"],
+        ["x-request-id", id],
+      ],
+      series: this.options.metrics.callSeries("mcp", "metadata"),
+      workerId: undefined,
+      kept: undefined,
+      exemptFromSlots: true,
+      once: true,
+      caller: () => "",
+      respond: async exchange => {
+        const { head, stream } = await this.#dispatch(exchange);
+        const body = await readAnswer(stream);
+        // What the provider says is an answer, whatever it is.
+        const response =
+          head.status === 200
+            ? metadataResponse(rewriteMetadata(body, this.#addressOf(call)), id)
+            : errorResponse(new NfrxError("not_found", "this relay has no metadata of this kind"), "json-rpc", id);
+        call.access.answered(response);
+        return response;
+      },
+    };
   }
 
   /** Dispatches; rejects in the words of a relay. */
-  async #dispatch(exchange: Exchange, relayId: string, workerId: string | undefined): Promise<Answer> {
+  async #dispatch(exchange: Exchange): Promise<Answer> {
     try {
       return await dispatch(exchange);
     } catch (thrown) {
-      throw this.#toRelayError(toNfrxError(thrown), relayId, workerId);
+      throw this.#toRelayError(toNfrxError(thrown), exchange.request);
     }
   }
 
   /** The worker that a request must go to: the one that has its session. */
-  #workerOf({ headers, url }: Request, relayId: string, caller: string): string | undefined {
+  #workerOf({ request: { headers, url }, params, principal }: RouteCall): string | undefined {
     // Clients of 2024 have it in the address of their messages.
     const session = headers.get(SESSION) ?? /[?&]sessionId=([^&#]+)/.exec(url)?.[1] ?? null;
     if (session === null) return undefined;
     const { sessions, pool } = this.options;
-    const found = sessions.find(session, relayId, caller);
+    const found = sessions.find(session, params["id"] ?? "", principal.credential);
     if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
     // When that one has gone, whoever has its id now may have the same server behind it, which knows its sessions.
     return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
   }
 
   /** The public address of a relay, as this caller sees it. */
-  #addressOf(request: Request, server: PeerServer, relayId: string): string {
+  #addressOf({ request, server, params }: RouteCall): string {
     const { proxies, publicUrl } = this.options;
-    const path = `/api/mcp/id/${encodeURIComponent(relayId)}`;
+    const path = `/api/mcp/id/${encodeURIComponent(params["id"] ?? "")}`;
     if (publicUrl !== undefined) return publicUrl + path;
     const { headers, url } = request;
     const trusted = (name: string): string | null =>
@@ -202,54 +193,15 @@ export class Relay {
     return `${scheme === "https" ? "https" : "http"}://${headers.get("host") ?? ""}${prefix}${path}`;
   }
 
-  /** The provider's metadata as a protected resource, with the relay's public address in its place. Never rejects. */
-  async metadata({ request, server, params, access }: RouteCall): Promise<Response> {
-    const { metrics, limits } = this.options;
-    const { id } = access;
-    const relayId = params["id"] ?? "";
-    const exchange = new Exchange(this.options, {
-      id,
-      url: request.url,
-      access,
-      endpoint: GET,
-      target: RESOURCE_METADATA_PATH,
-      label: { model: relayId, stream: false },
-      body: noBody(limits),
-      headers: [
-        ["accept", "application/json"],
-        ["x-request-id", id],
-      ],
-      series: metrics.callSeries("mcp", "metadata"),
-      workerId: undefined,
-      kept: undefined,
-      exemptFromSlots: true,
-      once: true,
-      caller: () => "",
-      signal: request.signal,
-    });
-    const respond = async (): Promise<Response> => {
-      const { head, stream } = await this.#dispatch(exchange, relayId, undefined);
-      const body = await readAnswer(stream);
-      // What the provider says is an answer, whatever it is.
-      const response =
-        head.status === 200
-          ? metadataResponse(rewriteMetadata(body, this.#addressOf(request, server, relayId)), id)
-          : errorResponse(new NfrxError("not_found", "this relay has no metadata of this kind"), "json-rpc", id);
-      access.answered(response);
-      return response;
-    };
-    return withExchange(exchange, respond, error => errorResponse(error, "json-rpc", id));
-  }
-
   /** The words of the pool and of the tunnel in those of a relay. */
-  #toRelayError(error: NfrxError, relayId: string, workerId: string | undefined): NfrxError {
+  #toRelayError(error: NfrxError, request: ExchangeRequest): NfrxError {
     const retry = { retryAfterSeconds: RETRY_AFTER_S };
     const reason = error.detail.cause instanceof NfrxError ? error.detail.cause : error;
     switch (reason.code) {
       case "no_worker":
       // It is there, and about to leave.
       case "overloaded":
-        return this.#isWaiting(relayId, workerId)
+        return this.#isWaiting(request)
           ? new NfrxError("provider_unavailable", "the relay cannot reach its provider", retry)
           : noRelay();
       case "worker_busy":
@@ -264,9 +216,9 @@ export class Relay {
   }
 
   /** True when a relay of this id is connected and its provider is away. */
-  #isWaiting(relayId: string, workerId: string | undefined): boolean {
+  #isWaiting({ label, workerId }: ExchangeRequest): boolean {
     return this.options.pool.registry
-      .offers(relayId)
+      .offers(label.model)
       .some(({ worker }) => (workerId === undefined || worker.id === workerId) && worker.present && !worker.ready);
   }
 
@@ -329,7 +281,10 @@ async function readAnswer(stream: Stream): Promise<Uint8Array> {
 
 const SESSION = "mcp-session-id";
 
-const endpointOf = (method: Method): Endpoint => ({
+/** The methods that a relay is asked with. */
+export type RelayMethod = "GET" | "POST" | "DELETE" | "OPTIONS";
+
+const endpointOf = (method: RelayMethod): Endpoint => ({
   method,
   path: "",
   backendPath: "",
@@ -337,13 +292,9 @@ const endpointOf = (method: Method): Endpoint => ({
   label: "none",
   events: false,
 });
-const GET = endpointOf("GET");
-const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
-  POST: endpointOf("POST"),
-  GET,
-  DELETE: endpointOf("DELETE"),
-  OPTIONS: endpointOf("OPTIONS"),
-};
+
+/** The broker looks for nothing in a body while it comes. */
+const READ_ALL = { scan: () => false };
 
 /** What follows the relay's own address, path and query, as it came. Throws `not_found` for a path that climbs. */
 function targetOf(url: string, relayId: string): string {

@@ -15,7 +15,7 @@ export function relayRoutes({ relay, admission, acceptor }: Relays, server: () =
     scopes: ["mcp"],
     requires: (_, params) => admission.requirementOf(params["id"] ?? ""),
     operation,
-    answer: call => relay.handle(call),
+    answer: call => relay.handle(call, method),
   });
   return [
     ...METHODS.flatMap(method => [

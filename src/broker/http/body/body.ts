@@ -254,7 +254,7 @@ export function bodyOf(bytes: Uint8Array, limits: BodyLimits): RequestBody {
 }
 
 /** The body of a request that has none. */
-export function noBody(limits: BodyLimits): RequestBody {
+function noBody(limits: BodyLimits): RequestBody {
   return bodyOf(NOTHING, limits);
 }
 
