@@ -9,7 +9,7 @@ export interface Lifetime {
 /** A map with a bound: the entry that was set longest ago goes first. Reading an entry does not renew it. */
 export class BoundedMap<V> {
   /** The oldest first. */
-  readonly #entries = new Map<string, { readonly value: V; readonly at: number }>();
+  readonly #entries = new Map<string, { readonly value: V; readonly until: number }>();
 
   constructor(
     /** Entries at most. */
@@ -24,7 +24,7 @@ export class BoundedMap<V> {
 
   get(key: string): V | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined || !this.#isOver(entry.at)) return entry?.value;
+    if (entry === undefined || !this.#isOver(entry.until)) return entry?.value;
     this.#entries.delete(key);
     return undefined;
   }
@@ -33,10 +33,10 @@ export class BoundedMap<V> {
     return this.get(key) !== undefined;
   }
 
-  /** Sets an entry and makes it the newest. */
-  set(key: string, value: V): void {
+  /** Sets an entry, which lives as long as all do or for `ms`, and makes it the newest. */
+  set(key: string, value: V, ms = this.lifetime?.ms ?? 0): void {
     this.#entries.delete(key);
-    this.#entries.set(key, { value, at: this.lifetime?.clock.now() ?? 0 });
+    this.#entries.set(key, { value, until: (this.lifetime?.clock.now() ?? 0) + ms });
     this.#shrink();
   }
 
@@ -56,13 +56,13 @@ export class BoundedMap<V> {
 
   /** Drops the entries beyond the bound, and those whose time is over. */
   #shrink(): void {
-    for (const [key, { at }] of this.#entries) {
-      if (this.#entries.size <= this.max && !this.#isOver(at)) return;
+    for (const [key, { until }] of this.#entries) {
+      if (this.#entries.size <= this.max && !this.#isOver(until)) return;
       this.#entries.delete(key);
     }
   }
 
-  #isOver(at: number): boolean {
-    return this.lifetime !== undefined && this.lifetime.clock.now() - at >= this.lifetime.ms;
+  #isOver(until: number): boolean {
+    return this.lifetime !== undefined && this.lifetime.clock.now() >= until;
   }
 }

@@ -57,7 +57,7 @@ export function compose(options: BrokerOptions): Parts {
     ...(droppedLogs && { droppedLogs }),
   });
   tracing?.count(metrics.spans);
-  const common: Common = { clock, log, drain, metrics };
+  const common: Common = { node: crypto.randomUUID().slice(0, 8), clock, log, drain, metrics };
   const modules = serveModules(options.modules, common);
 
   const listener = new Listener({
@@ -103,7 +103,7 @@ export function compose(options: BrokerOptions): Parts {
     drain,
     clock,
     startedAt: clock.now(),
-    nodeId: crypto.randomUUID().slice(0, 8),
+    nodeId: common.node,
     admin: authenticator.hasAdmin,
     own: new OwnStates(log),
   };

@@ -25,6 +25,8 @@ export interface BrokerOptions {
 
 /** What every part of a broker uses. */
 export interface Common {
+  /** The name of this broker among several. */
+  readonly node: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly drain: Drain;

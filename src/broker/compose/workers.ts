@@ -5,7 +5,7 @@ import type { Bodies } from "../http/body/bodies.ts";
 import type { ServedModules } from "../modules.ts";
 import type { Admission } from "../pool/admission.ts";
 import { AgentAcceptor, workerHandshake } from "../pool/agent-acceptor.ts";
-import { Owners } from "../pool/owners.ts";
+import { LocalOwnerMap, OWNERS_MAX, Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
 import type { PoolDirectory } from "../pool/pool-directory.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
@@ -26,7 +26,7 @@ export function composeWorkers(
   { authenticator, bodies, admission, directory }: WorkersParts,
   common: Common,
 ): Workers {
-  const { clock, log, metrics } = common;
+  const { node, clock, log, metrics } = common;
   const watches = new Watches(common);
   const expose = values.exposeRouting;
   const mounted = workers.map(({ module, pool: settings }): Mounted => {
@@ -50,7 +50,7 @@ export function composeWorkers(
       idle: new IdleLimit(clock, timeoutOf(module, settings, values.requestTimeoutMs)),
       retryLost: values.retryLost,
       expose,
-      owners: new Owners(clock),
+      owners: new Owners(new LocalOwnerMap(clock, OWNERS_MAX), node),
       forwardHeaders: values.forwardHeaders,
       bodies: bodies.limits(values.maxBodyBytes),
       uploads: bodies.limits(values.maxUploadBytes),

@@ -13,6 +13,7 @@ import type { OwnKeys } from "../http/access/own-keys.ts";
 import { peerOf } from "../http/access/principal.ts";
 import type { BodyLimits, RequestBody } from "../http/body/body.ts";
 import { errorResponse, rpcError } from "../http/error-response.ts";
+import { FOREIGN } from "../pool/owners.ts";
 import type { Worker } from "../pool/worker.ts";
 import { type Answer, dispatch } from "../proxy/dispatch.ts";
 import type { Exchange, ExchangeContext, ExchangeRequest } from "../proxy/exchange.ts";
@@ -23,7 +24,7 @@ import { noRelay, RETRY_AFTER_S } from "./caller-admission.ts";
 import type { Calls } from "./calls.ts";
 import { rewriteChallenge, rewriteMetadata } from "./metadata.ts";
 import { readRelayCall } from "./relay-call.ts";
-import { FOREIGN, type Sessions } from "./sessions.ts";
+import type { Sessions } from "./sessions.ts";
 
 /** Where a relay's own address begins on the wire, and where its metadata is; see protocol/README.md. */
 const RELAY_PATH = "/mcp";
@@ -235,11 +236,8 @@ export class Relay {
       head.status === 404 ? targetOf(url, relayId) === RELAY_PATH : method === "DELETE" && head.status < 300;
     if (asked !== null && ended) sessions.forget(asked, relayId);
     else if (given !== undefined && head.status < 300 && workerId !== undefined)
-      sessions.remember(given, relayId, {
-        workerId,
-        // Tokens that go through to the provider change while a session lasts, and the provider judges them itself.
-        caller: passesTokens(exchange.worker) ? undefined : caller,
-      });
+      // Tokens that go through to the provider change while a session lasts, and the provider judges them itself.
+      sessions.remember(given, relayId, workerId, passesTokens(exchange.worker) ? undefined : caller);
   }
 }
 

@@ -11,14 +11,14 @@ import type { BodyLimits } from "../http/body/body.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
 import { AgentAcceptor } from "../pool/agent-acceptor.ts";
-import { Owners } from "../pool/owners.ts";
+import { LocalOwnerMap, Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
 import { CallerAdmission } from "./caller-admission.ts";
 import { Calls } from "./calls.ts";
 import { isReplica, relayHandshake } from "./handshake.ts";
 import { Relay } from "./relay.ts";
-import { Sessions } from "./sessions.ts";
+import { SESSIONS_MAX, Sessions } from "./sessions.ts";
 
 /** Maximum number of calls that wait for relays. */
 const WAITING_MAX = 1_000;
@@ -27,6 +27,8 @@ const WAITING_MAX = 1_000;
 const LISTENERS_MAX = 4096;
 
 export interface RelaysOptions {
+  /** The name of this broker among several. */
+  node: string;
   settings: RelaySettings;
   authenticator: Authenticator;
   ownKeys: OwnKeys;
@@ -73,7 +75,7 @@ export class Relays {
   readonly acceptor: AgentAcceptor;
   readonly relay: Relay;
   readonly admission: CallerAdmission;
-  readonly sessions = new Sessions();
+  readonly sessions: Sessions;
   readonly #calls: Calls;
   readonly #settings: RelaySettings;
   readonly #clock: Clock;
@@ -112,9 +114,11 @@ export class Relays {
       metrics,
       admission: options.admission,
     });
+    const owners = new Owners(new LocalOwnerMap(clock, SESSIONS_MAX), options.node, Number.POSITIVE_INFINITY);
+    this.sessions = new Sessions(options.node, owners, new LocalOwnerMap(clock, SESSIONS_MAX));
     this.relay = new Relay({
       pool: this.pool,
-      owners: new Owners(clock),
+      owners,
       metrics,
       clock,
       log,

@@ -1,29 +1,27 @@
+import { sha256 } from "../../lib/digest.ts";
+import { FOREIGN, type OwnerMap, type Owners } from "../pool/owners.ts";
+
 /** Maximum number of sessions whose owner is remembered; the least recently used is dropped. */
-const SESSIONS_MAX = 100_000;
+export const SESSIONS_MAX = 100_000;
 
-interface Owner {
-  workerId: string;
-  /** Who began it, as far as its credentials tell; undefined when they tell nothing. */
-  caller: string | undefined;
-}
-
-/** Which relay has which session of MCP, and who began it. Relays choose the ids, so two of them may choose the same. */
+/** Which relay has which session of MCP, and whose it is. Relays choose the ids, so two of them may choose the same. */
 export class Sessions {
-  readonly #owners = new Map<string, Owner>();
-  /** In how many relays there is a session of this id. */
-  readonly #relays = new Map<string, number>();
+  constructor(
+    private readonly node: string,
+    /** By relay and session. */
+    private readonly owners: Owners,
+    /** The relay that has last named a session of this id. */
+    private readonly relays: OwnerMap,
+  ) {}
 
   get size(): number {
-    return this.#owners.size;
+    return this.owners.size;
   }
 
-  remember(session: string, relayId: string, owner: Owner): void {
-    const key = keyOf(session, relayId);
-    if (!this.#owners.delete(key)) this.#relays.set(session, (this.#relays.get(session) ?? 0) + 1);
-    this.#owners.set(key, owner);
-    if (this.#owners.size <= SESSIONS_MAX) return;
-    const oldest = this.#owners.keys().next().value;
-    if (oldest !== undefined) this.#forget(oldest);
+  /** A relay's worker has a session; `caller` is undefined where credentials do not say who that is. */
+  remember(session: string, relayId: string, worker: string, caller: string | undefined): void {
+    this.owners.remember(keyOf(session, relayId), worker, caller);
+    this.#note(session, relayId);
   }
 
   /**
@@ -31,29 +29,27 @@ export class Sessions {
    * whether it is one. `FOREIGN` when it is another caller's or another relay's.
    */
   find(session: string, relayId: string, caller: string): string | undefined | typeof FOREIGN {
-    const owner = this.#owners.get(keyOf(session, relayId));
-    if (owner === undefined) return this.#relays.has(session) ? FOREIGN : undefined;
-    if (owner.caller !== undefined && owner.caller !== caller) return FOREIGN;
-    this.remember(session, relayId, owner);
-    return owner.workerId;
+    const key = keyOf(session, relayId);
+    const worker = this.owners.find(key, caller);
+    if (worker === undefined) return this.relays.get(keyOf(session)) === undefined ? undefined : FOREIGN;
+    if (worker === FOREIGN) return FOREIGN;
+    this.owners.touch(key);
+    this.#note(session, relayId);
+    return worker;
   }
 
   forget(session: string, relayId: string): void {
-    this.#forget(keyOf(session, relayId));
+    this.owners.forget(keyOf(session, relayId));
+    if (this.relays.get(keyOf(session))?.worker === relayId) this.relays.delete(keyOf(session));
   }
 
-  #forget(key: string): void {
-    if (!this.#owners.delete(key)) return;
-    const session = key.slice(key.indexOf("\n") + 1);
-    const left = (this.#relays.get(session) ?? 0) - 1;
-    if (left > 0) this.#relays.set(session, left);
-    else this.#relays.delete(session);
+  #note(session: string, relayId: string): void {
+    const owner = { node: this.node, worker: relayId, caller: undefined };
+    this.relays.put(keyOf(session), owner, Number.POSITIVE_INFINITY);
   }
 }
 
-/** Neither may hold a line feed. */
-function keyOf(session: string, relayId: string): string {
-  return `${relayId}\n${session}`;
+/** A digest, since a session's id may be as long as a header. Neither id may hold a line feed. */
+function keyOf(session: string, relayId = ""): string {
+  return sha256(`${relayId}\n${session}`).toString("base64url");
 }
-
-export const FOREIGN = Symbol("another caller's session");
