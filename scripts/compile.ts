@@ -31,7 +31,6 @@ export async function compile(target: Target | undefined, folder: string, stamp:
       autoloadPackageJson: false,
     },
     plugins: [lean],
-    conditions: ["module"], // OpenTelemetry's packages in CommonJS would come whole
     external: ["file-type"], // Elysia looks for it when a route takes a file by its type; none does
     target: "bun",
     format: "esm", // bytecode alone means cjs, which bakes the build path in
