@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "../lib/time.ts";
+import { FREE_REPORT_MS } from "../protocol/limits.ts";
 import type { Stream } from "../protocol/stream.ts";
 
 /** The slots of an agent, held by streams of all its links. A stream gives its slot back when it is over. */
@@ -26,9 +27,6 @@ export class Slots {
     return true;
   }
 }
-
-/** Milliseconds between two reports of free slots to a broker; the first slot that becomes free is reported at once. */
-export const FREE_REPORT_MS = 100;
 
 /**
  * Reports to one broker how many slots are free, at most once in FREE_REPORT_MS. From none to some is reported at once; the

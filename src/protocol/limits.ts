@@ -89,6 +89,8 @@ export const CONTROL_BYTES = 64 * 1024;
 export const CONTROL_MAX = 20;
 /** Period of CONTROL_MAX, in milliseconds. */
 export const CONTROL_WINDOW_MS = 1_000;
+/** Minimum time between two reports of free slots to a broker, in milliseconds; from none to some is reported at once. */
+export const FREE_REPORT_MS = 100;
 /** Maximum length of an error text from the peer, in bytes; the rest is cut off. */
 export const ERROR_TEXT_BYTES = 1024;
 /** Time in milliseconds for a connected agent to answer a ping when another agent requests its ID. */

@@ -74,6 +74,9 @@ export const heartbeatMessage = z.object({
   host_ram_used_percent: optional(z.number()),
 });
 
+/** Free slots of an agent that several brokers share. */
+export const freeSlotsMessage = z.object({ type: z.literal("free_slots"), free: count });
+
 const workerStatus = z.enum(["idle", "working", "not_ready", "draining"]);
 
 export const statusMessage = z.object({

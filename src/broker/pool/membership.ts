@@ -3,7 +3,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { CLOSE_POLICY, CONTROL_BYTES, CONTROL_MAX, CONTROL_WINDOW_MS } from "../../protocol/limits.ts";
 import { Link } from "../../protocol/link.ts";
-import { heartbeatMessage, type Register, statusMessage } from "../../protocol/messages.ts";
+import { freeSlotsMessage, heartbeatMessage, type Register, statusMessage } from "../../protocol/messages.ts";
 import type { Liveness, Socket, Wire } from "../../protocol/wire.ts";
 import type { Pool } from "./pool.ts";
 import { Worker } from "./worker.ts";
@@ -84,10 +84,17 @@ export class Membership {
       if (!beat.success)
         return log.warn({ ...this.#about, problem: beat.error.issues[0]?.message }, "malformed heartbeat");
       worker.lastHeartbeat = clock.wall();
+      worker.forgetTaken();
       // One that was silent for too long to get work may have it again.
       pool.wake();
       worker.hostCpuPercent = beat.data.host_cpu_percent ?? worker.hostCpuPercent;
       worker.hostRamUsedPercent = beat.data.host_ram_used_percent ?? worker.hostRamUsedPercent;
+    } else if (message.type === "free_slots") {
+      const report = freeSlotsMessage.safeParse(message);
+      if (!report.success)
+        return log.warn({ ...this.#about, problem: report.error.issues[0]?.message }, "malformed report of free slots");
+      worker.reportFree(report.data.free);
+      pool.wake();
     } else if (message.type === "status_update") {
       const status = statusMessage.safeParse(message);
       if (!status.success)

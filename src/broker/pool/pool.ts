@@ -92,7 +92,7 @@ export class Pool {
     const choice = this.#candidates.choose(slotRequest);
     if (choice.kind === "seat") return this.#slots.give(choice.worker, slotRequest);
     if (choice.kind === "none") throw this.#refusals.noWorker(slotRequest);
-    if (slotRequest.ticket === undefined && this.#waiting.full) {
+    if (slotRequest.ticket === undefined && !slotRequest.returned && this.#waiting.full) {
       if (choice.resting !== undefined) return this.#slots.give(choice.resting, slotRequest);
       throw busy("every worker is busy and the queue is full");
     }

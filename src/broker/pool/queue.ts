@@ -25,6 +25,7 @@ export class FairQueue<E extends Waiting> {
   readonly #lastRound = new Map<string, number>();
   #round = 0;
   #order = 0;
+  #returned = 0;
 
   constructor(readonly capacity: number) {}
 
@@ -48,6 +49,11 @@ export class FairQueue<E extends Waiting> {
     }
     this.#entries.splice(low, 0, { entry, ticket: mine });
     return mine;
+  }
+
+  /** The place before all others of this round, for an entry that had its turn and comes back. */
+  front(): QueueTicket {
+    return { round: this.#round, order: --this.#returned };
   }
 
   remove(entry: E): boolean {

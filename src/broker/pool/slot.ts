@@ -24,6 +24,10 @@ export interface SlotRequest {
   excluded?: Set<Worker>;
   /** The request's place, kept when it comes back to wait again. */
   ticket?: QueueTicket;
+  /** An agent refused it for want of a slot: it waits where it stood, and no longer than if it had waited at once. */
+  returned?: boolean;
+  /** Milliseconds that it has waited so far. */
+  waitedMs?: number;
   /** How the state calls the request while it waits. */
   requestId?: string;
   /** Called once when the request begins to wait. */

@@ -55,14 +55,17 @@ export class WaitingRequests {
   /** Waits for a slot. */
   add(slotRequest: SlotRequest): Promise<Slot> {
     const { promise, resolve, reject } = Promise.withResolvers<Slot>();
+    const since = this.clock.now();
+    const { waitedMs = 0, returned = false } = slotRequest;
     const settle = (): void => {
+      slotRequest.waitedMs = waitedMs + this.clock.now() - since;
       timer.cancel();
       slotRequest.signal.removeEventListener("abort", onAbort);
     };
     const entry: Entry = {
       caller: slotRequest.caller(),
       slotRequest,
-      since: this.clock.now(),
+      since,
       grant(slot) {
         settle();
         resolve(slot);
@@ -75,10 +78,11 @@ export class WaitingRequests {
     const onAbort = (): void => {
       if (this.#queue.remove(entry)) entry.refuse(new NfrxError("canceled", "the client disconnected"));
     };
-    const timer = this.clock.after(this.settings.queueTimeoutMs, () => {
+    const timeoutMs = this.settings.queueTimeoutMs - (returned ? waitedMs : 0);
+    const timer = this.clock.after(Math.max(0, timeoutMs), () => {
       if (this.#queue.remove(entry)) entry.refuse(busy("no worker became available in time"));
     });
-    slotRequest.ticket = this.#queue.add(entry, slotRequest.ticket);
+    slotRequest.ticket = this.#queue.add(entry, slotRequest.ticket ?? (returned ? this.#queue.front() : undefined));
     if (slotRequest.signal.aborted) onAbort();
     else slotRequest.signal.addEventListener("abort", onAbort);
     slotRequest.onWait?.();

@@ -36,6 +36,8 @@ export class Worker {
   /** Its reported concurrency. */
   #stated: number;
   #backendFailedAt = Number.NEGATIVE_INFINITY;
+  /** Slots that other brokers have taken, as far as its agent has said. */
+  #takenElsewhere = 0;
   batchSize: number;
   facts: Record<string, string>;
   /** It drains of its own will. */
@@ -102,7 +104,22 @@ export class Worker {
   /** Available slots. */
   get free(): number {
     if (!this.serving || !this.link.routable) return 0;
-    return Math.max(0, this.maxConcurrency - this.inflight);
+    return Math.max(0, this.maxConcurrency - this.inflight - this.#takenElsewhere);
+  }
+
+  /** Its agent reports how many of its slots are free, of all its brokers together. */
+  reportFree(free: number): void {
+    this.#takenElsewhere = Math.max(0, this.maxConcurrency - this.inflight - free);
+  }
+
+  /** Its agent refused a request as busy that still counts here: other brokers have the rest of its slots. */
+  refusedAsBusy(): void {
+    this.#takenElsewhere = Math.max(0, this.maxConcurrency - this.inflight + 1);
+  }
+
+  /** Forgets what other brokers have: a report may have been lost, and the next request finds out. */
+  forgetTaken(): void {
+    this.#takenElsewhere = 0;
   }
 
   /** True while the worker is here and does not drain. */

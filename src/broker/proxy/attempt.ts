@@ -6,6 +6,7 @@ import type { Head, RequestHead, ResponseHead } from "../../protocol/frames.ts";
 import type { Stream } from "../../protocol/stream.ts";
 import { verdictOf } from "../pool/health.ts";
 import type { Slot } from "../pool/slot.ts";
+import { isBusy } from "./failure.ts";
 
 /** Time in milliseconds for a refusal to arrive completely, so that it can be inspected before it is forwarded. */
 const PEEK_MS = 1_000;
@@ -58,6 +59,7 @@ export class Attempt {
       const status = peerHead !== undefined && "status" in peerHead ? peerHead.status : undefined;
       const code = arrived ? undefined : failure?.code;
       if (code === "upstream_error") worker.backendFailed();
+      if (isBusy(failure)) worker.refusedAsBusy();
       slot.report(verdictOf(status, code));
       slot.release();
       this.#onClosed?.();

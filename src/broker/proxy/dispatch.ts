@@ -9,7 +9,7 @@ import type { Slot } from "../pool/slot.ts";
 import type { Worker } from "../pool/worker.ts";
 import { Attempt } from "./attempt.ts";
 import type { Exchange } from "./exchange.ts";
-import { backendFailure, outward } from "./failure.ts";
+import { backendFailure, isBusy, outward } from "./failure.ts";
 import { OutgoingBody } from "./outgoing.ts";
 import { ASKED_MAX } from "./routing/locate.ts";
 
@@ -80,6 +80,10 @@ class Dispatch {
       } catch (thrown) {
         failure = toNfrxError(thrown);
         exchange.attempt?.end(failure);
+        if (isBusy(failure) && this.#isRepeatable) {
+          exchange.slotRequest.returned = true;
+          continue;
+        }
         if (!this.#mayRetry(failure, slot.worker)) throw outward(failure);
         this.#exclude(slot.worker);
         this.#sentOn(slot, failure);

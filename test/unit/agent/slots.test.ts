@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { FREE_REPORT_MS, FreeSlotsReport, Slots } from "../../../src/agent/slots.ts";
+import { FreeSlotsReport, Slots } from "../../../src/agent/slots.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
-import { CONTROL_MAX, CONTROL_WINDOW_MS } from "../../../src/protocol/limits.ts";
+import { CONTROL_MAX, CONTROL_WINDOW_MS, FREE_REPORT_MS } from "../../../src/protocol/limits.ts";
 import type { Stream } from "../../../src/protocol/stream.ts";
 import { LinkedPair } from "../../kit/protocol/linked-pair.ts";
 import { TestClock } from "../../kit/time/clock.ts";
