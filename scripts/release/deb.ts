@@ -24,9 +24,9 @@ export async function deb({ control, data }: Package, epoch: number, effort: Eff
     for (const entry of [{ kind: "folder", path: ".", mode: 0o755 } as const, ...withFolders(entries, "")])
       await place(entry, root);
     const built = join(work, "built.deb");
-    const args = ["--root-owner-group", "--threads-max=1", ...COMPRESSION[effort], "--build", root, built];
+    const args = ["--root-owner-group", ...COMPRESSION[effort], "--build", root, built];
     // dpkg-deb sets every later time to this one.
-    const env = { ...process.env, SOURCE_DATE_EPOCH: `${epoch}` };
+    const env = { ...process.env, SOURCE_DATE_EPOCH: `${epoch}`, DPKG_DEB_THREADS_MAX: "1" };
     const run = Bun.spawn(["dpkg-deb", ...args], { env, stdout: "ignore", stderr: "inherit" });
     if ((await run.exited) !== 0) throw new Error("dpkg-deb failed");
     return await Bun.file(built).bytes();
