@@ -115,7 +115,7 @@ main() {
   cp -R "$work/unpacked/share/." "$prefix/share/"
 
   "$prefix/bin/nfrx" --version
-  echo "The programs are in $prefix/bin. On the public host: nfrx init. Beside a model server: nfrx-llm init."
+  echo "The programs are in $prefix/bin. On the public host, run: nfrx init. On the machine of a model server, run: nfrx-llm init."
   case ":$PATH:" in *":$prefix/bin:"*) ;; *) echo "Put $prefix/bin in your PATH." ;; esac
 }
 

@@ -32,10 +32,10 @@ if ($Remove) {
 if (-not (Test-Path $WinSW)) { throw "$WinSW is missing: download it from https://github.com/winsw/winsw/releases" }
 $data = Join-Path $env:ProgramData 'nfrx'
 New-Item -ItemType Directory -Force -Path $Folder, $data, (Join-Path $data 'Logs') | Out-Null
-# Keys are in the configuration: administrators, the system and the service may read it, others may not.
+# The configuration contains keys: only administrators, the system and the service can read it.
 icacls $data /inheritance:r /grant '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-18:(OI)(CI)F' '*S-1-5-19:(OI)(CI)M' | Out-Null
 
-# One executable is all five programs: it acts by its name.
+# One executable contains all five programs; its name selects one.
 Copy-Item -Force (Join-Path $PSScriptRoot 'nfrx.exe') (Join-Path $Folder "$Name.exe")
 Copy-Item -Force $WinSW $wrapper
 $description = & (Join-Path $Folder "$Name.exe") --help | Select-Object -Skip 1 -First 1

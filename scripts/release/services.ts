@@ -43,12 +43,9 @@ export function unit({ name, title, config }: Service, bin: string): string {
     SETTINGS: [
       ...(broker
         ? []
-        : [
-            "# While the broker or the private service is away, it tries again and again.",
-            "Environment=RECONNECT=true",
-          ]),
+        : ["# Retry while the broker or the private service is unavailable.", "Environment=RECONNECT=true"]),
       ...(name === "nfrx-mcp" ? MCP_HOME : []),
-      `# What is set here wins over /etc/nfrx/${config}.yaml.`,
+      `# Settings in this file take precedence over /etc/nfrx/${config}.yaml.`,
       // Made by packages before 0.2; the keys of new installations are in server.yaml.
       ...(broker ? ["EnvironmentFile=-/etc/nfrx/keys.env"] : []),
       `EnvironmentFile=-/etc/nfrx/${config}.env`,
@@ -63,15 +60,14 @@ const LOW_PORTS = `For a port below 1024, in a drop-in:
 #   CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 #   PrivateUsers=no`;
 
-const STDIO = `The programs that it starts (MCP_STDIO_COMMAND) live by the same rules: they reach
-# the network and may write below their home, /var/lib/nfrx-mcp, and in /tmp. What one of them needs besides, a drop-in
-# can give it:
+const STDIO = `The programs that it starts (MCP_STDIO_COMMAND) run in the same sandbox: they can use
+# the network and write to their home, /var/lib/nfrx-mcp, and to /tmp. To allow more, use a drop-in with:
 #   BindPaths=/srv/notes          files to change (BindReadOnlyPaths= to read those that are hidden, as in /home)
 #   ProtectHome=read-only         home directories to read
 #   PrivateDevices=no             devices
-#   RestrictNamespaces=no         a browser, or another program with a sandbox of its own; with it
-#   SystemCallFilter=             on a line of its own, which takes the filter away
-#   User=somebody                 to run as somebody else`;
+#   RestrictNamespaces=no         a browser, or another program with its own sandbox; also set
+#   SystemCallFilter=             on a separate line, which removes the filter
+#   User=somebody                 to run as another user`;
 
 const MCP_HOME = [
   "# Where programs that it starts keep what is theirs, as npx and uvx do.",

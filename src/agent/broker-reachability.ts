@@ -187,7 +187,7 @@ async function examineTunnel(broker: BrokerEndpoint): Promise<Finding> {
     if (error instanceof DialRefusal) return fail("handshake", error.message);
     return fail(
       "tunnel",
-      `HTTP works but WebSocket does not (${messageOf(error)}): make the proxy before the broker forward the headers Upgrade and Connection`,
+      `HTTP works but WebSocket does not (${messageOf(error)}): configure the proxy in front of the broker to forward the headers Upgrade and Connection`,
     );
   }
 }

@@ -58,7 +58,7 @@ async function answer(request: Request, wordMs: number, streams: () => void): Pr
     const methods = routes[pathname] ?? routes[`${pathname.slice(0, slash)}/*`];
     if (!methods) throw new ApiError(404, `Unknown request URL: ${request.method} ${pathname}`, "unknown_url");
     const handler = methods[request.method];
-    if (!handler) throw new ApiError(405, `${pathname} does not take ${request.method}`, "method_not_allowed");
+    if (!handler) throw new ApiError(405, `${pathname} does not support ${request.method}`, "method_not_allowed");
     return await handler(request, { wordMs, name: segment(pathname.slice(slash + 1)), streams });
   } catch (error) {
     return apiErrorResponse(error);

@@ -77,7 +77,7 @@ function welcome(origin: string, apiKey: string, clientKey: string, models: stri
   const model = models.includes(ECHO_MODEL) ? ECHO_MODEL : (models[0] ?? ECHO_MODEL);
   const backend = real
     ? `Ollama with ${models.length} models`
-    : "a toy backend (no Ollama answered): models demo-echo and demo-embed";
+    : "a toy backend (no Ollama found): models demo-echo and demo-embed";
   return `
 nfrx demo: a broker and an agent in front of ${backend}
 

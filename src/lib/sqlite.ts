@@ -96,11 +96,11 @@ export class SqliteFile {
     const { content, table, migrations } = this.schema;
     if (version > migrations.length)
       throw new ForeignFileError(
-        `it was written by a newer version of nfrx (its schema is ${version}, ours is ${migrations.length})`,
+        `it was written by a newer version of nfrx (schema ${version}; this version supports ${migrations.length})`,
       );
     const tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table'").map(({ name }) => name);
     if (version === 0 ? tables.length > 0 : !tables.includes(table))
-      throw new ForeignFileError(`it holds something else than ${content}`);
+      throw new ForeignFileError(`it contains something other than ${content}`);
   }
 
   #prepare(): void {

@@ -6,6 +6,6 @@ export class StatusError extends Error {
     url: string,
     readonly status: number,
   ) {
-    super(`GET ${url} answered ${status}`);
+    super(`GET ${url} responded with status ${status}`);
   }
 }

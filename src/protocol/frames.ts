@@ -192,7 +192,7 @@ function parseJson(payload: Buffer): unknown {
   try {
     return JSON.parse(payload.toString("utf8"));
   } catch {
-    throw malformed("a frame holds malformed JSON");
+    throw malformed("malformed JSON in a frame");
   }
 }
 

@@ -36,7 +36,7 @@ export function pluginRoutes({ sources, declared }: PluginSources): Route[] {
     get("/api/state/view/:file", VIEW, ({ params }) => {
       const id = /^(.+)\.html$/.exec(params["file"] ?? "")?.[1];
       const plugin = modules.find(({ configured }) => configured.id === id);
-      if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "no such view");
+      if (plugin === undefined && id !== "server" && id !== "jobs") throw new NfrxError("not_found", "view not found");
       const view = plugin?.served.view?.(shownOf(plugin.configured.id, plugin.served, sources));
       if (view !== undefined && !(view instanceof Html))
         throw new Error(`the view of ${id} was not created with the html template`);

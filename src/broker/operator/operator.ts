@@ -30,11 +30,11 @@ export class Operator {
     action: OperatorAction,
   ): { id: string; status: WorkerStatus } {
     const pool = this.pools.find(other => other.moduleId === moduleId);
-    if (pool === undefined) throw new NfrxError("not_found", "no such module", { param: "module" });
+    if (pool === undefined) throw new NfrxError("not_found", "unknown module", { param: "module" });
     const workers = pool.named(handle);
     // A disconnected worker can be undrained.
     if (workers.length === 0 && !(action === "undrain" && pool.drains(handle)))
-      throw new NfrxError("not_found", "no such worker", { param: "id" });
+      throw new NfrxError("not_found", "unknown worker", { param: "id" });
     ACTIONS[action](pool, handle, workers);
     const status = action === "disconnect" ? "gone" : (pool.named(handle)[0]?.state ?? "gone");
     this.log.info(

@@ -299,6 +299,6 @@ function targetOf(url: string, relayId: string): string {
   const own = /^[^:]+:\/\/[^/]*\/api\/mcp\/id\/[^/?#]*/.exec(url)?.[0];
   if (own === undefined) throw new NfrxError("not_found", `no relay ${relayId}`);
   const rest = url.slice(own.length);
-  if (!isPlainPath(rest.split("?", 1)[0] ?? "")) throw new NfrxError("not_found", "no such path");
+  if (!isPlainPath(rest.split("?", 1)[0] ?? "")) throw new NfrxError("not_found", "path not found");
   return RELAY_PATH + rest;
 }

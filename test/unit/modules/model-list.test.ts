@@ -47,7 +47,7 @@ test("without a list of OpenAI's the one of Ollama's is taken, and without any t
     models: ["a"],
   });
   await expect(probeOpenai("http://b/v1", { models: [] }, answering({}))).rejects.toThrow(
-    "GET http://b/v1/models answered 404: the backend does not list its models; set MODELS",
+    "GET http://b/v1/models responded with status 404: the backend does not list its models; set MODELS",
   );
 });
 

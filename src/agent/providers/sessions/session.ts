@@ -62,7 +62,7 @@ export class Session {
     this.#lastUsed = options.clock.now();
     this.#channel = options.open({
       message: message => this.#receive(message),
-      overlong: id => this.#settle(id, id => errorText(id, SERVER_ERROR, "The server's answer is too long")),
+      overlong: id => this.#settle(id, id => errorText(id, SERVER_ERROR, "The server's response is too long")),
       ended: reason => this.#end(reason),
     });
     this.#streams = new SessionStreams(options.clock, {

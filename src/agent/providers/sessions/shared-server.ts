@@ -110,7 +110,7 @@ export class SharedServer {
         publish() {},
         answer: message => {
           signal.removeEventListener("abort", onAbort);
-          if (message === undefined) fail(this.#reason ?? "the MCP server's answer is too long");
+          if (message === undefined) fail(this.#reason ?? "the MCP server's response is too long");
           else resolve(message);
         },
       });
@@ -198,7 +198,7 @@ export class SharedServer {
     const number = numberOf(id);
     const waiting = this.#waiting.get(number);
     if (waiting === undefined) return;
-    this.#settle(number, undefined, errorText(waiting.id, SERVER_ERROR, "The server's answer is too long"));
+    this.#settle(number, undefined, errorText(waiting.id, SERVER_ERROR, "The server's response is too long"));
   }
 
   #settle(number: number, message: Message | undefined, text: string): void {

@@ -22,7 +22,7 @@ export const MEANING: Readonly<Record<ErrorCode, string>> = {
   method_not_allowed: "method not allowed",
   too_large: "the body is too large",
   session_not_found: "the session has ended, or belongs to another caller",
-  limit_exceeded: "too many calls at once",
+  limit_exceeded: "too many concurrent calls",
   request_timeout: "the client took too long to send the request",
   unsupported_media_type: "the content type or encoding of the body is not supported",
   headers_too_large: "the headers are too large",

@@ -38,7 +38,7 @@ function rest(pattern: string, root: string): TargetOf {
   return (_, url) => {
     const found = below.exec(url)?.[1];
     if (found === undefined || !isPlainPath(found.split("?", 1)[0] ?? ""))
-      throw new NfrxError("not_found", "no such path");
+      throw new NfrxError("not_found", "path not found");
     return root + found;
   };
 }

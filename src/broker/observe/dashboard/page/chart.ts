@@ -73,7 +73,7 @@ export class Chart {
     }
     setText(this.#most, peak > 0 ? `peak ${this.options.says(peak)}` : "");
     setText(this.#from, `${Math.round((length * state.intervalMs) / 60_000)} min ago`);
-    setAttribute(this.#svg, "aria-label", this.#words(length - 1, `at peak ${this.options.says(peak)}`));
+    setAttribute(this.#svg, "aria-label", this.#words(length - 1, `peak ${this.options.says(peak)}`));
     this.#read();
   }
 

@@ -51,14 +51,14 @@ export function byId(id: string): HTMLElement {
 /** A form field of the page by its id. */
 export function field(id: string): HTMLInputElement {
   const element = byId(id);
-  if (!(element instanceof HTMLInputElement)) throw new Error(`#${id} is no input`);
+  if (!(element instanceof HTMLInputElement)) throw new Error(`#${id} is not an input`);
   return element;
 }
 
 /** A dialog of the page by its id. */
 export function dialogOf(id: string): HTMLDialogElement {
   const element = byId(id);
-  if (!(element instanceof HTMLDialogElement)) throw new Error(`#${id} is no dialog`);
+  if (!(element instanceof HTMLDialogElement)) throw new Error(`#${id} is not a dialog`);
   return element;
 }
 
