@@ -70,6 +70,6 @@ const STDIO = `The programs that it starts (MCP_STDIO_COMMAND) run in the same s
 #   User=somebody                 to run as another user`;
 
 const MCP_HOME = [
-  "# Where programs that it starts keep what is theirs, as npx and uvx do.",
+  "# Directories for programs that it starts, such as npx and uvx.",
   "Environment=HOME=/var/lib/nfrx-mcp XDG_CACHE_HOME=/var/cache/nfrx-mcp npm_config_cache=/var/cache/nfrx-mcp/npm",
 ];

@@ -12,9 +12,9 @@ import { type BrokerEndpoint, DialRefusal, dial, dialRefusal } from "./dial.ts";
 import { HostLoad } from "./host.ts";
 import { FreeSlotsReport } from "./slots.ts";
 
-/** What the agent has in common for all its brokers. */
+/** Shared by all links of the agent. */
 export interface LinkOwner {
-  /** What it says of itself in these messages. */
+  /** Self-report in these messages. */
   registration(version: 1 | 2, clientKey: string | undefined): ControlMessage;
   status(version: 1 | 2): ControlMessage;
   draining(): boolean;
@@ -75,7 +75,7 @@ export class BrokerLink {
     return this.#lastHeartbeat;
   }
 
-  /** What the link that there is has counted. */
+  /** Counters of the current link. */
   get stats(): LinkStats | undefined {
     return this.#link?.stats;
   }

@@ -26,11 +26,11 @@ export interface ForwardContext {
   traced: SpanAttributes;
 }
 
-/** What is known of one stream. */
+/** State of one stream. */
 export interface Forwarding {
   /** The version of the wire that the request came by. */
   wire: 1 | 2;
-  /** What the question stands below in a trace. */
+  /** Parent span of the request. */
   span: Span | undefined;
   /** Called on every sign of life of the backend. */
   onAnswer?: (() => void) | undefined;

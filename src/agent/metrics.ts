@@ -11,7 +11,7 @@ export interface AgentSources {
   backend: () => boolean;
   current: () => number;
   max: () => number;
-  /** What the connections that there are have counted. */
+  /** Counters of the current connections. */
   links: () => readonly LinkStats[];
   droppedLogs: () => number;
 }

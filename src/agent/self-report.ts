@@ -16,7 +16,7 @@ interface Reported {
   readonly watch: BackendWatch;
 }
 
-/** What an agent says of itself to its brokers. */
+/** An agent's report to its brokers. */
 export class SelfReport {
   constructor(private readonly agent: Reported) {}
 
@@ -69,7 +69,7 @@ export class SelfReport {
     return this.agent.work.draining || !this.agent.watch.state.ready ? 0 : this.agent.maxConcurrency;
   }
 
-  /** What it says of its machine and its backend. */
+  /** Report about the machine and the backend. */
   get facts(): Record<string, string> {
     const backend = this.agent.watch.state;
     return { ...hostFacts(), ...(backend.ready ? backend.facts : this.agent.service.facts) };

@@ -33,7 +33,7 @@ export class Slots {
  * next report then waits twice as long, so that short requests at a busy agent do not exceed CONTROL_MAX.
  */
 export class FreeSlotsReport {
-  /** What the broker knows. */
+  /** The last report to the broker. */
   #reported: number | undefined;
   #pause: { readonly timer: Timer; readonly urgent: boolean } | undefined;
   #planned = false;

@@ -9,7 +9,7 @@ import * as values from "./values.ts";
 
 export type { Machine, Option, Raw };
 
-/** What every declaration says. */
+/** Fields of every declaration. */
 interface Spec<D> {
   readonly env: string;
   readonly help: string;
@@ -66,7 +66,7 @@ type Unset = undefined;
 const written = (value: string | number | boolean | Unset) => (value === undefined ? undefined : String(value));
 const between = ({ min, max }: Range) => `from ${min} to ${max}`;
 
-/** What is declared of a range, in words that follow what a value is. */
+/** A declared range, as text after the kind of value. */
 function bounds({ min, max }: Partial<Range>): string {
   if (min !== undefined && max !== undefined) return ` ${between({ min, max })}`;
   if (min !== undefined) return ` of at least ${min}`;

@@ -17,7 +17,7 @@ export class BoundedMap<V> {
     private readonly lifetime?: Lifetime,
   ) {}
 
-  /** Entries, with those whose time is over and that nobody has asked for since. */
+  /** Entries, expired ones that were not read since included. */
   get size(): number {
     return this.#entries.size;
   }
@@ -48,7 +48,7 @@ export class BoundedMap<V> {
     this.#entries.clear();
   }
 
-  /** What is in the map, the oldest first. */
+  /** The entries, the oldest first. */
   entries(): [key: string, value: V][] {
     this.#shrink();
     return [...this.#entries].map(([key, { value }]) => [key, value]);

@@ -1,5 +1,5 @@
-// Traces over several processes, as the broker and the agents know them: W3C trace context in and out, and spans. What is
-// sent to a collector, and how, is in otlp.ts. Without traces there is no Tracer, and whoever would use one has undefined.
+// Traces across processes: W3C trace context and spans. otlp.ts sends them to a collector. Without traces there is no
+// Tracer: it is undefined.
 import { toNfrxError } from "./errors.ts";
 import type { HeaderPairs } from "./http.ts";
 import type { Clock } from "./time.ts";

@@ -44,7 +44,7 @@ export interface ModuleRoute extends RouteBase {
 export interface Route extends RouteBase {
   /** A caller with any of these may use it. A route without one does not mount. */
   readonly scopes: readonly Scope[];
-  /** What a request needs where that depends on it. Throws when what it asks for is not there. */
+  /** The required scope, if it depends on the request. Throws if the requested item does not exist. */
   requires?(request: Request, params: PathParams): Requirement;
   /** Notes what the log says of every request, also of one that goes no further. */
   describe?(access: Access, params: PathParams): void;
@@ -67,7 +67,7 @@ export interface Route extends RouteBase {
   countRefusal?(error: NfrxError): void;
 }
 
-/** What a request needs. */
+/** The scope that a request requires. */
 export interface Requirement {
   readonly scopes: readonly Scope[];
   /** SHA-256 digests of tokens, each of which it must bring besides. */
@@ -91,7 +91,7 @@ export interface RouteCall {
  */
 export type PrincipalKind = "api" | "client" | "admin" | "role" | "relay" | "anonymous";
 
-/** Who a request is from. The mount resolves it once, whichever way the credential came; nothing behind it reads credentials again. */
+/** The principal of a request. The mount resolves it once, whatever the credential; later code reads no credentials. */
 export interface Principal {
   readonly kind: PrincipalKind;
   /** The name of the key, or the role. */
@@ -106,7 +106,7 @@ export interface Principal {
   readonly caller: string;
 }
 
-/** What the log and the trace say of a request. Whatever knows something of it writes it here. */
+/** The record of a request for the log and its trace. Code that knows a value sets it here. */
 export interface Access {
   /** The request's id. */
   readonly id: string;

@@ -200,8 +200,8 @@ export class Stream {
   }
 
   /**
-   * Takes body bytes. They may be a view into a message of `keeps` bytes: those that nobody has read at the end of the turn
-   * are copied when they would keep much more than themselves alive.
+   * Receives body bytes. They may be a view into a message of `keeps` bytes: unread bytes are copied at the end of the
+   * turn if they would keep much more memory alive.
    */
   deliverData(bytes: Uint8Array, end: boolean, keeps = bytes.length): void {
     this.#inEnded ||= end;

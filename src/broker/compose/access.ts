@@ -8,7 +8,7 @@ import { Bodies } from "../http/body/bodies.ts";
 import type { Reach } from "../listen/reach.ts";
 import type { BrokerValues, Common } from "./options.ts";
 
-/** What decides which requests are let in. */
+/** Access control of the broker. */
 export interface Access {
   readonly authenticator: Authenticator;
   readonly cors: Cors;
@@ -46,7 +46,7 @@ export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, 
   return { authenticator, cors, guard, tickets, proxies };
 }
 
-/** What request bodies share. */
+/** Shared budgets of request bodies. */
 export function composeBodies(values: BrokerValues, { clock, log }: Common): Bodies {
   const bodies = new Bodies({ ...values, pace: { clock, bytesPerSecond: values.bodyMinRate } });
   void bodies.spool.trouble().then(cause => {

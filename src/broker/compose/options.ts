@@ -23,7 +23,7 @@ export interface BrokerOptions {
   declared?: DeclaredOptions;
 }
 
-/** What every part of a broker uses. */
+/** Dependencies of every part of a broker. */
 export interface Common {
   /** The name of this broker among several. */
   readonly node: string;

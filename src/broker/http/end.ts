@@ -23,7 +23,7 @@ export function failure(access: Access, thrown: unknown, failing: Failing): { re
   return { response, error };
 }
 
-/** What a handler has returned, as it is sent. Without a response the connection is a WebSocket from now on. */
+/** The response of a handler. Without a response the connection is a WebSocket from now on. */
 export function finished(
   record: AccessRecord,
   response: Response | undefined,

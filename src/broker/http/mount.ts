@@ -158,7 +158,10 @@ function add(app: AnyElysia, route: Route, options: MountOptions): void {
     });
 }
 
-/** What keeps foreign pages out of a route. Operators' routes always need a key, and their page may have an address that the guard does not know. */
+/**
+ * The guard of a route against foreign pages. Operators' routes always need a key, and their page may have an address
+ * that the guard does not know.
+ */
 function guardOf(
   { scopes, originGuard }: Route,
   { guard, authenticator }: MountOptions,

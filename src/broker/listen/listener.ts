@@ -21,7 +21,7 @@ export interface ListenerOptions {
   log: Logger;
 }
 
-/** What a listener serves. */
+/** Handlers of a listener. */
 export interface ListenerHandlers {
   receive: (request: Request) => Answer;
   /** Called with an error that nothing else has caught. */

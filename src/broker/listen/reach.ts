@@ -14,13 +14,13 @@ export interface ReachOptions {
 }
 
 export interface Reach extends Address {
-  /** The keys that are missing, and without which anybody who reaches the broker may pass. */
+  /** The missing keys, without which every client has access. */
   readonly missing: readonly ("API_KEY" | "CLIENT_KEY")[];
   /** True when it listens on this machine only because a key is missing. */
   readonly narrowed: boolean;
 }
 
-/** A broker that asks for no key listens on this machine only, unless ALLOW_OPEN says that it is meant for everybody. */
+/** A broker without keys listens only on this machine, unless ALLOW_OPEN is set. */
 export function reachOf({ host, port, allowOpen, ...keys }: ReachOptions): Reach {
   const missing: Reach["missing"][number][] = [];
   if (!keys.apiKey && keys.apiHttpRoles.length === 0) missing.push("API_KEY");
@@ -29,7 +29,7 @@ export function reachOf({ host, port, allowOpen, ...keys }: ReachOptions): Reach
   return { host: narrowed ? "127.0.0.1" : host, port, missing, narrowed };
 }
 
-/** What to do about a broker that listens on this machine only. */
+/** Advice for a broker that listens only on this machine. */
 export function howToOpen({ missing }: Reach): string {
   return `listening on 127.0.0.1 only, because a key is missing: set ${missing.join(" and ")}, or ALLOW_OPEN=true to serve everyone without a key`;
 }

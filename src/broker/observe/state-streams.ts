@@ -2,7 +2,7 @@ import type { Logger } from "../../lib/log.ts";
 import { readState, type StateSources } from "./state.ts";
 import { StateStream } from "./stream.ts";
 
-/** The state and its streams: one for operators, who see more, and one for everybody else. */
+/** The state and its streams: one for operators, with more detail, and one for all other callers. */
 export class StateStreams {
   readonly #all: StateStream;
   readonly #operator: StateStream;

@@ -103,7 +103,7 @@ export class AgentAcceptor {
   }
 }
 
-/** What an agent is refused for before it comes here, as the metric names it. */
+/** Reasons for earlier refusals of an agent, as named in the metric. */
 const REFUSALS: Partial<Record<ErrorCode, AgentRefusal>> = {
   draining: "draining",
   unauthorized: "unauthorized",

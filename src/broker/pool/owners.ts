@@ -53,9 +53,9 @@ export class LocalOwnerMap implements OwnerMap {
 }
 
 /** Stands for the owner of an id that belongs to another caller. */
-export const FOREIGN = Symbol("another caller's id");
+export const FOREIGN = Symbol("this ID belongs to another caller");
 
-/** Which worker keeps what after the request that made it: a task, a response, a conversation, a session. */
+/** Maps stored items (tasks, responses, conversations) to their workers. Each belongs to one caller. */
 export class Owners {
   constructor(
     private readonly map: OwnerMap,

@@ -14,9 +14,9 @@ import { WaitingRequests } from "./waiting-requests.ts";
 import type { Worker } from "./worker.ts";
 
 /**
- * The workers of one module and who waits for them. Every change that could let somebody run — a seat given back, a
- * worker that came, changed or left — scans the queue at once, so no entry that could run ever waits, and a newcomer may
- * take a free seat without looking at the queue.
+ * The workers of one module and their queue. Every change that may let a queued request run (a released slot, a worker
+ * that connects, changes or leaves) scans the queue immediately, so a runnable request never waits, and a new request
+ * can take a free slot without looking at the queue.
  */
 export class Pool {
   readonly registry: Registry;
@@ -82,9 +82,9 @@ export class Pool {
   }
 
   /**
-   * A seat at the best worker, at once or when one becomes free. Rejects with `no_worker` when nobody serves this,
-   * `too_large` when only workers on wire v1 do and it is too large for them, `worker_busy` when the queue is full or the
-   * wait too long, `canceled` when the signal aborts, `draining` when the pool has stopped.
+   * A slot of the best worker, immediately or when one is released. Rejects with `no_worker` if no worker serves this,
+   * `too_large` if only workers on wire v1 do and the body is too large for them, `worker_busy` if the queue is full or
+   * the wait too long, `canceled` when the signal aborts, `draining` when the pool has stopped.
    */
   acquire(slotRequest: SlotRequest): Slot | Promise<Slot> {
     if (this.#stopped) throw draining();
@@ -99,7 +99,7 @@ export class Pool {
     return this.#waiting.add(slotRequest);
   }
 
-  /** Up to `max` seats at different workers, as many as are free now, best first; never waits. */
+  /** Up to `max` free slots of different workers, best first; never waits. */
   acquireFree(slotRequest: SlotRequest, max: number): Slot[] {
     const slots: Slot[] = [];
     const excluded = new Set(slotRequest.excluded);
@@ -112,13 +112,13 @@ export class Pool {
     return slots;
   }
 
-  /** A seat at a worker that does not rest, if one is free now; never waits. */
+  /** A free slot of a worker that is not paused, if there is one; never waits. */
   acquireSpare(slotRequest: SlotRequest): Slot | undefined {
     const choice = this.#candidates.choose(slotRequest);
     return choice.kind === "seat" && !choice.worker.resting ? this.#slots.give(choice.worker, slotRequest) : undefined;
   }
 
-  /** True when somebody who is not excluded could be visited. */
+  /** True if a worker that is not excluded can take the request without a slot. */
   canExempt(slotRequest: SlotRequest): boolean {
     return this.#candidates.exempt(slotRequest).length > 0;
   }

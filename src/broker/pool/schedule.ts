@@ -29,9 +29,9 @@ export const SCORE_EXACT = 1;
 export const SCORE_ALIAS = 0.5;
 
 /**
- * The best worker with a free seat: the highest score, then the least part of its seats taken, then the one chosen
- * longest ago. A resting worker is chosen only when every worker that serves this rests. `busy` when somebody serves
- * this but has no seat, `none` when nobody does or only those that are excluded.
+ * The best worker with a free slot: the highest score, then the lowest share of slots in use, then the least recently
+ * chosen. A paused worker is chosen only if all matching workers are paused. `busy` if workers match but have no free
+ * slot, `none` if no worker matches or only excluded ones do.
  */
 export function choose<W extends Candidate>(
   offers: Iterable<Offer<W>>,

@@ -190,8 +190,9 @@ class Dispatch {
   }
 
   /**
-   * True when the request may be sent to another worker: nobody can have worked on it, or it only computes and its machine
-   * was lost. A machine that has just reported the death of its backend may have been killed by this very request.
+   * True if the request can be retried on another worker: it was not processed, or it has no side effects and its
+   * machine was lost. A machine that has just reported the failure of its backend may have failed because of this
+   * request.
    */
   #mayRetry(error: NfrxError, worker: Worker): boolean {
     if (!this.#isRepeatable) return false;

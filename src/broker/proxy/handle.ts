@@ -10,7 +10,7 @@ import { routingHeaders } from "./response/served-headers.ts";
 import type { RoutingFieldsReader } from "./routing/routing-fields.ts";
 import { withExchange } from "./settle.ts";
 
-/** What is the same for all requests of an endpoint. */
+/** Data shared by all requests of an endpoint. */
 export interface Plan {
   readonly endpoint: Endpoint;
   readonly respond: RespondContext;

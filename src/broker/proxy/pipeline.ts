@@ -59,7 +59,7 @@ export class Pipeline {
   /** Answers one request. Rejects only before there is an exchange, with nothing left to give back. */
   handle(call: RouteCall, endpoint: Endpoint): Promise<Response> {
     const plan = this.#plans.get(endpoint);
-    if (plan === undefined) throw new Error(`${endpoint.path} is no endpoint of ${this.options.module.id}`);
+    if (plan === undefined) throw new Error(`${this.options.module.id} has no endpoint ${endpoint.path}`);
     return handle(call, plan, this.options);
   }
 

@@ -34,7 +34,7 @@ export interface Mounted {
   expose: boolean;
 }
 
-/** Its endpoints for any worker and for a named one, its models where it lists them, and its agents' door. */
+/** The module's endpoints for any worker and for a named one, its models if it lists them, and its agents' endpoint. */
 export function workerRoutes(mounted: Mounted, server: () => WebSocketServer): Route[] {
   const { module, acceptor } = mounted;
   return [
@@ -106,7 +106,7 @@ function watchRoutes(mounted: Mounted, endpoint: PublicEndpoint, server: () => W
 /** Responses that do not come from the broker. */
 const BACKEND: Reply = { description: "Any other response is the backend's own, including headers and body." };
 
-/** What can go wrong on the way of a request to its worker. */
+/** Possible errors between a request and its worker. */
 function failuresOf(endpoint: PublicEndpoint, pinned: boolean): ErrorCode[] {
   const { label, method, gather } = endpoint;
   const keeps = keepsOf(endpoint);

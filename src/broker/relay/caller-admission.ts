@@ -1,4 +1,4 @@
-// What a relay asks of its callers.
+// Authentication of a relay's callers.
 import { NfrxError } from "../../lib/errors.ts";
 import type { Requirement } from "../../modules/route.ts";
 import type { RelayGuard } from "../../modules/state.ts";

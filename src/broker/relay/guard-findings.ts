@@ -1,4 +1,4 @@
-// What `doctor` says of the relays that a running broker has.
+// Findings of `doctor` about the relays of a running broker.
 import { z } from "zod";
 import { type Finding, ok, warn } from "../../lib/findings.ts";
 import { relayGuard } from "../../modules/state.ts";

@@ -1,4 +1,4 @@
-// What a provider says of its protection, in the words of the relay's public address; see agent/providers/metadata.ts.
+// The protected resource metadata of a provider, with the relay's public address; see agent/providers/metadata.ts.
 import { NfrxError } from "../../lib/errors.ts";
 
 /**

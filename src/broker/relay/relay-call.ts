@@ -5,7 +5,7 @@ import type { RequestBody } from "../http/body/body.ts";
 /** Maximum length of a method name, in characters. */
 const METHOD_MAX = 64;
 
-/** What the broker reads of a call: for its metrics, its limits and its own errors, never to change anything. */
+/** The fields of a call that the broker reads for metrics, limits and errors; it never changes them. */
 export interface RelayCall {
   /** The JSON-RPC method; the kind of message or the HTTP method where there is none. */
   method: string;

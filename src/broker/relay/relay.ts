@@ -33,7 +33,7 @@ export interface RelayOptions extends ExchangeContext {
   /** The broker's public URL, when it is known. */
   publicUrl: string | undefined;
   proxies: TrustedProxies;
-  /** What opens a door of the broker, which no relay gets. */
+  /** The broker's own keys, which are never forwarded to a relay. */
   ownKeys: OwnKeys;
   drain: Drain;
   sessions: Sessions;
@@ -113,7 +113,7 @@ export class Relay {
       workerId,
       kept: undefined,
       exemptFromSlots: call.exemptFromSlots,
-      // What runs may need it to end: the answer to what a tool has asked, or word that its result is not wanted.
+      // Running work may need it to finish: the response to a tool's request, or a cancellation.
       servesDuringDrain: call.exemptFromSlots && method !== "GET",
       once: true,
       listens: listens(method, headers.get("accept")),
@@ -149,7 +149,7 @@ export class Relay {
       respond: async exchange => {
         const { head, stream } = await this.#dispatch(exchange);
         const body = await readAnswer(stream);
-        // What the provider says is an answer, whatever it is.
+        // Any response of the provider is a success.
         const response =
           head.status === 200
             ? metadataResponse(rewriteMetadata(body, this.#addressOf(call)), id)
@@ -177,7 +177,7 @@ export class Relay {
     const { sessions, pool } = this.options;
     const found = sessions.find(session, params["id"] ?? "", principal.credential);
     if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
-    // When that one has gone, whoever has its id now may have the same server behind it, which knows its sessions.
+    // If that relay is gone, the relay that now has its ID may have the same server, which knows its sessions.
     return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
   }
 
@@ -294,7 +294,7 @@ const endpointOf = (method: RelayMethod): Endpoint => ({
 /** The broker looks for nothing in a body while it comes. */
 const READ_ALL = { scan: () => false };
 
-/** What follows the relay's own address, path and query, as it came. Throws `not_found` for a path that climbs. */
+/** Path and query below the relay's address, unchanged. Throws `not_found` for a path that climbs. */
 function targetOf(url: string, relayId: string): string {
   const own = /^[^:]+:\/\/[^/]*\/api\/mcp\/id\/[^/?#]*/.exec(url)?.[0];
   if (own === undefined) throw new NfrxError("not_found", `no relay ${relayId}`);

@@ -69,7 +69,7 @@ class RelayPool extends Pool {
   }
 }
 
-/** The relays of a broker: a pool whose labels are their ids, its door, and the way of their requests. */
+/** The relays of a broker: a pool whose labels are their IDs, the agents' endpoint, and the path of their requests. */
 export class Relays {
   readonly pool: Pool;
   readonly acceptor: AgentAcceptor;
@@ -137,14 +137,14 @@ export class Relays {
     });
   }
 
-  /** What the log says of how a relay is guarded. */
+  /** Log fields about a relay's authentication. */
   #guardFields(worker: Worker): object {
     const guard = this.admission.guardOf(worker);
     const refused = worker.asksToBeOpen && guard === "api_key";
     return { guard, ...(refused && { note: "MCP_OPEN has no effect: MCP_ALLOW_OPEN is not set at the broker" }) };
   }
 
-  /** What the state shows of them. */
+  /** The relays in the state. */
   state(): RelaysState {
     const { pool } = this;
     const { maxConcurrencyPerClient, maxReqBytes, maxRespBytes, requireApiKey, allowOpen } = this.#settings;

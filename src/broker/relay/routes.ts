@@ -6,7 +6,7 @@ import { connectRoute } from "../pool/connect-route.ts";
 import { METADATA_OPERATION, RELAY_OPERATIONS } from "./operations.ts";
 import type { Relays } from "./relays.ts";
 
-/** The way to each relay, what each says of how it is protected, and their own door. */
+/** The routes of the relays: calls, metadata, and the agents' endpoint. */
 export function relayRoutes({ relay, admission, acceptor }: Relays, server: () => WebSocketServer): Route[] {
   const way = (method: keyof typeof RELAY_OPERATIONS, path: string, operation: Operation): Route => ({
     ...common,

@@ -2,17 +2,17 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { Timer } from "../../lib/time.ts";
 import { Pipe, type PipeEnd, type PipeOptions } from "./pipe.ts";
 
-/** Who takes the bytes, and who brings them. */
+/** The two ends: reader and writer. */
 export type End = "reader" | "writer";
 
 /** How a channel ended: as its pipe did, or because the two did not meet in time. */
 export type TransferEnd = PipeEnd | "expired";
 
-/** What the maker of a channel wants, and what it is told. */
+/** Settings and callbacks of a channel's creator. */
 export interface TransferChannelOptions {
   /** Milliseconds that the ends have to meet. */
   readonly ttlMs?: number | undefined;
-  /** Whom it counts for; nobody when not given. */
+  /** The caller to whom it is attributed, if any. */
   readonly caller?: string | undefined;
   /** It may be one of those that are kept for jobs. */
   readonly forJob?: boolean | undefined;
@@ -39,7 +39,7 @@ export class TransferChannel {
   pipe: Pipe | undefined;
   /** Gives its caller's share back. */
   release: () => void = () => {};
-  /** Tells the drain that nobody uses it any more. */
+  /** Tells the drain that the channel is unused. */
   leave: () => void = () => {};
 
   #timer: Timer | undefined;
@@ -53,7 +53,7 @@ export class TransferChannel {
     readonly createdAt: number,
   ) {}
 
-  /** Whoever has to give up when the time is over. */
+  /** Ends that are rejected when the channel expires. */
   set timer(timer: Timer) {
     this.#timer = timer;
   }
@@ -68,8 +68,8 @@ export class TransferChannel {
   }
 
   /**
-   * Resolves when both are there. Rejects with `transfer_in_use` when somebody else has come as this end, with what it was
-   * ended for when that comes first, and with `canceled` when the request goes away; its place is then free again.
+   * Resolves when both ends are connected. Rejects with `transfer_in_use` if this end is already connected, with the
+   * reason if the channel ends first, and with `canceled` if the request disconnects; its place is then free again.
    */
   async arrive(end: End, request: Request, pipe: () => Omit<PipeOptions, End>): Promise<Pipe> {
     if (this.has(end)) throw new NfrxError("transfer_in_use", `the transfer already has a ${end}`);
@@ -96,7 +96,7 @@ export class TransferChannel {
     }
   }
 
-  /** Tells whoever waits that the other end will not come. */
+  /** Rejects the waiting end: the other one will not connect. */
   giveUp(error: NfrxError): void {
     this.#timer?.cancel();
     for (const arrival of Object.values(this.#arrivals)) arrival.met.reject(error);

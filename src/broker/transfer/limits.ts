@@ -10,7 +10,7 @@ export const TRANSFER_PROGRESS_MS = 1000;
 /** The part of the transfer channels that is kept for jobs: callers open the others. */
 export const TRANSFER_JOBS_RESERVE = 0.25;
 
-/** What an operator says. */
+/** The operator's settings. */
 export interface TransferLimits {
   /** Milliseconds that the ends of a channel have to meet, when its maker does not say. */
   ttlMs: number;

@@ -3,7 +3,7 @@ import type { Cell, Numbers } from "../../lib/series.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { TransferEnd } from "./channel.ts";
 
-/** What the transfer channels count. */
+/** Metrics of the transfer channels. */
 export class TransferMetrics {
   readonly #bytes: Cell;
   readonly #ended: Numbers<"outcome">;

@@ -3,10 +3,10 @@ import { NfrxError } from "../../lib/errors.ts";
 import { type Clock, IdleTimer } from "../../lib/time.ts";
 import type { ChunkReader } from "../http/body/body.ts";
 
-/** How a transfer ended: well, by whose fault, or because nobody wants it any more. */
+/** Outcome of a transfer: completed, failed at one end, or canceled. */
 export type PipeEnd = "done" | "writer_gone" | "reader_gone" | "writer_silent" | "reader_silent" | "closed";
 
-/** What both ends get of a transfer that did not end well. */
+/** The error for both ends of a failed transfer. */
 export function reasonFor(end: Exclude<PipeEnd, "done">): NfrxError {
   return end === "closed" ? CLOSED() : FAILED();
 }
@@ -19,7 +19,7 @@ function requireDone(end: PipeEnd): void {
   if (end !== "done") throw reasonFor(end);
 }
 
-/** What is told of the request of one end: whose client went away was canceled, and the other's failed. */
+/** Outcome of one end's request: canceled if its client disconnected, failed if the other's did. */
 export function failureFor(own: "reader" | "writer", end: PipeEnd): NfrxError | undefined {
   if (end === "done") return undefined;
   if (end === `${own}_gone`) return new NfrxError("canceled", "the client disconnected");
@@ -33,7 +33,7 @@ export interface PipeOptions {
   /** Milliseconds without a byte after which it fails. */
   idleMs: number;
   onBytes(bytes: number): void;
-  /** Called once, before either end hears of it. */
+  /** Called once, before either end is notified. */
   onEnd(end: PipeEnd): void;
 }
 
@@ -44,7 +44,7 @@ export interface PipeOptions {
 export class Pipe {
   /** How it ended. */
   readonly ended: Promise<PipeEnd>;
-  /** The writer's body, for whoever has to do with the rest of it. */
+  /** The writer's body, for handling its rest. */
   readonly source: ChunkReader | undefined;
 
   readonly #options: PipeOptions;
@@ -55,7 +55,7 @@ export class Pipe {
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #over = false;
   #bytes = 0;
-  /** Who has to do something next. */
+  /** The end that must act next. */
   #turn: "writer" | "reader" = "writer";
 
   constructor(options: PipeOptions) {
@@ -91,7 +91,7 @@ export class Pipe {
     const headers: Record<string, string> = {
       "content-type": this.#options.writer.headers.get("content-type") ?? "application/octet-stream",
       "cache-control": "no-store",
-      // What the writer says of its bytes is not for a browser to act on, on the broker's own origin.
+      // A browser must not act on the writer's content type on the broker's own origin.
       "content-disposition": "attachment",
       "x-content-type-options": "nosniff",
     };
@@ -155,7 +155,8 @@ export class Pipe {
     this.#options.reader.signal.removeEventListener("abort", this.#readerGone);
     this.#options.onEnd(end);
     if (end === "done") this.#controller?.close();
-    // Resets the reader's connection, so that nobody takes a part for the whole; Bun prints a trace for any reason but undefined.
+    // Resets the reader's connection, so that a part does not look complete; Bun prints a trace for any reason but
+    // undefined.
     else if (end !== "reader_gone") this.#controller?.error(undefined);
     this.#end.resolve(end);
   }

@@ -154,7 +154,7 @@ export class Transfers {
 
   async #arrive({ request, server, params }: RouteCall, end: End): Promise<Pipe> {
     const channel = this.#find(params["id"] ?? "");
-    // From the first end on it is work that a shutdown waits for. A channel that is open was let in: nobody else has it.
+    // Once an end is connected, a shutdown waits for the channel. An open channel was accepted: no other broker has it.
     if (channel.empty) channel.leave = this.#options.drain.join();
     server.timeout(request, 0);
     try {

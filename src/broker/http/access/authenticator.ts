@@ -1,4 +1,4 @@
-// Who may: the one function that reads credentials, for every way to bring one.
+// The only code that reads credentials, in every form.
 import { timingSafeEqual } from "node:crypto";
 import { sha256 } from "../../../lib/digest.ts";
 import { NfrxError } from "../../../lib/errors.ts";
@@ -47,7 +47,7 @@ export function holdersOf(scopes: readonly Scope[]): BuiltInKind[] {
 
 const KINDS = ["api", "client", "admin"] as const;
 
-/** What stands for a key of the configuration: its digest alone, and the roles beside it. */
+/** A configured key: only its digest, and the equivalent roles. */
 class BuiltIn implements Identity {
   readonly name: string;
   readonly digest: Uint8Array | undefined;
@@ -212,7 +212,7 @@ export const PUBLIC: Scope = "public";
 /** The scope of what a relay guards. */
 export const MCP: Scope = "mcp";
 
-/** Whoever brings the token of a relay. */
+/** Principal with the token of a relay. */
 const RELAY_CALLER: Identity = { kind: "relay", name: "relay", holds: scope => scope === MCP };
 
 /** Headers that claim something, whether or not a key can be read in them. */

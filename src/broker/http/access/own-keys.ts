@@ -2,7 +2,7 @@
 import { matchesDigest, sha256 } from "../../../lib/digest.ts";
 import { CREDENTIAL_HEADERS } from "../../../lib/http.ts";
 
-/** The keys that open any of the broker's own doors, for the one question whether a header holds one of them. */
+/** The broker's own keys, for checking whether a header contains one of them. */
 export class OwnKeys {
   readonly #digests: readonly Uint8Array[];
 

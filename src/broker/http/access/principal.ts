@@ -1,11 +1,11 @@
-// Who a request is from, as everything behind the mount sees it.
+// The principal of a request, for all code behind the mount.
 import { sha256 } from "../../../lib/digest.ts";
 import type { NfrxError } from "../../../lib/errors.ts";
 import type { TrustedProxies } from "../../../lib/http.ts";
 import { networkOf } from "../../../lib/network.ts";
 import type { PeerServer, Principal, PrincipalKind, Scope } from "../../../modules/route.ts";
 
-/** What a credential stands for. */
+/** Kind of credential. */
 export interface Identity {
   readonly kind: PrincipalKind;
   readonly name: string;

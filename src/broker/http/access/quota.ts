@@ -12,7 +12,10 @@ export class Quota {
     return this.#used;
   }
 
-  /** What forbids to take so much more; `part` of the limit and of the shares counts. Undefined when nothing does. */
+  /**
+   * The limit that forbids to take this much more; `part` of the limit and of the shares counts. Undefined if none
+   * does.
+   */
   exceeded(amount: number, holders: readonly string[], part = 1): "limit" | "share" | undefined {
     if (this.#used + amount > this.limit * part) return "limit";
     const fits = holders.every(holder => (this.#held.get(holder) ?? 0) + amount <= this.share * part);

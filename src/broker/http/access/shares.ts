@@ -5,7 +5,7 @@ import { Quota } from "./quota.ts";
 /** The part of the channels, streams, jobs, tickets and bytes of request bodies that one caller may have at once. */
 export const CALLER_SHARE = 0.5;
 
-/** What one caller may have of `max`. */
+/** One caller's share of `max`. */
 export function shareOf(max: number): number {
   return Math.max(1, Math.floor(max * CALLER_SHARE));
 }

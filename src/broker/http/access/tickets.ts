@@ -11,7 +11,7 @@ export const TICKETS_MAX = 10_000;
 /** Bytes of chance in a ticket. */
 const TICKET_BYTES = 32;
 
-/** What a ticket is for: one path, to be read, as if its maker did. */
+/** A ticket: read access to one path with the rights of its creator. */
 export interface Ticket {
   readonly path: string;
   readonly maker: Principal;

@@ -177,7 +177,7 @@ export function decoded(source: ChunkReader, encoding: string): ChunkReader {
   if (decoder === undefined) return source;
   const encoded = Readable.from(chunksOf(source), { objectMode: false, highWaterMark: 1 });
   encoded.on("error", error => decoder.destroy(error));
-  // Until somebody reads, nobody else would hear of it.
+  // Without a reader the error would be unhandled.
   decoder.on("error", () => {});
   const chunks = encoded.pipe(decoder)[Symbol.asyncIterator]();
   return {

@@ -270,7 +270,7 @@ interface Reading {
 async function read(rest: ChunkReader, { store, enough, length, maxBytes, readOn }: Reading): Promise<Parts> {
   const atLeast = length !== undefined && length > HELD_BODY_BYTES ? 0 : HELD_BODY_BYTES;
   const slotRequest = (known: Scanned): boolean => known === false || (known === "known" && readOn === true);
-  // What had to go to disk goes there to its end: nearly all of it has come by then, and it can be sent again.
+  // A spooled body is spooled completely: most of it has arrived by then, and it can be resent.
   for (let known: Scanned = false; slotRequest(known) || store.onDisk || store.length < atLeast; ) {
     const chunk = (await rest.read()).value;
     if (chunk === undefined) {

@@ -102,7 +102,7 @@ export function failuresOf(route: Pick<Route, "operation" | "scopes">): ErrorCod
   return [...new Set([...refusalsOf(route), ...(route.operation?.failures ?? [])])];
 }
 
-/** What callers are refused with who may not use a route. A relay's says it itself. */
+/** Errors for callers without access to a route. A relay has its own. */
 function refusalsOf({ scopes }: Pick<Route, "scopes">): ErrorCode[] {
   const [holder] = holdersOf(scopes);
   if (scopes.includes(PUBLIC) || scopes.includes(MCP)) return [];

@@ -131,7 +131,7 @@ export class ClientRoutes {
   }
 }
 
-/** Whose jobs a caller creates and lists: those of its key; with a role, or where none is needed, those of all without one. */
+/** The owner of a caller's jobs: its key; with a role, or if no key is required, all callers without a key. */
 function ownerOf({ kind, credential }: Principal): string {
   return kind === "api" ? credential : NO_CREDENTIAL;
 }

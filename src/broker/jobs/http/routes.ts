@@ -9,7 +9,7 @@ type Access = Pick<Route, "scopes" | "drain">;
 
 const CALLER: Access = { scopes: ["jobs"] };
 const WORKER: Access = { scopes: ["client"] };
-/** What a shutdown waits for. */
+/** Units of work that a shutdown waits for. */
 const COUNTED = { drain: "join" } as const;
 
 /** The API has one code for a missing and an unknown state. */

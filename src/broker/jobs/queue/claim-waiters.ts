@@ -23,9 +23,9 @@ interface Waiter {
 }
 
 /**
- * Who waits for jobs, in order of arrival. A job that has been queued wakes the first who waits and may have it, and
- * nobody else; the store decides what that one then gets. No wakeup is lost: whoever is asking the store when a job comes
- * asks again, and who gets another job than the one it was woken for hands the wakeup on.
+ * Waiting claims, in order of arrival. A queued job wakes the first matching claim; the store decides which job it
+ * gets. No wake-up is lost: a claim whose store query is running when a job arrives queries again, and a claim that
+ * gets another job passes its wake-up on.
  */
 export class ClaimWaiters {
   readonly #waiters = new Set<Waiter>();

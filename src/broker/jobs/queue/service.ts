@@ -182,8 +182,8 @@ export class JobService {
   }
 
   /**
-   * Calls `listener` with what happens to a job that is there; as long as somebody listens, its client is. Throws
-   * `overloaded` when too many listen.
+   * Calls `listener` with the events of an existing job; an open listener counts as an active client. Throws
+   * `overloaded` if there are too many listeners.
    */
   listen(id: string, listener: JobListener): () => void {
     if (this.events.listeners >= JOB_LISTENERS_MAX)

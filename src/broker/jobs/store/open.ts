@@ -12,9 +12,9 @@ import type { JobStore } from "./store.ts";
 export const MEMORY = "memory";
 
 /**
- * Opens the store that JOBS_STORE names: `memory`, or a file. Unset it is a file in the state directory, and memory, with a
- * warning, where there can be none or another process has it. Throws when a file that was named cannot be used, and when
- * any that is there is damaged, of a newer version or somebody else's: what was acknowledged may be in it.
+ * Opens the store that JOBS_STORE names: `memory`, or a file. If unset, it is a file in the state directory; in memory,
+ * with a warning, if the file cannot be created or another process uses it. Throws if a named file cannot be used, and
+ * if any existing file is damaged, of a newer version, or not a jobs store, because it may contain acknowledged jobs.
  */
 export function openStore(named: string, clock: Clock, limits: JobLimits, log: Logger): JobStore {
   if (named === MEMORY) return new SqliteStore(MEMORY_PATH, clock, limits);

@@ -40,9 +40,8 @@ export interface StoreWatcher {
 }
 
 /**
- * Keeps jobs. What an answer says has happened survives the process, where the store is one that does. A change is
- * compare-and-set by the job's `rev`; a claim is one operation, in which nobody else can take the same job. Leases of
- * claims are kept here too, since they must be renewed where they are judged.
+ * Stores jobs. Acknowledged changes survive the process, if the store is durable. A change is compare-and-set by the
+ * job's `rev`; a claim is atomic. The store also manages leases, because they must be renewed where they are checked.
  */
 export interface JobStore {
   /** True if its content survives the process. */

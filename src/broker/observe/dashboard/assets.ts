@@ -26,7 +26,7 @@ const HEADERS = {
 interface File {
   /** Where it is served. The page finds the others, and the API, relative to its own address. */
   path: string;
-  /** What it is, in a few words. */
+  /** Short description. */
   summary: string;
   description?: string;
   type: string;

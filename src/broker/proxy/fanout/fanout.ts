@@ -51,9 +51,9 @@ function errorOf(thrown: unknown): NfrxError | undefined {
 }
 
 /**
- * Shares a request's items out over the workers that are free: each takes a batch of its own preferred size, then the
- * next, so that what a worker does is in proportion to its batch size and speed. A part whose worker fails goes to
- * another one. Rejects when a part has failed too often or nobody is left.
+ * Splits a request's items over the free workers: each takes batches of its preferred size, so that its share depends
+ * on batch size and speed. A part whose worker fails goes to another one. Rejects if a part has failed too often or no
+ * worker is left.
  */
 export async function runFanout(split: SplitRequest, exchange: Exchange, context: ExchangeContext): Promise<Response> {
   const run = new FanoutRun(split, exchange, context);
@@ -212,8 +212,8 @@ class FanoutRun {
   }
 
   /**
-   * Worth another worker: nobody worked on the part, the machine was lost, or the backend is alive and gave no good answer.
-   * A backend that took the part and died is not: the next one would die of it too.
+   * True if a retry makes sense: the part was not processed, the machine was lost, or the backend is alive and gave no
+   * valid response. A backend that died while processing the part is not retried: the next one would die too.
    */
   #mayRetry(thrown: unknown, worker: Worker, part: Part): boolean {
     if (thrown instanceof BackendAnswer) {

@@ -18,9 +18,9 @@ const OK = 200;
 type Items = ReadonlyMap<string, unknown>;
 
 /**
- * Asks at most ASKED_MAX ready workers at once, beside their seats, and answers with what those have that know the
- * question and answer within GATHER_MS. Without workers that is nothing. Rejects when there are some and none of them
- * could answer.
+ * Queries at most ASKED_MAX ready workers concurrently without slots, and merges the responses that arrive within
+ * GATHER_MS from workers with this route. Without workers the result is empty. Rejects if there are workers and none of
+ * them could respond.
  */
 export async function runGather(gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Response> {
   const { registry } = context.pool;

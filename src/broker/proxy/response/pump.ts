@@ -40,8 +40,8 @@ const LF = 0x0a;
 export type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 /**
- * What an answer's bytes are: events, events that nobody can read while they pass, lines of JSON that may end with an
- * error, or anything else.
+ * Format of a response's bytes: events, encoded events that cannot be read in passing, lines of JSON that may end with
+ * an error, or other data.
  */
 export type Form = "events" | "packed events" | "lines" | "other";
 

@@ -1,5 +1,5 @@
-// What a client learns of how it was served: the model, where that is another name than it asked for; with EXPOSE_ROUTING
-// the worker, and where the time went.
+// Response headers about the processing: the model, if it differs from the requested name; with EXPOSE_ROUTING the
+// worker and the timings.
 import type { HeaderPairs } from "../../../lib/http.ts";
 import type { Exchange } from "../exchange.ts";
 
@@ -9,7 +9,7 @@ export function modelHeaders({ request }: Exchange): HeaderPairs {
   return servedModel === undefined ? [] : [["x-nfrx-model", encodeURI(servedModel.toWellFormed())]];
 }
 
-/** What is known now: the worker, the wait for it, and the time until its first byte, both in milliseconds. */
+/** The worker, the wait for it, and the time to its first byte, both in milliseconds. */
 export function routingHeaders(exchange: Exchange): HeaderPairs {
   const { queueMs, firstByteMs, arrivedAt } = exchange.request.access;
   const { worker, slotAt } = exchange;

@@ -5,7 +5,7 @@ import { sseEvent } from "../../../lib/sse.ts";
 import type { ErrorShape, EventStreamApi } from "../../../modules/module.ts";
 import { anthropicType, errorBody, typeOf } from "../../http/error-response.ts";
 
-/** What decides the form of an error. */
+/** The inputs that decide the format of an error. */
 export interface ErrorForm {
   errors: ErrorShape;
   /** The API of the stream, where it is known. */
@@ -63,7 +63,7 @@ export function backendErrorEvent({ failure, status, text }: Failure, form: Erro
   }
 }
 
-/** What a backend's error says, or undefined when the body is no error in a known form. */
+/** The message of a backend's error, or undefined if the format is unknown. */
 export function messageIn(text: string): string | undefined {
   const body = parseObject(text);
   return body === undefined ? undefined : saidIn(body)?.message;

@@ -65,7 +65,7 @@ export class UsageTap {
 
 const EMPTY = Buffer.alloc(0);
 
-/** What of the last bytes could begin the key; usually nothing, so that nothing is copied. */
+/** The part of the last bytes that could start the key; usually empty, so that nothing is copied. */
 function overlap(tail: Buffer): Buffer {
   const quote = tail.indexOf(KEY[0]!);
   return quote === -1 ? EMPTY : Buffer.from(tail.subarray(quote));

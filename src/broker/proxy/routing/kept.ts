@@ -52,8 +52,8 @@ export interface KeptRequest {
 }
 
 /**
- * Finds the worker for a request: the one that is known to have what it names, else the one that says so when all are
- * asked. Throws the API's "not found" for what nobody has or another caller has, and a 503 while its worker may come back.
+ * Finds the worker of a request: the known one, else the one that responds to a query of all. Throws the API's "not
+ * found" for an ID that is unknown or belongs to another caller, and a 503 while its worker may be reconnecting.
  */
 export async function findKept(keeps: Keeps, request: KeptRequest, context: KeeperContext): Promise<Kept> {
   const { params, label, caller } = request;

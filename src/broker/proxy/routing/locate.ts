@@ -22,8 +22,8 @@ interface Asking {
 }
 
 /**
- * Asks at most ASKED_MAX workers at once, beside their seats, whether they have `id`: the first that answers a GET of
- * `lookup` with an object of this id within LOCATE_MS. Undefined when none does. Rejects when the client goes away.
+ * Queries at most ASKED_MAX workers concurrently without slots for `id`: returns the first that responds to a GET of
+ * `lookup` with an object of this ID within LOCATE_MS. Undefined if none does. Rejects when the client disconnects.
  */
 export async function locate(
   workers: readonly Worker[],

@@ -113,7 +113,10 @@ const LINE_END = Buffer.from("\r\n");
 class FormEdit {
   readonly #delimiter: Buffer;
   #state: "body" | "headers" | "value" | "rest" = "body";
-  /** What cannot be judged yet. It begins with a line's end that is not the form's, so that the first delimiter is found as the others. */
+  /**
+   * Data that cannot be processed yet. It begins with a line break that is not part of the form, so that the first
+   * delimiter is found like the others.
+   */
   #pending: Buffer = LINE_END;
   #borrowed = LINE_END.length;
 

@@ -1,10 +1,10 @@
-// What routes a request, however its body carries it.
+// The routing fields of a request, whatever its format.
 import { NfrxError } from "../../../lib/errors.ts";
 import { NAME_MAX } from "../../../protocol/limits.ts";
 import type { RequestBody, Scanned } from "../../http/body/body.ts";
 import type { ModelName } from "./model-name.ts";
 
-/** What the broker reads of a request; its bytes are left alone. */
+/** The fields that the broker reads from a request; its bytes stay unchanged. */
 export interface RoutingFields {
   /** The model, or undefined when any worker will do. */
   model: string | undefined;
@@ -16,7 +16,7 @@ export interface RoutingFields {
   stream: boolean;
   /** The parsed body, when it was small enough to be held whole. */
   json?: unknown;
-  /** What else was looked for at the top level of a larger one. */
+  /** Additional top-level fields of a larger body. */
   fields?: ReadonlyMap<string, unknown>;
 }
 

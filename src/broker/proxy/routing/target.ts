@@ -28,7 +28,7 @@ function queryOf(url: string): string {
   return at === -1 ? "" : url.slice(at);
 }
 
-/** What follows the fixed part of a path, and the query, as they came. */
+/** The path after its fixed part, and the query, unchanged. */
 function rest(pattern: string, root: string): TargetOf {
   const fixed = pattern
     .slice(0, -2)

@@ -22,7 +22,7 @@ const CLOSE_FAILED = 1011;
 export interface WatchSocketOptions {
   readonly watch: Watch;
   readonly poll: Poll;
-  /** What the first question was answered. */
+  /** The response to the first query. */
   readonly first: Extract<Polled, { answer: unknown }>;
   readonly clock: Clock;
   /** Of the request that became the WebSocket. */
@@ -35,7 +35,7 @@ export interface WatchSocketOptions {
 
 export class WatchSocket implements SocketHandler {
   #socket: ServerSocket | undefined;
-  /** Pings since the client was last heard. */
+  /** Pings since the client's last message. */
   #pings = 0;
   #timer: Timer | undefined;
   #over = false;

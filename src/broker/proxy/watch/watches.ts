@@ -20,7 +20,7 @@ export interface WatchesOptions {
   readonly metrics: Failing["metrics"];
 }
 
-/** What a WebSocket follows, and where it is. */
+/** The query of a WebSocket, and its worker. */
 export interface Watched {
   readonly pipeline: Pipeline;
   readonly endpoint: PublicEndpoint;
@@ -104,7 +104,7 @@ function notWebSocket(): Response {
   return new Response("expected a WebSocket upgrade", { status: 426, headers: { upgrade: "websocket" } });
 }
 
-/** What a request is answered that cannot become a WebSocket. */
+/** The response to a request that cannot be upgraded to a WebSocket. */
 export const NO_WEBSOCKET: Readonly<Record<number, Reply>> = {
   400: { description: "Invalid handshake.", content: [{ type: "text/plain", schema: z.string() }] },
   426: {

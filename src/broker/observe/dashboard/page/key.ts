@@ -13,8 +13,8 @@ export class ApiKey {
   readonly #go = byId("sign-in-go");
 
   /**
-   * `onChange` is called when the page has got a key, or waits for one that it was not given; `onRetry` when there is a
-   * key to try and nobody has asked for it.
+   * `onChange` is called when the page gets a key, or waits for one; `onRetry` when there is a key to try without a
+   * prompt.
    */
   constructor(
     private readonly onChange: () => void,
