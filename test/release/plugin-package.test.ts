@@ -41,7 +41,8 @@ beforeAll(async () => {
   if (installed.code !== 0) throw new Error(installed.output);
 
   const page = readFileSync(join(root, "doc/plugins.md"), "utf8");
-  const smallest = /## The smallest one\n+```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? "";
+  const smallest = /```ts\n(import [\s\S]*?export default defineModule[\s\S]*?)```/.exec(page)?.[1] ?? "";
+  expect(smallest).toContain('errors: "plain"');
   writeFileSync(join(project, "hello.ts"), smallest);
   cpSync(join(root, "examples/plugins/relay/tool.ts"), join(project, "tool.ts"));
   cpSync(join(root, "examples/plugins/worker/rerank.ts"), join(project, "rerank.ts"));
