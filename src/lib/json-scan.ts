@@ -1,3 +1,15 @@
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  SPACE,
+} from "./json-chars.ts";
+
 /**
  * Reads the scalar values of a few top-level keys of a JSON object from a byte stream, without building the document:
  * enough to route a body that is too large to parse. It does not validate the JSON.
@@ -141,15 +153,6 @@ export class TopLevelScan {
   }
 }
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const SPACE = 0x20;
 /** Maximum size of a key or value, in bytes; longer ones are ignored. */
 const LONGEST_TEXT = 1024;
 

@@ -1,4 +1,5 @@
 // Finds values in a JSON text without building it, so that an id can be exchanged and all else stays as it was written.
+import { BACKSLASH, CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE, SPACE } from "./json-chars.ts";
 
 /** Where a value stands: from, and up to but not including. */
 export type JsonSpan = readonly [from: number, to: number];
@@ -49,15 +50,6 @@ export function replaceValues(
   }
   return result + text.slice(at);
 }
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const COMMA = 0x2c;
-const SPACE = 0x20;
 
 /** Where the value of `key` begins in the object that begins at `at`. */
 function startOf(text: string, at: number, key: string): number | undefined {

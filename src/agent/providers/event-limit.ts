@@ -1,9 +1,9 @@
+import { OPEN_BRACE } from "../../lib/json-chars.ts";
 import { TopLevelScan } from "../../lib/json-scan.ts";
 import { sseEvent } from "../../lib/sse.ts";
 import { isLineEnd, SseEventBoundary } from "../../lib/sse-event-boundary.ts";
 import { EventReader } from "../../lib/sse-reader.ts";
 
-const OPEN_BRACE = 0x7b;
 const WANTED: ReadonlySet<string> = new Set(["id", "method"]);
 
 /** Ends an event early: an event name that MCP clients ignore; the last name applies to the whole event. */

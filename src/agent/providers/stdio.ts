@@ -1,17 +1,8 @@
-import { childOpener } from "./channels/child.ts";
+import { type ChildOptions, childOpener } from "./channels/child.ts";
 import { Spawner } from "./channels/spawner.ts";
 import { SessionManager, type SessionsOptions } from "./sessions/manager.ts";
 
-export interface StdioOptions extends SessionsOptions {
-  command: string;
-  args: readonly string[];
-  /** Added to the few variables that every program needs. */
-  env: Readonly<Record<string, string>>;
-  /** Additional environment variables of the agent to pass on. */
-  passEnv: readonly string[];
-  workdir: string | undefined;
-  /** Bytes of one message of the server. */
-  lineBytes: number;
+export interface StdioOptions extends SessionsOptions, ChildOptions {
   random?: () => number;
 }
 
