@@ -12,6 +12,7 @@ import {
   STREAMS_MAX,
   UNREAD_MAX,
   UNROUTABLE_MS,
+  V1_REQUEST_BODY,
   WINDOW_GROWTH,
 } from "./limits.ts";
 import type { ControlMessage } from "./messages.ts";
@@ -91,6 +92,16 @@ export class Link implements StreamPort {
 
   get version(): 1 | 2 {
     return this.wire.version;
+  }
+
+  /** A request body may follow its head piece by piece, its length unknown; otherwise the peer gets it whole. */
+  get canStreamUnknownLength(): boolean {
+    return this.wire.version !== 1;
+  }
+
+  /** The longest request body that the peer takes, in bytes. */
+  get maxBody(): number {
+    return this.wire.version === 1 ? V1_REQUEST_BODY : Number.POSITIVE_INFINITY;
   }
 
   get streams(): number {

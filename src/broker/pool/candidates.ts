@@ -1,5 +1,6 @@
 // Which workers could serve a request, and which is best now.
 import type { PoolSettings } from "../../modules/module.ts";
+import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import { mayHave } from "./backend-routes.ts";
 import type { Registry } from "./registry.ts";
 import { type Choice, choose, type Offer } from "./schedule.ts";
@@ -17,7 +18,7 @@ export class Candidates {
     const { label, workerId, endpoint } = slotRequest;
     const offers = this.offers(slotRequest);
     const { minScore } = this.settings;
-    const able = slotRequest.large ? offers.filter(offer => offer.worker.link.version !== 1) : offers;
+    const able = slotRequest.large ? offers.filter(offer => offer.worker.link.maxBody > V1_REQUEST_BODY) : offers;
     let choice = choose(able, minScore, slotRequest.excluded);
     if (choice.kind === "none" && slotRequest.large === "maybe")
       choice = choose(offers, minScore, slotRequest.excluded);
@@ -51,7 +52,7 @@ export class Candidates {
           (workerId === undefined || worker.id === workerId) &&
           (worker.present || (servesDuringDrain && !worker.gone)) &&
           worker.link.routable &&
-          !excluded?.has(worker),
+          !excluded?.has(worker.connectionId),
       );
   }
 
@@ -62,7 +63,7 @@ export class Candidates {
     const name = routeName(endpoint);
     worker.missing.set(name, true);
     return this.offers(slotRequest).some(
-      ({ worker: other }) => other.serving && !excluded?.has(other) && !other.missing.has(name),
+      ({ worker: other }) => other.serving && !excluded?.has(other.connectionId) && !other.missing.has(name),
     );
   }
 

@@ -106,7 +106,7 @@ export class Pool {
     while (slots.length < max) {
       const choice = this.#candidates.choose({ ...slotRequest, excluded });
       if (choice.kind !== "seat") break;
-      excluded.add(choice.worker);
+      excluded.add(choice.worker.connectionId);
       slots.push(this.#slots.give(choice.worker, slotRequest));
     }
     return slots;

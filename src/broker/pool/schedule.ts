@@ -3,6 +3,8 @@
 /** As much of a worker as the choice needs. */
 export interface Candidate {
   readonly id: string;
+  /** Tells its connection from every other one, earlier ones of the same worker included. */
+  readonly connectionId: string;
   readonly free: number;
   /** It takes requests now, or will when one of those that it has ends. */
   readonly serving: boolean;
@@ -36,7 +38,7 @@ export const SCORE_ALIAS = 0.5;
 export function choose<W extends Candidate>(
   offers: Iterable<Offer<W>>,
   minScore: number,
-  excluded?: ReadonlySet<W>,
+  excluded?: ReadonlySet<string>,
 ): Choice<W> {
   let best: Offer<W> | undefined;
   let bestResting: Offer<W> | undefined;
@@ -44,7 +46,7 @@ export function choose<W extends Candidate>(
   let anyoneAwake = false;
   for (const offer of offers) {
     const { worker, score } = offer;
-    if (score < minScore || !worker.serving || excluded?.has(worker)) continue;
+    if (score < minScore || !worker.serving || excluded?.has(worker.connectionId)) continue;
     anyone = true;
     const { resting } = worker;
     anyoneAwake ||= !resting;

@@ -20,8 +20,8 @@ export interface SlotRequest {
   /** The caller, for fair queueing; used only if the request must wait. */
   caller: () => string;
   signal: AbortSignal;
-  /** Workers that have already failed this request. */
-  excluded?: Set<Worker>;
+  /** Connections of workers that have already failed this request, by their ids. */
+  excluded?: Set<string>;
   /** The request's place, kept when it comes back to wait again. */
   ticket?: QueueTicket;
   /** An agent refused it for want of a slot: it waits where it stood, and no longer than if it had waited at once. */

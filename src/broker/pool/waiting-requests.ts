@@ -113,7 +113,8 @@ export class WaitingRequests {
 
   /** A worker that refused while its backend was down can be tried again. */
   forgive(worker: Worker): void {
-    for (const { slotRequest } of this.#queue.first(this.#queue.length)) slotRequest.excluded?.delete(worker);
+    for (const { slotRequest } of this.#queue.first(this.#queue.length))
+      slotRequest.excluded?.delete(worker.connectionId);
   }
 
   /** Refuses them all. */

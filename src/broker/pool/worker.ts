@@ -22,6 +22,8 @@ const OLLAMA = "ollama";
 /** One connected agent of a worker module: its report and the broker's counters. */
 export class Worker {
   readonly id: string;
+  /** Another one for each connection of the same agent. */
+  readonly connectionId = crypto.randomUUID();
   readonly name: string;
   readonly version: string;
   readonly buildSha: string;

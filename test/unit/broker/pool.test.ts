@@ -239,7 +239,7 @@ describe("waiting", () => {
     expect([first.slot !== undefined, second.slot]).toEqual([true, undefined]);
     const { ticket } = first.slotRequest;
     const other = place.join("v", ["v"]);
-    first.slotRequest.excluded = new Set([other]);
+    first.slotRequest.excluded = new Set([other.connectionId]);
     const slot = first.slot;
     place.ask("a3");
     place.again(first);

@@ -137,7 +137,10 @@ class FanoutRun {
     const most = Math.min(pool.settings.maxParallel, this.split.items) - 1;
     const slots = [
       first,
-      ...pool.acquireFree({ ...slotRequest, excluded: new Set([...(slotRequest.excluded ?? []), first.worker]) }, most),
+      ...pool.acquireFree(
+        { ...slotRequest, excluded: new Set([...(slotRequest.excluded ?? []), first.worker.connectionId]) },
+        most,
+      ),
     ];
     this.#share = Math.ceil((this.split.items - this.#next) / slots.length);
     try {
@@ -194,7 +197,7 @@ class FanoutRun {
       this.#lastFailure = thrown;
       this.exchange.retries++;
       this.exchange.slotRequest.excluded ??= new Set();
-      this.exchange.slotRequest.excluded.add(worker);
+      this.exchange.slotRequest.excluded.add(worker.connectionId);
       this.#again.push(part);
       return false;
     }
@@ -235,7 +238,7 @@ class FanoutRun {
     const { body } = this.exchange.request;
     const whole = part.start === 0 && part.end === this.split.items;
     const bytes = whole ? body.bytes : this.split.part(part.start, part.end);
-    const length = worker.link.version === 1 ? undefined : bytes.length;
+    const length = worker.link.canStreamUnknownLength ? bytes.length : undefined;
     // The slot is held by #work across its parts; an attempt gives back only what it took itself.
     const slot: Slot = { worker, report: verdict => held.report(verdict), release: () => {} };
     this.#workers.add(worker.id);
