@@ -21,7 +21,7 @@ import { mayBeDown } from "./forward.ts";
 import { AgentMetrics, type AgentOutcome } from "./metrics.ts";
 import type { HttpProxy } from "./proxy.ts";
 import { SelfReport } from "./self-report.ts";
-import { Slots } from "./slots.ts";
+import { AgentSlots } from "./slots.ts";
 
 /** Timeout of the first check of a backend in milliseconds; then the agent connects without the result. */
 const FIRST_LOOK_MS = 3_000;
@@ -81,7 +81,7 @@ export class Agent {
   readonly #work = new Drain();
   readonly #onAnswer = (): void => this.#watch.answered();
   readonly #report: SelfReport;
-  readonly #slots: Slots;
+  readonly #slots: AgentSlots;
   readonly #links: readonly BrokerLink[];
   #terminating = false;
   /** The last problem with the backend's model list. */
@@ -97,7 +97,7 @@ export class Agent {
     this.#watch = new BackendWatch(options.service, this.#clock, state => this.#onBackend(state));
     const { id, name } = this;
     this.#report = new SelfReport({ ...options, id, name, work: this.#work, watch: this.#watch });
-    this.#slots = new Slots(options.maxConcurrency, () => {
+    this.#slots = new AgentSlots(options.maxConcurrency, () => {
       for (const link of this.#links) link.slotsChanged();
     });
     const owner = this.#owner();

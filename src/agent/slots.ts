@@ -3,7 +3,7 @@ import { FREE_REPORT_MS } from "../protocol/limits.ts";
 import type { Stream } from "../protocol/stream.ts";
 
 /** The slots of an agent, held by streams of all its links. A stream gives its slot back when it is over. */
-export class Slots {
+export class AgentSlots {
   #taken = 0;
 
   constructor(

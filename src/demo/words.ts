@@ -3,16 +3,18 @@ import { z } from "zod";
 /** Content of chat messages and response items: text, or parts of which only those with text count. */
 export const contentSchema = z.union([z.string(), z.array(z.looseObject({ text: z.string().optional() }))]);
 
-export type Content = z.infer<typeof contentSchema>;
+export type ChatContent = z.infer<typeof contentSchema>;
 
 /** The plain text of a message's content. */
-export function textOf(content: Content | null | undefined): string {
+export function textOf(content: ChatContent | null | undefined): string {
   if (typeof content === "string") return content;
   return (content ?? []).flatMap(part => part.text ?? []).join("\n");
 }
 
 /** The toy model's response: the last user message. */
-export function echo(messages: readonly { role?: string | undefined; content?: Content | null | undefined }[]): string {
+export function echo(
+  messages: readonly { role?: string | undefined; content?: ChatContent | null | undefined }[],
+): string {
   return textOf(messages.findLast(({ role }) => role === "user")?.content) || "(there was no user message to echo)";
 }
 

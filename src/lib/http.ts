@@ -40,13 +40,13 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/;
 
 /** Body properties from a message's headers. */
-export interface Content {
+export interface ContentHeaders {
   /** Content type in lower case, without parameters; empty if missing. */
   readonly type: string;
   readonly encoding: string | undefined;
 }
 
-export function contentOf(pairs: HeaderPairs): Content {
+export function contentOf(pairs: HeaderPairs): ContentHeaders {
   const type = headerOf(pairs, "content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   return { type, encoding: headerOf(pairs, "content-encoding") };
 }

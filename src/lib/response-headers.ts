@@ -1,7 +1,7 @@
 // The header policy for all responses of workers and relays. Their pages must not be able to act for the broker, whose
 // origin browsers see.
 import { HeaderMemo } from "./header-memo.ts";
-import { type Content, contentOf, type HeaderPairs, HOP_BY_HOP, isHeader } from "./http.ts";
+import { type ContentHeaders, contentOf, type HeaderPairs, HOP_BY_HOP, isHeader } from "./http.ts";
 import { isPlainPath } from "./plain-path.ts";
 
 /** Response headers that never pass: of one hop, the broker's own, or an order to the browser about the whole origin. */
@@ -99,10 +99,10 @@ export function responseHeaders(pairs: HeaderPairs, requestId: string, url: stri
 
 /** The policy for one source of responses; results are cached. */
 export class ResponsePolicy {
-  readonly #memo = new HeaderMemo<Content>(CHANGING);
+  readonly #memo = new HeaderMemo<ContentHeaders>(CHANGING);
 
   /** The headers of `responseHeaders`, and the body properties from them. */
-  apply(pairs: HeaderPairs, requestId: string, url: string): { headers: Headers; content: Content } {
+  apply(pairs: HeaderPairs, requestId: string, url: string): { headers: Headers; content: ContentHeaders } {
     const { headers, about } = this.#memo.of(pairs, list => ({
       pairs: responseHeaders(list, requestId, url),
       about: contentOf(list),

@@ -12,6 +12,7 @@ const TOLD = [
   "agent",
   "agent/providers",
   "broker",
+  "broker/http",
   "broker/jobs",
   "broker/observe",
   "broker/pool",

@@ -9,7 +9,7 @@ import type { Reach } from "../listen/reach.ts";
 import type { BrokerValues, Common } from "./options.ts";
 
 /** Access control of the broker. */
-export interface Access {
+export interface AccessParts {
   readonly authenticator: Authenticator;
   readonly cors: Cors;
   readonly guard: OriginGuard;
@@ -17,7 +17,7 @@ export interface Access {
   readonly proxies: TrustedProxies;
 }
 
-export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, metrics }: Common): Access {
+export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, metrics }: Common): AccessParts {
   const cors = new Cors(values.allowedOrigins, origin =>
     log.warn({ origin }, "blocked a page of another origin; to allow it, add the origin to ALLOWED_ORIGINS"),
   );

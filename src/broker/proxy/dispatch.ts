@@ -21,7 +21,7 @@ const NOT_FOUND = 404;
 const OVERLOADED: ReadonlySet<number> = new Set([429, 503]);
 
 /** The beginning of a worker's response, and where the rest comes from. */
-export interface Answer {
+export interface WorkerAnswer {
   readonly head: ResponseHead;
   readonly stream: Stream;
 }
@@ -30,7 +30,7 @@ export interface Answer {
  * Finds a worker for an exchange and sends the request; resolves with the beginning of the response. Rejects when no
  * other worker is worth trying.
  */
-export function dispatch(exchange: Exchange): Promise<Answer> {
+export function dispatch(exchange: Exchange): Promise<WorkerAnswer> {
   return new Dispatch(exchange).run();
 }
 
@@ -45,7 +45,7 @@ class Dispatch {
 
   constructor(private readonly exchange: Exchange) {}
 
-  async run(): Promise<Answer> {
+  async run(): Promise<WorkerAnswer> {
     const { exchange } = this;
     let spare: Slot | undefined;
     for (let failure: NfrxError | undefined; ; ) {

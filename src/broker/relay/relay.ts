@@ -15,7 +15,7 @@ import type { BodyLimits, RequestBody } from "../http/body/body.ts";
 import { errorResponse, rpcError } from "../http/error-response.ts";
 import { FOREIGN } from "../pool/owners.ts";
 import type { Worker } from "../pool/worker.ts";
-import { type Answer, dispatch } from "../proxy/dispatch.ts";
+import { dispatch, type WorkerAnswer } from "../proxy/dispatch.ts";
 import type { Exchange, ExchangeContext, ExchangeRequest } from "../proxy/exchange.ts";
 import { type Demand, handle, type Plan } from "../proxy/handle.ts";
 import type { RespondContext } from "../proxy/response/pump.ts";
@@ -161,7 +161,7 @@ export class Relay {
   }
 
   /** Dispatches; rejects in the words of a relay. */
-  async #dispatch(exchange: Exchange): Promise<Answer> {
+  async #dispatch(exchange: Exchange): Promise<WorkerAnswer> {
     try {
       return await dispatch(exchange);
     } catch (thrown) {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { FreeSlotsReport, Slots } from "../../../src/agent/slots.ts";
+import { AgentSlots, FreeSlotsReport } from "../../../src/agent/slots.ts";
 import { NfrxError } from "../../../src/lib/errors.ts";
 import { CONTROL_MAX, CONTROL_WINDOW_MS, FREE_REPORT_MS } from "../../../src/protocol/limits.ts";
 import type { Stream } from "../../../src/protocol/stream.ts";
@@ -12,7 +12,7 @@ test("a stream holds its slot until it is over, however it ends", async () => {
   const { broker } = new LinkedPair({ clock: new TestClock() });
   const open = (): Stream => broker.open({ method: "GET", path: "/", headers: [] });
   let changes = 0;
-  const slots = new Slots(2, () => changes++);
+  const slots = new AgentSlots(2, () => changes++);
   const streams = [open(), open()];
   for (const stream of streams) expect(slots.take(stream)).toBe(true);
   expect(slots.free).toBe(0);

@@ -12,7 +12,7 @@ import type { JobService } from "../queue/service.ts";
 import { viewText } from "../queue/view.ts";
 import { idOf, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import * as requests from "./request-schemas.ts";
-import type { EventStream } from "./sse-response.ts";
+import type { JobEventStream } from "./sse-response.ts";
 
 export interface ClientRoutesOptions {
   readonly service: JobService;
@@ -118,12 +118,12 @@ export class ClientRoutes {
     return events.map((event, at) => eventText(event, idAt(at), position));
   }
 
-  #tell(stream: EventStream, event: JobEvent): void {
+  #tell(stream: JobEventStream, event: JobEvent): void {
     stream.send(eventText(event, event.id));
     if (event.kind === "status" && isTerminal(event.job.status)) this.#closeSoon(stream);
   }
 
-  #closeSoon(stream: EventStream): void {
+  #closeSoon(stream: JobEventStream): void {
     const { clock, closeDelayMs } = this.options;
     if (closeDelayMs === 0) return stream.close();
     const timer = clock.after(closeDelayMs, () => stream.close(), true);

@@ -14,7 +14,7 @@ import { claimText, transferAnswer } from "../queue/view.ts";
 import { yieldToEventLoop } from "../queue/yield-to-event-loop.ts";
 import { idOf, type JobsHttp, json, requireGet } from "./jobs-http.ts";
 import * as requests from "./request-schemas.ts";
-import type { EventStream } from "./sse-response.ts";
+import type { JobEventStream } from "./sse-response.ts";
 
 export interface WorkerRoutesOptions {
   readonly service: JobService;
@@ -107,7 +107,7 @@ export class WorkerRoutes {
     return json(transferAnswer(await service.transfer(idOf(call), by, { ...wanted, caller })));
   }
 
-  async #feed(stream: EventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {
+  async #feed(stream: JobEventStream, claimer: Claimer, claims: StreamClaims): Promise<void> {
     const { service, activity } = this.options;
     const claim = async () => service.claim(claimer, stream.ended);
     for (;;) {

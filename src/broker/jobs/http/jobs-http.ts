@@ -2,11 +2,11 @@ import { NfrxError } from "../../../lib/errors.ts";
 import type { Clock } from "../../../lib/time.ts";
 import type { RouteCall } from "../../../modules/route.ts";
 import { yieldToEventLoop } from "../queue/yield-to-event-loop.ts";
-import { EventStream } from "./sse-response.ts";
+import { JobEventStream } from "./sse-response.ts";
 
 /** The event streams of the jobs queue that are open. */
 export class JobsHttp {
-  readonly #streams = new Set<EventStream>();
+  readonly #streams = new Set<JobEventStream>();
   #closing = false;
 
   constructor(private readonly clock: Clock) {}
@@ -17,8 +17,8 @@ export class JobsHttp {
   }
 
   /** A stream of events for a caller, which ends with its connection. */
-  open({ request: { signal }, access }: RouteCall): EventStream {
-    const stream = new EventStream(this.clock, signal, access);
+  open({ request: { signal }, access }: RouteCall): JobEventStream {
+    const stream = new JobEventStream(this.clock, signal, access);
     if (stream.ended.aborted) return stream;
     this.#streams.add(stream);
     stream.ended.addEventListener("abort", () => this.#streams.delete(stream), { once: true });

@@ -9,7 +9,7 @@ import { JOB_UNREAD_BYTES } from "../limits.ts";
 const EMPTY = 1;
 
 /** A response of server-sent events that we write when there is something to write, and that a comment keeps open. */
-export class EventStream {
+export class JobEventStream {
   readonly response: Response;
   /** Aborts when the stream has ended. */
   readonly ended: AbortSignal;

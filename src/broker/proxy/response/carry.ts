@@ -5,7 +5,7 @@ import { NfrxError } from "../../../lib/errors.ts";
 import { contentOf, hasContentType, headerOf } from "../../../lib/http.ts";
 import type { EventStreamApi } from "../../../modules/module.ts";
 import type { ResponseHead } from "../../../protocol/frames.ts";
-import type { Answer } from "../dispatch.ts";
+import type { WorkerAnswer } from "../dispatch.ts";
 import { type ByteSource, decoded } from "./decode.ts";
 import { type Failure, messageIn } from "./stream-error.ts";
 
@@ -27,7 +27,7 @@ export interface Events {
  * it cannot be carried. `onBytes` runs whenever some of it has come.
  */
 export async function carry(
-  { head, stream }: Answer,
+  { head, stream }: WorkerAnswer,
   api: EventStreamApi | undefined,
   onBytes: () => void,
 ): Promise<Events | Failure> {

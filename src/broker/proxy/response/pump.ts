@@ -1,7 +1,7 @@
 // Moves a worker's body to a client, chunk by chunk as the client takes them.
 
 import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
-import type { Content } from "../../../lib/http.ts";
+import type { ContentHeaders } from "../../../lib/http.ts";
 import type { ResponsePolicy } from "../../../lib/response-headers.ts";
 import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../../lib/sse.ts";
 import { SseEventBoundary } from "../../../lib/sse-event-boundary.ts";
@@ -45,7 +45,7 @@ export type Controller = ReadableStreamDefaultController<Uint8Array>;
  */
 export type Form = "events" | "packed events" | "lines" | "other";
 
-export function formOf(content: Content, { errors }: ErrorForm): Form {
+export function formOf(content: ContentHeaders, { errors }: ErrorForm): Form {
   const events = content.type === "text/event-stream";
   if (!events && (errors !== "ollama" || content.type !== "application/x-ndjson")) return "other";
   const encoding = content.encoding?.trim().toLowerCase() ?? "identity";

@@ -3,7 +3,7 @@
 import { toNfrxError } from "../../../lib/errors.ts";
 import { contentOf } from "../../../lib/http.ts";
 import { EVENT_STREAM } from "../../../lib/response-headers.ts";
-import type { Answer } from "../dispatch.ts";
+import type { WorkerAnswer } from "../dispatch.ts";
 import type { Exchange } from "../exchange.ts";
 import { outward } from "../failure.ts";
 import { carry } from "./carry.ts";
@@ -20,7 +20,7 @@ import { tapFor } from "./tap.ts";
  * events.
  */
 export function respondEarly(
-  pending: Promise<Answer>,
+  pending: Promise<WorkerAnswer>,
   exchange: Exchange,
   context: RespondContext,
   notice: () => QueueNotice,

@@ -3,14 +3,14 @@
 import { headerOf } from "../../../lib/http.ts";
 import { addUnbuffered } from "../../../lib/response-headers.ts";
 import { SseEventBoundary } from "../../../lib/sse-event-boundary.ts";
-import type { Answer } from "../dispatch.ts";
+import type { WorkerAnswer } from "../dispatch.ts";
 import type { Exchange } from "../exchange.ts";
 import { formOf, Pump, type RespondContext, requireSmall } from "./pump.ts";
 import { modelHeaders, routingHeaders } from "./served-headers.ts";
 import { tapFor } from "./tap.ts";
 
 /** The worker's answer as it is: status, headers and bytes. */
-export function passThrough(answer: Answer, exchange: Exchange, context: RespondContext): Response {
+export function passThrough(answer: WorkerAnswer, exchange: Exchange, context: RespondContext): Response {
   const { head, stream } = answer;
   const { id, access, url } = exchange.request;
   const { headers, content } = context.policy.apply(head.headers, id, url);

@@ -1,4 +1,4 @@
-import type { Content } from "../../../lib/http.ts";
+import type { ContentHeaders } from "../../../lib/http.ts";
 import type { Usage } from "../../../modules/module.ts";
 import type { Exchange } from "../exchange.ts";
 import { keepsOf } from "../routing/kept.ts";
@@ -13,7 +13,7 @@ export interface Tap {
 }
 
 /** Reads what an answer can tell: the id of what its worker keeps, and the tokens it took. Undefined when it tells nothing. */
-export function tapFor(status: number, content: Content, exchange: Exchange): Tap | undefined {
+export function tapFor(status: number, content: ContentHeaders, exchange: Exchange): Tap | undefined {
   if (status >= 300 || content.encoding !== undefined) return undefined;
   const { label, tokens } = exchange.request.endpoint;
   const member = keepsOf(exchange.request.endpoint)?.answer;

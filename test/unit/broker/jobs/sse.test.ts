@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { EventStream } from "../../../../src/broker/jobs/http/sse-response.ts";
+import { JobEventStream } from "../../../../src/broker/jobs/http/sse-response.ts";
 import { JOB_UNREAD_BYTES } from "../../../../src/broker/jobs/limits.ts";
 import { access } from "../../../kit/broker/access.ts";
 import { TestClock } from "../../../kit/time/clock.ts";
@@ -8,7 +8,7 @@ const PIECE = 64 * 1024;
 
 test("a client that does not read is cut off, by bytes and not by events", async () => {
   const clock = new TestClock();
-  const stream = new EventStream(clock, new AbortController().signal, access());
+  const stream = new JobEventStream(clock, new AbortController().signal, access());
   const text = "x".repeat(PIECE);
   let sent = 0;
   for (; !stream.ended.aborted; sent += PIECE) stream.send(text);
@@ -19,7 +19,7 @@ test("a client that does not read is cut off, by bytes and not by events", async
 });
 
 test("one that reads may have any number of them", async () => {
-  const stream = new EventStream(new TestClock(), new AbortController().signal, access());
+  const stream = new JobEventStream(new TestClock(), new AbortController().signal, access());
   const reader = stream.response.body?.getReader();
   const text = "x".repeat(PIECE);
   for (let sent = 0; sent < 4 * JOB_UNREAD_BYTES; sent += PIECE) {
