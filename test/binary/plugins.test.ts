@@ -165,7 +165,7 @@ test("doctor of a plugin's agent names the option of a key that the backend refu
     ["worker", "doctor", "--plugin", join(folder, "translate.ts")],
   );
   expect((await until(run.ended, "doctor", 30_000)).code).toBe(1);
-  expect(run.strays.join("\n")).toMatch(/FAIL +backend .*refuses the key.*; TRANSLATE_API_KEY has the key/);
+  expect(run.strays.join("\n")).toMatch(/FAIL +backend .*rejects the key.*; set the key in TRANSLATE_API_KEY/);
 });
 
 test("a plugin has routes, options, metrics, a state and a view of its own", async () => {
@@ -210,7 +210,7 @@ describe("what cannot be used is one line that names the file", () => {
     [
       "other-version",
       module('export default { ...defineModule({ id: "x", summary: "x", options: options("x", {}) }), api: 99 };'),
-      /version 99 of the interface; this is version 1/,
+      /version 99 of the plugin interface; this program has version 1/,
     ],
     ["no-id", minimal("Not An Id"), /invalid module id/],
     ["taken-id", minimal("llm"), /a module with the id llm already exists/],
@@ -232,17 +232,13 @@ describe("what cannot be used is one line that names the file", () => {
       ),
       /two options share the .* PORT/i,
     ],
-    [
-      "bad-start",
-      minimal("mine", ', serve: () => { throw new Error("not today"); }'),
-      /it cannot be started: not today/,
-    ],
+    ["bad-start", minimal("mine", ', serve: () => { throw new Error("not today"); }'), /cannot start: not today/],
     [
       "bad-metric",
       minimal("mine", ', serve: ({ metrics }) => { metrics.counter({ name: "other_total", help: "x" }); return {}; }'),
       /must begin with nfrx_mine_/,
     ],
-    ["missing", "", /there is no such file/],
+    ["missing", "", /file not found/],
   ];
   test.each(broken)("%s", async (name, source, problem) => {
     const file = join(folder, `${name}.ts`);
@@ -265,7 +261,7 @@ describe("what cannot be used is one line that names the file", () => {
   test("an agent without a plugin, or with one that has no agent", async () => {
     const none = processes.start("nfrx", {}, ["worker"]);
     expect((await until(none.ended, "the end")).code).toBe(2);
-    expect(none.strays.join()).toContain("Name its file with --plugin");
+    expect(none.strays.join()).toContain("name its file with --plugin");
     writeFileSync(join(folder, "routes-only.ts"), minimal("mine"));
     const agentless = processes.start("nfrx", {}, ["worker", "--plugin", join(folder, "routes-only.ts")]);
     expect((await until(agentless.ended, "the end")).code).toBe(2);
