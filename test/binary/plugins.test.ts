@@ -213,7 +213,7 @@ describe("what cannot be used is one line that names the file", () => {
       /version 99 of the plugin interface; this program has version 1/,
     ],
     ["no-id", minimal("Not An Id"), /invalid module id/],
-    ["taken-id", minimal("llm"), /a module with the id llm already exists/],
+    ["taken-id", minimal("llm"), /the id llm is taken by another module/],
     ["reserved-id", minimal("jobs"), /a module with the id jobs already exists/],
     ["open-route", minimal("mine", route("GET", "/api/mine/x").replace('auth: "none", ', "")), /`routes\[0\].auth`/],
     ["description", minimal("mine", route("GET", "/api/mine")), /the route GET \/api\/mine already exists/],
