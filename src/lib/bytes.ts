@@ -35,11 +35,18 @@ export async function bytesUpTo(
   return Buffer.concat(chunks, length);
 }
 
+/** Minimum size of a chunk whose memory is released before the garbage collector runs, in bytes. */
+const DISCARDED_BYTES = 16 * 1024;
+
 /**
  * Frees the memory of bytes immediately; they must not be used afterwards. An upload consists of chunks of up to a MiB,
  * of which about eighty would wait for the garbage collector.
  */
-export function discard({ buffer, byteLength }: Uint8Array): void {
+export function discard(bytes: Uint8Array): void {
+  const { byteLength } = bytes;
+  // A small one, as the events of a stream are, costs more than it gives.
+  if (byteLength < DISCARDED_BYTES) return;
+  const { buffer } = bytes;
   // A larger buffer is shared.
-  if (byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
