@@ -52,7 +52,7 @@ test("a misspelt option is named with the right one, by the broker and by doctor
   const doctor = processes.start("nfrx", { PORT: "0", ...env }, ["doctor"]);
   await doctor.ending();
   const text = doctor.strays.join("\n");
-  expect(text).toMatch(/^warn {2}config +API_KYE is not an option: did you mean API_KEY\?$/m);
+  expect(text).toMatch(/^warn {2}config +API_KYE is not an option; did you mean API_KEY\?$/m);
   expect(text).toMatch(/^warn {2}address +listening on 127\.0\.0\.1 only/m);
 });
 

@@ -90,10 +90,8 @@ test("doctor judges ADMIN_KEY as it does the others", async () => {
   const said = (env: Env): Promise<string> => doctor(processes, "nfrx", { PORT: "0", JOBS_STORE: "memory", ...env });
   const keys = { API_KEY: key, CLIENT_KEY: key.toUpperCase() };
   expect(await said({ ...keys, ADMIN_KEY: "short" })).toMatch(/warn +keys +ADMIN_KEY is short/);
-  expect(await said({ ...keys, ADMIN_KEY: key })).toMatch(/warn +keys +API_KEY and ADMIN_KEY are the same/);
-  expect(await said({ ...keys, ADMIN_KEY: keys.CLIENT_KEY })).toMatch(
-    /warn +keys +CLIENT_KEY and ADMIN_KEY are the same/,
-  );
+  expect(await said({ ...keys, ADMIN_KEY: key })).toMatch(/warn +keys +API_KEY and ADMIN_KEY are equal/);
+  expect(await said({ ...keys, ADMIN_KEY: keys.CLIENT_KEY })).toMatch(/warn +keys +CLIENT_KEY and ADMIN_KEY are equal/);
   expect(await said({ ...keys, ADMIN_KEY: "a".repeat(32) })).not.toMatch(/warn +keys/);
 });
 
@@ -114,7 +112,7 @@ test("doctor says how each relay is guarded, at the broker and at the relay", as
       /ok +relay +keyed: callers need the broker's API key/,
       /ok +guard +callers need the broker's API key/,
     ],
-    ["open", { MCP_OPEN: "true" }, /warn +relay +open: anybody may call it/, /warn +guard +MCP_OPEN is set/],
+    ["open", { MCP_OPEN: "true" }, /warn +relay +open: anyone can call it/, /warn +guard +MCP_OPEN is set/],
   ];
   for (const [CLIENT_ID, env] of guards)
     await processes.relay(broker, { http: `${backend.origin}/mcp` }, { CLIENT_ID, ...env });
