@@ -68,7 +68,9 @@ test("a job that a worker has goes on to its end: channels, reports and events; 
   const heard = ["queued", "claimed", "payload", "awaiting_payload", "running", "result", "awaiting_result"];
   expect(statusesOf(await events.all())).toEqual([...heard, "completed"]);
   expect(await broker.ending()).toEqual(ended);
-  expect(broker.lines.some(({ msg, jobs: left }) => msg.includes("wait for the next start") && left === 1)).toBe(true);
+  expect(broker.lines.some(({ msg, jobs: left }) => msg.includes("continue at the next start") && left === 1)).toBe(
+    true,
+  );
 
   const next = await start(processes);
   expect((await next.jobs.get(id)).body.status).toBe("completed");
@@ -102,7 +104,7 @@ test("what is not done in time is there after the next start, and its worker goe
   const { claim_id } = await jobs.claimed();
   await terminate(broker);
   expect(await broker.ending()).toEqual(ended);
-  expect(broker.lines.map(({ msg }) => msg)).toContain("drain timeout: some requests did not finish");
+  expect(broker.lines.map(({ msg }) => msg)).toContain("not all work finished before the drain timed out");
   const next = await start(processes);
   expect((await next.jobs.get(id)).body.status).toBe("claimed");
   expect((await next.jobs.status(id, "completed", { claim_id })).status).toBe(200);
