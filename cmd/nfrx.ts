@@ -7,10 +7,12 @@ import { installUnhandledHandlers, onStopSignal } from "../src/lib/process.ts";
 import { openTracing } from "../src/lib/tracing.ts";
 import { main } from "./main.ts";
 import { builtIn } from "./modules.ts";
+import { isOperatorCommand, openControl, openPeople, runOperatorCommand } from "./operator.ts";
 import { isAgent, runPluginAgent } from "./plugin-agent.ts";
 import { withPlugins } from "./with-plugins.ts";
 
 if (isAgent(process.argv)) await runPluginAgent(process.argv);
+if (isOperatorCommand(process.argv)) await runOperatorCommand(process.argv);
 const { program, plugins } = await withPlugins();
 
 await main(program, {
@@ -27,9 +29,14 @@ await main(program, {
       ...plugins.map(({ module, file }) => ({ ...module.configure(values[module.id] ?? {}), file })),
     ];
     const tracing = openTracing(values.traces, log);
-    const broker = Broker.start({ values: values.broker, modules, log, droppedLogs, declared: program, tracing });
+    const people = await openPeople(values.broker, log);
+    const options = { values: values.broker, modules, log, droppedLogs, declared: program, tracing, people };
+    const broker = Broker.start(options);
     installUnhandledHandlers(log, () => broker.metrics.unhandled());
+    const control = await openControl(broker, values.broker, log);
     const code = await serveBroker(broker, values.broker, log, onStopSignal);
+    await control?.close();
+    await people.close();
     await tracing?.close();
     return code;
   },

@@ -16,6 +16,7 @@ import type { ServedModule, StateSources } from "./observe/state.ts";
 import type { StateStreams } from "./observe/state-streams.ts";
 import type { Operator } from "./operator/operator.ts";
 import { operatorRoutes } from "./operator/routes.ts";
+import { type PeopleRoutesOptions, peopleRoutes } from "./people/routes.ts";
 import { type Mounted, workerRoutes } from "./proxy/routes.ts";
 import type { Relays } from "./relay/relays.ts";
 import { relayRoutes } from "./relay/routes.ts";
@@ -40,6 +41,8 @@ export interface Services {
   publicMetrics: boolean;
   /** /metrics asks for no key. */
   openMetrics: boolean;
+  /** Keys, usage and the audit. */
+  people: PeopleRoutesOptions | undefined;
   /** The server a request arrived at. */
   server: () => WebSocketServer;
 }
@@ -56,6 +59,7 @@ export function routesOf(services: Services): Route[] {
     ...ticketRoutes(services.ticketRoutes),
     ...pluginRoutes({ sources, declared }),
     ...operatorRoutes(operator),
+    ...(services.people === undefined ? [] : peopleRoutes(services.people)),
     ...mounted.flatMap(module => workerRoutes(module, server)),
     ...(relays === undefined ? [] : relayRoutes(relays, server)),
     ...jobRoutes(jobs),
@@ -73,6 +77,7 @@ export function tagsOf(modules: readonly ServedModule[]): Tag[] {
     { name: "jobs", description: "Job queue between clients and job workers; both connect outbound." },
     { name: "transfer", description: "One-time channels that stream the body of one request to another." },
     { name: "state", description: "State, for operators and dashboards." },
+    { name: "keys", description: "Callers' own keys and usage." },
     { name: "admin", description: "Operator actions." },
     { name: "health", description: "Health checks for load balancers and monitors." },
     { name: "documentation", description: "This OpenAPI document and its viewer." },

@@ -72,6 +72,11 @@ export class Broker {
     return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests in flight`;
   }
 
+  /** Answers an operator of this machine, who needs no key. */
+  administer(request: Request): Response | Promise<Response> {
+    return this.#parts.control.fetch(request);
+  }
+
   /**
    * Accepts no new work and waits for running work, at most `timeoutMs` (Infinity: without limit, 0: not at all). True
    * if all of it finished.

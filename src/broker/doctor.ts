@@ -8,9 +8,9 @@ import { messageOf } from "../lib/errors.ts";
 import { checkDescriptors } from "../lib/file-descriptors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { checkAddress, checkConfig, checkFolder } from "../lib/machine-checks.ts";
+import { MEMORY } from "../lib/open-sqlite.ts";
 import { isLoopback } from "../lib/origin-guard.ts";
 import { readTls } from "../lib/pem.ts";
-import { MEMORY } from "./jobs/store/open.ts";
 import { howToOpen, reachOf } from "./listen/reach.ts";
 import { relayFindings } from "./relay/guard-findings.ts";
 

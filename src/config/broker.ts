@@ -1,6 +1,7 @@
 import { accessOptions } from "./broker-access.ts";
 import { jobOptions, transferOptions } from "./broker-jobs.ts";
 import { limitOptions } from "./broker-limits.ts";
+import { peopleOptions } from "./broker-people.ts";
 import { type Objection, options } from "./group.ts";
 import { option } from "./option.ts";
 import { namesFile, text } from "./values.ts";
@@ -71,6 +72,7 @@ const groups = {
   ...accessOptions,
   ...limitOptions,
   ...telling,
+  ...peopleOptions,
   ...jobOptions,
   ...transferOptions,
   ...system,

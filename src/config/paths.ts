@@ -89,3 +89,22 @@ export function defaultJobsFile(machine: Machine): string {
     }
   }
 }
+
+/**
+ * Where the control socket of a broker may be, the likeliest first: in the directory that systemd gives, in that of the user,
+ * in the system's. Windows has none.
+ */
+export function controlSockets({ platform, env }: Machine): string[] {
+  if (platform === "win32") return [];
+  const [given] = (env["RUNTIME_DIRECTORY"] ?? "").split(":");
+  const user = env["XDG_RUNTIME_DIR"];
+  return [...(given ? [given] : []), ...(user ? [posix.join(user, "nfrx")] : []), "/run/nfrx"].map(folder =>
+    posix.join(folder, "nfrx.sock"),
+  );
+}
+
+/** Where the broker keeps keys, machines and the ledger when nobody says: beside its jobs. */
+export function defaultPeopleFile(machine: Machine): string {
+  const path = machine.platform === "win32" ? win32 : posix;
+  return path.join(path.dirname(defaultJobsFile(machine)), "nfrx.db");
+}

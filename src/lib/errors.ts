@@ -53,11 +53,17 @@ const STATUS = {
   session_not_found: 404,
   /** Too many concurrent calls. */
   limit_exceeded: 429,
+  /** A limit of the key for a minute, or for requests at once, is used up. */
+  rate_limit_exceeded: 429,
+  /** A limit of the key for a day or a month is used up. */
+  insufficient_quota: 429,
   /** The client sent nothing for too long. */
   request_timeout: 408,
   unsupported_media_type: 415,
   headers_too_large: 431,
   forbidden: 403,
+  /** Something with this name is there already. */
+  exists: 409,
   overloaded: 503,
   provider_unavailable: 503,
   internal: 500,

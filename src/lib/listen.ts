@@ -6,16 +6,19 @@ import { requestReader } from "./request-line.ts";
 /** The response; undefined if the connection was upgraded to a WebSocket. */
 export type Answer = Response | undefined | Promise<Response | undefined>;
 
-interface ServerOptions<C> {
+interface ServerOptions<C> extends HandlerOptions<C> {
   /** The option that names the address, for the error when it cannot be had. */
   readonly option: string;
   readonly address: Address;
-  readonly answer: (request: Request, server: Bun.Server<C>) => Answer;
-  /** Called with an error of `answer`; the client gets a 500 without details. */
-  readonly onError?: (error: unknown) => void;
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** Idle timeout of a socket, in seconds; 10 by default. */
   readonly idleSeconds?: number;
+}
+
+interface HandlerOptions<C> {
+  readonly answer: (request: Request, server: Bun.Server<C>) => Answer;
+  /** Called with an error of `answer`; the client gets a 500 without details. */
+  readonly onError?: (error: unknown) => void;
   /** Maximum request body, in bytes; 64 KiB by default. */
   readonly maxBodyBytes?: number;
 }
@@ -37,17 +40,27 @@ export function serveWebSockets<C>(
   return listening(option, address, () => Bun.serve<C>({ ...common(options), websocket }));
 }
 
-function common<C>({ address, answer, onError, tls, idleSeconds, maxBodyBytes }: ServerOptions<C>) {
-  const { host, port } = address;
-  const read = requestReader();
+/** Starts a server on a Unix socket that is not there yet. Throws when it cannot be made. */
+export function serveSocket(path: string, options: HandlerOptions<undefined>): Bun.Server<undefined> {
+  return Bun.serve({ unix: path, ...handlers(options) });
+}
+
+function common<C>({ address: { host, port }, tls, idleSeconds, ...options }: ServerOptions<C>) {
   return {
     port,
     ...(host !== "" && { hostname: host }),
     ...(tls !== undefined && { tls: { ...tls } }),
     reusePort: false,
+    idleTimeout: idleSeconds ?? IDLE_SECONDS,
+    ...handlers(options),
+  };
+}
+
+function handlers<C>({ answer, onError, maxBodyBytes }: HandlerOptions<C>) {
+  const read = requestReader();
+  return {
     // Bun's development pages show directories and source code.
     development: false,
-    idleTimeout: idleSeconds ?? IDLE_SECONDS,
     maxRequestBodySize: maxBodyBytes ?? BODY_BYTES,
     // Bun accepts undefined for an upgraded request; its types do not.
     fetch(request: Request, server: Bun.Server<C>): Response | Promise<Response> {

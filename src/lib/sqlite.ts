@@ -86,6 +86,13 @@ export class SqliteFile {
     return this.#statement(sql).run(...values);
   }
 
+  /** Writes a copy, which is whole at one moment, to a new file that only its owner can read. Throws when the file exists. */
+  copyTo(file: string): void {
+    if (existsSync(file)) throw new Error(`${file} exists`);
+    this.change("VACUUM INTO ?", file);
+    if (process.platform !== "win32") chmodSync(file, 0o600);
+  }
+
   close(): void {
     for (const statement of this.#prepared.values()) statement.finalize();
     this.#db.close();

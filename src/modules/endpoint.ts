@@ -127,6 +127,8 @@ export interface Gather {
   parse(answer: Uint8Array): ReadonlyMap<string, unknown>;
   /** Merges the parsed responses into the client's response. */
   merge(items: ReadonlyMap<string, unknown>): Uint8Array;
+  /** The items are models: a caller gets those that its key allows. */
+  readonly namesModels?: boolean;
 }
 
 /** One request as many: the pure half; the broker's fan-out drives it. */

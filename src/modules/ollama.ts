@@ -36,6 +36,7 @@ const lists = z.object({ models: z.array(z.looseObject({ name: z.string() })).nu
 const models: Gather = {
   parse: answer => new Map((lists.parse(JSON.parse(asText(answer))).models ?? []).map(model => [model.name, model])),
   merge: items => Buffer.from(JSON.stringify({ models: [...items.values()] })),
+  namesModels: true,
 };
 
 const version = z.object({ version: z.string() });

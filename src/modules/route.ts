@@ -89,7 +89,7 @@ export interface RouteCall {
  * `api`, `client`, `admin`: the key of the configuration. `role`: a role that a trusted proxy names. `relay`: the token of an
  * MCP relay. `anonymous`: no credential counted, and none was needed.
  */
-export type PrincipalKind = "api" | "client" | "admin" | "role" | "relay" | "anonymous";
+export type PrincipalKind = "api" | "client" | "admin" | "role" | "relay" | "key" | "local" | "anonymous";
 
 /** The principal of a request. The mount resolves it once, whatever the credential; later code reads no credentials. */
 export interface Principal {
@@ -98,12 +98,72 @@ export interface Principal {
   readonly name: string;
   /** True when it may use what has this scope. */
   holds(scope: Scope): boolean;
-  /** A short name of its credential, which cannot be read back from it; `-` without one. Sessions, tasks and jobs belong to it. */
+  /** The person behind it: a key's, or the one that an app key names. Undefined for the keys of the configuration and for roles. */
+  readonly person: string | undefined;
+  /** The key, when an operator made it for a caller. */
+  readonly key: CallerKey | undefined;
+  /**
+   * Names its owner, and cannot be read back: the person of a key, so that rotation changes nothing, else a digest of the
+   * credential; `-` without one. Sessions, tasks and jobs belong to it.
+   */
   readonly credential: string;
+  /** Notes whom the body of an app key's request names, where no header did. Of other principals it changes nothing. */
+  speaksFor(user: string): void;
   /** The address that the request comes from: behind a trusted proxy the client's. */
   readonly address: string;
   /** Names credential and network together. Callers take turns, and have their shares, by this name. */
   readonly caller: string;
+}
+
+/** A key that an operator made for a caller, as requests need it. */
+export interface CallerKey {
+  readonly id: string;
+  readonly name: string;
+  /** Its part of the slots while requests wait. */
+  readonly weight: number;
+  /** The person that it stands for when it names `user`: one of its own, if it is an app key, else the key's. */
+  personFor(user: string | undefined): string;
+  /** True when it may use a model of this name. */
+  allowsModel(name: string): boolean;
+  /**
+   * Lets a request in and reserves `tokens`, an estimate of what it will use. Throws `rate_limit_exceeded` or
+   * `insufficient_quota` when a limit is used up.
+   */
+  admit(tokens: number): Reservation;
+  /** Cuts what it is given as soon as the key no longer allows it; the function returned ends that. */
+  hold(grant: KeyGrant): () => void;
+}
+
+/** What an open request, stream or connection needs its key to allow. */
+export interface KeyGrant {
+  readonly scopes: readonly Scope[];
+  /** The names of the model that it uses: as asked for, and as resolved. */
+  readonly models: readonly string[];
+  /** Called once when the key no longer allows it. */
+  readonly cut: () => void;
+}
+
+/** What a request has cost when it ends. */
+export interface RequestCost {
+  /** Tokens of prompt and answer; 0 for an answer with an error status. */
+  readonly tokens: number;
+  /** Milliseconds for which it held slots. */
+  readonly slotMs: number;
+}
+
+/** A request that was let in. It must be settled or released, once; later calls do nothing. */
+export interface Reservation {
+  /** True when the key is beyond a soft limit: the request waits behind those of callers within theirs. */
+  readonly behind: boolean;
+  /**
+   * Throws like `admit` when requests that ended meanwhile have used up a hard limit. Called when a slot is free, so that a
+   * hard limit is passed by at most one request per slot, however many were let in at once. The request is released then.
+   */
+  recheck(): void;
+  /** Counts what the request has cost and gives the rest of the reservation back. */
+  settle(cost: RequestCost): void;
+  /** Takes the request back as if it had never come. */
+  release(): void;
 }
 
 /** The record of a request for the log and its trace. Code that knows a value sets it here. */
@@ -131,8 +191,16 @@ export interface Access {
   firstByteMs: number | undefined;
   bytesIn: number;
   bytesOut: number;
+  /** The tokens it took, as its backend counted them or, with `estimated`, as the broker did. */
   usage: Usage | undefined;
+  estimated: boolean;
+  /** Items of a batch that it got answers to. */
+  items: number;
+  /** Milliseconds for which it held slots of workers. */
+  slotMs: number;
   retries: number | undefined;
+  /** Called at most once, with `unauthorized`, when the key no longer allows the request: ends what is open of it. */
+  set onCut(onCut: (error: NfrxError) => void);
   /** Notes a response that is not a stream. */
   answered(response: Response): void;
   /**

@@ -1,7 +1,9 @@
 // A whole world in one call: a broker, backends and agents, in this process, on ports of their own.
+
 import type { Agent } from "../../src/agent/run.ts";
 import { type WorkerAgentOptions, workerAgent } from "../../src/agent/worker-agent.ts";
 import { Broker, type BrokerOptions } from "../../src/broker/broker.ts";
+import type { People } from "../../src/broker/people/people.ts";
 import { brokerOptions } from "../../src/config/broker.ts";
 import { defaultsOf } from "../../src/config/group.ts";
 import type { Logger } from "../../src/lib/log.ts";
@@ -47,6 +49,8 @@ export interface LogLine {
 }
 
 export interface WorldOptions {
+  /** Keys that operators made, and the ledger. */
+  people?: People;
   /** What it serves; llm unless told. */
   module?: keyof typeof KNOWN;
   /** Broker options that differ from the defaults (keys are set, ports are free ones). */
@@ -88,6 +92,7 @@ export class World {
       modules: [module.configure({ ...defaultsOf(module.options), ...options.pool })],
       log: this.log("broker"),
       tracing: options.tracing,
+      people: options.people,
       ...(options.clock && { clock: options.clock }),
     });
     this.#tellOfSeats();

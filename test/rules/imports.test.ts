@@ -35,6 +35,9 @@ const brokerMayImport: Readonly<Record<string, readonly string[]>> = {
   pool: ["http"],
   observe: ["http", "pool"],
   operator: ["http", "pool"],
+  people: ["http"],
+  // Operators' commands: they share the API's shapes with the routes that answer them.
+  cli: ["http", "people"],
   proxy: ["http", "pool", "observe"],
   transfer: ["http", "pool", "observe"],
   jobs: ["http", "pool", "observe"],

@@ -6,6 +6,7 @@ import { KeyThrottle } from "../http/access/key-throttle.ts";
 import { Tickets } from "../http/access/tickets.ts";
 import { Bodies } from "../http/body/bodies.ts";
 import type { Reach } from "../listen/reach.ts";
+import type { Keys } from "../people/keys.ts";
 import type { BrokerValues, Common } from "./options.ts";
 
 /** Access control of the broker. */
@@ -17,7 +18,11 @@ export interface AccessParts {
   readonly proxies: TrustedProxies;
 }
 
-export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, metrics }: Common): AccessParts {
+export function composeAccess(
+  values: BrokerValues,
+  { reach, keys }: { reach: Reach; keys: Keys | undefined },
+  { clock, log, metrics }: Common,
+): AccessParts {
   const cors = new Cors(values.allowedOrigins, origin =>
     log.warn({ origin }, "blocked a page of another origin; to allow it, add the origin to ALLOWED_ORIGINS"),
   );
@@ -34,6 +39,7 @@ export function composeAccess(values: BrokerValues, reach: Reach, { clock, log, 
     proxies,
     throttle,
     tickets,
+    keys,
   });
   if (authenticator.isOpen("api")) log.warn({}, "the API requires no key: set API_KEY or API_HTTP_ROLES");
   if (authenticator.isOpen("client")) log.warn({}, "agents need no key: set CLIENT_KEY or CLIENT_HTTP_ROLES");

@@ -18,12 +18,15 @@ import { declarePools, declareShared } from "../observe/pools.ts";
 import type { StateSources } from "../observe/state.ts";
 import { StateStreams } from "../observe/state-streams.ts";
 import { Operator } from "../operator/operator.ts";
+import { JOBS_FILE, KEYS_FILE, named } from "../people/backup.ts";
+import { countUse } from "../people/count-use.ts";
 import { Admission } from "../pool/admission.ts";
 import type { Pool } from "../pool/pool.ts";
 import { PoolDirectory } from "../pool/pool-directory.ts";
 import { Relays } from "../relay/relays.ts";
 import type { Transfers } from "../transfer/transfers.ts";
 import { composeAccess, composeBodies } from "./access.ts";
+import { composeControl } from "./control.ts";
 import { composeJobs, composeTransfers } from "./jobs.ts";
 import type { BrokerOptions, Common } from "./options.ts";
 import { composeWorkers, type Workers } from "./workers.ts";
@@ -40,12 +43,14 @@ export interface Parts extends Common, Workers {
   readonly routes: readonly Route[];
   readonly tags: readonly Tag[];
   readonly app: App;
+  /** What operators on this machine get, without a key. */
+  readonly control: App;
   readonly listener: Listener;
 }
 
 /** Puts a broker together. Each part gets only parts that are there already, in the order in which folders may import each other. */
 export function compose(options: BrokerOptions): Parts {
-  const { values, log, droppedLogs, tracing, clock = systemClock } = options;
+  const { values, log, droppedLogs, tracing, clock = systemClock, people } = options;
   const drain = new Drain();
   const reach = reachOf(values);
   if (reach.narrowed) log.warn({}, howToOpen(reach));
@@ -69,7 +74,7 @@ export function compose(options: BrokerOptions): Parts {
     log,
   });
   const server = (): WebSocketServer => listener.server;
-  const { authenticator, cors, guard, tickets, proxies } = composeAccess(values, reach, common);
+  const { authenticator, cors, guard, tickets, proxies } = composeAccess(values, { reach, keys: people?.keys }, common);
   const bodies = composeBodies(values, common);
 
   const admission = new Admission(values.maxWorkers);
@@ -86,7 +91,7 @@ export function compose(options: BrokerOptions): Parts {
       ...common,
       settings: modules.relays,
       authenticator,
-      ownKeys: new OwnKeys([values.apiKey, values.clientKey, values.adminKey]),
+      ownKeys: new OwnKeys([values.apiKey, values.clientKey, values.adminKey], people?.keys),
       publicUrl: values.publicUrl,
       proxies,
       limits: bodies.limits(modules.relays.maxReqBytes),
@@ -132,9 +137,22 @@ export function compose(options: BrokerOptions): Parts {
     publicMetrics: listener.publicMetrics,
     openMetrics: values.metricsOpen,
     server,
+    people: people && {
+      people,
+      clock,
+      bodies: jobBodies,
+      backedUp: [named(KEYS_FILE, people.store), named(JOBS_FILE, jobs)],
+    },
   });
-  const access = new AccessLog({ log, clock, enabled: values.accessLog, tracer: tracing?.tracer });
+  const access = new AccessLog({
+    log,
+    clock,
+    enabled: values.accessLog,
+    tracer: tracing?.tracer,
+    onEnd: people && ((record, status, error) => countUse(people.ledger, record, status, error)),
+  });
   const app = mount(routes, { authenticator, guard, drain, server, access, metrics, clock, cors });
+  const control = composeControl(routes, { drain, access, metrics, clock });
 
   return {
     ...common,
@@ -148,6 +166,7 @@ export function compose(options: BrokerOptions): Parts {
     routes,
     tags: tagsOf(modules.all),
     app,
+    control,
     listener,
   };
 }

@@ -7,6 +7,7 @@ import type { Tracing } from "../../lib/tracing.ts";
 import type { ConfiguredModule } from "../../modules/module.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { DeclaredOptions } from "../observe/plugin-routes.ts";
+import type { People } from "../people/people.ts";
 
 export type BrokerValues = Values<typeof brokerOptions>;
 
@@ -19,6 +20,8 @@ export interface BrokerOptions {
   /** Makes traces, when given. */
   tracing?: Tracing | undefined;
   clock?: Clock;
+  /** Keys that operators made, and the ledger. Without them there are the keys of the configuration alone. */
+  people?: People | undefined;
   /** Where the options are declared, for the API that lists them. */
   declared?: DeclaredOptions;
 }

@@ -1,16 +1,18 @@
 // The access log: one line and one span per request, created from one record when the request ends.
-import type { NfrxError } from "../../lib/errors.ts";
+import { NfrxError } from "../../lib/errors.ts";
 import { requestIdOf } from "../../lib/http.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Clock } from "../../lib/time.ts";
 import { type Span, SpanAttributes, type Tracer } from "../../lib/trace.ts";
-import type { Principal } from "../../modules/route.ts";
+import type { KeyGrant, Principal, Scope } from "../../modules/route.ts";
 import { RequestRecord } from "./request-record.ts";
 
 /** The fields of a line, with their entries in doc/logs-and-traces.md. Fields that do not apply are omitted. */
 export const ACCESS_FIELDS = {
   request_id: "Request ID, as sent to the client and the worker in `X-Request-Id`.",
   trace_id: "Trace ID, if the trace is recorded.",
+  person: "Person behind the key, if an operator made it.",
+  key: "ID of that key.",
   caller: "First four bytes of the SHA-256 of the caller's key; `-` without a key.",
   method: "HTTP method.",
   route: "Route pattern, never the path itself; `-` for an unknown route.",
@@ -27,6 +29,7 @@ export const ACCESS_FIELDS = {
   bytes_out: "Bytes of the response body as sent (after compression, if any).",
   tokens_in: "Input tokens, as counted by the backend.",
   tokens_out: "Output tokens, as counted by the backend.",
+  estimated: "`true` if the broker estimated the tokens, because the backend did not count them.",
   retries: "Number of retries on another worker.",
   status: "Status of the response; 499 if the client disconnected before it.",
   outcome:
@@ -35,7 +38,7 @@ export const ACCESS_FIELDS = {
   cause: "Cause of the error, for the operator.",
 } as const;
 
-type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | undefined>;
+type AccessLine = Record<keyof typeof ACCESS_FIELDS, string | number | boolean | undefined>;
 
 /** Characters of an error's words in the access log. */
 const ACCESS_TEXT_MAX = 500;
@@ -48,6 +51,8 @@ export interface AccessLogOptions {
   /** Otherwise only errors of the broker itself are logged. */
   enabled: boolean;
   tracer?: Tracer | undefined;
+  /** Called when a request has ended, with its status. */
+  onEnd?: ((record: AccessRecord, status: number, error: NfrxError | undefined) => void) | undefined;
 }
 
 /** A route in the access log. */
@@ -61,6 +66,9 @@ export class AccessRoute {
   constructor(
     method: string,
     readonly pattern: string,
+    readonly scopes: readonly Scope[] = [],
+    /** The part of the API whose workers or relays serve it. */
+    readonly module?: string | undefined,
   ) {
     this.name = `${method} ${pattern}`;
     this.facts = new SpanAttributes({ "http.request.method": method, "http.route": pattern });
@@ -79,7 +87,7 @@ export class AccessLog {
 }
 
 /** One request, from its arrival to its end. */
-export class AccessRecord extends RequestRecord {
+export class AccessRecord extends RequestRecord implements KeyGrant {
   readonly id: string;
   readonly arrivedAt: number;
   readonly span: Span | undefined;
@@ -87,6 +95,8 @@ export class AccessRecord extends RequestRecord {
   own = false;
   /** Set once it is known. */
   principal: Principal | undefined;
+  /** Ends the hold on its key. */
+  unhold: (() => void) | undefined;
   readonly #method: string;
 
   constructor(
@@ -105,9 +115,29 @@ export class AccessRecord extends RequestRecord {
         : undefined;
   }
 
+  get scopes(): readonly Scope[] {
+    return this.route.scopes;
+  }
+
+  get models(): readonly string[] {
+    return [this.model, this.servedModel].filter(name => name !== undefined);
+  }
+
+  /** The part of the API whose workers or relays serve it; undefined for what the broker answers itself. */
+  get module(): string | undefined {
+    return this.route.module;
+  }
+
+  /** Its key no longer allows it. A handler that is not ready for that yet hears of it when it is. */
+  cut(): void {
+    this.endsBy(new NfrxError("unauthorized", "the API key has ended, or no longer allows this request"));
+  }
+
   /** Writes its line and ends its span. */
   protected override finish(error: NfrxError | undefined): void {
+    this.unhold?.();
     const status = this.status ?? error?.status ?? 200;
+    this.options.onEnd?.(this, status, error);
     if (this.span?.recorded) this.#endSpan(this.span, status, error);
     const { log, enabled } = this.options;
     if (error?.code === "internal") log.error(this.#line(status, error), ACCESS_MESSAGE);
@@ -123,7 +153,7 @@ export class AccessRecord extends RequestRecord {
     return {
       request_id: this.id,
       trace_id: span?.recorded ? span.context.traceId : undefined,
-      caller: this.principal?.credential ?? "-",
+      ...this.#whose(),
       method: this.#method,
       route: this.route.pattern,
       job_type: this.jobType,
@@ -139,12 +169,20 @@ export class AccessRecord extends RequestRecord {
       bytes_out: this.bytesOut,
       tokens_in: usage?.in,
       tokens_out: usage?.out,
+      estimated: this.estimated || undefined,
       retries: this.retries,
       status,
       outcome: this.#outcome(status, error),
       error: error?.detail.foreign ? undefined : error?.message.slice(0, ACCESS_TEXT_MAX),
       cause: cause === undefined ? undefined : String(cause).slice(0, ACCESS_TEXT_MAX),
     };
+  }
+
+  #whose() {
+    const { key, person, credential = "-" } = this.principal ?? {};
+    return key === undefined
+      ? { person, key: undefined, caller: credential }
+      : { person, key: key.id, caller: undefined };
   }
 
   #outcome(status: number, error: NfrxError | undefined): string {

@@ -94,7 +94,7 @@ export function errorResponse(
   if (error.detail.allow !== undefined) headers["allow"] = error.detail.allow;
   if (error.detail.retryAfterSeconds !== undefined) headers["retry-after"] = String(error.detail.retryAfterSeconds);
   // The work was too long once and would be again: the official SDKs would have it done twice more.
-  if (error.code === "timeout") headers["x-should-retry"] = "false";
+  if (error.code === "timeout" || error.code === "insufficient_quota") headers["x-should-retry"] = "false";
   if (error.code === "unauthorized") headers["www-authenticate"] = "Bearer";
   // Bun swallows the rest of an upload that is answered early, so that every client comes to read the answer. What is
   // larger than anybody may send, or never comes, is not worth that, and a guess of a key has to cost a connection.

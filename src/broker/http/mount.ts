@@ -15,7 +15,7 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { OriginGuard } from "../../lib/origin-guard.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { HttpMethod, PathParams, PeerServer, Requirement, Route } from "../../modules/route.ts";
-import type { Authenticator } from "./access/authenticator.ts";
+import type { Authenticates } from "./access/authenticator.ts";
 import type { Cors } from "./access/cors.ts";
 import { withQueryHeaders } from "./access/query-headers.ts";
 import { type AccessLog, type AccessRecord, AccessRoute } from "./access-log.ts";
@@ -27,7 +27,7 @@ import { refuseScript } from "./refuse-script.ts";
 import { servedPath, servedPaths } from "./served-paths.ts";
 
 export interface MountOptions {
-  readonly authenticator: Authenticator;
+  readonly authenticator: Authenticates;
   /** Keeps foreign web pages out. Where a key is needed everywhere, which no page has, most routes do without. */
   readonly guard: Pick<OriginGuard, "check">;
   readonly drain: Drain;
@@ -114,7 +114,7 @@ function add(app: AnyElysia, route: Route, options: MountOptions): void {
   // A path without named segments has no params, contrary to Elysia's types.
   const paramsOf = (params: PathParams | undefined): PathParams =>
     params === undefined ? NONE : rest === undefined ? params : { ...params, [rest]: decoded(params["*"] ?? "") };
-  const place = new AccessRoute(method, path);
+  const place = new AccessRoute(method, path, scopes, route.foreign ? route.tag : undefined);
   const wanted: Requirement = { scopes };
   const failing: Failing = {
     metrics,
@@ -141,6 +141,7 @@ function add(app: AnyElysia, route: Route, options: MountOptions): void {
       const principal = authenticator.resolve({ request, server: at, headers }, requirement);
       record.principal = principal;
       if (principal.refusal !== undefined) throw principal.refusal;
+      record.unhold = principal.key?.hold(record);
       record.leave = entered(drain, route.drain);
       const response = route.answer({ request, params, server: at, principal, access: record });
       if (!(response instanceof Promise)) return finished(record, response);

@@ -20,12 +20,17 @@ export abstract class RequestRecord implements Access {
   bytesIn = 0;
   bytesOut = 0;
   usage: Usage | undefined;
+  estimated = false;
+  items = 0;
+  slotMs = 0;
   retries: number | undefined;
   /** True when the handler ends it. */
   streaming = false;
   /** Counts it out of the drain. */
   leave: (() => void) | undefined;
   #ended = false;
+  #onCut: ((error: NfrxError) => void) | undefined;
+  #cutBy: NfrxError | undefined;
 
   streams(): (error?: NfrxError) => void {
     this.streaming = true;
@@ -35,6 +40,17 @@ export abstract class RequestRecord implements Access {
   answered(response: Response): void {
     this.status = response.status;
     this.bytesOut = Number(response.headers.get("content-length") ?? 0);
+  }
+
+  set onCut(onCut: (error: NfrxError) => void) {
+    this.#onCut = onCut;
+    if (this.#cutBy !== undefined) onCut(this.#cutBy);
+  }
+
+  /** Ends what is open of it. A handler that is not ready for that yet hears of it when it is. */
+  protected endsBy(error: NfrxError): void {
+    this.#cutBy = error;
+    this.#onCut?.(error);
   }
 
   /** Ends it; later calls do nothing. */

@@ -71,6 +71,11 @@ export class Jobs {
     return jobsState(store, this.#activity, this.#metrics.tally, clock, operator);
   }
 
+  /** Writes a copy of all jobs to a new file. */
+  copyTo(file: string): Promise<void> {
+    return this.options.store.copyTo(file);
+  }
+
   /** Ends when everything that was acknowledged is kept, as far as the store does that. */
   async close(): Promise<void> {
     const { store, log } = this.options;

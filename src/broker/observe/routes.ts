@@ -18,12 +18,12 @@ export function stateRoutes(state: StateStreams): Route[] {
   });
   return [
     route("/api/state", STATE, async ({ principal }) => {
-      const text = await state.read(principal.kind === "admin");
+      const text = await state.read(principal.holds("admin"));
       return new Response(text, { headers: { "content-type": "application/json" } });
     }),
     route("/api/state/stream", STREAM, ({ request, server, principal, access }) => {
       server.timeout(request, 0);
-      const stream = state.stream(principal.kind === "admin");
+      const stream = state.stream(principal.holds("admin"));
       return stream.open(request.signal, access, principal.caller);
     }),
   ];

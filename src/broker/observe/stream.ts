@@ -50,19 +50,27 @@ export class StateStream {
     const release = this.#shares.take(caller);
     const ended = access.streams();
     let mine: StateListener | undefined;
+    const finish = (error: NfrxError): void => {
+      if (mine !== undefined) this.#listeners.delete(mine);
+      release();
+      ended(error);
+      if (this.#listeners.size === 0) this.close();
+    };
     const body = new ReadableStream<Uint8Array>({
       start: controller => {
         mine = { controller, access };
         this.#listeners.add(mine);
         put(mine, first);
+        access.onCut = error => {
+          finish(error);
+          controller.enqueue(
+            Buffer.from(sseEvent(JSON.stringify({ error: error.code, message: error.message }), { event: "error" })),
+          );
+          controller.close();
+        };
         this.#timer ??= every(this.clock, STATE_INTERVAL_MS, () => void this.#tell());
       },
-      cancel: () => {
-        if (mine !== undefined) this.#listeners.delete(mine);
-        release();
-        ended(new NfrxError("canceled", "the client disconnected"));
-        if (this.#listeners.size === 0) this.close();
-      },
+      cancel: () => finish(new NfrxError("canceled", "the client disconnected")),
     });
     return new Response(body, {
       headers: { ...EVENT_STREAM, "x-request-id": access.id },

@@ -45,7 +45,11 @@ export class Pool {
     this.registry = new Registry(clock, settings.graceMs, () => this.wake());
     const candidates = new Candidates(this.registry, settings);
     const refusals = new Refusals(this.registry, candidates, clock, settings, startGraceMs);
-    const slots = new Slots(clock, () => this.wake());
+    const slots = new Slots(
+      clock,
+      () => this.wake(),
+      () => this.#waiting,
+    );
     this.#candidates = candidates;
     this.#refusals = refusals;
     this.#slots = slots;
@@ -94,7 +98,7 @@ export class Pool {
     if (choice.kind === "none") throw this.#refusals.noWorker(slotRequest);
     if (slotRequest.ticket === undefined && !slotRequest.returned && this.#waiting.full) {
       if (choice.resting !== undefined) return this.#slots.give(choice.resting, slotRequest);
-      throw busy("every worker is busy and the queue is full");
+      if (!this.#waiting.makeRoomFor(slotRequest)) throw busy("every worker is busy and the queue is full");
     }
     return this.#waiting.add(slotRequest);
   }
@@ -133,6 +137,11 @@ export class Pool {
     if (this.settings.defaultModel !== undefined) return this.settings.defaultModel;
     const [only, more] = this.registry.models();
     return more === undefined ? only?.id : undefined;
+  }
+
+  /** Refuses a request that waits; does nothing when it does not. */
+  cancel(slotRequest: SlotRequest, error: NfrxError): void {
+    this.#waiting.cancel(slotRequest, error);
   }
 
   /** The 1-based place of a waiting request, 0 when it does not wait. */

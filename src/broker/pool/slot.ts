@@ -1,6 +1,6 @@
 import type { Endpoint } from "../../modules/module.ts";
 import type { HealthVerdict } from "./health.ts";
-import type { QueueTicket } from "./queue.ts";
+import type { QueueTicket, Turn } from "./queue.ts";
 import type { Worker } from "./worker.ts";
 
 /** A request for a slot. */
@@ -17,8 +17,11 @@ export interface SlotRequest {
   servesDuringDrain?: boolean;
   /** The request's body is larger than wire v1 supports, or may be: a client need not state its size. */
   large?: "yes" | "maybe";
-  /** The caller, for fair queueing; used only if the request must wait. */
-  caller: () => string;
+  /**
+   * Whose turn it is. As a function it is asked only when the request has to wait, and what the request uses counts in the queue
+   * only then; a turn that is given counts in any case.
+   */
+  turn: Turn | (() => Turn);
   signal: AbortSignal;
   /** Connections of workers that have already failed this request, by their ids. */
   excluded?: Set<string>;
@@ -30,6 +33,8 @@ export interface SlotRequest {
   waitedMs?: number;
   /** How the state calls the request while it waits. */
   requestId?: string;
+  /** Called for each slot that the request gives back, with the milliseconds for which it held it. */
+  onRelease?: ((heldMs: number) => void) | undefined;
   /** Called once when the request begins to wait. */
   onWait?: (() => void) | undefined;
 }
@@ -43,4 +48,10 @@ export interface Slot {
   report(verdict: HealthVerdict): void;
   /** Gives the place back and wakes the queue. Further calls do nothing. */
   release(): void;
+}
+
+/** Whose turn a request is; it is settled from then on. */
+export function turnOf(slotRequest: SlotRequest): Turn {
+  if (typeof slotRequest.turn === "function") slotRequest.turn = slotRequest.turn();
+  return slotRequest.turn;
 }

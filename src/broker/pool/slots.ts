@@ -1,8 +1,15 @@
 // The slots of workers: acquiring, releasing, and the health of workers from their requests.
 import type { Clock } from "../../lib/time.ts";
 import type { HealthVerdict } from "./health.ts";
-import type { Slot, SlotRequest } from "./slot.ts";
+import type { Turn } from "./queue.ts";
+import { type Slot, type SlotRequest, turnOf } from "./slot.ts";
 import type { Worker } from "./worker.ts";
+
+/** What counts the use of slots by callers. */
+export interface Accounts {
+  began(turn: Turn): number;
+  ended(turn: Turn, expectedMs: number, usedMs: number): void;
+}
 
 export class Slots {
   #inflight = 0;
@@ -12,6 +19,8 @@ export class Slots {
     readonly clock: Clock,
     /** Called when a queued request may be able to run. */
     readonly onFree: () => void,
+    /** Counts what callers use. */
+    readonly accounts: () => Accounts,
   ) {}
 
   /** Requests that hold a slot. */
@@ -40,13 +49,19 @@ class HeldSlot implements Slot {
   readonly #probe: boolean;
   #reported = false;
   #held = true;
+  readonly #since: number;
+  /** Whose use is counted, and what was expected of it. */
+  readonly #use: { readonly turn: Turn; readonly expectedMs: number } | undefined;
 
   constructor(
     private readonly slots: Slots,
     readonly worker: Worker,
     private readonly slotRequest: SlotRequest,
   ) {
-    this.#probe = !worker.health.sound && worker.health.begin(slots.clock.now());
+    this.#since = slots.clock.now();
+    this.#probe = !worker.health.sound && worker.health.begin(this.#since);
+    const { turn } = slotRequest;
+    if (typeof turn === "object") this.#use = { turn, expectedMs: slots.accounts().began(turn) };
   }
 
   report(verdict: HealthVerdict): void {
@@ -56,7 +71,7 @@ class HeldSlot implements Slot {
     if (verdict === "ok") {
       if (health.succeeded()) onFree();
     } else if (verdict === "failed") {
-      const restMs = health.failed(clock.now(), this.slotRequest.caller(), this.#probe);
+      const restMs = health.failed(clock.now(), turnOf(this.slotRequest).caller, this.#probe);
       if (restMs === 0) return;
       // Queued requests may have no other worker, or this one again after its pause.
       clock.after(restMs, onFree, true);
@@ -68,6 +83,9 @@ class HeldSlot implements Slot {
     if (!this.#held) return;
     this.#held = false;
     if (this.#probe && !this.#reported) this.worker.health.undecided();
+    const heldMs = this.slots.clock.now() - this.#since;
+    if (this.#use !== undefined) this.slots.accounts().ended(this.#use.turn, this.#use.expectedMs, heldMs);
+    this.slotRequest.onRelease?.(heldMs);
     this.slots.takeBack(this.worker);
   }
 }

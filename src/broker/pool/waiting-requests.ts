@@ -2,10 +2,10 @@
 import { NfrxError } from "../../lib/errors.ts";
 import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
-import { FairQueue, type Waiting } from "./queue.ts";
+import { FairQueue, type Turn, type Waiting } from "./queue.ts";
 import { busy } from "./refusals.ts";
 import type { Choice } from "./schedule.ts";
-import type { Slot, SlotRequest } from "./slot.ts";
+import { type Slot, type SlotRequest, turnOf } from "./slot.ts";
 import type { Worker } from "./worker.ts";
 
 interface Entry extends Waiting {
@@ -30,7 +30,7 @@ export class WaitingRequests {
     private readonly settings: Pick<PoolSettings, "queueSize" | "queueTimeoutMs">,
     private readonly handOver: HandOver,
   ) {
-    this.#queue = new FairQueue(settings.queueSize);
+    this.#queue = new FairQueue(settings.queueSize, clock);
   }
 
   get length(): number {
@@ -39,6 +39,34 @@ export class WaitingRequests {
 
   get full(): boolean {
     return this.#queue.full;
+  }
+
+  /**
+   * Makes room for a request in a full queue: the newest one of the caller that has most of them is refused. False when there is
+   * room for nobody, because that caller is the request's own.
+   */
+  makeRoomFor(slotRequest: SlotRequest): boolean {
+    const victim = this.#queue.victimFor(turnOf(slotRequest).caller);
+    if (victim === undefined) return false;
+    this.#queue.remove(victim);
+    victim.refuse(busy("the queue is full, and the caller has most of the requests in it"));
+    return true;
+  }
+
+  /** Counts a slot that a request got. The answer is what `ended` needs. */
+  began(turn: Turn): number {
+    return this.#queue.began(turn);
+  }
+
+  /** Counts what it has really used. */
+  ended(turn: Turn, expectedMs: number, usedMs: number): void {
+    this.#queue.ended(turn, expectedMs, usedMs);
+  }
+
+  /** Refuses a request, if it waits. */
+  cancel(slotRequest: SlotRequest, error: NfrxError): void {
+    const entry = this.#queue.first(this.#queue.length).find(waiting => waiting.slotRequest === slotRequest);
+    if (entry !== undefined && this.#queue.remove(entry)) entry.refuse(error);
   }
 
   /** The 1-based position of a request, 0 when it does not wait. */
@@ -63,7 +91,7 @@ export class WaitingRequests {
       slotRequest.signal.removeEventListener("abort", onAbort);
     };
     const entry: Entry = {
-      caller: slotRequest.caller(),
+      turn: turnOf(slotRequest),
       slotRequest,
       since,
       grant(slot) {

@@ -52,7 +52,7 @@ class Dispatch {
       const acquired = spare ?? this.#acquire(failure);
       const slot = acquired instanceof Promise ? await acquired : acquired;
       spare = undefined;
-      exchange.slotAcquired();
+      exchange.slotAcquired(slot);
       try {
         const attempt = this.#ask(slot);
         const { stream } = attempt;

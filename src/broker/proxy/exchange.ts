@@ -2,14 +2,14 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log.ts";
 import { failureOf, type Span } from "../../lib/trace.ts";
 import type { Endpoint, Usage } from "../../modules/module.ts";
-import type { Access } from "../../modules/route.ts";
+import type { Access, CallerKey, Reservation } from "../../modules/route.ts";
 import type { HeaderList, ResponseHead } from "../../protocol/frames.ts";
 import { V1_REQUEST_BODY } from "../../protocol/limits.ts";
 import type { RequestBody } from "../http/body/body.ts";
 import type { BrokerMetrics, RequestSeries } from "../observe/metrics.ts";
 import type { Owners } from "../pool/owners.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { SlotRequest } from "../pool/slot.ts";
+import type { Slot, SlotRequest } from "../pool/slot.ts";
 import type { Worker } from "../pool/worker.ts";
 import type { Attempt, AttemptContext } from "./attempt.ts";
 import type { Kept } from "./routing/kept.ts";
@@ -42,13 +42,18 @@ export interface ExchangeRequest {
   workerId: string | undefined;
   /** The stored items that it names. */
   kept: Kept | undefined;
-  caller: () => string;
+  /** Whose turn it is, as the pool takes it. */
+  turn: SlotRequest["turn"];
   /** Aborts when the client goes away. */
   signal: AbortSignal;
   /** Uses no slot. */
   exemptFromSlots?: boolean;
   /** Also sent to draining workers. */
   servesDuringDrain?: boolean;
+  /** The caller's key, when an operator made it. */
+  key?: CallerKey | undefined;
+  /** What the limits of that key have let in. */
+  reservation?: Reservation | undefined;
   /** Not safe to repeat: it is sent to one worker, once. */
   once?: boolean;
   /** Runs at the very end. */
@@ -79,11 +84,16 @@ export class Exchange {
   /** When it first got one. */
   startedAt: number | undefined;
   firstByteAt: number | undefined;
+  /** Pieces of the response so far. */
+  chunks = 0;
+  /** Ends what is under way besides the attempt. */
+  onCut: ((error: NfrxError) => void) | undefined;
   /** Why it was given up after its response had begun. */
   failure: NfrxError | undefined;
   /** It has been settled. */
   over = false;
 
+  #cutBy: NfrxError | undefined;
   #waitingSince: number | undefined;
   #waiting: Span | undefined;
   /** The end of a body that is still to come. */
@@ -94,15 +104,18 @@ export class Exchange {
     readonly request: ExchangeRequest,
     onWait?: () => void,
   ) {
-    const { label, signal, body, caller, kept } = request;
+    const { label, signal, body, turn, kept } = request;
     this.slotRequest = {
       label: label.model,
       endpoint: request.endpoint,
       workerId: request.workerId ?? kept?.workerId,
       requestId: request.id,
-      caller,
+      turn,
       signal,
       onWait: () => this.#wait(onWait),
+      onRelease: heldMs => {
+        request.access.slotMs += heldMs;
+      },
     };
     if (body.length === undefined) this.slotRequest.large = "maybe";
     else if (body.length > V1_REQUEST_BODY) this.slotRequest.large = "yes";
@@ -111,6 +124,7 @@ export class Exchange {
     context.metrics.begin(request.series);
     // Stays there: the signal is the request's own and ends with it.
     signal.addEventListener("abort", () => this.cancel());
+    request.access.onCut = error => this.cut(error);
   }
 
   /** The response has a body: its consumer calls `ended`. */
@@ -132,6 +146,15 @@ export class Exchange {
   /** The client has no more use for the response. */
   cancel(): void {
     if (!this.over) this.attempt?.giveUp(new NfrxError("canceled", "the client disconnected"));
+  }
+
+  /** Its key no longer allows it. */
+  cut(error: NfrxError): void {
+    if (this.over) return;
+    this.#cutBy = error;
+    this.context.pool.cancel(this.slotRequest, error);
+    this.attempt?.giveUp(error);
+    this.onCut?.(error);
   }
 
   /** The attempt was aborted after the response began, and perhaps it is no longer read. */
@@ -159,8 +182,15 @@ export class Exchange {
     return !this.sent && !this.request.body.arrived;
   }
 
-  /** It has a slot: its wait, if it had to, is over. */
-  slotAcquired(): void {
+  /** It has a slot: its wait, if it had to, is over. Throws, with the slot given back, when its key has used up a limit meanwhile. */
+  slotAcquired(slot: Slot): void {
+    try {
+      if (this.#cutBy !== undefined) throw this.#cutBy;
+      this.request.reservation?.recheck();
+    } catch (refused) {
+      slot.release();
+      throw refused;
+    }
     const now = this.context.clock.now();
     this.slotAt = now;
     this.leaveQueue();
@@ -180,6 +210,7 @@ export class Exchange {
   /** Bytes of the response came: the exchange is alive. */
   touch(): void {
     this.firstByteAt ??= this.context.clock.now();
+    this.chunks++;
     this.attempt?.touch();
   }
 

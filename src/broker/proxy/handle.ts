@@ -1,9 +1,10 @@
 // The path of every request to a worker or a relay, from its body to its response, with all that it takes and gives back.
 import type { Drain } from "../../lib/drain.ts";
 import type { Endpoint } from "../../modules/module.ts";
-import type { RouteCall } from "../../modules/route.ts";
+import type { Reservation, RouteCall } from "../../modules/route.ts";
 import { type BodyLimits, type RequestBody, readBody } from "../http/body/body.ts";
 import { errorResponse } from "../http/error-response.ts";
+import { admit, turnOf } from "./admit.ts";
 import { Exchange, type ExchangeContext, type ExchangeRequest } from "./exchange.ts";
 import type { RespondContext } from "./response/pump.ts";
 import { routingHeaders } from "./response/served-headers.ts";
@@ -29,7 +30,7 @@ interface Reading {
   demand(body: RequestBody): Demand | Promise<Demand>;
 }
 
-type Carried = "target" | "label" | "headers" | "series" | "workerId" | "kept" | "caller";
+type Carried = "target" | "label" | "headers" | "series" | "workerId" | "kept";
 type Kind = "exemptFromSlots" | "servesDuringDrain" | "once";
 
 /** What one request asks for. */
@@ -52,6 +53,7 @@ export async function handle(call: RouteCall, plan: Plan, context: ExchangeConte
   access.jobType = plan.endpoint.jobType;
   let leave: (() => void) | undefined;
   let body: RequestBody | undefined;
+  let reservation: Reservation | undefined;
   try {
     const { fields, demand: read } = plan.begin(call);
     const draining = drain?.draining === true;
@@ -63,19 +65,21 @@ export async function handle(call: RouteCall, plan: Plan, context: ExchangeConte
     const demand = asked instanceof Promise ? await asked : asked;
     if (draining && !demand.servesDuringDrain) leave = drain.enter();
     if (demand.listens) leave?.();
-    return await run(call, plan, demand, body, leave, context);
+    reservation = admit(call, plan.endpoint, demand.label, body, context.pool);
+    return await run(call, plan, { ...demand, reservation }, body, leave, context);
   } catch (thrown) {
     // Nothing that `run` took on comes here: it ends in the exchange, which gives back what it holds.
     body?.release();
+    reservation?.release();
     leave?.();
     throw thrown;
   }
 }
 
 function run(
-  { request, access }: RouteCall,
+  { request, access, principal }: RouteCall,
   { endpoint, respond }: Plan,
-  demand: Demand,
+  demand: Demand & Pick<ExchangeRequest, "reservation">,
   body: RequestBody,
   leave: (() => void) | undefined,
   context: ExchangeContext,
@@ -90,7 +94,18 @@ function run(
   };
   const exchange = new Exchange(
     context,
-    { ...demand, id, url, access, endpoint, body, signal, onClose },
+    {
+      ...demand,
+      id,
+      url,
+      access,
+      endpoint,
+      body,
+      signal,
+      key: principal.key,
+      turn: turnOf(principal, demand.reservation),
+      onClose,
+    },
     onWait && (() => onWait(exchange)),
   );
   return withExchange(

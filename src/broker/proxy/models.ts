@@ -26,6 +26,8 @@ export interface Listing {
   readonly pool: Pool;
   /** Clients get the names of workers. */
   readonly expose: boolean;
+  /** True for a model that the caller may use; not given, all models are allowed. */
+  readonly allows?: ((model: string) => boolean) | undefined;
   /** The worker whose models are requested. */
   readonly workerId?: string | undefined;
 }
@@ -37,8 +39,10 @@ export function listModels(listing: Listing): z.infer<typeof modelList> {
 
 /** One model. Throws `model_not_found`, or `no_worker` when it is expected back. */
 export function findModel(listing: Listing, id: string): ModelObject {
-  const { pool, workerId } = listing;
+  const { pool, workerId, allows } = listing;
   const served = pool.registry.listedAs(id);
+  if (allows !== undefined && served !== undefined && !allows(served))
+    throw new NfrxError("model_not_found", `no worker serves model ${id}`, { param: "model" });
   const model = models(listing).find(candidate => candidate.id === served);
   if (model !== undefined) return { ...model, id };
   const absence = pool.absence(id, workerId);
@@ -47,12 +51,12 @@ export function findModel(listing: Listing, id: string): ModelObject {
     : new NfrxError("model_not_found", `no worker serves model ${id}${pool.whatIsThere}`, { param: "model" });
 }
 
-function models({ pool, expose, workerId }: Listing): ModelObject[] {
+function models({ pool, expose, workerId, allows }: Listing): ModelObject[] {
   const worker = workerId === undefined ? undefined : pool.registry.get(workerId);
   if (workerId !== undefined && worker === undefined) throw pool.absence(undefined, workerId);
   return pool.registry
     .models()
-    .filter(({ id }) => worker === undefined || worker.models.has(id))
+    .filter(({ id }) => (worker === undefined || worker.models.has(id)) && (allows?.(id) ?? true))
     .map(
       ({ id, owners, firstSeen, details }): ModelObject => ({
         ...(worker?.details.get(id) ?? details),

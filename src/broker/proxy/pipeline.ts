@@ -142,7 +142,6 @@ export class Pipeline {
       exemptFromSlots,
       headers: endpoint.label === "none" ? travelling : withoutEncoding(travelling),
       series: metrics.series(module.id, endpoint.jobType, label.model),
-      caller: () => principal.caller,
       onWait:
         waiting &&
         (() => {

@@ -148,9 +148,9 @@ function modelRoutes({ module, pool, expose }: Mounted): Route[] {
     scopes: [module.id],
     errors: "openai",
     operation,
-    answer: ({ request, params, access }) => {
+    answer: ({ request, params, access, principal: { key } }) => {
       const workerId = prefix === PINNED ? (params.worker ?? "") : undefined;
-      const asked = { pool, expose, workerId };
+      const asked = { pool, expose, workerId, allows: key && ((model: string) => key.allowsModel(model)) };
       return modelsResponse(request, asked, { model: one ? (params["model"] ?? "") : undefined, requestId: access.id });
     },
   });

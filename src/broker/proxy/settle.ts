@@ -1,4 +1,5 @@
 import { type NfrxError, toNfrxError } from "../../lib/errors.ts";
+import type { Reservation } from "../../modules/route.ts";
 import type { Exchange } from "./exchange.ts";
 import { backendFailure } from "./failure.ts";
 
@@ -59,8 +60,27 @@ function settle(exchange: Exchange, thrown: unknown, ended: (error?: NfrxError) 
   });
   access.workerId = worker?.id ?? access.workerId;
   access.usage = usage;
+  access.items = embeddings;
+  if (request.reservation !== undefined) settleLimits(exchange, request.reservation);
   access.retries = retries;
   if (error?.code === "internal") metrics.unhandled();
   ended(error);
   request.onClose?.();
+}
+
+/** Characters of a token, by the usual rule of thumb for English text. */
+const TOKEN_BYTES = 4;
+
+/** Counts what a request has cost its key. A response with an error status costs no tokens. */
+function settleLimits(exchange: Exchange, reservation: Reservation): void {
+  const { access } = exchange.request;
+  if (exchange.status >= 400) access.usage = undefined;
+  else if (access.usage === undefined && exchange.tap !== undefined && exchange.chunks > 0) {
+    // A stream brings a token in a chunk, as a rule; of a whole response the bytes say more.
+    const out = exchange.chunks > 1 ? exchange.chunks : Math.ceil(access.bytesOut / TOKEN_BYTES);
+    const read = Math.ceil(access.bytesIn / TOKEN_BYTES);
+    access.usage = { in: read, out, total: read + out };
+    access.estimated = true;
+  }
+  reservation.settle({ tokens: (access.usage?.in ?? 0) + (access.usage?.out ?? 0), slotMs: access.slotMs });
 }

@@ -117,7 +117,6 @@ export class Relay {
       servesDuringDrain: call.exemptFromSlots && method !== "GET",
       once: true,
       listens: listens(method, headers.get("accept")),
-      caller: () => principal.caller,
       onBegin: () => calls.begin(relayId, id, name),
       onWait: ({ queuePosition: position }) =>
         log.info({ request_id: id, relay_id: relayId, position }, "a call waits for its relay"),
@@ -145,7 +144,6 @@ export class Relay {
       kept: undefined,
       exemptFromSlots: true,
       once: true,
-      caller: () => "",
       respond: async exchange => {
         const { head, stream } = await this.#dispatch(exchange);
         const body = await readAnswer(stream);

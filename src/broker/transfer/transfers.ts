@@ -152,8 +152,9 @@ export class Transfers {
     if (error.code !== "canceled" && error.code !== "transfer_failed") countRefusal(this.#options.metrics, error);
   }
 
-  async #arrive({ request, server, params }: RouteCall, end: End): Promise<Pipe> {
+  async #arrive({ request, server, params, access }: RouteCall, end: End): Promise<Pipe> {
     const channel = this.#find(params["id"] ?? "");
+    access.onCut = () => this.close(channel.id);
     // Once an end is connected, a shutdown waits for the channel. An open channel was accepted: no other broker has it.
     if (channel.empty) channel.leave = this.#options.drain.join();
     server.timeout(request, 0);

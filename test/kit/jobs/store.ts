@@ -43,6 +43,7 @@ export function distant(store: JobStore, random: () => number = Math.random): Jo
     overview: recent => later(store.overview(recent)),
     forget: (endedBefore, keep, limit) => later(store.forget(endedBefore, keep, limit)),
     firstEnd: () => later(store.firstEnd()),
+    copyTo: file => later(store.copyTo(file)),
     close: () => store.close(),
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SEEN_MS } from "../../../src/broker/pool/limits.ts";
 import { Pool } from "../../../src/broker/pool/pool.ts";
+import { usualTurn } from "../../../src/broker/pool/queue.ts";
 import type { Slot, SlotRequest } from "../../../src/broker/pool/slot.ts";
 import { Worker } from "../../../src/broker/pool/worker.ts";
 import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
@@ -61,7 +62,12 @@ class Place {
 
   ask(name: string, label: string | undefined = "m", fields: Partial<SlotRequest> = {}): Asked {
     const abort = new AbortController();
-    const slotRequest: SlotRequest = { label, caller: () => name.slice(0, 1), signal: abort.signal, ...fields };
+    const slotRequest: SlotRequest = {
+      label,
+      turn: () => usualTurn(name.slice(0, 1)),
+      signal: abort.signal,
+      ...fields,
+    };
     const asked: Asked = { name, slotRequest, slot: undefined, error: undefined, abort: () => abort.abort() };
     this.again(asked);
     return asked;
@@ -217,7 +223,7 @@ describe("waiting", () => {
     const place = new Place();
     const [m, n] = [place.join("m", ["m"]), place.join("n", ["n"])];
     const [holdM, holdN] = [place.ask("x", "m"), place.ask("x", "n")];
-    const [first, second, third] = [place.ask("a1", "m"), place.ask("a2", "n"), place.ask("b1", "m")];
+    const [first, second, third] = [place.ask("a1", "m"), place.ask("b1", "n"), place.ask("c1", "m")];
     holdN.slot?.release();
     await turn();
     expect([first.slot, second.slot?.worker, third.slot]).toEqual([undefined, n, undefined]);
@@ -333,9 +339,9 @@ describe("workers that come and go", () => {
     const anyone = new Place();
     expect(place.pool.acquireFree(anyone.ask("x").slotRequest, 1)).toEqual([]);
     const pool = new Pool("docling", place.clock, SETTINGS);
-    expect(() => pool.acquire({ label: undefined, caller: () => "", signal: new AbortController().signal })).toThrow(
-      "no worker",
-    );
+    expect(() =>
+      pool.acquire({ label: undefined, turn: () => usualTurn(""), signal: new AbortController().signal }),
+    ).toThrow("no worker");
   });
 
   test("nobody serves it now: 503 when it was here within the hour, or is about to leave, else 404", () => {

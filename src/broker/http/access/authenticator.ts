@@ -8,7 +8,7 @@ import { type KeyKind, type KeyThrottle, unauthorized } from "./key-throttle.ts"
 import { credentialOf, type Identity, type Origin, peerOf, RequestPrincipal } from "./principal.ts";
 import type { Tickets } from "./tickets.ts";
 
-/** A key of the configuration, and the roles that count as much. */
+/** The keys of the configuration for one purpose, separated by commas, and the roles that count as much. */
 interface KeySettings {
   readonly key: string | undefined;
   readonly roles?: readonly string[];
@@ -21,6 +21,8 @@ export interface AuthenticatorOptions {
   readonly proxies: TrustedProxies;
   readonly throttle: KeyThrottle;
   readonly tickets: Tickets;
+  /** The keys that operators made. */
+  readonly keys?: { find(digest: Buffer): Identity | undefined } | undefined;
 }
 
 /** A request whose principal is wanted. */
@@ -50,9 +52,9 @@ const KINDS = ["api", "client", "admin"] as const;
 /** A configured key: only its digest, and the equivalent roles. */
 class BuiltIn implements Identity {
   readonly name: string;
-  readonly digest: Uint8Array | undefined;
-  /** What stands for the key in the log. */
-  readonly credential: string | undefined;
+  readonly digests: readonly Uint8Array[];
+  /** What stands for the keys in the log. */
+  readonly credentials: readonly string[];
   readonly roles: ReadonlyMap<string, Identity>;
   readonly holds: (scope: Scope) => boolean;
 
@@ -61,20 +63,27 @@ class BuiltIn implements Identity {
     { key, roles = [] }: KeySettings,
   ) {
     this.name = kind;
-    const digest = key ? sha256(key) : undefined;
-    this.digest = digest;
-    this.credential = digest && credentialOf(digest);
+    const digests = splitList(key ?? "").map(sha256);
+    this.digests = digests;
+    this.credentials = digests.map(credentialOf);
     this.holds = HOLDS[kind];
     this.roles = new Map(roles.map(name => [name, { kind: "role", name, holds: this.holds }]));
   }
 
   /** True when nothing is asked for. Administration is never open. */
   get open(): boolean {
-    return this.kind !== "admin" && this.digest === undefined && this.roles.size === 0;
+    return this.kind !== "admin" && this.digests.length === 0 && this.roles.size === 0;
   }
 }
 
-export class Authenticator {
+/** What the mount asks of whatever says who a request is from. */
+export interface Authenticates {
+  isOpen(kind: "api" | "client"): boolean;
+  resolve(arrival: Arrival, wanted: Requirement): RequestPrincipal;
+  stranger(arrival: Arrival): RequestPrincipal;
+}
+
+export class Authenticator implements Authenticates {
   readonly #options: AuthenticatorOptions;
   readonly #builtIn: Readonly<Record<BuiltInKind, BuiltIn>>;
   readonly #anonymous: Identity;
@@ -99,7 +108,7 @@ export class Authenticator {
 
   /** True when there is a key of administration. */
   get hasAdmin(): boolean {
-    return this.#builtIn.admin.digest !== undefined;
+    return this.#builtIn.admin.digests.length > 0;
   }
 
   /**
@@ -121,7 +130,7 @@ export class Authenticator {
   /** True when a key that an agent brings in its first message is right; else it counts as a guess from this address. */
   admitsMessage(keys: readonly string[], address: string): boolean {
     const { client } = this.#builtIn;
-    if (client.open || keys.some(key => matches(client.digest, sha256(key)))) return true;
+    if (client.open || keys.some(key => matches(client.digests, sha256(key)))) return true;
     if (keys.length > 0) this.#options.throttle.wrongKey("client", address);
     return false;
   }
@@ -131,14 +140,28 @@ export class Authenticator {
     if (scopes.includes(PUBLIC)) return this.stranger(arrival);
     const holders = this.#holdersOf(scopes);
     let first: Buffer | undefined;
+    let narrow: RequestPrincipal | undefined;
     for (const name of CREDENTIAL_HEADERS) {
       const key = credentialIn(headers, name);
       if (key === undefined) continue;
       const digest = sha256(key);
       first ??= digest;
-      const holder = holders.find(one => matches(one.digest, digest));
-      if (holder !== undefined)
-        return new RequestPrincipal(holder, undefined, this.#originOf(arrival), holder.credential);
+      for (const holder of holders) {
+        const at = holder.digests.findIndex(one => timingSafeEqual(one, digest));
+        if (at >= 0) return new RequestPrincipal(holder, undefined, this.#originOf(arrival), holder.credentials[at]);
+      }
+      const found = this.#options.keys?.find(digest);
+      if (found === undefined) continue;
+      const principal = new RequestPrincipal(found, undefined, this.#originOf(arrival));
+      if (scopes.some(scope => found.holds(scope))) return principal;
+      narrow ??= principal;
+    }
+    if (narrow !== undefined) {
+      narrow.refusal = new NfrxError(
+        "forbidden",
+        `the key ${narrow.name} does not have the scope ${scopes.join(" or ")}`,
+      );
+      return narrow;
     }
     const ticket = this.#options.tickets.of(arrival.request);
     if (ticket !== undefined)
@@ -146,7 +169,8 @@ export class Authenticator {
     const role = this.#roleOf(arrival, holders);
     const principal = new RequestPrincipal(role ?? this.#anonymous, first, this.#originOf(arrival));
     if (role !== undefined || holders.some(one => one.open)) return principal;
-    if (keyMayFollow && this.#builtIn.client.digest && !CLAIMS.some(name => headers.has(name))) return principal;
+    if (keyMayFollow && this.#builtIn.client.digests.length > 0 && !CLAIMS.some(name => headers.has(name)))
+      return principal;
     principal.refusal = this.#refusal(holders, first !== undefined, principal);
     return principal;
   }
@@ -226,6 +250,6 @@ function firstKeyOf(headers: Headers): string | undefined {
   return undefined;
 }
 
-function matches(known: Uint8Array | undefined, digest: Uint8Array): boolean {
-  return known !== undefined && timingSafeEqual(known, digest);
+function matches(known: readonly Uint8Array[], digest: Uint8Array): boolean {
+  return known.some(one => timingSafeEqual(one, digest));
 }

@@ -3,14 +3,19 @@ import { sha256 } from "../../../lib/digest.ts";
 import type { NfrxError } from "../../../lib/errors.ts";
 import type { TrustedProxies } from "../../../lib/http.ts";
 import { networkOf } from "../../../lib/network.ts";
-import type { PeerServer, Principal, PrincipalKind, Scope } from "../../../modules/route.ts";
+import type { CallerKey, PeerServer, Principal, PrincipalKind, Scope } from "../../../modules/route.ts";
 
 /** Kind of credential. */
 export interface Identity {
   readonly kind: PrincipalKind;
   readonly name: string;
   holds(scope: Scope): boolean;
+  /** The key, when an operator made it. */
+  readonly key?: CallerKey | undefined;
 }
+
+/** Headers by which apps name the person behind a request, as Open WebUI sends them. */
+const PERSON_HEADERS = ["x-openwebui-user-id", "x-openwebui-user-email"];
 
 /** Where a request comes from. */
 export interface Origin {
@@ -28,6 +33,8 @@ export class RequestPrincipal implements Principal {
   #credential: string | undefined;
   #address: string | undefined;
   #caller: string | undefined;
+  #person: string | undefined;
+  #namedUser: string | undefined;
 
   /** `key` is the key that counts, or the first one that was brought, or its digest; `credential` stands for it where it is not at hand. */
   constructor(
@@ -53,8 +60,37 @@ export class RequestPrincipal implements Principal {
     return this.identity.holds(scope);
   }
 
+  get key(): CallerKey | undefined {
+    return this.identity.key;
+  }
+
+  get person(): string | undefined {
+    const { key } = this.identity;
+    if (key === undefined) return undefined;
+    this.#person ??= key.personFor(this.#user);
+    return this.#person;
+  }
+
+  speaksFor(user: string): void {
+    const { key } = this.identity;
+    if (key === undefined || this.#user !== "") return;
+    this.#person = key.personFor(user);
+    this.#credential = this.#caller = undefined;
+  }
+
+  /** Whom a header names; empty when none does. */
+  get #user(): string {
+    const headers = this.#origin?.request.headers;
+    this.#namedUser ??= PERSON_HEADERS.map(name => headers?.get(name)).find(Boolean) ?? "";
+    return this.#namedUser;
+  }
+
   get credential(): string {
     if (this.#credential !== undefined) return this.#credential;
+    if (this.identity.key !== undefined) {
+      this.#credential = `person:${this.person}`;
+      return this.#credential;
+    }
     const key = this.#key;
     this.#key = undefined;
     this.#credential = key === undefined ? NO_CREDENTIAL : credentialOf(typeof key === "string" ? sha256(key) : key);
@@ -64,15 +100,17 @@ export class RequestPrincipal implements Principal {
   get address(): string {
     if (this.#address !== undefined) return this.#address;
     const origin = this.#origin;
-    this.#origin = undefined;
     if (origin === undefined) return "";
+    if (this.identity.key !== undefined) this.#namedUser = this.#user;
+    this.#origin = undefined;
     const { request, server, proxies } = origin;
     this.#address = proxies.clientAddress(peerOf(request, server), request.headers.get("x-forwarded-for"));
     return this.#address;
   }
 
   get caller(): string {
-    this.#caller ??= callerName(this.credential, this.address);
+    const { key } = this.identity;
+    this.#caller ??= key === undefined ? callerName(this.credential, this.address) : `${key.id} ${this.person}`;
     return this.#caller;
   }
 }

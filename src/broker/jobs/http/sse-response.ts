@@ -1,6 +1,6 @@
 import { NfrxError } from "../../../lib/errors.ts";
 import { EVENT_STREAM } from "../../../lib/response-headers.ts";
-import { KEEP_ALIVE, KEEP_ALIVE_MS } from "../../../lib/sse.ts";
+import { KEEP_ALIVE, KEEP_ALIVE_MS, sseEvent } from "../../../lib/sse.ts";
 import { type Clock, every, type Timer } from "../../../lib/time.ts";
 import type { Access } from "../../../modules/route.ts";
 import { JOB_UNREAD_BYTES } from "../limits.ts";
@@ -27,6 +27,11 @@ export class JobEventStream {
     private readonly access: Access,
   ) {
     this.#accessEnded = access.streams();
+    access.onCut = error => {
+      this.send(sseEvent(JSON.stringify({ error: error.code, message: error.message }), { event: "error" }));
+      this.#finish(error);
+      this.#controller?.close();
+    };
     const body = new ReadableStream<Uint8Array>(
       {
         start: controller => {

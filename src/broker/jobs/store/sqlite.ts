@@ -175,6 +175,10 @@ export class SqliteStore implements JobStore {
     return this.#db.number("SELECT min(ended_at) AS n FROM jobs WHERE ended_at IS NOT NULL") || undefined;
   }
 
+  async copyTo(file: string): Promise<void> {
+    this.#db.copyTo(file);
+  }
+
   async close(): Promise<void> {
     this.#leases.close();
     await this.#batches.close();

@@ -73,4 +73,6 @@ export interface JobStore {
   firstEnd(): Promise<number | undefined>;
   /** Resolves when all requested work is done. */
   close(): Promise<void>;
+  /** Writes a copy of everything, whole at one moment, to a new file. Throws when the file exists. */
+  copyTo(file: string): Promise<void>;
 }

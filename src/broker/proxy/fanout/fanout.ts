@@ -111,6 +111,7 @@ class FanoutRun {
     const { signal } = this.exchange.request;
     const onAbort = (): void => this.#abort.abort(new NfrxError("canceled", "the client disconnected"));
     signal.addEventListener("abort", onAbort);
+    this.exchange.onCut = error => this.#abort.abort(error);
     try {
       while (this.#left > 0) await this.#round();
       if (this.#whole !== undefined) return this.#whole;
@@ -155,7 +156,7 @@ class FanoutRun {
   async #firstSlot(): Promise<Slot> {
     try {
       const slot = await this.context.pool.acquire({ ...this.exchange.slotRequest, signal: this.#abort.signal });
-      this.exchange.slotAcquired();
+      this.exchange.slotAcquired(slot);
       return slot;
     } catch (error) {
       // If no worker is left, the last worker's error is more informative.

@@ -34,7 +34,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   const failed = answers.find(answer => answer.status === "rejected");
   if (failed !== undefined && answers.every(answer => answer === failed || answer.status === "rejected"))
     throw toNfrxError(failed.reason);
-  const body = gather.merge(new Map(good));
+  const body = gather.merge(new Map(allowed(good, gather, exchange)));
   const { access } = exchange.request;
   const answered = workers.filter((_, at) => answers[at]?.status === "fulfilled");
   access.workerId = answered.map(({ id }) => id).join(",");
@@ -48,7 +48,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
 async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal, access } = exchange.request;
   const slot = await context.pool.acquire({ ...exchange.slotRequest, workerId: worker.id });
-  exchange.slotAcquired();
+  exchange.slotAcquired(slot);
   let length = 0;
   const timeout = new AbortController();
   const timer = context.clock.after(GATHER_MS, () => timeout.abort());
@@ -79,4 +79,10 @@ async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: 
   } catch (cause) {
     throw new NfrxError("upstream_error", `${worker.name} sent an unexpected response`, { cause });
   }
+}
+
+/** The items that the caller's key allows, where they are models. */
+function allowed<T>(items: readonly (readonly [string, T])[], gather: Gather, { request }: Exchange) {
+  const { key } = request;
+  return gather.namesModels && key !== undefined ? items.filter(([name]) => key.allowsModel(name)) : items;
 }

@@ -3,6 +3,7 @@ import type { HeaderPairs } from "../../../lib/http.ts";
 import { TopLevelScan } from "../../../lib/json-scan.ts";
 import type { Span } from "../../../lib/trace.ts";
 import type { Pool } from "../../pool/pool.ts";
+import { usualTurn } from "../../pool/queue.ts";
 import type { Worker } from "../../pool/worker.ts";
 import { Attempt, type AttemptContext } from "../attempt.ts";
 
@@ -61,7 +62,7 @@ async function has(
     label: undefined,
     workerId: worker.id,
     exemptFromSlots: true,
-    caller: () => caller,
+    turn: () => usualTurn(caller),
     signal,
   });
   const headers: HeaderPairs = [

@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../../../lib/time.ts";
 import type { Watch } from "../../../modules/module.ts";
 import type { Access } from "../../../modules/route.ts";
-import { CLOSE_NORMAL, CLOSE_RESTART } from "../../../protocol/limits.ts";
+import { CLOSE_NORMAL, CLOSE_POLICY, CLOSE_RESTART } from "../../../protocol/limits.ts";
 import type { ServerSocket, SocketHandler } from "../../http/web-socket.ts";
 import type { Poll, Polled } from "./poll.ts";
 
@@ -61,6 +61,11 @@ export class WatchSocket implements SocketHandler {
 
   onClose(): void {
     this.#end();
+  }
+
+  /** Its key no longer allows it. */
+  cut(): void {
+    this.#close(CLOSE_POLICY, "unauthorized");
   }
 
   /** The broker is going away. */

@@ -87,6 +87,7 @@ export class Watches {
       },
     });
     this.#open.add(socket);
+    access.onCut = () => socket.cut();
     if (server.upgrade(request, { data: socket })) return undefined;
     this.#open.delete(socket);
     release();
