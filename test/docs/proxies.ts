@@ -6,7 +6,7 @@ import { Authority } from "../kit/http/authority.ts";
 import type { BrokerProgram } from "../kit/process/broker.ts";
 import type { Env } from "../kit/process/program.ts";
 import type { Processes } from "../kit/processes.ts";
-import { eventually } from "../kit/time/until.ts";
+import { until } from "../kit/time/until.ts";
 import { freePort } from "../peer/old.ts";
 import { blocksOf, root } from "./page.ts";
 
@@ -143,15 +143,15 @@ export class Front implements AsyncDisposable {
     const authority = new Authority(processes.folder);
     authority.issue("host");
     const front = new Front(authority, await processes.broker(env), freePort(), proxy, change);
-    let open = false;
-    await eventually(
-      () => {
-        if (!open) void front.#serves().then(answer => (open = answer));
-        return open;
-      },
-      `${proxy.name} serves`,
-      20_000,
-    );
+    const end = new AbortController();
+    try {
+      await until(front.#serving(end.signal), `${proxy.name} serves`, 45_000);
+    } catch (error) {
+      await front[Symbol.asyncDispose]();
+      throw error;
+    } finally {
+      end.abort();
+    }
     return front;
   }
 
@@ -183,12 +183,15 @@ export class Front implements AsyncDisposable {
     await this.#child.exited;
   }
 
-  /** Traefik listens before it knows its routes. */
-  async #serves(): Promise<boolean> {
-    try {
-      return (await this.fetch("/healthz", { signal: AbortSignal.timeout(2_000) })).status === 200;
-    } catch {
-      return false;
+  /** Resolves once the proxy passes a request on: Traefik listens before it knows its routes. One request at a time. */
+  async #serving(end: AbortSignal): Promise<void> {
+    let serves = false;
+    while (!serves && !end.aborted) {
+      const answer = this.fetch("/healthz", { signal: AbortSignal.timeout(2_000) });
+      serves = await answer.then(
+        ({ status }) => status === 200,
+        () => false,
+      );
     }
   }
 }
