@@ -129,15 +129,15 @@ export class Fleet implements AsyncDisposable {
 
   /** Lets time pass while everybody is heard of. */
   async pass(ms: number): Promise<void> {
-    const links = [
+    const connected = [
       ...this.broker.mounted.map(({ pool }) => pool),
       ...(this.broker.relays ? [this.broker.relays.pool] : []),
     ]
       .flatMap(pool => [...pool.registry.workers])
-      .map(({ link }) => ({ link, before: link.stats.bytesIn }));
+      .map(({ upstream: { stats } }) => ({ stats, before: stats.bytesIn }));
     this.clock.advance(ms);
     if (ms < 5000) return;
-    await eventually(() => links.every(({ link, before }) => link.stats.bytesIn > before), "a word of every agent");
+    await eventually(() => connected.every(({ stats, before }) => stats.bytesIn > before), "a word of every agent");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,6 +10,7 @@ import { Call, call } from "../kit/http/call.ts";
 import { turns } from "../kit/load/storm.ts";
 import { McpWorld, rpc } from "../kit/mcp/world.ts";
 import { HandWorker } from "../kit/protocol/hand.ts";
+import { linkOf } from "../kit/protocol/link-of.ts";
 import { TestClock } from "../kit/time/clock.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { eventually } from "../kit/time/until.ts";
@@ -213,7 +214,7 @@ test("no counter goes back when a worker leaves, and a day later its own series 
   ];
   const steps = Math.ceil(SERIES_KEPT_MS / 10_000);
   for (let step = 0; step < steps; step++) {
-    for (const { link } of world.pool.registry.workers) link.ponged();
+    for (const worker of world.pool.registry.workers) linkOf(worker).ponged();
     clock.advance(10_000);
   }
   const late = await read(world);

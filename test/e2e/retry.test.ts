@@ -192,7 +192,7 @@ test("a request is sent to three workers at most", async () => {
   expect(errorOf(failed)).toMatchObject({ code: "upstream_error" });
   expect(workers).toHaveLength(1);
   expect(workers[0]?.frames).toEqual([]);
-  for (const worker of world.pool.registry.workers) worker.link.close(1000, "");
+  for (const worker of world.pool.registry.workers) worker.upstream.close(1000, "");
   expect(await world.leftovers()).toEqual({});
 });
 

@@ -202,7 +202,7 @@ export class World {
 
   /** True when no seat, place in the queue, stream or counted request is left anywhere. */
   get quiet(): boolean {
-    const streams = [...this.pool.registry.workers].reduce((sum, worker) => sum + worker.link.streams, 0);
+    const streams = [...this.pool.registry.workers].reduce((sum, worker) => sum + worker.upstream.streams, 0);
     return this.pool.inflight === 0 && this.pool.waiting === 0 && this.broker.drain.inflight === 0 && streams === 0;
   }
 

@@ -42,7 +42,7 @@ export function serverStatus({ pools, relays, drain }: StateSources): ServerStat
 /** Whether a module can serve a request now, and why. */
 export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: boolean; reason: string } {
   const workers = [...registry.workers];
-  const serving = workers.filter(worker => worker.serving && worker.link.routable).length;
+  const serving = workers.filter(worker => worker.available).length;
   if (serving > 0) return { ready: true, reason: `${serving} of ${workers.length} connected workers can serve` };
   if (workers.length === 0) return { ready: false, reason: "no worker is connected" };
   return workers.some(worker => worker.present)
@@ -168,6 +168,6 @@ function workerState(worker: Worker, now: number): WorkerView {
     queue_len: 0,
     last_error: worker.lastError,
     models: [...worker.models].sort(),
-    wire: worker.link.version,
+    wire: worker.wire,
   };
 }

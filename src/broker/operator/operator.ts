@@ -49,6 +49,6 @@ const ACTIONS: Readonly<Record<OperatorAction, (pool: Pool, handle: string, work
   drain: (pool, handle) => pool.drain(handle, true),
   undrain: (pool, handle) => pool.drain(handle, false),
   disconnect: (_pool, _handle, workers) => {
-    for (const worker of workers) worker.link.close(CLOSE_RESTART, "disconnected by an operator");
+    for (const worker of workers) worker.upstream.close(CLOSE_RESTART, "disconnected by an operator");
   },
 };

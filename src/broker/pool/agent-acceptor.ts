@@ -213,19 +213,19 @@ class WorkerConnection implements SocketHandler {
   async #contest(register: Register, holders: readonly Worker[]): Promise<void> {
     const { handshake, pool, log } = this.options;
     this.#held = [];
-    const alive = await Promise.all(holders.map(({ link }) => link.answers(HOLDER_MS)));
+    const alive = await Promise.all(holders.map(({ upstream }) => upstream.answers(HOLDER_MS)));
     if (this.#over) return;
     const dead = holders.filter((_, at) => !alive[at]);
     const left = handshake.holders(register, pool);
     const holder = left.find(one => !dead.includes(one));
     if (holder !== undefined)
       return this.#refuse("rejected", ID_IN_USE, { worker_id: holder.id, held_by: holder.remote });
-    for (const { id, name, link } of left) {
+    for (const { id, name, upstream } of left) {
       log.warn(
         { module: pool.moduleId, worker_id: id, worker_name: name, by: this.origin.peer },
         "a worker does not respond; a newer connection takes over its ID",
       );
-      if (id !== register.worker_id) link.close(CLOSE_POLICY, REPLACED);
+      if (id !== register.worker_id) upstream.close(CLOSE_POLICY, REPLACED);
     }
     this.#join(register);
   }
@@ -282,5 +282,5 @@ function parseRegister(text: string): Register | undefined {
 
 /** Asks every agent of a pool to reconnect elsewhere or later. */
 export function dismiss(pool: Pool): void {
-  for (const worker of [...pool.registry.workers]) worker.link.close(CLOSE_RESTART, "the broker is shutting down");
+  for (const worker of [...pool.registry.workers]) worker.upstream.close(CLOSE_RESTART, "the broker is shutting down");
 }

@@ -18,7 +18,7 @@ export class Candidates {
     const { label, workerId, endpoint } = slotRequest;
     const offers = this.offers(slotRequest);
     const { minScore } = this.settings;
-    const able = slotRequest.large ? offers.filter(offer => offer.worker.link.maxBody > V1_REQUEST_BODY) : offers;
+    const able = slotRequest.large ? offers.filter(offer => offer.worker.upstream.maxBody > V1_REQUEST_BODY) : offers;
     let choice = choose(able, minScore, slotRequest.excluded);
     if (choice.kind === "none" && slotRequest.large === "maybe")
       choice = choose(offers, minScore, slotRequest.excluded);
@@ -51,7 +51,7 @@ export class Candidates {
         worker =>
           (workerId === undefined || worker.id === workerId) &&
           (worker.present || (servesDuringDrain && !worker.gone)) &&
-          worker.link.routable &&
+          worker.upstream.routable &&
           !excluded?.has(worker.connectionId),
       );
   }

@@ -58,9 +58,9 @@ export class Membership {
     const worker = new Worker(this.link, register, remote, clock, pool.settings.maxSlots);
     this.#worker = worker;
     const { id, name } = worker;
-    this.#about = { module: pool.moduleId, worker_id: id, worker_name: name, wire: this.link.version, remote };
+    this.#about = { module: pool.moduleId, worker_id: id, worker_name: name, wire: worker.wire, remote };
     const older = pool.join(worker);
-    older?.link.close(CLOSE_POLICY, REPLACED);
+    older?.upstream.close(CLOSE_POLICY, REPLACED);
     const { models, maxConcurrency: max_concurrency, version, drainedByOperator } = worker;
     log.info(
       {

@@ -70,7 +70,7 @@ export class Pool {
   get linkStats(): LinkStats {
     const sum = new LinkStats();
     sum.add(this.#past);
-    for (const worker of this.registry.workers) sum.add(worker.link.stats);
+    for (const worker of this.registry.workers) sum.add(worker.upstream.stats);
     return sum;
   }
 
@@ -81,7 +81,7 @@ export class Pool {
   /** Exchanges open on the connections of all workers. */
   get streams(): number {
     let sum = 0;
-    for (const worker of this.registry.workers) sum += worker.link.streams;
+    for (const worker of this.registry.workers) sum += worker.upstream.streams;
     return sum;
   }
 
@@ -204,7 +204,7 @@ export class Pool {
     this.totals.joined++;
     if (older !== undefined) {
       older.gone = true;
-      this.#past.add(older.link.stats);
+      this.#past.add(older.upstream.stats);
     }
     this.#first.resolve(worker);
     this.wake();
@@ -213,7 +213,7 @@ export class Pool {
 
   /** Lets a worker go. */
   leave(worker: Worker): void {
-    if (!worker.gone) this.#past.add(worker.link.stats);
+    if (!worker.gone) this.#past.add(worker.upstream.stats);
     worker.gone = true;
     this.totals.left++;
     this.registry.remove(worker);

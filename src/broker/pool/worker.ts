@@ -6,13 +6,13 @@ import { SpanAttributes } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { WorkerStatus, WorkerView } from "../../modules/state.ts";
 import { NAME_MAX } from "../../protocol/limits.ts";
-import type { Link } from "../../protocol/link.ts";
 import type { Register, StatusUpdate } from "../../protocol/messages.ts";
 import type { BackendFacts } from "./backend-routes.ts";
 import { Health } from "./health.ts";
 import { MISSING_ROUTE_MS, MISSING_ROUTES_MAX } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { Rates } from "./recent.ts";
+import type { Upstream } from "./upstream.ts";
 
 /** Time in milliseconds after a backend failure within which the loss of its machine is attributed to that failure. */
 const BACKEND_LOSS_MS = 10_000;
@@ -25,6 +25,9 @@ export class Worker {
   /** Another one for each connection of the same agent. */
   readonly connectionId = crypto.randomUUID();
   readonly name: string;
+  readonly upstream: Upstream;
+  /** The wire version of its connection. */
+  readonly wire: 1 | 2;
   readonly version: string;
   readonly buildSha: string;
   readonly buildDate: string;
@@ -71,13 +74,15 @@ export class Worker {
   readonly traced: SpanAttributes;
 
   constructor(
-    readonly link: Link,
+    upstream: Upstream & { readonly version: 1 | 2 },
     register: Register,
     /** The address that it connected from. */
     readonly remote: string,
     private readonly clock: Pick<Clock, "now" | "wall">,
     private readonly maxSlots = Number.POSITIVE_INFINITY,
   ) {
+    this.upstream = upstream;
+    this.wire = upstream.version;
     const { worker_id: id, worker_name: name } = register;
     this.id = id || crypto.randomUUID();
     this.name = name || (id ? id.slice(0, 8) : remote).slice(0, NAME_MAX);
@@ -105,7 +110,7 @@ export class Worker {
 
   /** Available slots. */
   get free(): number {
-    if (!this.serving || !this.link.routable) return 0;
+    if (!this.available) return 0;
     return Math.max(0, this.maxConcurrency - this.inflight - this.#takenElsewhere);
   }
 
@@ -139,6 +144,11 @@ export class Worker {
     return this.present && this.ready;
   }
 
+  /** True while it serves and its connection is alive. */
+  get available(): boolean {
+    return this.serving && this.upstream.routable;
+  }
+
   /** Its agent gave a request up because the backend took it and died. */
   backendFailed(): void {
     this.#backendFailedAt = this.clock.now();
@@ -164,7 +174,7 @@ export class Worker {
   /** The backend as reported by the agent; a 0.9 agent may not report it. */
   get backend(): BackendFacts {
     const { backend_family: family, backend_version: version } = this.facts;
-    return { family, version, complete: this.link.version === 2 };
+    return { family, version, complete: this.wire === 2 };
   }
 
   /** True when its backend takes the model by this name: the one that it lists, or at Ollama the same without `:latest`. */

@@ -45,7 +45,7 @@ export class Attempt {
     this.#span = options.parent?.child("attempt", "client");
     this.#span?.set(worker.traced);
     try {
-      this.stream = worker.link.open(
+      this.stream = worker.upstream.open(
         this.#span === undefined ? head : { ...head, headers: this.#span.inject(head.headers) },
       );
     } catch (error) {

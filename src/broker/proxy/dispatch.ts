@@ -123,7 +123,7 @@ class Dispatch {
     const dispatched = { request_id: id, job_type: endpoint.jobType, model: label.model, worker_id: slot.worker.id };
     context.log.info(dispatched, "request dispatched");
     // The backend needs the length of the body: not every server supports chunked bodies.
-    const follows = slot.worker.link.canStreamUnknownLength;
+    const follows = slot.worker.upstream.canStreamUnknownLength;
     const outgoing = new OutgoingBody(body, label, slot.worker);
     access.servedModel = outgoing.model;
     const sent = withLength(headers, follows ? outgoing.length : undefined);

@@ -163,7 +163,7 @@ export class Relays {
         listeners: worker.slotExempt,
         functions: this.#calls.functionsOf(idOf(worker)),
         version: worker.version,
-        wire: worker.link.version,
+        wire: worker.wire,
         connected_at: isoTime(worker.connectedAt),
         last_heartbeat: isoTime(worker.lastHeartbeat),
         last_error: worker.lastError,

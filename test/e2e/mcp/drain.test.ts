@@ -128,7 +128,7 @@ test("a relay that is back after its broker's restart serves at once", async () 
   await using world = new McpWorld();
   const { agent } = await world.pair({ reconnect: true, random: () => 0 });
   const [worker] = world.relays.pool.registry.workers;
-  worker?.link.close(1012, "the broker is shutting down");
+  worker?.upstream.close(1012, "the broker is shutting down");
   await world.said("not connected");
   await world.when(() => world.relays.pool.registry.get(agent.id) !== undefined, "it is back");
   expect((await world.call(rpc(1, "x"), { id: RELAY })).status).toBe(200);

@@ -81,7 +81,7 @@ test("a relay whose connection is lost takes its place back at once", async () =
   const clock = new TestClock();
   const { agent } = await world.pair({ reconnect: true, clock });
   const before = world.relays.pool.registry.get(agent.id);
-  before?.link.close(4000, "lost");
+  before?.upstream.close(4000, "lost");
   const lost = jsonOf(await world.call(rpc(1, "x")));
   expect(lost).toMatchObject({ error: { data: { mcp: "MCP_PROVIDER_UNAVAILABLE" } } });
   await world.said("not connected");

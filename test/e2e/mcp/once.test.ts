@@ -104,7 +104,7 @@ test("a relay that falls silent is given up after BROKER_WS_DEAD_AFTER_MS, and i
   const [worker] = world.relays.pool.registry.workers;
   // It has no time to answer the pings: long before it is given up it gets nothing new.
   clock.advance(85_000);
-  expect([worker?.gone, worker?.link.routable]).toEqual([false, false]);
+  expect([worker?.gone, worker?.upstream.routable]).toEqual([false, false]);
   clock.advance(10_000);
   expect(worker?.gone).toBeTrue();
   const answer = await running;

@@ -244,7 +244,7 @@ test("what was missed while the stream was cut is resumed after the last event t
   expect(token).toBeDefined();
   // The relay loses its connection; client and server live on.
   const [worker] = all.world.relays.pool.registry.workers;
-  worker?.link.close(4000, "lost");
+  worker?.upstream.close(4000, "lost");
   await all.world.runs[0];
   gate.release(1);
   await all.world.relay(all.server);

@@ -133,7 +133,7 @@ test("clients that come and go in every phase, and relays that are lost in the m
   for (let n = 0; n < 4; n++) {
     await turns(200);
     const [worker] = world.relays.pool.registry.workers;
-    worker?.link.close(4000, "lost");
+    worker?.upstream.close(4000, "lost");
     await world.relay(provider, { provider: { replicas: true } });
   }
   await storm;

@@ -12,6 +12,7 @@ import { mcpAgentOptions } from "../../../src/modules/mcp-provider.ts";
 import type { RelaySettings } from "../../../src/modules/module.ts";
 import { type RecordedRequest, type Respond, startBackend, status, type TestBackend } from "../backend/backend.ts";
 import { Call, type CallAnswer, type CallInit } from "../http/call.ts";
+import { linkOf } from "../protocol/link-of.ts";
 import type { TestClock } from "../time/clock.ts";
 import { Changes } from "../time/until.ts";
 import { API_KEY, CLIENT_KEY, type LogLine } from "../world.ts";
@@ -224,10 +225,13 @@ export class McpWorld {
   async pass(ms: number): Promise<void> {
     if (this.#clock === undefined) throw new Error("this world has the system's clock");
     for (let left = ms; left > 0; left -= STEP_MS) {
-      const heard = [...this.relays.pool.registry.workers].map(({ link }) => ({ link, before: link.stats.bytesIn }));
+      const heard = [...this.relays.pool.registry.workers].map(({ upstream: { stats } }) => ({
+        stats,
+        before: stats.bytesIn,
+      }));
       this.#clock.advance(Math.min(left, STEP_MS));
       if (left < STEP_MS) return;
-      await this.when(() => heard.every(({ link, before }) => link.stats.bytesIn > before), "an answer to a ping");
+      await this.when(() => heard.every(({ stats, before }) => stats.bytesIn > before), "an answer to a ping");
     }
   }
 
@@ -314,8 +318,9 @@ export class McpWorld {
     };
     const join = pool.join.bind(pool);
     pool.join = worker => {
-      const receive = worker.link.receive.bind(worker.link);
-      worker.link.receive = message => {
+      const link = linkOf(worker);
+      const receive = link.receive.bind(link);
+      link.receive = message => {
         notify();
         receive(message);
       };

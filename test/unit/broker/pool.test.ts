@@ -8,6 +8,7 @@ import { type NfrxError, toNfrxError } from "../../../src/lib/errors.ts";
 import type { PoolSettings } from "../../../src/modules/module.ts";
 import { UNROUTABLE_MS } from "../../../src/protocol/limits.ts";
 import { registerMessage, statusMessage } from "../../../src/protocol/messages.ts";
+import { linkOf } from "../../kit/protocol/link-of.ts";
 import { LinkedPair } from "../../kit/protocol/linked-pair.ts";
 import { TestClock } from "../../kit/time/clock.ts";
 
@@ -196,7 +197,7 @@ describe("seats", () => {
     place.clock.advance(UNROUTABLE_MS);
     const asked = place.ask("x");
     expect([asked.slot, asked.error, worker.free, worker.present]).toEqual([undefined, undefined, 0, true]);
-    worker.link.receive('{"type":"heartbeat"}');
+    linkOf(worker).receive('{"type":"heartbeat"}');
     place.pool.wake();
     await turn();
     expect(asked.slot?.worker).toBe(worker);
@@ -517,8 +518,8 @@ describe("workers that come and go", () => {
   test("counts of links that are gone stay in the sum", () => {
     const place = new Place();
     const [a, b] = [place.join("a"), place.join("b")];
-    a.link.stats.bytesIn += 100;
-    b.link.stats.bytesIn += 10;
+    a.upstream.stats.bytesIn += 100;
+    b.upstream.stats.bytesIn += 10;
     place.pool.leave(a);
     place.pool.leave(a);
     expect(place.pool.linkStats.bytesIn).toBe(110);

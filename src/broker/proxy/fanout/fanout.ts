@@ -239,7 +239,7 @@ class FanoutRun {
     const { body } = this.exchange.request;
     const whole = part.start === 0 && part.end === this.split.items;
     const bytes = whole ? body.bytes : this.split.part(part.start, part.end);
-    const length = worker.link.canStreamUnknownLength ? bytes.length : undefined;
+    const length = worker.upstream.canStreamUnknownLength ? bytes.length : undefined;
     // The slot is held by #work across its parts; an attempt gives back only what it took itself.
     const slot: Slot = { worker, report: verdict => held.report(verdict), release: () => {} };
     this.#workers.add(worker.id);

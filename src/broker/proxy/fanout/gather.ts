@@ -26,7 +26,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   const { registry } = context.pool;
   const { needs } = exchange.request.endpoint;
   const ready = [...registry.workers].filter(
-    worker => worker.serving && worker.link.routable && (needs === undefined || mayHave(worker.backend, needs)),
+    worker => worker.available && (needs === undefined || mayHave(worker.backend, needs)),
   );
   const workers = ready.slice(0, ASKED_MAX);
   const answers = await Promise.allSettled(workers.map(worker => ask(worker, gather, exchange, context)));

@@ -114,7 +114,7 @@ async function search(
   const able = pool.registry
     .offers(label.model)
     .map(({ worker }) => worker)
-    .filter(worker => worker.serving && worker.link.routable);
+    .filter(worker => worker.available);
   const sole = owner === undefined && !pool.filling && able.length === 1;
   const expected = owner !== undefined && pool.registry.expectsWorker(owner);
   if (sole || (able.length === 0 && !expected)) return undefined;
