@@ -41,7 +41,7 @@ test("it asks for the key, says when one is wrong, keeps the right one for the t
   const { page } = tab;
   const prompt = page.getByRole("dialog", { name: "API key" });
   await signIn(page, "wrong");
-  await prompt.getByRole("alert").filter({ hasText: "refused" }).waitFor();
+  await prompt.getByRole("alert").filter({ hasText: "rejected" }).waitFor();
   expect(await page.locator("main").isVisible()).toBe(false);
 
   await page.keyboard.press("Escape");
@@ -81,7 +81,7 @@ test("it shows the whole fleet: workers, models, relays, calls, jobs, charts", a
   await tableOf(page, "jobs", "Job workers").getByRole("rowheader", { name: "scanner" }).waitFor();
   // The agent of a module that nobody serves.
   await page.getByText(`SERVER_URL=${fleet.broker.connectUrl("docling")} CLIENT_KEY=…`).waitFor();
-  await page.getByRole("img", { name: /^Requests (last 5 s): ended \d/ }).waitFor();
+  await page.getByRole("img", { name: /^Requests \(last 5 s\): ended \d/ }).waitFor();
   await page.getByRole("img", { name: /^Tokens per second: out/ }).waitFor();
   await page.getByRole("img", { name: /^Time to first byte: median/ }).waitFor();
   expectQuiet(tab);
@@ -179,7 +179,7 @@ test("an operator drains a worker, undrains it and disconnects it, each time aft
   await page.keyboard.press("Enter");
   await question.getByLabel("Operator key").fill("wrong");
   await question.getByRole("button", { name: "Drain" }).click();
-  await question.getByRole("alert").filter({ hasText: "refused" }).waitFor();
+  await question.getByRole("alert").filter({ hasText: "rejected" }).waitFor();
   // The question stays while the page goes on.
   await nextState(page);
   await question.getByLabel("Operator key").fill(ADMIN_KEY);
@@ -243,7 +243,7 @@ test("who waits is shown with a place and a time, and goes when it is served", a
   await rowOf(workers(page), "anna").getByRole("meter", { name: "2 of 2 in flight" }).waitFor();
   fleet.gate.release(4);
   expect(await Promise.all(asked)).toEqual([200, 200, 200, 200]);
-  await queue.getByText("Nobody waits.").waitFor();
+  await queue.getByText("Queue is empty.").waitFor();
   expectQuiet(tab);
 });
 
@@ -255,7 +255,7 @@ test("the theme is remembered", async () => {
   const ground = (): Promise<string> => page.evaluate("getComputedStyle(document.documentElement).backgroundColor");
   const light = await ground();
   await page.getByRole("button", { name: /^Color theme: system/ }).click();
-  await page.getByRole("button", { name: /^Colours: light/ }).click();
+  await page.getByRole("button", { name: /^Color theme: light/ }).click();
   const dark = await ground();
   expect(dark).not.toBe(light);
   await page.reload();
@@ -287,7 +287,7 @@ test("a key that nobody answered to can be tried again when the broker is back",
   await prompt.waitFor();
   await broker.kill();
   await signIn(page, "wrong");
-  await prompt.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
+  await prompt.getByRole("alert").filter({ hasText: "Cannot reach the broker" }).waitFor();
   await fleet.processes.broker({ PORT: String(broker.port), JOBS_STORE: "memory" });
   await signIn(page, API_KEY);
   await prompt.waitFor({ state: "hidden" });
