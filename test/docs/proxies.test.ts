@@ -3,11 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import { bytes, chatStream } from "../kit/backend/backend.ts";
 import { AUTHORIZED, chatBody } from "../kit/process/broker.ts";
-import type { Env } from "../kit/process/program.ts";
 import { Processes } from "../kit/processes.ts";
 import { Gate } from "../kit/time/gate.ts";
 import { until } from "../kit/time/until.ts";
-import { blocksOf } from "./page.ts";
 import { Front, proxies } from "./proxies.ts";
 
 const LIMIT_MS = 60_000;
@@ -149,32 +147,3 @@ for (const proxy of proxies)
       LIMIT_MS,
     );
   });
-
-const [nginx] = proxies;
-
-test.skipIf(missing(nginx?.program))(
-  "behind nginx: an old key is taken for the new one, as doc/security.md says, by callers and by agents",
-  async () => {
-    await using processes = new Processes();
-    // As long as `openssl rand -hex 24` makes them.
-    const keys = { "old-key": "0".repeat(48), "new-key": "1".repeat(48) };
-    const [map] = blocksOf("doc/security.md").filter(({ language }) => language === "nginx");
-    const both = { API_KEY: keys["new-key"], CLIENT_KEY: keys["new-key"] };
-    await using front = await Front.start(processes, nginx!, both, configuration => {
-      const taken = Object.entries(keys).reduce((text, [from, to]) => text.replaceAll(from, to), map?.text ?? "");
-      const header = "proxy_set_header Authorization $nfrx_key;";
-      return `${taken}\n${configuration.replace("location / {", `location / { ${header}`)}`;
-    });
-    const bearer = (key: string): Env => ({ authorization: `Bearer ${key}` });
-    for (const [key, status] of [
-      [keys["old-key"], 200],
-      [keys["new-key"], 200],
-      ["another", 401],
-    ] as const)
-      expect((await front.fetch("/api/llm/v1/models", { headers: bearer(key) })).status).toBe(status);
-    expect((await fetch(`${front.broker.url}/models`, { headers: bearer(keys["old-key"]) })).status).toBe(401);
-    const backend = await processes.backend();
-    await processes.agent(front.broker, backend, { ...front.env, CLIENT_KEY: keys["old-key"] });
-  },
-  LIMIT_MS,
-);

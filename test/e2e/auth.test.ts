@@ -230,3 +230,19 @@ test("no origin is allowed unless one is named; * allows all", async () => {
   await using open = new World({ broker: { allowedOrigins: ["*"] } });
   expect(new Map((await ask(open)).headers).get("access-control-allow-origin")).toBe(origin);
 });
+
+test("several keys open the API and let agents in, as a rotation needs", async () => {
+  await using world = new World({
+    broker: { apiKey: `new-key, ${API_KEY}`, clientKey: `new-agents-key,${CLIENT_KEY}` },
+  });
+  const backend = await world.backend();
+  await world.agent(backend, { clientKey: CLIENT_KEY });
+  await world.agent(backend, { clientKey: "new-agents-key" });
+  for (const [key, status] of [
+    ["new-key", 200],
+    [API_KEY, 200],
+    [`new-key, ${API_KEY}`, 401],
+    ["another", 401],
+  ] as const)
+    expect((await chat(world, { Authorization: `Bearer ${key}` })).status).toBe(status);
+});
