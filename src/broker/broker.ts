@@ -67,7 +67,7 @@ export class Broker {
 
   /** How it is, in a line for people. */
   get summary(): string {
-    const agents = this.#parts.pools.reduce((sum, pool) => sum + pool.registry.size, 0);
+    const agents = this.#parts.pools.reduce((sum, pool) => sum + pool.directory.size, 0);
     const { draining, inflight } = this.drain;
     return `${draining ? "draining" : "serving"}: ${agents} agents connected, ${inflight} requests in flight`;
   }

@@ -21,8 +21,8 @@ import { Operator } from "../operator/operator.ts";
 import { JOBS_FILE, KEYS_FILE, named } from "../people/backup.ts";
 import { countUse } from "../people/count-use.ts";
 import { Admission } from "../pool/admission.ts";
+import { JoinedDirectory } from "../pool/directory.ts";
 import type { Pool } from "../pool/pool.ts";
-import { PoolDirectory } from "../pool/pool-directory.ts";
 import { Relays } from "../relay/relays.ts";
 import type { Transfers } from "../transfer/transfers.ts";
 import { composeAccess, composeBodies } from "./access.ts";
@@ -54,11 +54,11 @@ export function compose(options: BrokerOptions): Parts {
   const drain = new Drain();
   const reach = reachOf(values);
   if (reach.narrowed) log.warn({}, howToOpen(reach));
-  const directory = new PoolDirectory();
+  const directory = new JoinedDirectory();
   const metrics = new BrokerMetrics({
     clock,
     served: model => directory.servedAs(model),
-    isConnected: id => directory.isConnected(id),
+    isConnected: id => directory.has(id),
     ...(droppedLogs && { droppedLogs }),
   });
   tracing?.count(metrics.spans);

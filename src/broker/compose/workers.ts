@@ -5,9 +5,9 @@ import type { Bodies } from "../http/body/bodies.ts";
 import type { ServedModules } from "../modules.ts";
 import type { Admission } from "../pool/admission.ts";
 import { AgentAcceptor, workerHandshake } from "../pool/agent-acceptor.ts";
+import type { JoinedDirectory } from "../pool/directory.ts";
 import { LocalOwnerMap, OWNERS_MAX, Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
-import type { PoolDirectory } from "../pool/pool-directory.ts";
 import { Pipeline } from "../proxy/pipeline.ts";
 import type { Mounted } from "../proxy/routes.ts";
 import { Watches } from "../proxy/watch/watches.ts";
@@ -31,7 +31,7 @@ export function composeWorkers(
   const expose = values.exposeRouting;
   const mounted = workers.map(({ module, pool: settings }): Mounted => {
     const pool = new Pool(module.id, clock, settings, values.startGraceMs);
-    directory.add(pool);
+    directory.add(pool.directory);
     const acceptor = new AgentAcceptor({
       handshake: workerHandshake,
       pool,
@@ -65,7 +65,7 @@ interface WorkersParts {
   readonly bodies: Bodies;
   readonly admission: Admission;
   /** Gets each pool. */
-  readonly directory: PoolDirectory;
+  readonly directory: JoinedDirectory;
 }
 
 /** How long a request of a module may be silent: by its own option, the common one, or its default. */

@@ -18,7 +18,7 @@ export function healthRoutes(sources: StateSources): Route[] {
 
 function health({ drain, pools, relays }: StateSources): Response {
   // A broker with only the relay module is unavailable while no relay is connected.
-  const alone = pools.length === 0 && relays !== undefined && relays.pool.registry.size === 0;
+  const alone = pools.length === 0 && relays !== undefined && relays.pool.directory.size === 0;
   return drain.draining || alone
     ? Response.json({ status: "unavailable" }, { status: 503 })
     : Response.json({ status: "ok" });
@@ -41,7 +41,7 @@ function readinessIn(
   { pools, relays }: StateSources,
 ): [string, ReturnType<typeof readinessOf>][] {
   const pool = served.relays === undefined ? pools.find(({ moduleId }) => moduleId === id) : relays?.pool;
-  return pool === undefined ? [] : [[id, readinessOf(pool)]];
+  return pool === undefined ? [] : [[id, readinessOf(pool.directory)]];
 }
 
 const status = (words: readonly [string, ...string[]]) => z.object({ status: z.enum(words) });

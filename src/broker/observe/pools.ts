@@ -2,10 +2,10 @@
 import type { Drain } from "../../lib/drain.ts";
 import type { Meters } from "../../lib/series.ts";
 import type { Budget } from "../http/body/budget.ts";
+import type { WorkerRecord } from "../pool/directory.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Worker } from "../pool/worker.ts";
 
-const STATES: readonly Worker["state"][] = ["idle", "working", "not_ready", "draining"];
+const STATES: readonly WorkerRecord["state"][] = ["idle", "working", "not_ready", "draining"];
 
 /** Declares the metrics of the pools and their connections. */
 export function declarePools(meters: Meters, pools: readonly Pool[]): void {
@@ -18,11 +18,11 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
   const [gauge, counter] = [declare("gauge"), declare("counter")];
   gauge("nfrx_queue_length", "Requests in the queue.", pool => pool.waiting);
   gauge("nfrx_queue_capacity", "Capacity of the queue.", pool => pool.settings.queueSize);
-  gauge("nfrx_workers_connected", "Connected workers.", pool => pool.registry.size);
+  gauge("nfrx_workers_connected", "Connected workers.", pool => pool.directory.size);
   meters.gauge("nfrx_workers", "Connected workers, by state.", ["ext", "state"]).read(set => {
     for (const pool of pools)
       for (const state of STATES) {
-        const workers = [...pool.registry.workers].filter(worker => worker.state === state);
+        const workers = pool.directory.records().filter(worker => worker.state === state);
         set({ ext: pool.moduleId, state }, workers.length);
       }
   });
@@ -31,7 +31,7 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
     "Connected workers with recent failures, which get requests only after the others.",
     pool => {
       let resting = 0;
-      for (const worker of pool.registry.workers) if (worker.resting) resting++;
+      for (const worker of pool.directory.records()) if (worker.resting) resting++;
       return resting;
     },
   );
@@ -39,7 +39,7 @@ export function declarePools(meters: Meters, pools: readonly Pool[]): void {
   counter("nfrx_workers_left_total", "Worker disconnections.", pool => pool.totals.left);
   gauge("nfrx_seats", "Slots of all workers that currently accept requests.", pool => {
     let slots = 0;
-    for (const { state, maxConcurrency } of pool.registry.workers)
+    for (const { state, maxConcurrency } of pool.directory.records())
       if (state === "idle" || state === "working") slots += maxConcurrency;
     return slots;
   });

@@ -4,8 +4,8 @@ import { type Clock, isoTime } from "../../lib/time.ts";
 import { DATE, SHA, VERSION } from "../../lib/version.ts";
 import type { ConfiguredModule, Served, Shown } from "../../modules/module.ts";
 import type { ModuleState, ServerState, ServerStatus, WorkerStatus, WorkerView } from "../../modules/state.ts";
+import type { Directory, WorkerRecord } from "../pool/directory.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { Worker } from "../pool/worker.ts";
 import type { OwnStates } from "./own.ts";
 
 /** Maximum number of queued requests per module in the state. */
@@ -36,12 +36,12 @@ export interface StateSources {
 export function serverStatus({ pools, relays, drain }: StateSources): ServerStatus {
   if (drain.draining) return "draining";
   const all = relays === undefined ? pools : [...pools, relays.pool];
-  return all.some(pool => readinessOf(pool).ready) ? "ready" : "not_ready";
+  return all.some(pool => readinessOf(pool.directory).ready) ? "ready" : "not_ready";
 }
 
 /** Whether a module can serve a request now, and why. */
-export function readinessOf({ registry }: Pick<Pool, "registry">): { ready: boolean; reason: string } {
-  const workers = [...registry.workers];
+export function readinessOf(directory: Directory): { ready: boolean; reason: string } {
+  const workers = directory.records();
   const serving = workers.filter(worker => worker.available).length;
   if (serving > 0) return { ready: true, reason: `${serving} of ${workers.length} connected workers can serve` };
   if (workers.length === 0) return { ready: false, reason: "no worker is connected" };
@@ -99,7 +99,7 @@ function uptime({ clock, startedAt }: StateSources): number {
 function moduleState(pool: Pool, sources: StateSources): ModuleState {
   const { clock } = sources;
   const [now, wall] = [clock.now(), clock.wall()];
-  const workers = [...pool.registry.workers];
+  const workers = pool.directory.records();
   const gone = pool.departed.entries().map(([, departed]) => departed);
   const counts: Record<WorkerStatus, number> = { working: 0, idle: 0, not_ready: 0, draining: 0, gone: gone.length };
   for (const { state } of workers) counts[state]++;
@@ -116,7 +116,7 @@ function moduleState(pool: Pool, sources: StateSources): ModuleState {
       scheduler_queue_capacity: pool.settings.queueSize,
     },
     workers_summary: { connected: workers.length, ...counts },
-    models: pool.registry
+    models: pool.directory
       .models()
       .map(({ id, workerIds }) => ({ name: id, workers: workerIds.length, worker_ids: workerIds })),
     workers: [
@@ -138,7 +138,7 @@ function moduleState(pool: Pool, sources: StateSources): ModuleState {
   };
 }
 
-function workerState(worker: Worker, now: number): WorkerView {
+function workerState(worker: WorkerRecord, now: number): WorkerView {
   const { totals } = worker;
   return {
     id: worker.id,

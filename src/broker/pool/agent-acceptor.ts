@@ -25,6 +25,7 @@ import type { Admission, AgentRefusal, KeylessPlace } from "./admission.ts";
 import { LinkSocket } from "./link-socket.ts";
 import { Membership, REPLACED } from "./membership.ts";
 import type { Pool } from "./pool.ts";
+import type { Registry } from "./registry.ts";
 import type { Worker } from "./worker.ts";
 
 export interface AgentAcceptorOptions {
@@ -45,7 +46,7 @@ export interface Handshake {
   /** Why this agent is not taken; undefined when it is. */
   objection(register: Register): string | undefined;
   /** The connected workers with this agent's ID. */
-  holders(register: Register, pool: Pool): Worker[];
+  holders(register: Register, workers: Registry): Worker[];
   /** The reply; undefined if there is none. */
   greeting(register: Register, version: 1 | 2): string | undefined;
   wire(version: 1 | 2): (link: Link) => Wire;
@@ -58,8 +59,8 @@ export interface Handshake {
 export const workerHandshake: Handshake = {
   parse: parseRegister,
   objection: () => undefined,
-  holders({ worker_id: id }, pool) {
-    const holder = id ? pool.registry.get(id) : undefined;
+  holders({ worker_id: id }, workers) {
+    const holder = id ? workers.get(id) : undefined;
     // One that drains is about to go: its successor may be there already.
     return holder === undefined || holder.draining ? [] : [holder];
   },
@@ -199,7 +200,7 @@ class WorkerConnection implements SocketHandler {
     this.#deadline?.cancel();
     const objection = handshake.objection(register);
     if (objection !== undefined) return this.#refuse("rejected", objection);
-    const holders = handshake.holders(register, pool);
+    const holders = handshake.holders(register, pool.registry);
     if (holders.length === 0) this.#join(register);
     else void this.#contest(register, holders);
   }
@@ -216,7 +217,7 @@ class WorkerConnection implements SocketHandler {
     const alive = await Promise.all(holders.map(({ upstream }) => upstream.answers(HOLDER_MS)));
     if (this.#over) return;
     const dead = holders.filter((_, at) => !alive[at]);
-    const left = handshake.holders(register, pool);
+    const left = handshake.holders(register, pool.registry);
     const holder = left.find(one => !dead.includes(one));
     if (holder !== undefined)
       return this.#refuse("rejected", ID_IN_USE, { worker_id: holder.id, held_by: holder.remote });
@@ -282,5 +283,5 @@ function parseRegister(text: string): Register | undefined {
 
 /** Asks every agent of a pool to reconnect elsewhere or later. */
 export function dismiss(pool: Pool): void {
-  for (const worker of [...pool.registry.workers]) worker.upstream.close(CLOSE_RESTART, "the broker is shutting down");
+  for (const worker of pool.registry.records()) worker.upstream.close(CLOSE_RESTART, "the broker is shutting down");
 }

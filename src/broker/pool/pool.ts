@@ -4,6 +4,7 @@ import type { Clock } from "../../lib/time.ts";
 import type { PoolSettings } from "../../modules/module.ts";
 import { LinkStats } from "../../protocol/wire.ts";
 import { Candidates } from "./candidates.ts";
+import type { Directory, WorkerRecord } from "./directory.ts";
 import { DRAINED_IDS_MAX, GONE_SHOWN_MAX, GONE_SHOWN_MS } from "./limits.ts";
 import { type Ended, Recent } from "./recent.ts";
 import { busy, draining, Refusals } from "./refusals.ts";
@@ -19,13 +20,12 @@ import type { Worker } from "./worker.ts";
  * can take a free slot without looking at the queue.
  */
 export class Pool {
+  /** For this folder; other parts of the broker read `directory`. */
   readonly registry: Registry;
   readonly totals = { completed: 0, failed: 0, joined: 0, left: 0 };
   readonly recent: Recent;
   /** Recently departed workers. */
   readonly departed: BoundedMap<{ readonly worker: Worker; readonly wall: number }>;
-  /** Called when a worker has gone. */
-  onLeave: (worker: Worker) => void = () => {};
   readonly #candidates: Candidates;
   readonly #refusals: Refusals;
   readonly #slots: Slots;
@@ -60,6 +60,10 @@ export class Pool {
     });
     this.recent = new Recent(clock.now());
     this.departed = new BoundedMap(GONE_SHOWN_MAX, { clock, ms: GONE_SHOWN_MS });
+  }
+
+  get directory(): Directory {
+    return this.registry;
   }
 
   get waiting(): number {
@@ -162,7 +166,7 @@ export class Pool {
   }
 
   /** A worker's identifier for operators. */
-  handleOf(worker: Worker): string {
+  handleOf(worker: WorkerRecord): string {
     return worker.id;
   }
 
@@ -173,8 +177,7 @@ export class Pool {
 
   /** The workers that an operator means. */
   named(handle: string): Worker[] {
-    const worker = this.registry.get(handle);
-    return worker === undefined ? [] : [worker];
+    return this.registry.records().filter(worker => this.handleOf(worker) === handle);
   }
 
   /**
@@ -218,7 +221,6 @@ export class Pool {
     this.totals.left++;
     this.registry.remove(worker);
     if (this.registry.get(worker.id) === undefined) this.departed.set(worker.id, { worker, wall: this.clock.wall() });
-    this.onLeave(worker);
     this.wake();
   }
 

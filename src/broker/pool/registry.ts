@@ -1,13 +1,14 @@
 import { BoundedMap } from "../../lib/bounded-map.ts";
 import type { ModelDetails } from "../../lib/model-details.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
+import type { Directory, DirectoryChange, ListedModel } from "./directory.ts";
 import { REMEMBERED_MODELS, REMEMBERED_OFFERS, SEEN_MAX, SEEN_MS } from "./limits.ts";
 import { aliasOf, latestOf } from "./names.ts";
 import { type Offer, SCORE_ALIAS, SCORE_EXACT } from "./schedule.ts";
 import type { Worker } from "./worker.ts";
 
 /** The connected workers, and their models. */
-export class Registry {
+export class Registry implements Directory {
   readonly #workers = new Map<string, Worker>();
   readonly #byModel = new Map<string, Set<Worker>>();
   readonly #byAlias = new Map<string, Set<Worker>>();
@@ -15,12 +16,13 @@ export class Registry {
   readonly #firstSeen = new BoundedMap<number>(REMEMBERED_MODELS);
   /** Until when a model without a worker counts as briefly away. */
   readonly #away = new Map<string, Timer>();
-  /** Names of departed workers and models that are expected to return. */
   /** Cached candidates per label, until a worker connects, changes or leaves. */
   readonly #offers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
   readonly #exactOffers = new BoundedMap<readonly Offer<Worker>[]>(REMEMBERED_OFFERS);
+  /** Names of departed models and workers that are expected to return. */
   readonly #modelsSeen: BoundedMap<true>;
   readonly #workersSeen: BoundedMap<true>;
+  readonly #listeners = new Set<(change: DirectoryChange) => void>();
 
   constructor(
     private readonly clock: Clock,
@@ -44,6 +46,20 @@ export class Registry {
     return this.#workers.get(id);
   }
 
+  has(id: string): boolean {
+    return this.#workers.has(id);
+  }
+
+  records(model?: string): Worker[] {
+    return model === undefined ? [...this.#workers.values()] : this.offers(model).map(({ worker }) => worker);
+  }
+
+  onChanged(listener: (change: DirectoryChange) => void, signal?: AbortSignal): void {
+    if (signal?.aborted) return;
+    this.#listeners.add(listener);
+    signal?.addEventListener("abort", () => this.#listeners.delete(listener), { once: true });
+  }
+
   /** Takes a worker in; returns the older connection of the same id, which is out from now on. */
   add(worker: Worker): Worker | undefined {
     const older = this.#workers.get(worker.id);
@@ -53,6 +69,8 @@ export class Registry {
     if (older !== undefined) this.#leave(older);
     // One that comes before its backend is ready may serve in a moment.
     if (!worker.serving) this.#leave(worker);
+    if (older !== undefined) this.#changed("leave", older);
+    this.#changed("join", worker);
     return older;
   }
 
@@ -68,6 +86,7 @@ export class Registry {
       if (alias !== undefined) this.#modelsSeen.set(ALIAS + alias, true);
     }
     this.#leave(worker);
+    this.#changed("leave", worker);
   }
 
   /** Updates a worker and its models. */
@@ -79,6 +98,7 @@ export class Registry {
     this.#list(worker);
     if (!worker.serving) this.#leave(worker);
     else this.#leave({ models: new Set([...before].filter(model => !worker.models.has(model))) });
+    this.#changed("change", worker);
   }
 
   /**
@@ -133,13 +153,11 @@ export class Registry {
     return alias !== undefined && this.#modelsSeen.has(ALIAS + alias);
   }
 
-  /** True for a worker that has left within the last hour, or is about to leave. */
   expectsWorker(id: string): boolean {
     const worker = this.#workers.get(id);
     return worker === undefined ? this.#workersSeen.has(id) : !worker.present;
   }
 
-  /** Every served model, by name. */
   models(): ListedModel[] {
     const models: ListedModel[] = [];
     for (const [id, workers] of this.#byModel) {
@@ -156,12 +174,10 @@ export class Registry {
     return models.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** True if a worker serves exactly this model. */
   serves(model: string): boolean {
     return this.#byModel.has(model);
   }
 
-  /** The name by which the model is listed: its own, or at Ollama its other one. */
   listedAs(model: string): string | undefined {
     if (this.#byModel.has(model)) return model;
     const other = latestOf(model);
@@ -169,7 +185,6 @@ export class Registry {
     return same !== undefined && [...same].some(worker => worker.knowsAs(model)) ? other : undefined;
   }
 
-  /** The name by which metrics count requests for the model: as it is listed, or the name that its quantizations share. */
   servedAs(model: string): string | undefined {
     const listed = this.listedAs(model);
     if (listed !== undefined) return listed;
@@ -181,6 +196,10 @@ export class Registry {
   close(): void {
     for (const timer of this.#away.values()) timer.cancel();
     this.#away.clear();
+  }
+
+  #changed(kind: DirectoryChange["kind"], worker: Worker): void {
+    for (const listener of this.#listeners) listener({ kind, worker });
   }
 
   #list(worker: Worker): void {
@@ -238,18 +257,6 @@ export class Registry {
     for (const worker of this.#byModel.get(model) ?? []) if (worker.serving) return true;
     return false;
   }
-}
-
-/** A model that workers serve. */
-export interface ListedModel {
-  readonly id: string;
-  /** The names of its workers, sorted. */
-  readonly owners: readonly string[];
-  readonly workerIds: string[];
-  /** Milliseconds since 1970. */
-  readonly firstSeen: number;
-  /** The model's details from its backends; if they differ, the minimum. */
-  readonly details: ModelDetails;
 }
 
 function merged(all: readonly (ModelDetails | undefined)[]): ModelDetails {

@@ -23,11 +23,11 @@ export function admit(
   { label }: Endpoint,
   { model, json }: RoutingFields,
   body: RequestBody,
-  { registry }: Pool,
+  { directory }: Pool,
 ): Reservation | undefined {
   const { key } = principal;
   if (key === undefined) return undefined;
-  if (label !== "none" && model !== undefined) requireModel(principal, model, registry.servedAs(model) ?? model);
+  if (label !== "none" && model !== undefined) requireModel(principal, model, directory.servedAs(model) ?? model);
   const fields = isObject(json) ? json : {};
   if (typeof fields["user"] === "string") principal.speaksFor(fields["user"]);
   return key.admit(Math.ceil((body.length ?? 0) / TOKEN_BYTES) + maximumOf(fields));

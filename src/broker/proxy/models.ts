@@ -40,7 +40,7 @@ export function listModels(listing: Listing): z.infer<typeof modelList> {
 /** One model. Throws `model_not_found`, or `no_worker` when it is expected back. */
 export function findModel(listing: Listing, id: string): ModelObject {
   const { pool, workerId, allows } = listing;
-  const served = pool.registry.listedAs(id);
+  const served = pool.directory.listedAs(id);
   if (allows !== undefined && served !== undefined && !allows(served))
     throw new NfrxError("model_not_found", `no worker serves model ${id}`, { param: "model" });
   const model = models(listing).find(candidate => candidate.id === served);
@@ -52,9 +52,9 @@ export function findModel(listing: Listing, id: string): ModelObject {
 }
 
 function models({ pool, expose, workerId, allows }: Listing): ModelObject[] {
-  const worker = workerId === undefined ? undefined : pool.registry.get(workerId);
+  const worker = workerId === undefined ? undefined : pool.directory.get(workerId);
   if (workerId !== undefined && worker === undefined) throw pool.absence(undefined, workerId);
-  return pool.registry
+  return pool.directory
     .models()
     .filter(({ id }) => (worker === undefined || worker.models.has(id)) && (allows?.(id) ?? true))
     .map(

@@ -93,11 +93,10 @@ export class Pipeline {
 
   /** Throws before the body is read if no worker could serve it. */
   #requireWorker({ endpoint: { label, method }, keeps }: EndpointPlan, workerId: string | undefined): void {
-    const { registry } = this.options.pool;
+    const { directory } = this.options.pool;
     if (method === "GET") return;
-    if (workerId !== undefined && registry.get(workerId) === undefined)
-      throw this.options.pool.absence(undefined, workerId);
-    if (label === "none" && keeps?.segment === undefined && registry.size === 0 && !registry.brieflyAway(undefined))
+    if (workerId !== undefined && !directory.has(workerId)) throw this.options.pool.absence(undefined, workerId);
+    if (label === "none" && keeps?.segment === undefined && directory.size === 0 && !directory.brieflyAway(undefined))
       throw new NfrxError("overloaded", "no worker");
   }
 

@@ -3,11 +3,10 @@ import { NfrxError } from "../../lib/errors.ts";
 import type { Requirement } from "../../modules/route.ts";
 import type { RelayGuard } from "../../modules/state.ts";
 import { MCP, PUBLIC } from "../http/access/authenticator.ts";
-import type { Registry } from "../pool/registry.ts";
-import type { Worker } from "../pool/worker.ts";
+import type { Directory, WorkerRecord } from "../pool/directory.ts";
 
 export interface CallerAdmissionOptions {
-  registry: Registry;
+  directory: Directory;
   /** Callers of every relay bring the API key too. */
   requireApiKey: boolean;
   /** Relays may ask to be open. */
@@ -22,7 +21,7 @@ export interface CallerAdmissionOptions {
 export class CallerAdmission {
   constructor(private readonly options: CallerAdmissionOptions) {}
 
-  guardOf({ tokenDigest, asksToBeOpen }: Worker): RelayGuard {
+  guardOf({ tokenDigest, asksToBeOpen }: WorkerRecord): RelayGuard {
     if (tokenDigest !== undefined) return "token";
     return asksToBeOpen && this.options.allowOpen ? "open" : "api_key";
   }
@@ -32,8 +31,8 @@ export class CallerAdmission {
    * it. Throws `provider_unavailable` when no relay of this id is connected.
    */
   requirementOf(relayId: string): Requirement {
-    const { registry, requireApiKey } = this.options;
-    const workers = registry.offers(relayId).map(({ worker }) => worker);
+    const { directory, requireApiKey } = this.options;
+    const workers = directory.records(relayId);
     if (workers.length === 0) throw noRelay();
     const byKey = requireApiKey || workers.some(worker => this.guardOf(worker) === "api_key");
     return { scopes: byKey ? [MCP] : [PUBLIC], tokens: workers.flatMap(({ tokenDigest }) => tokenDigest ?? []) };

@@ -31,11 +31,8 @@ export function relayHandshake(liveness: Liveness, slots: number, fields: Handsh
       /^[\w.~-]{1,128}$/.test(id)
         ? undefined
         : "the ID must have 1 to 128 letters, digits, dots, dashes or underscores",
-    holders: ({ worker_id, models: [id = ""] = [], agent_config }, pool) => {
-      const holders = pool.registry
-        .offers(id)
-        .map(offer => offer.worker)
-        .filter(worker => worker.present);
+    holders: ({ worker_id, models: [id = ""] = [], agent_config }, workers) => {
+      const holders = workers.records(id).filter(worker => worker.present);
       const own = holders.filter(worker => worker.id === worker_id);
       const others = holders.filter(worker => worker.id !== worker_id);
       return [agent_config, ...others.map(holder => holder.facts)].every(isReplica) ? own : holders;

@@ -176,7 +176,7 @@ export class Relay {
     const found = sessions.find(session, params["id"] ?? "", principal.credential);
     if (found === FOREIGN) throw new NfrxError("session_not_found", "Session not found");
     // If that relay is gone, the relay that now has its ID may have the same server, which knows its sessions.
-    return found !== undefined && pool.registry.get(found) !== undefined ? found : undefined;
+    return found !== undefined && pool.directory.has(found) ? found : undefined;
   }
 
   /** The public address of a relay, as this caller sees it. */
@@ -216,9 +216,9 @@ export class Relay {
 
   /** True when a relay of this id is connected and its provider is away. */
   #isWaiting({ label, workerId }: ExchangeRequest): boolean {
-    return this.options.pool.registry
-      .offers(label.model)
-      .some(({ worker }) => (workerId === undefined || worker.id === workerId) && worker.present && !worker.ready);
+    return this.options.pool.directory
+      .records(label.model)
+      .some(worker => (workerId === undefined || worker.id === workerId) && worker.present && !worker.ready);
   }
 
   #noteSession(

@@ -11,6 +11,7 @@ import type { BodyLimits } from "../http/body/body.ts";
 import type { BrokerMetrics } from "../observe/metrics.ts";
 import type { Admission } from "../pool/admission.ts";
 import { AgentAcceptor } from "../pool/agent-acceptor.ts";
+import type { WorkerRecord } from "../pool/directory.ts";
 import { LocalOwnerMap, Owners } from "../pool/owners.ts";
 import { Pool } from "../pool/pool.ts";
 import type { Worker } from "../pool/worker.ts";
@@ -47,17 +48,13 @@ export interface RelaysOptions {
 const CALLS_SHOWN_MAX = 200;
 
 /** The id of a relay: its only model. */
-const idOf = ({ models }: Worker): string => [...models][0] ?? "";
+const idOf = ({ models }: WorkerRecord): string => [...models][0] ?? "";
 
 /** Its workers keep the id that they were let in with, whatever they say later. */
 class RelayPool extends Pool {
   /** Connections of the older series have no lasting id of their own; what lasts is the relay's, unless it is shared. */
-  override handleOf(worker: Worker): string {
+  override handleOf(worker: WorkerRecord): string {
     return isReplica(worker.facts) ? worker.id : idOf(worker);
-  }
-
-  override named(handle: string): Worker[] {
-    return [...this.registry.workers].filter(worker => this.handleOf(worker) === handle);
   }
 
   override change(worker: Worker, apply: () => void): void {
@@ -95,12 +92,13 @@ export class Relays {
       maxSlotExempt: LISTENERS_MAX,
       maxSlots: slots,
     });
-    this.#calls = new Calls(clock, id => this.pool.registry.serves(id));
-    this.pool.onLeave = ({ models }) => {
-      for (const id of models) if (!this.pool.registry.serves(id)) this.#calls.forget(id);
-    };
+    const { directory } = this.pool;
+    this.#calls = new Calls(clock, id => directory.serves(id));
+    directory.onChanged(({ kind, worker }) => {
+      if (kind === "leave" && !directory.serves(idOf(worker))) this.#calls.forget(idOf(worker));
+    });
     this.admission = new CallerAdmission({
-      registry: this.pool.registry,
+      directory,
       requireApiKey: settings.requireApiKey,
       allowOpen: settings.allowOpen ?? false,
     });
@@ -138,7 +136,7 @@ export class Relays {
   }
 
   /** Log fields about a relay's authentication. */
-  #guardFields(worker: Worker): object {
+  #guardFields(worker: WorkerRecord): object {
     const guard = this.admission.guardOf(worker);
     const refused = worker.asksToBeOpen && guard === "api_key";
     return { guard, ...(refused && { note: "MCP_OPEN has no effect: MCP_ALLOW_OPEN is not set at the broker" }) };
@@ -149,7 +147,7 @@ export class Relays {
     const { pool } = this;
     const { maxConcurrencyPerClient, maxReqBytes, maxRespBytes, requireApiKey, allowOpen } = this.#settings;
     return {
-      clients: [...pool.registry.workers].map(worker => ({
+      clients: pool.directory.records().map(worker => ({
         id: idOf(worker),
         worker_id: pool.handleOf(worker),
         name: worker.name,

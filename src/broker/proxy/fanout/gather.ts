@@ -3,7 +3,7 @@ import { NfrxError, toNfrxError } from "../../../lib/errors.ts";
 import { NOSNIFF } from "../../../lib/response-headers.ts";
 import type { Gather } from "../../../modules/module.ts";
 import { mayHave } from "../../pool/backend-routes.ts";
-import type { Worker } from "../../pool/worker.ts";
+import type { WorkerRecord } from "../../pool/directory.ts";
 import type { Exchange, ExchangeContext } from "../exchange.ts";
 import { ASKED_MAX } from "../routing/locate.ts";
 import { askWhole } from "./ask.ts";
@@ -23,11 +23,10 @@ type Items = ReadonlyMap<string, unknown>;
  * them could respond.
  */
 export async function runGather(gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Response> {
-  const { registry } = context.pool;
   const { needs } = exchange.request.endpoint;
-  const ready = [...registry.workers].filter(
-    worker => worker.available && (needs === undefined || mayHave(worker.backend, needs)),
-  );
+  const ready = context.pool.directory
+    .records()
+    .filter(worker => worker.available && (needs === undefined || mayHave(worker.backend, needs)));
   const workers = ready.slice(0, ASKED_MAX);
   const answers = await Promise.allSettled(workers.map(worker => ask(worker, gather, exchange, context)));
   const good = answers.filter(answer => answer.status === "fulfilled").flatMap(({ value }) => [...value]);
@@ -45,7 +44,7 @@ export async function runGather(gather: Gather, exchange: Exchange, context: Exc
   });
 }
 
-async function ask(worker: Worker, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
+async function ask(worker: WorkerRecord, gather: Gather, exchange: Exchange, context: ExchangeContext): Promise<Items> {
   const { endpoint, target, headers, signal, access } = exchange.request;
   const slot = await context.pool.acquire({ ...exchange.slotRequest, workerId: worker.id });
   exchange.slotAcquired(slot);

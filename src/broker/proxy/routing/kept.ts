@@ -65,11 +65,11 @@ export async function findKept(keeps: Keeps, request: KeptRequest, context: Keep
     if (owner === FOREIGN) throw missing(name, id);
     ids.push(id);
     if (request.workerId !== undefined) continue;
-    if (owner !== undefined && context.pool.registry.get(owner) !== undefined) {
+    if (owner !== undefined && context.pool.directory.has(owner)) {
       workerId ??= owner;
     } else if (name.lookup === undefined) {
       // An agent that was started anew may have another id, and the same server behind it.
-      open = { inTurn: true, away: owner !== undefined && context.pool.registry.expectsWorker(owner) };
+      open = { inTurn: true, away: owner !== undefined && context.pool.directory.expectsWorker(owner) };
     } else {
       workerId ??= await search({ ...name, lookup: name.lookup }, id, owner, request, context);
     }
@@ -111,12 +111,9 @@ async function search(
 ): Promise<string | undefined> {
   const { pool } = context;
   const { label } = request;
-  const able = pool.registry
-    .offers(label.model)
-    .map(({ worker }) => worker)
-    .filter(worker => worker.available);
+  const able = pool.directory.records(label.model).filter(worker => worker.available);
   const sole = owner === undefined && !pool.filling && able.length === 1;
-  const expected = owner !== undefined && pool.registry.expectsWorker(owner);
+  const expected = owner !== undefined && pool.directory.expectsWorker(owner);
   if (sole || (able.length === 0 && !expected)) return undefined;
   const found = await locate(able, name.lookup, id, request, context);
   if (found !== undefined) return found.id;

@@ -2,9 +2,9 @@ import { NfrxError } from "../../../lib/errors.ts";
 import type { HeaderPairs } from "../../../lib/http.ts";
 import { TopLevelScan } from "../../../lib/json-scan.ts";
 import type { Span } from "../../../lib/trace.ts";
+import type { WorkerRecord } from "../../pool/directory.ts";
 import type { Pool } from "../../pool/pool.ts";
 import { usualTurn } from "../../pool/queue.ts";
-import type { Worker } from "../../pool/worker.ts";
 import { Attempt, type AttemptContext } from "../attempt.ts";
 
 /** Maximum number of workers that get the same query. */
@@ -27,12 +27,12 @@ interface Asking {
  * `lookup` with an object of this ID within LOCATE_MS. Undefined if none does. Rejects when the client disconnects.
  */
 export async function locate(
-  workers: readonly Worker[],
+  workers: readonly WorkerRecord[],
   lookup: string,
   id: string,
   asking: Asking,
   context: AttemptContext & { pool: Pool },
-): Promise<Worker | undefined> {
+): Promise<WorkerRecord | undefined> {
   if (!/^[\w.~:-]+$/.test(id) || /^\.+$/.test(id)) return undefined;
   const over = new AbortController();
   const timer = context.clock.after(LOCATE_MS, () => over.abort());
@@ -52,12 +52,12 @@ export async function locate(
 
 /** Resolves to the worker when it has `id`, rejects otherwise. */
 async function has(
-  worker: Worker,
+  worker: WorkerRecord,
   path: string,
   id: string,
   { id: requestId, caller, signal, span }: Asking,
   context: AttemptContext & { pool: Pool },
-): Promise<Worker> {
+): Promise<WorkerRecord> {
   const slot = await context.pool.acquire({
     label: undefined,
     workerId: worker.id,
