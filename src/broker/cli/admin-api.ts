@@ -3,6 +3,7 @@ import { z } from "zod";
 import { messageOf } from "../../lib/errors.ts";
 import { isLoopback } from "../../lib/origin-guard.ts";
 import { LOCAL_USER_HEADER } from "../http/access/local-authenticator.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Milliseconds that an answer may take. */
 const ANSWER_MS = 30_000;
@@ -10,19 +11,9 @@ const ANSWER_MS = 30_000;
 /** Where the broker is: on this machine by its socket, or at an address with an operator's key. */
 export type Target = { readonly socket: string } | { readonly server: string; readonly key: string };
 
-/** An answer that is an error: exit code 1. */
-export class ApiError extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-  ) {
-    super(message);
-  }
-}
-
 const failed = z.object({ error: z.object({ message: z.string() }) });
 
-/** Asks the broker. Throws an `ApiError` that says what went wrong. */
+/** Asks the broker. Throws an error that says what went wrong. */
 export class AdminApi {
   readonly #base: string;
   readonly #headers: Readonly<Record<string, string>>;
@@ -39,9 +30,11 @@ export class AdminApi {
       this.#socket = target.socket;
       return;
     }
-    const url = new URL(target.server.replace(/^ws(s?):/, "http$1:"));
+    const url = URL.parse(target.server.replace(/^ws(s?):/, "http$1:"));
+    if (url === null || !/^https?:$/.test(url.protocol))
+      throw new UsageError(`--server: "${target.server}" is not a URL such as https://ai.example`);
     if (url.protocol === "http:" && !isLoopback(url.hostname))
-      throw new Error(`${target.server} is not https: the key would travel unencrypted`);
+      throw new UsageError(`--server: ${target.server} is not https: the key would travel unencrypted`);
     this.#base = url.origin;
     this.#headers = { authorization: `Bearer ${target.key}` };
   }
@@ -92,14 +85,11 @@ export class AdminApi {
         signal: AbortSignal.timeout(ANSWER_MS),
       });
     } catch (error) {
-      throw new ApiError(this.#unreachable(error), 0);
+      throw new Error(this.#unreachable(error));
     }
     if (response.ok) return response;
     const said = failed.safeParse(await response.json().catch(() => undefined));
-    throw new ApiError(
-      said.success ? said.data.error.message : `the broker answered ${response.status}`,
-      response.status,
-    );
+    throw new Error(said.success ? said.data.error.message : `the broker answered ${response.status}`);
   }
 
   #unreachable(error: unknown): string {

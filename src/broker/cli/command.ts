@@ -60,6 +60,3 @@ export interface Command {
   readonly help: string;
   run(asked: Asked): Promise<Printed>;
 }
-
-/** A mistake on the command line: exit code 2. */
-export class UsageError extends Error {}

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { keyList, limitSpecOf, madeKey, shownKey } from "../people/key-shape.ts";
 import { formatLimit, LIMIT_NAMES } from "../people/limit.ts";
-import { type Asked, type Command, type Flag, type Printed, UsageError } from "./command.ts";
+import type { Asked, Command, Flag, Printed } from "./command.ts";
 import { periodOf, timeOf } from "./periods.ts";
 import { table } from "./table.ts";
+import { UsageError } from "./usage-error.ts";
 
 const KEYS = "/api/admin/keys";
 const pathOf = (name: string | undefined): string => `${KEYS}/${encodeURIComponent(name ?? "")}`;

@@ -1,6 +1,6 @@
 // Times as people write them on a command line.
 import { parseDuration } from "../../config/duration.ts";
-import { UsageError } from "./command.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** Milliseconds of a period such as `90d`, `2w` or `24h`. Throws a `UsageError` that names the flag. */
 export function periodOf(text: string, flag: string): number {

@@ -5,10 +5,11 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { controlSockets } from "../../config/paths.ts";
 import { messageOf } from "../../lib/errors.ts";
-import { AdminApi, ApiError } from "./admin-api.ts";
-import { type Command, type Flag, Flags, UsageError } from "./command.ts";
+import { AdminApi } from "./admin-api.ts";
+import { type Command, type Flag, Flags } from "./command.ts";
 import { keyCommands } from "./key-commands.ts";
 import { otherCommands } from "./other-commands.ts";
+import { UsageError } from "./usage-error.ts";
 
 const commands: readonly Command[] = [...keyCommands, ...otherCommands];
 
@@ -56,7 +57,7 @@ export async function runCommand(argv: readonly string[], terminal: Terminal): P
     terminal.error(
       `nfrx: ${error instanceof z.ZodError ? "the broker's answer was not understood" : messageOf(error)}`,
     );
-    return error instanceof ApiError ? 1 : 2;
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 

@@ -56,9 +56,11 @@ export class ControlSocket {
 /** The folder is for its owner and group; a socket that nobody listens on any more is removed. Throws when another broker has it. */
 async function prepare(path: string): Promise<void> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw new Error(`the path is longer than ${PATH_BYTES_MAX} bytes`);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  const folder = dirname(path);
+  // A service's umask may be stricter.
+  if (mkdirSync(folder, { recursive: true, mode: 0o750 }) !== undefined) chmodSync(folder, 0o750);
   if (!existsSync(path)) return;
-  if (!statSync(path).isSocket()) throw new Error("there is a file that is no socket");
+  if (!statSync(path).isSocket()) throw new Error("the file there is not a socket");
   if (await answers(path)) throw new Error("another broker listens there");
   unlinkIfThere(path);
 }

@@ -56,7 +56,9 @@ export async function restoreBackup(archive: Uint8Array, targets: RestoreTargets
     const file = files.get(name);
     if (target === undefined || file === undefined)
       throw new Error(`it holds ${name}, which this version does not know`);
-    if (existsSync(target)) throw new Error(`${target} exists: move it away first`);
+    // A log of the old database would be read as the new one's.
+    const there = [target, `${target}-wal`, `${target}-journal`].find(path => existsSync(path));
+    if (there !== undefined) throw new Error(`${there} exists: move it away first`);
     return { target, file };
   });
   for (const { target, file } of wanted) {

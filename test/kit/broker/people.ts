@@ -6,15 +6,15 @@ import { MEMORY_PATH } from "../../../src/lib/sqlite.ts";
 import { type Clock, systemClock } from "../../../src/lib/time.ts";
 import { World, type WorldOptions } from "../world.ts";
 
-/** Keys and a ledger in memory. */
-function peopleInMemory(clock: Clock = systemClock): Promise<People> {
-  const store = new SqlitePeopleStore(MEMORY_PATH, clock);
+/** Keys and a ledger, in memory or in a file. */
+function openPeople(path: string, clock: Clock = systemClock): Promise<People> {
+  const store = new SqlitePeopleStore(path, clock);
   return People.open({ store, clock, log: silentLog, retentionMs: 400 * 86_400_000 });
 }
 
 /** A world whose broker has keys of people. */
-export async function peopledWorld(options: WorldOptions = {}) {
-  const people = await peopleInMemory(options.clock);
+export async function peopledWorld({ keysFile = MEMORY_PATH, ...options }: WorldOptions & { keysFile?: string } = {}) {
+  const people = await openPeople(keysFile, options.clock);
   const world = new World({ ...options, people });
   return {
     people,

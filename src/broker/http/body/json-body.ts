@@ -53,6 +53,8 @@ export function checked<T>(param: string, schema: z.ZodType<T>, value: unknown):
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
+  if (issue?.code === "unrecognized_keys")
+    throw invalid([param, ...issue.path, issue.keys[0]].filter(Boolean).join("."), "is not a field");
   throw invalid(param || (issue?.path.join(".") ?? ""), issue?.message ?? "is invalid");
 }
 
