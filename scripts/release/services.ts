@@ -51,6 +51,8 @@ export function unit({ name, title, config }: Service, bin: string): string {
       `EnvironmentFile=-/etc/nfrx/${config}.env`,
     ].join("\n"),
     STOP: broker ? "6min" : "90s",
+    // Members of the group nfrx may open the broker's control socket.
+    RUNTIME_MODE: broker ? "0750" : "0700",
     SANDBOX: broker ? LOW_PORTS : name === "nfrx-mcp" ? STDIO : "A drop-in can allow more.",
   });
 }

@@ -22,7 +22,8 @@ export const peopleOptions = {
     env: "CONTROL_SOCKET",
     path: "file",
     default: "",
-    defaultNote: "nfrx.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/nfrx or /run/nfrx; none on Windows",
+    defaultNote:
+      "nfrx.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/nfrx or /run/nfrx, on macOS in /var/run/nfrx or ~/Library/Application Support/nfrx; none on Windows",
     help: "Unix socket for administration on this machine, without a key; none for no socket.",
   }),
 };

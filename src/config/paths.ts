@@ -92,15 +92,17 @@ export function defaultJobsFile(machine: Machine): string {
 
 /**
  * Where the control socket of a broker may be, the likeliest first: in the directory that systemd gives, in that of the user,
- * in the system's. Windows has none.
+ * in the system's. On macOS the system's is first. Windows has none.
  */
 export function controlSockets({ platform, env }: Machine): string[] {
   if (platform === "win32") return [];
   const [given] = (env["RUNTIME_DIRECTORY"] ?? "").split(":");
-  const user = env["XDG_RUNTIME_DIR"];
-  return [...(given ? [given] : []), ...(user ? [posix.join(user, "nfrx")] : []), "/run/nfrx"].map(folder =>
-    posix.join(folder, "nfrx.sock"),
-  );
+  const [user, home] = [env["XDG_RUNTIME_DIR"], env["HOME"]];
+  const others =
+    platform === "darwin"
+      ? ["/var/run/nfrx", ...(home ? [posix.join(home, "Library", "Application Support", "nfrx")] : [])]
+      : [...(user ? [posix.join(user, "nfrx")] : []), "/run/nfrx"];
+  return [...(given ? [given] : []), ...others].map(folder => posix.join(folder, "nfrx.sock"));
 }
 
 /** Where the broker keeps keys, machines and the ledger when nobody says: beside its jobs. */

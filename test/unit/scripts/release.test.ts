@@ -95,6 +95,8 @@ describe("a unit", () => {
     expect(text).toContain(`\nExecStart=/usr/bin/${name}\n`);
     expect(text).toContain(`\nEnvironmentFile=-/etc/nfrx/${config}.env\n`);
     expect(text).toContain(`\nStateDirectory=${name}\n`);
+    // The group nfrx may open the broker's control socket, which is there: see controlSockets.
+    expect(text).toContain(`\nRuntimeDirectory=${name}\nRuntimeDirectoryMode=${name === "nfrx" ? "0750" : "0700"}\n`);
     expect(programs.some(program => program.name === name && program.configFile === `${config}.yaml`)).toBe(true);
     // Whoever has no broker waits for one.
     expect(text.includes("\nEnvironment=RECONNECT=true\n")).toBe(name !== "nfrx");
