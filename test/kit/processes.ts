@@ -154,4 +154,6 @@ const BROKER: Env = {
   METRICS_OPEN: "true",
   START_GRACE: "0",
   MCP_ALLOW_OPEN: "true",
+  // The usual one is that of every broker on this machine.
+  CONTROL_SOCKET: "none",
 };

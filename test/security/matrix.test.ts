@@ -6,7 +6,7 @@ import type { BrokerProgram } from "../kit/process/broker.ts";
 import { Processes } from "../kit/processes.ts";
 import { API_KEY, CLIENT_KEY } from "../kit/world.ts";
 import { Conversation } from "./conversation.ts";
-import { type Attempt, attempts, DOORS, SCHEME_KEY } from "./credentials.ts";
+import { ADMIN_KEY, type Attempt, attempts, DOORS, SCHEME_KEY } from "./credentials.ts";
 
 /** Requests under way at once. */
 const AT_ONCE = 16;
@@ -21,24 +21,86 @@ test("a route opens to the keys that its documentation names, and to nothing els
     .filter(({ security }) => !security.some(one => RELAY in one))
     .flatMap(operation => attempts().map(attempt => ({ operation, attempt })));
   expect(cases.length).toBeGreaterThan(3_000);
+  const wrong = await walk(broker, cases, ({ operation, attempt }, status) => {
+    const opens = isOpen(operation, attempt);
+    return opens === REFUSALS.has(status) ? `must ${opens ? "pass" : "be refused"}` : undefined;
+  });
+  expect(wrong).toEqual([]);
+  await broker.quiet();
+}, 300_000);
+
+test("a minted key opens the routes of its scopes, however it is brought, and none once it is revoked or expired", async () => {
+  await using processes = new Processes();
+  const broker = await processes.broker(DOORS);
+  const mint = async (name: string, more: object): Promise<string> => {
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+    const body = JSON.stringify({ name, ...more });
+    const response = await fetch(`${broker.origin}/api/admin/keys`, { method: "POST", headers, body });
+    return ((await response.json()) as { secret: string }).secret;
+  };
+  const callers = ["llm", "asr", "docling", "mcp", "jobs", "transfer", "state"];
+  const keys = {
+    caller: await mint("caller", { scopes: callers }),
+    narrow: await mint("narrow", { scopes: ["transfer"] }),
+    admin: await mint("operator", { scopes: ["admin"] }),
+    expired: await mint("expired", { scopes: ["admin"], expires_at: "2020-01-01T00:00:00Z" }),
+    revoked: await mint("revoked", { scopes: ["admin"] }),
+  };
+  await fetch(`${broker.origin}/api/admin/keys/revoked`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${ADMIN_KEY}` },
+  });
+  const { operations } = await ApiDocument.of(broker.origin);
+  const ways = attempts(keys).flatMap(attempt => {
+    const [name] = Object.entries(keys).find(([, key]) => key === attempt.worth) ?? [];
+    return name === undefined ? [] : [{ name, attempt }];
+  });
+  expect(ways).toHaveLength(5 * Object.keys(keys).length);
+  const cases = operations
+    // Keys that could end what the others need.
+    .filter(({ place, security }) => !/^(?:DELETE|PATCH) .*keys/.test(place) && !security.some(one => RELAY in one))
+    .flatMap(operation => ways.map(way => ({ operation, ...way })));
+  const wrong = await walk(broker, cases, ({ operation: { security, path }, name }, status) => {
+    const schemes = security.flatMap(one => Object.keys(one));
+    const dead = name === "expired" || name === "revoked";
+    const opens =
+      schemes.length === 0 ||
+      // Agents and job workers have CLIENT_KEY; no minted key stands for one.
+      (name === "admin" && schemes.some(scheme => scheme === "API_KEY" || scheme === "ADMIN_KEY")) ||
+      (name === "caller" && schemes.includes("API_KEY")) ||
+      (name === "narrow" && schemes.includes("API_KEY") && OWN.test(path));
+    if (opens) return REFUSALS.has(status) ? "must pass" : undefined;
+    const refusal = dead ? 401 : 403;
+    return status === refusal ? undefined : `must be ${refusal}`;
+  });
+  expect(wrong).toEqual([]);
+  await broker.quiet();
+}, 300_000);
+
+/** The routes of the scope `transfer`, and those of every key. */
+const OWN = /^\/api\/(?:transfer|me)(?:\/|$)/;
+
+/** Tries each case, several at once; those whose status is not as `judge` wants it, or that of a failure. */
+async function walk<C extends { operation: ApiOperation; attempt: Attempt }>(
+  broker: BrokerProgram,
+  cases: readonly C[],
+  judge: (one: C, status: number) => string | undefined,
+): Promise<string[]> {
   const wrong: string[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
     for (let at = next++; at < cases.length; at = next++) {
       const one = cases[at];
       if (one === undefined) return;
-      const { operation, attempt } = one;
-      const status = await statusOf(broker, operation, attempt, at);
-      const opens = isOpen(operation, attempt);
-      const refused = REFUSALS.has(status);
-      if (status === 0 || status >= 500 === !SERVERS.has(status) || opens === refused)
-        wrong.push(`${operation.place}: ${attempt.name} → ${status}, must ${opens ? "pass" : "be refused"}`);
+      const status = await statusOf(broker, one.operation, one.attempt, at);
+      const failed = status === 0 || status >= 500 === !SERVERS.has(status);
+      const problem = failed ? "must not fail" : judge(one, status);
+      if (problem !== undefined) wrong.push(`${one.operation.place}: ${one.attempt.name} → ${status}, ${problem}`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-  expect(wrong).toEqual([]);
-  await broker.quiet();
-}, 300_000);
+  return wrong;
+}
 
 /** Responses that say that the caller may not pass. */
 const REFUSALS = new Set([401, 403]);
