@@ -11,8 +11,8 @@ import { isOperatorCommand, openControl, openPeople, runOperatorCommand } from "
 import { isAgent, runPluginAgent } from "./plugin-agent.ts";
 import { withPlugins } from "./with-plugins.ts";
 
-if (isAgent(process.argv)) await runPluginAgent(process.argv);
 if (isOperatorCommand(process.argv)) await runOperatorCommand(process.argv);
+if (isAgent(process.argv)) await runPluginAgent(process.argv);
 const { program, plugins } = await withPlugins();
 
 await main(program, {

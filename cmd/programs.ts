@@ -1,4 +1,5 @@
 // The five programs and their options. They are defined here because only cmd imports the modules.
+import { commands } from "../src/broker/cli/run.ts";
 import { agentOptions, workerObjections, workerOptions } from "../src/config/agent.ts";
 import { brokerOptions } from "../src/config/broker.ts";
 import { commonOptions } from "../src/config/common.ts";
@@ -41,6 +42,7 @@ export function brokerProgram(modules: readonly Module[]) {
       demo: "Start a broker, an agent and a demo backend on this machine.",
       worker: "Run a plugin's agent: nfrx worker --plugin FILE (add --help to list its options).",
     },
+    operatorCommands: commands,
     build,
   });
 }

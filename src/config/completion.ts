@@ -1,6 +1,6 @@
 // Shell completions, generated from the declarations.
 import type { Option } from "./option.ts";
-import { BUILT_IN_FLAGS, catalogOf, commandsOf, type Program } from "./program.ts";
+import { BUILT_IN_FLAGS, catalogOf, commandsOf, operatorCommandsOf, operatorWordsOf, type Program } from "./program.ts";
 
 /** One flag, as shells need it. */
 interface Flag {
@@ -27,6 +27,27 @@ function flagsOf(program: Program): Flag[] {
   return [...builtIn.map(flag => BUILT_IN[flag]), ...declared];
 }
 
+/** Every word that may come first, and its description. */
+function firstWordsOf(program: Program): [word: string, help: string][] {
+  const own = commandsOf(program);
+  const others = [...operatorWordsOf(program)].filter(([word]) => own.every(([one]) => one !== word));
+  const lines = operatorCommandsOf(program);
+  return [
+    ...own,
+    ...others.map(([word, following]): [string, string] => [
+      word,
+      following.length > 0
+        ? `${following.map(one => one.word).join(", ")}.`
+        : (lines.find(([line]) => line.split(" ")[0] === word)?.[1] ?? ""),
+    ]),
+  ];
+}
+
+/** The words that can follow the first one, for those that have any. */
+function secondWordsOf(program: Program) {
+  return [...operatorWordsOf(program)].filter(([, following]) => following.length > 0);
+}
+
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** A name that is valid in a shell function's name. */
 const identifier = ({ name }: Program): string => `_${name.replaceAll("-", "_")}`;
@@ -34,10 +55,15 @@ const identifier = ({ name }: Program): string => `_${name.replaceAll("-", "_")}
 /** The completion script for bash. */
 export function bashCompletion(program: Program): string {
   const flags = flagsOf(program);
-  const words = [...commandsOf(program).map(([word]) => word), ...flags.flatMap(({ names }) => names)];
+  const names = flags.flatMap(flag => flag.names);
+  const words = [...firstWordsOf(program).map(([word]) => word), ...names];
   const taking = flags.filter(({ value }) => value !== undefined);
   const chosen = taking.filter(({ value }) => (value?.choices.length ?? 0) > 0);
   const cases = [
+    ...secondWordsOf(program).map(
+      ([first, following]) =>
+        `    ${first}) words=${quote([...following.map(({ word }) => word), ...names].join(" "))} ;;`,
+    ),
     ...chosen.map(({ names, value }) => `    ${names.join("|")}) words=${quote(value?.choices.join(" ") ?? "")} ;;`),
     // Without matches, readline offers files.
     `    ${taking
@@ -73,8 +99,12 @@ export function zshCompletion(program: Program): string {
   const specs = flagsOf(program).flatMap(flag =>
     flag.names.map(name => `  ${quote(`${name}[${text(flag.help)}]${after(flag)}`)}`),
   );
-  const commands = commandsOf(program).map(([word, help]) => `${word}\\:${quote(text(help))}`);
+  const commands = firstWordsOf(program).map(([word, help]) => `${word}\\:${quote(text(help))}`);
   specs.push(`  ${quote(`1::command:((${commands.join(" ")}))`)}`);
+  const second = secondWordsOf(program).map(
+    ([first, following]) => `${first}) compadd ${following.map(({ word }) => word).join(" ")} ;;`,
+  );
+  if (second.length > 0) specs.push(`  ${quote(`2::command:{case $words[2] in ${second.join(" ")} esac}`)}`);
   return `#compdef ${program.name}
 _arguments -s \\
 ${specs.join(" \\\n")}
@@ -92,9 +122,12 @@ export function fishCompletion(program: Program): string {
     return " -x";
   };
   const start = `complete -c ${program.name}`;
-  const commands = commandsOf(program).map(
+  const commands = firstWordsOf(program).map(
     ([word, help]) => `${start} -n __fish_is_first_arg -a ${word} -d ${text(help)}`,
   );
+  for (const [first, following] of secondWordsOf(program))
+    for (const { word, help } of following)
+      commands.push(`${start} -n '__fish_seen_subcommand_from ${first}' -a ${word} -d ${text(help)}`);
   const flags = flagsOf(program).map(flag => {
     const names = flag.names.map(name => (name.startsWith("--") ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
     return `${start} ${names.join(" ")}${after(flag)} -d ${text(flag.help)}`;

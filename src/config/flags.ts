@@ -1,7 +1,7 @@
 import type { Mistake } from "./error.ts";
 import { suggestion } from "./nearest.ts";
 import type { Option } from "./option.ts";
-import { BUILT_IN_FLAGS, type Catalog, commandsOf, FLAG_WORDS, type Program } from "./program.ts";
+import { BUILT_IN_FLAGS, type Catalog, commandsOf, FLAG_WORDS, operatorWordsOf, type Program } from "./program.ts";
 import type { ParsedSource, Setting } from "./setting.ts";
 
 type Print = "help" | "version" | "help-plugins";
@@ -30,6 +30,8 @@ class Reader {
     readonly commands: readonly string[],
     readonly builtIn: readonly string[],
     readonly topics: readonly string[],
+    /** Commands that are run elsewhere, for suggestions. */
+    readonly others: readonly string[],
   ) {
     while (this.#next < argv.length) this.#readArgument(argv[this.#next++] ?? "");
   }
@@ -117,7 +119,7 @@ class Reader {
       this.command = argument;
     } else if (this.#next === 1) {
       this.#note(
-        `unknown command ${JSON.stringify(argument)}${suggestion(argument, [...this.commands, ...Object.keys(FLAG_WORDS)])}`,
+        `unknown command ${JSON.stringify(argument)}${suggestion(argument, [...this.commands, ...this.others, ...Object.keys(FLAG_WORDS)])}`,
       );
     } else {
       // Not displayed: it may be the value of the previous flag, and a secret.
@@ -132,7 +134,14 @@ class Reader {
 export function readFlags(argv: readonly string[], catalog: Catalog, program: Program): CommandLine {
   const builtIn = BUILT_IN_FLAGS.filter(flag => flag !== "help-plugins" || program.plugins !== undefined);
   const words = commandsOf(program).map(([word]) => word);
-  const reader = new Reader(argv, catalog, words, builtIn, ["all", ...Object.keys(program.groups)]);
+  const reader = new Reader(
+    argv,
+    catalog,
+    words,
+    builtIn,
+    ["all", ...Object.keys(program.groups)],
+    [...operatorWordsOf(program).keys()],
+  );
   const print = (["help", "help-plugins", "version"] as const).find(what => reader.printed.has(what));
   return {
     settings: reader.settings,

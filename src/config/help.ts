@@ -1,6 +1,13 @@
 import type { Machine, Option } from "./option.ts";
 import { defaultConfigFile } from "./paths.ts";
-import { BUILT_IN_COMMANDS, commandsOf, type Groups, type Program } from "./program.ts";
+import {
+  BUILT_IN_COMMANDS,
+  commandsOf,
+  type Groups,
+  operatorCommandsOf,
+  operatorWordsOf,
+  type Program,
+} from "./program.ts";
 
 const WIDTH = 100;
 
@@ -25,6 +32,20 @@ export function helpFor(
 /** Number of flags per line of the short page. */
 const SHOWN_FLAGS = 3;
 
+/** Title of the operators' commands. */
+const OPERATORS = "Administration of a running broker";
+
+/** The operators' commands in a few lines. */
+function operatorSummary(program: Program): string[] {
+  const [example] = program.operatorCommands ?? [];
+  if (example === undefined) return [];
+  const commands = [...operatorWordsOf(program)].map(([first, following]) =>
+    [first, following.map(({ word }) => word).join("|")].join(" ").trimEnd(),
+  );
+  const help = `Options of each: ${program.name} ${example.words} --help.`;
+  return [`\n${OPERATORS}:`, wrap(`${commands.join(", ")}. ${help}`, "  ")];
+}
+
 /** The short page: commands and option groups. */
 function shortHelp(program: Program, machine: Machine): string {
   const words = commandsOf(program);
@@ -46,6 +67,7 @@ function shortHelp(program: Program, machine: Machine): string {
     wrap(program.summary, ""),
     `\nUsage: ${program.name} [command] [options]`,
     ...table("Commands", words),
+    ...operatorSummary(program),
     ...table("General", flags),
     ...table("Option groups", groups),
     "\nPrecedence: flag > environment > file > default.",
@@ -105,6 +127,10 @@ export function helpText(program: Program, machine: Machine): string {
     ...section(
       "Commands",
       words.map(([word, what]) => entry(word, what)),
+    ),
+    ...section(
+      OPERATORS,
+      operatorCommandsOf(program).map(([line, what]) => entry(line, what)),
     ),
     ...section("General", own),
     ...groupSections(program.groups),

@@ -2,7 +2,7 @@
 import { defaultText } from "./help.ts";
 import type { Option } from "./option.ts";
 import { CONFIG_DIRS } from "./paths.ts";
-import { commandsOf, type Program } from "./program.ts";
+import { commandsOf, operatorCommandsOf, type Program } from "./program.ts";
 
 /** Escapes text for troff: copyable hyphens, backslashes and leading dots. */
 function roff(text: string): string {
@@ -30,6 +30,7 @@ function optionEntry(option: Option<unknown>): string {
 export function manPage(program: Program, others: readonly Program[]): string {
   const { name, summary, build, plugins, configFile } = program;
   const words = commandsOf(program);
+  const operators = operatorCommandsOf(program);
   const own = [
     entry(`${bold("--config")} ${italic("file")}`, "Configuration file. Environment: \\fBCONFIG_FILE\\fR."),
     entry(
@@ -58,6 +59,14 @@ export function manPage(program: Program, others: readonly Program[]): string {
     "Precedence: flag > environment > file > default.",
     ".SH COMMANDS",
     ...words.map(([word, what]) => entry(bold(word), roff(what))),
+    ...(operators.length === 0
+      ? []
+      : [
+          ".SS Administration of a running broker",
+          ...operators.map(([line, what]) => entry(bold(line), roff(what))),
+          ".PP",
+          "With \\fB\\-\\-help\\fR, each of them lists its options.",
+        ]),
     ".SH OPTIONS",
     ...own,
     ...options,

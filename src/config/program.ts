@@ -17,7 +17,18 @@ export interface Program<G extends Groups = Groups, C extends string = string> {
   readonly plugins?: readonly (keyof G & string)[];
   /** Commands and their descriptions. */
   readonly commands?: Readonly<Record<C, string>>;
+  /** Commands that administer a running broker: they have flags of their own, and are run elsewhere. */
+  readonly operatorCommands?: readonly OperatorCommand[];
   readonly build: { readonly version: string; readonly sha: string; readonly date: string };
+}
+
+/** A command that administers a running broker. */
+export interface OperatorCommand {
+  /** Such as `key add`. */
+  readonly words: string;
+  /** The names of its arguments, in their order; one in brackets may be left out. */
+  readonly args: readonly string[];
+  readonly help: string;
 }
 
 /** Commands of every program, and their descriptions. */
@@ -30,6 +41,26 @@ export const BUILT_IN_COMMANDS = {
 /** All commands of a program, and their descriptions. */
 export function commandsOf({ commands = {} }: Pick<Program, "commands">): [word: string, what: string][] {
   return Object.entries({ ...commands, ...BUILT_IN_COMMANDS });
+}
+
+/** The operators' commands of a program as they are typed, and their descriptions. */
+export function operatorCommandsOf({ operatorCommands = [] }: Pick<Program, "operatorCommands">) {
+  return operatorCommands.map(({ words, args, help }): [line: string, what: string] => [
+    [words, ...args].join(" "),
+    help,
+  ]);
+}
+
+/** The first words of the operators' commands, and the words that can follow each. */
+export function operatorWordsOf({ operatorCommands = [] }: Pick<Program, "operatorCommands">) {
+  const found = new Map<string, { word: string; help: string }[]>();
+  for (const { words, help } of operatorCommands) {
+    const [first = "", word] = words.split(" ");
+    const following = found.get(first) ?? [];
+    if (word !== undefined) following.push({ word, help });
+    found.set(first, following);
+  }
+  return found;
 }
 
 /** Words that are accepted instead of a flag. */

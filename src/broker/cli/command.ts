@@ -1,5 +1,6 @@
 // What an operator's command is: its words, arguments and flags, and what it asks the broker.
 import type { Machine } from "../../config/option.ts";
+import type { OperatorCommand } from "../../config/program.ts";
 import type { AdminApi } from "./admin-api.ts";
 
 export interface Flag {
@@ -51,12 +52,7 @@ export interface Printed {
   readonly exitCode?: number;
 }
 
-export interface Command {
-  /** Such as `key add`. */
-  readonly words: string;
-  /** The names of its arguments, in their order; one in brackets may be left out. */
-  readonly args: readonly string[];
+export interface Command extends OperatorCommand {
   readonly flags: Readonly<Record<string, Flag>>;
-  readonly help: string;
   run(asked: Asked): Promise<Printed>;
 }

@@ -11,7 +11,10 @@ import { keyCommands } from "./key-commands.ts";
 import { otherCommands } from "./other-commands.ts";
 import { UsageError } from "./usage-error.ts";
 
-const commands: readonly Command[] = [...keyCommands, ...otherCommands];
+/** Every command: what the program runs, and what its help, manual page and completions list. */
+export const commands: readonly Command[] = [...keyCommands, ...otherCommands];
+/** A first word that begins something else as well: the agent of a plugin. */
+const SHARED = "worker";
 
 /** Flags that every command has. */
 const COMMON: Readonly<Record<string, Flag>> = {
@@ -33,13 +36,22 @@ export interface Terminal {
 
 /** True when the words begin an operator's command. */
 export function isCommand(words: readonly string[]): boolean {
-  return commands.some(({ words: own }) => own.split(" ")[0] === words[0]);
+  const [first] = words;
+  return (
+    commandOf(words) !== undefined ||
+    (first !== SHARED && commands.some(({ words: own }) => own.split(" ")[0] === first))
+  );
+}
+
+/** The command that a line names in full. */
+function commandOf(argv: readonly string[]): Command | undefined {
+  return commands.find(({ words }) => words.split(" ").every((word, at) => argv[at] === word));
 }
 
 /** Runs the command that `argv` names. Exit codes: 0, 1 for what the broker refused or does not have, 2 for mistakes on the line. */
 export async function runCommand(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
-    const command = commands.find(({ words }) => words.split(" ").every((word, at) => argv[at] === word));
+    const command = commandOf(argv);
     if (command === undefined) return overview(argv, terminal);
     const { values, positionals } = parsed(command, argv.slice(command.words.split(" ").length));
     const flags = new Flags(values);

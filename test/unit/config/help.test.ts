@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
 import { nfrx, nfrxLlm, programs } from "../../../cmd/programs.ts";
+import { commands, isCommand } from "../../../src/broker/cli/run.ts";
+import { bashCompletion, fishCompletion, zshCompletion } from "../../../src/config/completion.ts";
 import { load } from "../../../src/config/load.ts";
+import { manPage } from "../../../src/config/man.ts";
 import { catalogOf, type Program } from "../../../src/config/program.ts";
 import { host, mistakesOf } from "./host.ts";
 
@@ -27,6 +30,40 @@ test("--help all names every option, its variable and its key", () => {
       expect(help).toContain(`YAML: ${yaml[0]}.`);
     }
   }
+});
+
+test("the operators' commands are in the help, the manual page and the completions of the broker, and only there", () => {
+  const pages = (program: Program) => [
+    printed(program, "--help").replace(/\s+/g, " "),
+    printed(program, "--help", "all"),
+    manPage(program, programs).replace(/\\f[BIR]/g, ""),
+    bashCompletion(program),
+    zshCompletion(program),
+    fishCompletion(program),
+  ];
+  expect(commands.length).toBeGreaterThan(10);
+  for (const page of pages(nfrx))
+    for (const { words } of commands)
+      for (const word of words.split(" ")) expect(page).toMatch(new RegExp(`\\b${word}\\b`));
+  for (const page of pages(nfrxLlm)) expect(page).not.toMatch(/\brevoke\b|\bundrain\b/);
+  expect(mistakesOf(nfrx, { argv: ["audti"] })[0]).toContain("did you mean audit?");
+});
+
+test("`nfrx worker` runs a plugin's agent unless an operator's command is named in full", () => {
+  const cases: [line: string, operator: boolean][] = [
+    ["worker drain llm gpu-1", true],
+    ["worker disconnect", true],
+    ["worker --plugin drain", false],
+    ["worker --help", false],
+    ["worker doctor", false],
+    ["worker", false],
+    ["key", true],
+    ["key ad", true],
+    ["usage --csv", true],
+    ["--port 1", false],
+    ["init", false],
+  ];
+  for (const [line, operator] of cases) expect([line, isCommand(line.split(" "))]).toEqual([line, operator]);
 });
 
 test("--help works beside mistakes and shows no value of this run", () => {
