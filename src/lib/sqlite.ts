@@ -99,13 +99,21 @@ export class SqliteFile {
   }
 
   #requireOurs(): void {
-    const version = this.#version;
     const { content, table, migrations } = this.schema;
+    // Both reads see the file at one moment: another process may be creating it.
+    this.#db.run("BEGIN");
+    let version: number;
+    let tables: unknown[];
+    try {
+      version = this.#version;
+      tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table'").map(({ name }) => name);
+    } finally {
+      this.#rollBack();
+    }
     if (version > migrations.length)
       throw new ForeignFileError(
         `it was written by a newer version of nfrx (schema ${version}; this version supports ${migrations.length})`,
       );
-    const tables = this.all("SELECT name FROM sqlite_schema WHERE type = 'table'").map(({ name }) => name);
     if (version === 0 ? tables.length > 0 : !tables.includes(table))
       throw new ForeignFileError(`it contains something other than ${content}`);
   }
