@@ -1,4 +1,4 @@
-// What operators need of `nfrx`: its commands, and the broker's end of them.
+// Operators' commands of `nfrx`, and the broker's side of them.
 import { userInfo } from "node:os";
 import type { Broker, BrokerOptions } from "../src/broker/broker.ts";
 import { isCommand, runCommand } from "../src/broker/cli/run.ts";

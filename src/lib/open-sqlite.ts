@@ -14,9 +14,9 @@ export interface OpenSqlite<S> {
   readonly named: string;
   /** The file when it is empty. */
   readonly standard: string;
-  /** What is lost with a store in memory, for the warning. */
+  /** Warning for a store in memory. */
   readonly inMemory: string;
-  /** What it means when another broker has the standard file. */
+  /** Warning when another broker uses the standard file. */
   readonly elsewhere: string;
   readonly log: Logger;
   open(path: string): S;

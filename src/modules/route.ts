@@ -5,7 +5,7 @@ import type { Span } from "../lib/trace.ts";
 import type { ErrorShape, Usage } from "./endpoint.ts";
 
 /**
- * What a caller may use: a module's id, or a part of the broker's own API (`jobs`, `transfer`, `state`, `mcp`, `client` for
+ * A scope: a module's ID, or a part of the broker's own API (`jobs`, `transfer`, `state`, `mcp`, `client` for
  * agents and job workers, `admin`). `public` needs no credential.
  */
 export type Scope = string;
@@ -55,7 +55,7 @@ export interface Route extends RouteBase {
   /** Its responses come from a worker or a relay, and no browser may run them as a script. */
   readonly foreign?: true;
   /**
-   * What a drain means for it. `enter`: it is refused; before that, a shutdown waits for its end. `join`: it is served, and a
+   * Behaviour during a drain. `enter`: it is refused; before that, a shutdown waits for its end. `join`: it is served, and a
    * shutdown waits for its end. `refuse`: it is refused, and no shutdown waits. Without it nothing of this is so.
    */
   readonly drain?: "enter" | "join" | "refuse";
@@ -134,7 +134,7 @@ export interface CallerKey {
   hold(grant: KeyGrant): () => void;
 }
 
-/** What an open request, stream or connection needs its key to allow. */
+/** The permissions that an open request, stream or connection needs of its key. */
 export interface KeyGrant {
   readonly scopes: readonly Scope[];
   /** The names of the model that it uses: as asked for, and as resolved. */
@@ -143,7 +143,7 @@ export interface KeyGrant {
   readonly cut: () => void;
 }
 
-/** What a request has cost when it ends. */
+/** The cost of a request, known at its end. */
 export interface RequestCost {
   /** Tokens of prompt and answer; 0 for an answer with an error status. */
   readonly tokens: number;

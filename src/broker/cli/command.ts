@@ -1,4 +1,4 @@
-// What an operator's command is: its words, arguments and flags, and what it asks the broker.
+// The declaration of an operator's command: words, arguments, flags and action.
 import type { Machine } from "../../config/option.ts";
 import type { OperatorCommand } from "../../config/program.ts";
 import type { AdminApi } from "./admin-api.ts";
@@ -40,7 +40,7 @@ export interface Asked {
   readonly now: number;
 }
 
-/** What a command prints. */
+/** The output of a command. */
 export interface Printed {
   /** The answer, as `--json` shows it. */
   readonly json: unknown;

@@ -110,7 +110,7 @@ function targetOf(flags: Flags, { env, platform }: Terminal) {
   return { server, key };
 }
 
-/** What commands there are: all of them, or those of a first word. */
+/** Lists the commands that begin with a word. */
 function overview(argv: readonly string[], { out, error }: Terminal): number {
   const meant = commands.filter(({ words }) => words.split(" ")[0] === argv[0]);
   const lines = meant.map(({ words, args, help }) => `  nfrx ${[words, ...args].join(" ").padEnd(32)}  ${help}`);

@@ -43,7 +43,7 @@ export interface Parts extends Common, Workers {
   readonly routes: readonly Route[];
   readonly tags: readonly Tag[];
   readonly app: App;
-  /** What operators on this machine get, without a key. */
+  /** The routes of the control socket, for operators on this machine. */
   readonly control: App;
   readonly listener: Listener;
 }

@@ -3,7 +3,7 @@ import type { Span } from "../../lib/trace.ts";
 import type { Usage } from "../../modules/module.ts";
 import type { Access } from "../../modules/route.ts";
 
-/** What becomes known of a request on its way, and its one end. */
+/** The facts about a request, collected on its way, and its single end. */
 export abstract class RequestRecord implements Access {
   abstract readonly id: string;
   abstract readonly arrivedAt: number;

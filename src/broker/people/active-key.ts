@@ -101,7 +101,7 @@ export class Credential implements CallerKey {
     return this.#active;
   }
 
-  /** What requests with it may do. */
+  /** Permissions of requests with it. */
   get key(): CallerKey {
     return this;
   }

@@ -1,4 +1,4 @@
-// What the administration API answers about usage and changes.
+// Responses of the administration API about usage and changes.
 import { z } from "zod";
 import { USAGE_AMOUNTS, USAGE_FIELDS } from "./usage.ts";
 

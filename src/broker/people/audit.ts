@@ -4,9 +4,9 @@
 export interface AuditEvent {
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Who made it: a key's id and name, `local:<user>` for the control socket, `file` for the configuration. */
+  /** Its author: a key's ID and name, `local:<user>` for the control socket, `file` for the configuration. */
   readonly actor: string;
-  /** What was done, such as `key.rotate`. */
+  /** The action, such as `key.rotate`. */
   readonly action: string;
   /** The id of what it was done to. */
   readonly target: string;

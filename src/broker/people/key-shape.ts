@@ -102,7 +102,7 @@ export interface KeyDigest {
   readonly until: number | undefined;
 }
 
-/** What the API shows of a key. */
+/** A key as the API shows it. */
 export function showKey(record: KeyRecord): ShownKey {
   const { id, name, person, scopes, models, expiresAt, app, weight, limits, createdAt, source } = record;
   return {

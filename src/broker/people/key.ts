@@ -2,7 +2,7 @@
 import { GlobList } from "./glob.ts";
 import type { Limit } from "./limit.ts";
 
-/** What every key begins with: some clients insist on `sk-`. */
+/** Prefix of every key: some clients insist on `sk-`. */
 const KEY_PREFIX = "sk-nfrx-";
 /** Random bytes of a key, 43 characters of base64url. */
 const KEY_BYTES = 32;
@@ -12,12 +12,12 @@ const ADMIN_SCOPE = "admin";
 /** The scope of what a caller may ask about itself. */
 export const SELF_SCOPE = "me";
 const AGENT_SCOPE = "client";
-/** What a key may do unless it is made with other scopes. */
+/** Default scopes of a key. */
 export const DEFAULT_SCOPES = ["llm", "asr", "docling", "mcp", "jobs", "transfer"] as const;
 export const DEFAULT_WEIGHT = 10;
 export const WEIGHT_MAX = 100;
 
-/** What is kept of a key. The key itself is not: only digests of it, and those are in the store alone. */
+/** The stored properties of a key. Of the key itself only digests are stored. */
 export interface KeyRecord {
   /** `k_` and 16 letters and digits. It stays the same when the key is rotated. */
   readonly id: string;

@@ -72,7 +72,7 @@ export class Keys {
     return this.#byId.size;
   }
 
-  /** What the key with this SHA-256 digest opens; undefined when that is nothing, or no longer. */
+  /** The credential with this SHA-256 digest; undefined if there is none, or if it has ended. */
   find(digest: Buffer): Credential | undefined {
     const found = this.#byDigest.get(digest.toString("hex"));
     const endsAt = found?.endsAt;

@@ -1,4 +1,4 @@
-// What one key uses, and whether its limits let another request in.
+// Counts the use of one key and applies its limits.
 import { NfrxError } from "../../lib/errors.ts";
 import type { RequestCost, Reservation } from "../../modules/route.ts";
 import type { Limit, LimitName } from "./limit.ts";
@@ -141,7 +141,7 @@ export class Meter {
   }
 
   #refusal(limit: Limit, wall: number): NfrxError {
-    // What running requests have reserved may be free in a moment.
+    // Tokens that running requests have reserved may be free in a moment.
     const resetsAt = this.#used(limit.name, wall) < limit.max ? undefined : this.#resetsAt(limit, wall);
     const seconds = resetsAt === undefined ? 1 : Math.max(1, Math.ceil((resetsAt - wall) / SECOND_MS));
     const isQuota = resetsAt !== undefined && !limit.name.endsWith("/min");

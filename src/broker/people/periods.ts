@@ -3,7 +3,7 @@
 const SECOND_MS = 1_000;
 const WINDOW_SECONDS = 60;
 
-/** What was used in the last 60 seconds, counted by the second. It never grows. */
+/** Use in the last 60 seconds, counted by the second, in constant memory. */
 export class SlidingMinute {
   readonly #amounts = new Float64Array(WINDOW_SECONDS);
   /** The last second that was counted. */
@@ -78,7 +78,7 @@ export function endOf(period: Calendar, wall: number): number {
     : Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
 }
 
-/** What was used since the current UTC day or month began. */
+/** Use since the current UTC day or month began. */
 export class CalendarCount {
   #endsAt = 0;
   #sum = 0;

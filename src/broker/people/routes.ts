@@ -24,7 +24,7 @@ const AUDIT_LINES_USUAL = 100;
 const OVERLAP_MAX_SECONDS = 30 * 86_400;
 
 export interface PeopleRoutesOptions {
-  /** What a backup holds. */
+  /** The stores in a backup. */
   readonly backedUp: readonly BackedUp[];
   readonly people: People;
   readonly clock: Clock;
@@ -206,7 +206,7 @@ function backupRoute({ backedUp, clock }: PeopleRoutesOptions): Route {
   };
 }
 
-/** What a caller may ask about itself. */
+/** A caller's questions about itself. */
 function selfRoutes({ people: { keys, ledger }, clock }: PeopleRoutesOptions): Route[] {
   const self = { tag: "keys", scopes: [SELF_SCOPE, "admin"], errors: "openai", method: "GET" } as const;
   return [
@@ -288,7 +288,7 @@ function shownOnce({ record, secret }: MadeKey, status: number): Response {
   return Response.json({ key: showKey(record), secret }, { status, headers: { "cache-control": "no-store" } });
 }
 
-/** Who makes a change, as the audit names them. */
+/** The author of a change, as the audit names it. */
 function actorOf({ name }: Principal): string {
   return name;
 }

@@ -1,8 +1,8 @@
-// What people, keys and machines ask of whatever keeps them: a file of one broker today, something many brokers share tomorrow.
+// The store interface for keys, usage and the audit.
 import type { AuditEvent, AuditLine } from "./audit.ts";
 import type { UsageAmounts, UsageRow, UsageSeries } from "./usage.ts";
 
-/** What records are of. */
+/** Kinds of records. */
 export type RecordKind = "key" | "machine" | "invitation";
 
 /** One key, machine or invitation, as JSON. */
@@ -13,11 +13,11 @@ export interface StoredRecord {
   readonly json: string;
 }
 
-/** What a change says about itself; the store gives it its time. */
+/** A change for the audit; the store adds the time. */
 export type Change = Omit<AuditEvent, "at" | "target">;
 
 export interface UsageQuery {
-  /** What to sum up by; `hour` and `day` stand for time. */
+  /** Fields to sum by; `hour` and `day` stand for time. */
   readonly by: readonly (keyof UsageSeries | "hour" | "day")[];
   /** Milliseconds since 1970; the hour that `since` lies in counts whole, that of `until` not at all. */
   readonly since: number;

@@ -1,6 +1,6 @@
-// What the ledger counts.
+// The quantities of the ledger.
 
-/** Whose use it is, of what. */
+/** The keys of a sum: person, key, module, model and worker. */
 export interface UsageSeries {
   readonly person: string;
   /** The id of the key, or the name of a built-in principal. */

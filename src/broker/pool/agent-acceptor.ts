@@ -73,7 +73,7 @@ export class AgentAcceptor {
   constructor(private readonly options: AgentAcceptorOptions) {}
 
   /**
-   * What to do with an upgrade request: a refusal, or the connection to upgrade to. A principal that does not hold `client`
+   * The decision on an upgrade request: a refusal, or the connection to upgrade to. A principal that does not hold `client`
    * is an agent of the 0.9 series, which may bring its key in the first frame.
    */
   receive(request: Request, principal: Principal, peer: string): Response | SocketHandler {

@@ -83,7 +83,7 @@ const NOT_IMPLEMENTED = 501;
 const OWN_FAILURES: ReadonlySet<string> = new Set(["upstream_error", "timeout", "protocol"]);
 
 /**
- * What an exchange with a worker says about that: its status, as far as it has answered, and the code of the error that
+ * The verdict of an exchange on its worker's health: its status, as far as it has answered, and the code of the error that
  * ended the exchange early. A caller's mistake (4xx) and a limit (429) say nothing.
  */
 export function verdictOf(status: number | undefined, errorCode: string | undefined): HealthVerdict {

@@ -9,14 +9,14 @@ export const QUEUE_HALF_LIFE_MS = 600_000;
 const QUEUE_MEMORY_MS = 3_600_000;
 /** The weight of callers that have no other. */
 export const USUAL_WEIGHT = 10;
-/** What a request is expected to use before any has ended, in milliseconds of a slot. */
+/** Expected slot time of a request before any has ended, in milliseconds. */
 const FIRST_ESTIMATE_MS = 1_000;
-/** What every request counts at least, so that callers with requests that take no time take turns, too. */
+/** Minimum that each request counts, in milliseconds, so that callers with very short requests take turns, too. */
 const LEAST_MS = 10;
 /** How much of the estimate each request that ends replaces. */
 const ESTIMATE_GAIN = 0.1;
 
-/** Whose turn it is, as the queue needs to know it. */
+/** The turn of a request: its caller and the caller's weight. */
 export interface Turn {
   readonly caller: string;
   /** The caller's part of the slots: one with twice the weight may use twice as much. */

@@ -18,7 +18,7 @@ export interface SlotRequest {
   /** The request's body is larger than wire v1 supports, or may be: a client need not state its size. */
   large?: "yes" | "maybe";
   /**
-   * Whose turn it is. As a function it is asked only when the request has to wait, and what the request uses counts in the queue
+   * Its turn. A function is called only when the request has to wait, and its use counts in the queue
    * only then; a turn that is given counts in any case.
    */
   turn: Turn | (() => Turn);
@@ -50,7 +50,7 @@ export interface Slot {
   release(): void;
 }
 
-/** Whose turn a request is; it is settled from then on. */
+/** The turn of a request; fixed from then on. */
 export function turnOf(slotRequest: SlotRequest): Turn {
   if (typeof slotRequest.turn === "function") slotRequest.turn = slotRequest.turn();
   return slotRequest.turn;

@@ -5,7 +5,7 @@ import type { Turn } from "./queue.ts";
 import { type Slot, type SlotRequest, turnOf } from "./slot.ts";
 import type { Worker } from "./worker.ts";
 
-/** What counts the use of slots by callers. */
+/** Counts the use of slots by callers. */
 export interface Accounts {
   began(turn: Turn): number;
   ended(turn: Turn, expectedMs: number, usedMs: number): void;
@@ -50,7 +50,7 @@ class HeldSlot implements Slot {
   #reported = false;
   #held = true;
   readonly #since: number;
-  /** Whose use is counted, and what was expected of it. */
+  /** The turn whose use is counted, and its expected slot time. */
   readonly #use: { readonly turn: Turn; readonly expectedMs: number } | undefined;
 
   constructor(

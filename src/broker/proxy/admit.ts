@@ -1,4 +1,4 @@
-// What the key of a caller allows: its models, its limits, its turn.
+// Applies a caller's key to a request: models, limits and turn.
 import { NfrxError } from "../../lib/errors.ts";
 import type { Endpoint } from "../../modules/module.ts";
 import type { Principal, Reservation, RouteCall } from "../../modules/route.ts";
@@ -39,7 +39,7 @@ function requireModel({ key }: Principal, asked: string, served: string): void {
   throw new NfrxError("model_not_found", `no worker serves model ${asked}`, { param: "model" });
 }
 
-/** Whose turn a request is. Those of keys count what they use in any case, others only while requests wait. */
+/** The turn of a request. The use of keys always counts, that of other principals only while requests wait. */
 export function turnOf(principal: Principal, reservation: Reservation | undefined): Turn | (() => Turn) {
   const { key } = principal;
   if (key === undefined) return () => usualTurn(principal.caller);

@@ -42,7 +42,7 @@ export interface ExchangeRequest {
   workerId: string | undefined;
   /** The stored items that it names. */
   kept: Kept | undefined;
-  /** Whose turn it is, as the pool takes it. */
+  /** Its turn, for the pool. */
   turn: SlotRequest["turn"];
   /** Aborts when the client goes away. */
   signal: AbortSignal;
@@ -52,7 +52,7 @@ export interface ExchangeRequest {
   servesDuringDrain?: boolean;
   /** The caller's key, when an operator made it. */
   key?: CallerKey | undefined;
-  /** What the limits of that key have let in. */
+  /** The reservation with the limits of that key. */
   reservation?: Reservation | undefined;
   /** Not safe to repeat: it is sent to one worker, once. */
   once?: boolean;

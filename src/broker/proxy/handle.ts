@@ -24,16 +24,16 @@ export interface Plan {
 
 /** A request whose body is being read. */
 interface Reading {
-  /** What is looked for while the body comes. */
+  /** The fields read while the body arrives. */
   readonly fields: Pick<RoutingFieldsReader, "scan"> & Partial<RoutingFieldsReader>;
-  /** What the request asks for. */
+  /** The demand of the request. */
   demand(body: RequestBody): Demand | Promise<Demand>;
 }
 
 type Carried = "target" | "label" | "headers" | "series" | "workerId" | "kept";
 type Kind = "exemptFromSlots" | "servesDuringDrain" | "once";
 
-/** What one request asks for. */
+/** The demand of one request. */
 export interface Demand extends Pick<ExchangeRequest, Carried | Kind> {
   /** It listens for events: a drain does not wait for its end. */
   listens?: boolean;

@@ -33,7 +33,7 @@ export interface PipelineOptions extends ExchangeContext {
   uploads: BodyLimits;
 }
 
-/** What is worked out once for each endpoint. */
+/** Precomputed once per endpoint. */
 interface EndpointPlan extends Plan {
   readonly keeps: Keeps | undefined;
   /** Additional request headers for its backends. */

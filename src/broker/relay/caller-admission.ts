@@ -27,7 +27,7 @@ export class CallerAdmission {
   }
 
   /**
-   * What a request to this relay needs: what each one that is connected asks for, as any of those that share an id may get
+   * The credentials that a request to this relay needs: those that each connected one asks for, as any of those that share an id may get
    * it. Throws `provider_unavailable` when no relay of this id is connected.
    */
   requirementOf(relayId: string): Requirement {

@@ -89,7 +89,7 @@ export class Relay {
     return handle(call, this.#metadata, this.options);
   }
 
-  /** What a request to a relay asks for. */
+  /** The demand of a request to a relay. */
   #demand(
     routed: RouteCall,
     target: string,

@@ -53,7 +53,7 @@ const KINDS = ["api", "client", "admin"] as const;
 class BuiltIn implements Identity {
   readonly name: string;
   readonly digests: readonly Uint8Array[];
-  /** What stands for the keys in the log. */
+  /** The names of the keys in the log. */
   readonly credentials: readonly string[];
   readonly roles: ReadonlyMap<string, Identity>;
   readonly holds: (scope: Scope) => boolean;
@@ -76,7 +76,7 @@ class BuiltIn implements Identity {
   }
 }
 
-/** What the mount asks of whatever says who a request is from. */
+/** Resolves the principal of a request, for the mount. */
 export interface Authenticates {
   isOpen(kind: "api" | "client"): boolean;
   resolve(arrival: Arrival, wanted: Requirement): RequestPrincipal;

@@ -1,4 +1,4 @@
-// Who asks over the control socket: an operator of this machine.
+// Callers of the control socket: operators on this machine.
 import { TrustedProxies } from "../../../lib/http.ts";
 import type { Arrival, Authenticates } from "./authenticator.ts";
 import { RequestPrincipal } from "./principal.ts";

@@ -78,7 +78,7 @@ export class RequestPrincipal implements Principal {
     this.#credential = this.#caller = undefined;
   }
 
-  /** Whom a header names; empty when none does. */
+  /** The person that a header names; empty without such a header. */
   get #user(): string {
     const headers = this.#origin?.request.headers;
     this.#namedUser ??= PERSON_HEADERS.map(name => headers?.get(name)).find(Boolean) ?? "";
@@ -115,7 +115,7 @@ export class RequestPrincipal implements Principal {
   }
 }
 
-/** What stands for the key of this digest where principals are named. */
+/** The name of a key in logs, derived from its digest. */
 export function credentialOf(digest: Buffer): string {
   return digest.toString("hex", 0, 4);
 }
