@@ -130,8 +130,19 @@ export interface CallerKey {
    * `insufficient_quota` when a limit is used up.
    */
   admit(tokens: number): Reservation;
+  /** Its limits per minute as they stand now; empty without any. */
+  rateLimits(): readonly RateLimit[];
   /** Cuts what it is given as soon as the key no longer allows it; the function returned ends that. */
   hold(grant: KeyGrant): () => void;
+}
+
+/** A limit per minute as it stands. */
+export interface RateLimit {
+  readonly unit: "requests" | "tokens";
+  readonly max: number;
+  readonly remaining: number;
+  /** Whole seconds until nothing of it is used, when nothing is added. */
+  readonly resetSeconds: number;
 }
 
 /** The permissions that an open request, stream or connection needs of its key. */

@@ -23,6 +23,7 @@ import { refuseUpload } from "./body/refuse.ts";
 import type { RefusalMetrics } from "./count-refusal.ts";
 import { type Failing, failure, finished, sent } from "./end.ts";
 import { NearestRoute } from "./nearest-route.ts";
+import { withRateLimits } from "./rate-headers.ts";
 import { refuseScript } from "./refuse-script.ts";
 import { servedPath, servedPaths } from "./served-paths.ts";
 
@@ -128,8 +129,7 @@ function add(app: AnyElysia, route: Route, options: MountOptions): void {
     record.end(error);
     return route.takesUpload ? refuseUpload(response, request, clock) : response;
   };
-  const answer = (request: Request, named: PathParams | undefined): ReturnType<Route["answer"]> => {
-    const record = access.begin(request, place);
+  const answered = (request: Request, named: PathParams | undefined, record: AccessRecord) => {
     try {
       const at = server();
       const params = paramsOf(named);
@@ -152,6 +152,12 @@ function add(app: AnyElysia, route: Route, options: MountOptions): void {
     } catch (thrown) {
       return fail(request, record, thrown);
     }
+  };
+  const answer = (request: Request, named: PathParams | undefined): ReturnType<Route["answer"]> => {
+    const record = access.begin(request, place);
+    const response = answered(request, named, record);
+    const key = record.principal?.key;
+    return key === undefined ? response : withRateLimits(key, response);
   };
   for (const served of servedPaths(route))
     app.route(method satisfies HttpMethod, served, ({ request, params }) => answer(request, params), {

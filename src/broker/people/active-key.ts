@@ -1,6 +1,6 @@
 // Keys in use, and what is open with them.
 import { oneLine } from "../../lib/printable.ts";
-import type { CallerKey, KeyGrant, Reservation, Scope } from "../../modules/route.ts";
+import type { CallerKey, KeyGrant, RateLimit, Reservation, Scope } from "../../modules/route.ts";
 import type { GlobList } from "./glob.ts";
 import { allows, type KeyRecord, modelsOf } from "./key.ts";
 import type { KeyDigest } from "./key-shape.ts";
@@ -144,6 +144,11 @@ export class Credential implements CallerKey {
   admit(tokens: number): Reservation {
     const { meter, record, wall } = this.#active;
     return meter.admit(record.limits, tokens, wall(), wall);
+  }
+
+  rateLimits(): readonly RateLimit[] {
+    const { meter, record, wall } = this.#active;
+    return meter.rates(record.limits, wall);
   }
 
   hold(grant: KeyGrant): () => void {

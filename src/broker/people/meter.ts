@@ -1,6 +1,6 @@
 // Counts the use of one key and applies its limits.
 import { NfrxError } from "../../lib/errors.ts";
-import type { RequestCost, Reservation } from "../../modules/route.ts";
+import type { RateLimit, RequestCost, Reservation } from "../../modules/route.ts";
 import type { Limit, LimitName } from "./limit.ts";
 import { CalendarCount, endOf, SlidingMinute } from "./periods.ts";
 
@@ -12,6 +12,7 @@ export interface LimitUse extends Limit {
 }
 
 const SECOND_MS = 1_000;
+const NO_RATES: readonly RateLimit[] = [];
 
 /** Counts the use of one key. Times are milliseconds since 1970. */
 export class Meter {
@@ -85,6 +86,20 @@ export class Meter {
       used: this.#used(limit.name, wall),
       resetsAt: this.#resetsAt(limit, wall),
     }));
+  }
+
+  /** The limits per minute as they stand. What is reserved counts, as on arrival. The time is only asked for where there are any. */
+  rates(limits: readonly Limit[], clock: () => number): readonly RateLimit[] {
+    if (!limits.some(({ name }) => name.endsWith("/min"))) return NO_RATES;
+    const wall = clock();
+    return limits.flatMap(({ name, max }) => {
+      if (name !== "requests/min" && name !== "tokens/min") return [];
+      const unit = name === "requests/min" ? "requests" : "tokens";
+      const window = unit === "requests" ? this.#requests : this.#minuteTokens;
+      const used = (window?.used(wall) ?? 0) + (unit === "tokens" ? this.#reservedTokens : 0);
+      const resetSeconds = window?.secondsUntilBelow(1, wall) ?? 0;
+      return [{ unit, max, remaining: Math.max(0, max - used), resetSeconds }];
+    });
   }
 
   #count(limits: readonly Limit[], { tokens, slotMs }: RequestCost, wall: number): void {

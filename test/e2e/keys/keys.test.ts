@@ -66,6 +66,36 @@ test("a limit for requests answers 429 with the time until the next one", async 
   expect(await world.leftovers()).toEqual({});
 });
 
+test("each response to a key with limits per minute says what is left of them, as OpenAI's API does", async () => {
+  await using on = await peopledWorld();
+  const { world, key } = on;
+  const { backend } = await world.worker();
+  backend.respond = chatJson("hello");
+  const rates = ({ headers }: Response) => Object.fromEntries([...headers].filter(([name]) => /ratelimit/.test(name)));
+  const rated = bearer(await key({ name: "rated", limits: limits("requests/min=2", "tokens/min=10k") }));
+  const first = await world.chat({}, rated);
+  await first.text();
+  expect(rates(first)).toEqual({
+    "x-ratelimit-limit-requests": "2",
+    "x-ratelimit-remaining-requests": "1",
+    "x-ratelimit-reset-requests": expect.stringMatching(/^(?:59s|1m0s)$/),
+    "x-ratelimit-limit-tokens": "10000",
+    "x-ratelimit-remaining-tokens": expect.stringMatching(/^9\d{3}$/),
+    "x-ratelimit-reset-tokens": expect.stringMatching(/^(?:0s|59s|1m0s)$/),
+  });
+  backend.respond = chatStream(["one ", "two "]);
+  const stream = await world.chat({ stream: true }, rated);
+  await stream.text();
+  expect(stream.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+  const refused = await world.chat({}, rated);
+  expect([refused.status, refused.headers.get("x-ratelimit-remaining-requests")]).toEqual([429, "0"]);
+  // Those of other routes too, of keys without such a limit and of the configuration's key none.
+  expect((await fetch(`${world.origin}/api/me`, rated)).headers.get("x-ratelimit-limit-requests")).toBe("2");
+  const daily = bearer(await key({ name: "daily", limits: limits("tokens/day=10k") }));
+  for (const init of [daily, {}]) expect(rates(await world.chat({}, init))).toEqual({});
+  expect(await world.leftovers()).toEqual({});
+});
+
 test("a quota of tokens: what a response took counts, and SDKs are told not to try again", async () => {
   await using on = await peopledWorld();
   const { world, key, people } = on;

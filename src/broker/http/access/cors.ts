@@ -1,3 +1,11 @@
+import { RATE_HEADERS } from "../rate-headers.ts";
+
+/** Headers of responses that pages may read. */
+const EXPOSED = [
+  "x-request-id, retry-after, mcp-session-id, www-authenticate, x-transfer-length, server-timing, x-nfrx-model, x-nfrx-worker",
+  ...RATE_HEADERS,
+].join(", ");
+
 /** Headers that the official SDKs (OpenAI's, Anthropic's, Ollama's, MCP's) and our own clients send. */
 const ALLOWED_HEADERS: readonly string[] = [
   "accept",
@@ -77,10 +85,7 @@ export class Cors {
   decorate(request: Request, response: Response): Response {
     if (!this.allows(request.headers.get("origin"))) return response;
     response.headers.set("access-control-allow-origin", request.headers.get("origin") ?? "");
-    response.headers.set(
-      "access-control-expose-headers",
-      "x-request-id, retry-after, mcp-session-id, www-authenticate, x-transfer-length, server-timing, x-nfrx-model, x-nfrx-worker",
-    );
+    response.headers.set("access-control-expose-headers", EXPOSED);
     response.headers.append("vary", "Origin");
     return response;
   }
