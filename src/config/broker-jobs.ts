@@ -9,6 +9,7 @@ export const jobOptions = {
   jobsStore: option.text({
     env: "JOBS_STORE",
     path: "file",
+    words: ["memory"],
     default: "",
     defaultNote:
       "jobs.db in $STATE_DIRECTORY or /var/lib/nfrx, in ~/.local/state/nfrx for users other than root, ~/Library/Application Support/nfrx on macOS, %ProgramData%\\nfrx on Windows",

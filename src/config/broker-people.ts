@@ -7,6 +7,7 @@ export const peopleOptions = {
   keysStore: option.text({
     env: "KEYS_STORE",
     path: "file",
+    words: ["memory"],
     default: "",
     defaultNote: "nfrx.db beside jobs.db",
     help: "Where keys, usage and the audit are stored: a file, which only one broker can use, or memory.",
@@ -21,6 +22,7 @@ export const peopleOptions = {
   controlSocket: option.text({
     env: "CONTROL_SOCKET",
     path: "file",
+    words: ["none"],
     default: "",
     defaultNote:
       "nfrx.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/nfrx or /run/nfrx, on macOS in /var/run/nfrx or ~/Library/Application Support/nfrx; none on Windows",

@@ -89,6 +89,8 @@ interface TextSpec<D> extends Spec<D> {
   readonly expects?: string;
   /** It is the path of one. */
   readonly path?: "file" | "folder";
+  /** Values that are not paths, such as memory. */
+  readonly words?: readonly string[];
 }
 
 /** Any text, or one that fits `pattern`. */
@@ -96,9 +98,10 @@ function text<D extends string | Unset>(
   spec: TextSpec<D> & { readonly defaultOn?: (machine: Machine) => string | D },
 ): Option<string | D> {
   checkDeclaration("text", spec);
-  const { expects = "text", defaultOn, path } = spec;
+  const { expects = "text", defaultOn, path, words = [] } = spec;
+  const isPath = (item: string): boolean => path !== undefined && !words.includes(item);
   const [schema, raw] = [values.text(spec.pattern), written(spec.default)];
-  return declare<string | D>("text", spec, spec.default, { schema, expects, raw, path, defaultOn });
+  return declare<string | D>("text", spec, spec.default, { schema, expects, raw, path, isPath, defaultOn });
 }
 
 /** A text that is never shown. */

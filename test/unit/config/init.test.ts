@@ -25,6 +25,11 @@ test("a relay gets a fresh token, unless it is given one", () => {
   expect(init(nfrxMcp, "--auth-token", "mine").values.provider.authToken).toBe("mine");
 });
 
+test("a path is written in full, and a word that stands for none as it is", () => {
+  const { broker } = init(nfrx, "--jobs-store", "memory", "--keys-store", "k.db", "--control-socket", "none").values;
+  expect([broker.jobsStore, broker.keysStore, broker.controlSocket]).toEqual(["memory", resolve("k.db"), "none"]);
+});
+
 test("what it is told goes into the file, and the file says that to whoever reads it", () => {
   const { path, text } = init(
     nfrx,
