@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { defaultJobsFile, defaultPeopleFile } from "../../config/paths.ts";
+import { MEMORY } from "../../lib/open-sqlite.ts";
 import { auditPage, usageAnswer } from "../people/admin-shapes.ts";
 import { firstBroken } from "../people/audit.ts";
 import { JOBS_FILE, KEYS_FILE, restoreBackup } from "../people/backup.ts";
@@ -9,6 +10,7 @@ import { USAGE_FIELDS } from "../people/usage.ts";
 import type { Command } from "./command.ts";
 import { timeOf } from "./periods.ts";
 import { table } from "./table.ts";
+import { UsageError } from "./usage-error.ts";
 
 const DEFAULT_SINCE = "30d";
 const DEFAULT_BY = "person,model";
@@ -155,6 +157,8 @@ const restore: Command = {
       [KEYS_FILE]: flags.text("keys-store") || host.env["KEYS_STORE"] || defaultPeopleFile(host),
       [JOBS_FILE]: flags.text("jobs-store") || host.env["JOBS_STORE"] || defaultJobsFile(host),
     };
+    if (Object.values(targets).includes(MEMORY))
+      throw new UsageError("a store in memory cannot be restored: name files with --keys-store and --jobs-store");
     const files = await restoreBackup(readFileSync(args[0] ?? ""), targets);
     return { json: { files }, text: files.join("\n") };
   },

@@ -275,6 +275,7 @@ test("a backup of a running broker opens the same keys in another folder", async
   expect(await restore()).toEqual({ code: 0, out: `${keysFile}\n${jobsFile}`, error: "" });
   expect([mode(keysFile), mode(jobsFile)]).toEqual(["600", "600"]);
   expect(await restore()).toMatchObject({ code: 1, error: expect.stringContaining("exists: move it away first") });
+  expect((await run(["restore", archive, "--keys-store", keysFile], { JOBS_STORE: "memory" })).code).toBe(2);
   await using on = await operated({ keysFile, broker: { jobsStore: jobsFile } });
   const headers = { authorization: `Bearer ${secret}` };
   expect(await (await fetch(`${on.world.origin}/api/me`, { headers })).json()).toMatchObject({ person: "alice" });
