@@ -4,6 +4,7 @@ import { messageOf } from "../lib/errors.ts";
 import { checkDescriptors } from "../lib/file-descriptors.ts";
 import { type Finding, fail, ok, warn } from "../lib/findings.ts";
 import { checkAddress, checkConfig, checkFolder } from "../lib/machine-checks.ts";
+import { StatusError } from "../lib/status-error.ts";
 import { reach } from "./broker-reachability.ts";
 import { proxyFor, proxyTrouble } from "./proxy.ts";
 import type { Agent } from "./run.ts";
@@ -68,21 +69,22 @@ async function examineBackend(examination: AgentExamination): Promise<Finding> {
     const message = messageOf(error);
     const trouble = proxy && proxyTrouble(proxy, error instanceof Error ? error : new Error(message));
     if (trouble !== undefined) return fail("backend", trouble.message);
+    const status = error instanceof StatusError ? error.status : undefined;
     const named =
-      keyOption !== undefined && REFUSED.test(message) ? `set the key in ${keyOption}` : `correct ${backendOption}`;
-    return fail("backend", `${explain(message, service.address)}; ${named}`);
+      keyOption !== undefined && rejectsKey(status) ? `set the key in ${keyOption}` : `correct ${backendOption}`;
+    return fail("backend", `${explain(message, status, service.address)}; ${named}`);
   } finally {
     await service.close?.();
   }
 }
 
-const REFUSED = /answered 40[13]/;
+const rejectsKey = (status: number | undefined): boolean => status === 401 || status === 403;
 
-function explain(message: string, address: string): string {
+function explain(message: string, status: number | undefined, address: string): string {
   if (/Unable to connect|ECONNREFUSED|ConnectionRefused/i.test(message))
     return `no response from ${address}: start the backend`;
-  if (REFUSED.test(message)) return `${address} rejects the key: ${message}`;
-  if (/answered 404/.test(message))
+  if (rejectsKey(status)) return `${address} rejects the key: ${message}`;
+  if (status === 404)
     return `${address} seems to be the wrong address; often a /v1 is missing or superfluous: ${message}`;
   return `${address} reports an error: ${message}`;
 }
