@@ -29,7 +29,7 @@ const PRINTS: readonly (readonly [part: string, words: string])[] = [
   ["api/transfer", '{"status":"ok"}'],
   ["chat/completions -H", "data: [DONE]"],
   ["api/state -H", '"models":[{"name":"llama3.2:1b"'],
-  ["nfrx-llm doctor", "All is well"],
+  ["nfrx-llm doctor", "No errors"],
   ["chat.completions.create", "Hello"],
   ["anthropic.messages.create", "Hello there"],
   ["ollama.chat", "Hello there"],

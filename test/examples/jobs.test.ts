@@ -127,7 +127,7 @@ describe.each(each)("%s", (_language, language) => {
       client.signal("SIGINT");
       expect(await client.end()).toMatchObject({ code: 130, said: expect.stringContaining("canceling: now canceled") });
       expect(await stage.job(id)).toMatchObject({ status: "canceled" });
-      expect((await worker.end()).said).toContain("canceled");
+      expect((await worker.end()).said).toContain("given up");
     },
     LIMIT_MS,
   );

@@ -156,7 +156,7 @@ describe.each(each)("%s", (_language, language) => {
       expect([code, said]).toEqual([1, expect.stringContaining("certificate is none of the pinned ones")]);
       expect(said).toContain("canceling: now canceled");
       expect(proxy.written).toEqual([]);
-      expect(await working.end()).toMatchObject({ said: expect.stringContaining("canceled") });
+      expect(await working.end()).toMatchObject({ said: expect.stringContaining("given up") });
     },
     LIMIT_MS,
   );

@@ -6,7 +6,7 @@ import { Processes } from "../kit/processes.ts";
 import { until } from "../kit/time/until.ts";
 import { CLIENT_KEY } from "../kit/world.ts";
 
-const refusals = (program: Program): unknown[] => program.lines.filter(({ msg }) => /refused|not connected/.test(msg));
+const refusals = (program: Program): unknown[] => program.lines.filter(({ msg }) => /rejected|not connected/.test(msg));
 
 test("an agent with no key, a wrong key, a wrong path or a used id says so once, at error, and never that it is connected", async () => {
   await using processes = new Processes();
@@ -17,8 +17,8 @@ test("an agent with no key, a wrong key, a wrong path or a used id says so once,
     [{ CLIENT_KEY: "" }, "the broker requires a key: set CLIENT_KEY"],
     [{ CLIENT_KEY: "wrong" }, "the broker rejected the key (CLIENT_KEY)"],
     [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/api/llm/v1/models` }, "must end in /api/llm/connect"],
-    [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/elsewhere` }, "there is no broker at this address (404)"],
-    [{ CLIENT_ID: "taken" }, "another agent is connected under this id"],
+    [{ SERVER_URL: `${broker.origin.replace("http", "ws")}/elsewhere` }, "no broker at this address (404)"],
+    [{ CLIENT_ID: "taken" }, "another agent is connected under this ID"],
   ];
   for (const [env, says] of cases) {
     const agent = processes.start(

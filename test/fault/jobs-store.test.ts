@@ -8,7 +8,7 @@ import { AUTHORIZED } from "../kit/process/broker.ts";
 import type { Env } from "../kit/process/program.ts";
 import { Processes } from "../kit/processes.ts";
 
-const IN_MEMORY = "jobs are stored in memory and lost when this process ends: set JOBS_STORE";
+const IN_MEMORY = "jobs are stored in memory and lost when this process ends; set JOBS_STORE";
 /** Disk blocks of the smallest kind that POSIX knows, 512 bytes, that a file may have. */
 const FULL_AT = 2000;
 
@@ -36,7 +36,7 @@ describe("a file that cannot be read as ours stops the start, wherever it is nam
       /it was written by a newer version of nfrx \(schema 99; this version supports \d+\)/,
       path => database(path, "PRAGMA user_version = 99"),
     ],
-    ["of another program", /it is not a jobs database/, path => database(path, "CREATE TABLE theirs (a)")],
+    ["of another program", /it contains something other than jobs/, path => database(path, "CREATE TABLE theirs (a)")],
     [
       "truncated frame",
       /malformed/,
@@ -51,7 +51,7 @@ describe("a file that cannot be read as ours stops the start, wherever it is nam
     await make(path, processes);
     const before = readFileSync(path);
     const named = await refusal(processes, { JOBS_STORE: path });
-    expect(named).toStartWith(`nfrx: JOBS_STORE: ${path} cannot be used: `);
+    expect(named).toStartWith(`nfrx: JOBS_STORE: cannot use ${path}: `);
     expect(named).toMatch(message);
     const found = await refusal(processes, { STATE_DIRECTORY: processes.folder });
     expect(found).toMatch(message);
@@ -71,7 +71,7 @@ test("two brokers on one file: the second stops when it was told to use it, and 
   const path = join(processes.folder, "jobs.db");
   const first = await processes.broker({ JOBS_STORE: path });
   expect(await refusal(processes, { JOBS_STORE: path })).toBe(
-    `nfrx: JOBS_STORE: ${path} cannot be used: another process uses it; each broker needs its own file`,
+    `nfrx: JOBS_STORE: cannot use ${path}: another process uses it; each broker needs its own file`,
   );
   const second = await processes.broker();
   expect(second.lines).toContainEqual(

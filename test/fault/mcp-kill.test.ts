@@ -164,8 +164,8 @@ test("SIGKILL of the broker: relays come back to the next one on its port, and t
   await broker.kill();
   expect(await Promise.all([stream, begun].map(isCut))).toEqual([true, true]);
   // Without a word, since nobody was left to say one.
-  await expect(pending.answer()).rejects.toThrow("closed without a response");
-  await expect(atHttp.call("echo").answer()).rejects.toThrow("closed without a response");
+  await expect(pending.answer()).rejects.toThrow("closed without an answer");
+  await expect(atHttp.call("echo").answer()).rejects.toThrow("closed without an answer");
   await tools.backend.aborted(2);
 
   // Until they are back.
