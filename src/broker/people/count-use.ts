@@ -14,7 +14,8 @@ export function countUse(ledger: Ledger, record: AccessRecord, status: number, e
       person: principal.person ?? principal.name,
       key: principal.key?.id ?? principal.name,
       module,
-      model: record.servedModel ?? record.model ?? "",
+      // Only names that a worker serves: a caller must not be able to fill the store with names of its own.
+      model: record.workerId === undefined ? "" : (record.servedModel ?? record.model ?? ""),
       worker: record.workerId ?? "",
     },
     {

@@ -198,3 +198,19 @@ test("the ledger says what the access log says", async () => {
   ]);
   expect(sum?.requests).toBe(8);
 });
+
+test("a model that nobody serves leaves no name in the ledger", async () => {
+  await using on = await peopledWorld();
+  const { world, key, people } = on;
+  const { backend } = await world.worker();
+  backend.respond = chatJson("hello");
+  const ann = bearer(await key({ name: "ann" }));
+  for (let n = 0; n < 3; n++) await (await world.chat({ model: `invented-${n}` }, ann)).text();
+  await (await world.chat({}, ann)).text();
+  await world.leftovers();
+  const sums = await people.ledger.usage({ by: ["model"], since: 0, until: Number.MAX_SAFE_INTEGER });
+  expect(sums.map(({ model, requests }) => [model, requests]).sort()).toEqual([
+    ["", 3],
+    ["test-model", 1],
+  ]);
+});
