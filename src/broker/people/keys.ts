@@ -1,6 +1,5 @@
 // Every key that opens the API: those that operators made, and those of the configuration file.
 import { NfrxError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/log.ts";
 import type { Clock, Timer } from "../../lib/time.ts";
 import { ActiveKey, type Credential } from "./active-key.ts";
 import { type KeyRecord, makeId, makeKey } from "./key.ts";
@@ -31,7 +30,6 @@ export interface FileKey {
 export interface KeysOptions {
   readonly store: PeopleStore;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** A key, and the text that opens it: shown once, never kept. */

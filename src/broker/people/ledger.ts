@@ -23,7 +23,7 @@ export interface LedgerOptions {
 /** Counts requests that have ended, in memory first. */
 export class Ledger {
   #pending = new Map<string, UsageRow>();
-  #writing: Promise<void> | undefined;
+  #writing = Promise.resolve();
   #failing = false;
   /** Writes that have failed; what they held is written with the next one. */
   failures = 0;
@@ -59,11 +59,9 @@ export class Ledger {
 
   /** Writes what waits. Ends when it has been written, or has failed to be. */
   async write(): Promise<void> {
+    // One write at a time, and callers of this wait for all that was pending when they came.
+    this.#writing = this.#writing.then(() => this.#write());
     await this.#writing;
-    if (this.#pending.size === 0) return;
-    this.#writing = this.#write();
-    await this.#writing;
-    this.#writing = undefined;
   }
 
   /** Writes what waits for the last time. */
@@ -74,6 +72,7 @@ export class Ledger {
 
   async #write(): Promise<void> {
     const { store, log } = this.options;
+    if (this.#pending.size === 0) return;
     const rows = [...this.#pending.values()];
     this.#pending = new Map();
     try {

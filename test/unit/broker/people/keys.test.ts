@@ -5,7 +5,6 @@ import { type NewKey, newKey } from "../../../../src/broker/people/key-shape.ts"
 import { digestOf, Keys } from "../../../../src/broker/people/keys.ts";
 import { SqlitePeopleStore } from "../../../../src/broker/people/sqlite-store.ts";
 import { sha256 } from "../../../../src/lib/digest.ts";
-import { silentLog } from "../../../../src/lib/log.ts";
 import { MEMORY_PATH } from "../../../../src/lib/sqlite.ts";
 import { TestClock } from "../../../kit/time/clock.ts";
 
@@ -14,7 +13,7 @@ const spec = (news: Partial<NewKey> = {}): NewKey => ({ ...newKey.parse({ name: 
 async function open() {
   const clock = new TestClock();
   const store = new SqlitePeopleStore(MEMORY_PATH, clock);
-  const reopen = () => Keys.open({ store, clock, log: silentLog });
+  const reopen = () => Keys.open({ store, clock });
   return { clock, store, reopen, keys: await reopen() };
 }
 
